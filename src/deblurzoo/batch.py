@@ -1,0 +1,29 @@
+"""The two types that data, networks, losses and metrics share."""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class Batch(NamedTuple):
+    """What a data loader gives: B samples of T consecutive blurry frames and one sharp target each."""
+
+    blur: Tensor
+    """(B, T, 3, H, W) in [0, 1]; frame 0 is the one to restore, then its next, then its previous frame."""
+    sharp: Tensor
+    """(B, 3, H, W) in [0, 1]: the sharp picture of frame 0."""
+    clip: list[str]
+    """B clip names."""
+    frame: list[str]
+    """B frame names, unique within their clip."""
+
+
+class Restored(NamedTuple):
+    """What every network returns."""
+
+    image: Tensor
+    """(B, 3, H, W), nominally in [0, 1], not clamped."""
+    pyramid: tuple[Tensor, ...] = ()
+    """Predictions from coarse to fine, each (B, 3, h, w); empty for single-scale networks."""
+    flows: tuple[Tensor, ...] = ()
+    """Optical flows from fine to coarse, each (B, 2, h, w) in pixels of that scale; empty without flow."""

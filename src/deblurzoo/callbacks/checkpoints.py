@@ -1,0 +1,63 @@
+"""Checkpoints that are whole or absent, one every so many steps."""
+
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.plugins import TorchCheckpointIO
+from pytorch_lightning.callbacks import Checkpoint
+
+from deblurzoo.files import replace_atomically
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes beside the target and renames; Lightning's own goes through the system's temporary folder."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write one checkpoint."""
+        replace_atomically(Path(path), lambda file: torch.save(checkpoint, file))
+
+
+class StepCheckpoints(Checkpoint):
+    """Saves `checkpoints/step_NNNNNNNN.ckpt` every `every` steps and after the last one.
+
+    There is no choice of a best checkpoint: the papers report the last one, and the pictures that are measured
+    during training belong to the test split.
+
+    Args:
+        run: the run folder.
+        every: optimiser steps between two checkpoints.
+        keep: how many of the newest are kept.
+        run_id: the run's identity for loggers, stored in every checkpoint.
+    """
+
+    def __init__(self, run: str, every: int, keep: int, run_id: str) -> None:
+        self.folder = Path(run) / "checkpoints"
+        self.every, self.keep, self.run_id = every, keep, run_id
+        self._saved_step = 0
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Do not write the checkpoint again that training resumes from."""
+        self._saved_step = trainer.global_step
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save when it is time; between optimiser steps (accumulation) nothing happens."""
+        step = trainer.global_step
+        if step == self._saved_step or (step % self.every and step != trainer.max_steps):
+            return
+        self._saved_step = step
+        trainer.save_checkpoint(self.folder / f"step_{step:08d}.ckpt")
+        if trainer.is_global_zero:
+            for old in sorted(self.folder.glob("step_*.ckpt"))[: -self.keep]:
+                old.unlink()
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Store the run's identity and which blur it was trained on."""
+        source = trainer.datamodule.source  # type: ignore[attr-defined]
+        facts = {"run_id": self.run_id, "dataset": source.name, "blur_folder": source.blur_folder}
+        checkpoint.setdefault("deblurzoo", {}).update(facts)

@@ -1,0 +1,53 @@
+"""Pictures of a fixed set of validation frames, to see a network learn."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
+from torch import Tensor
+
+from deblurzoo.batch import Batch
+from deblurzoo.data.images import Image, write_png
+from deblurzoo.metrics import to_uint8
+
+
+def side_by_side(*images: Tensor) -> Image:
+    """Return images (3, H, W) in [0, 1] beside each other, (H, n*W, 3) uint8."""
+    strip: Image = np.ascontiguousarray(to_uint8(torch.cat(images, dim=-1)).permute(1, 2, 0).cpu().numpy())
+    return strip
+
+
+class RestoredPictures(pl.Callback):
+    """Writes blurry | restored | sharp of the first validation frames, to the run folder and to the loggers.
+
+    Args:
+        run: the run folder; pictures go to `pictures/CLIP_FRAME.png`, the newest only.
+        count: how many frames.
+    """
+
+    def __init__(self, run: str, count: int) -> None:
+        self.folder, self.count = Path(run) / "pictures", count
+
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Write and log one strip."""
+        if batch_idx >= self.count or trainer.sanity_checking or not trainer.is_global_zero:
+            return
+        name = f"{batch.clip[0]}_{batch.frame[0]}"
+        strip = side_by_side(batch.blur[0, 0], outputs[0], batch.sharp[0])
+        write_png(self.folder / f"{name}.png", strip)
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.log_image(f"val/{name}", [strip], caption=["blurry | restored | sharp"])
+            elif isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_image(f"val/{name}", strip, trainer.global_step, dataformats="HWC")

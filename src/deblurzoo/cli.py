@@ -1,0 +1,78 @@
+"""The command line: `deblurzoo VERB …`."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+from deblurzoo import __version__
+from deblurzoo.errors import DeblurzooError
+
+USAGE = """usage: deblurzoo VERB …
+
+  train       train a network:            deblurzoo train experiment=srn_gopro data.root=GOPRO
+  evaluate    measure a trained network:  deblurzoo evaluate ckpt=RUN data=gopro data.root=GOPRO
+  compare     one table of evaluations:   deblurzoo compare RUN…
+  data toy    make the toy data set:      deblurzoo data toy --out DIR
+  data check  look for damage and gaps:   deblurzoo data check data=gopro data.root=GOPRO
+
+`deblurzoo VERB --help` says more; train, evaluate and data check take Hydra overrides (KEY=VALUE)."""
+
+
+def _hydra(module: str) -> Callable[[list[str]], None]:
+    """Return a verb that hands its arguments to the Hydra entry point of a module."""
+
+    def run(arguments: list[str]) -> None:
+        sys.argv = [sys.argv[0], *arguments]
+        import_module(module).main()
+
+    return run
+
+
+def _toy(arguments: list[str]) -> None:
+    from deblurzoo.synthesis.toy import ToyOptions, write_toy
+
+    parser = argparse.ArgumentParser("deblurzoo data toy", description="Make the toy data set.")
+    parser.add_argument("--out", type=Path, required=True, help="folder to make")
+    for name, default in vars(ToyOptions()).items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
+    options = vars(parser.parse_args(arguments))
+    out = options.pop("out")
+    write_toy(out, ToyOptions(**options))
+    print(f"toy data in {out}")
+
+
+def _compare(arguments: list[str]) -> None:
+    from deblurzoo.compare import main
+
+    main(arguments)
+
+
+VERBS: dict[tuple[str, ...], Callable[[list[str]], None]] = {
+    ("train",): _hydra("deblurzoo.train"),
+    ("evaluate",): _hydra("deblurzoo.evaluate"),
+    ("compare",): _compare,
+    ("data", "toy"): _toy,
+    ("data", "check"): _hydra("deblurzoo.data.check"),
+}
+
+
+def main() -> None:
+    """Run the verb named on the command line."""
+    arguments = sys.argv[1:]
+    if arguments in ([], ["-h"], ["--help"]):
+        print(USAGE)
+        return
+    if arguments == ["--version"]:
+        print(f"deblurzoo {__version__}")
+        return
+    for words, run in VERBS.items():
+        if tuple(arguments[: len(words)]) == words:
+            try:
+                run(arguments[len(words) :])
+            except DeblurzooError as error:
+                sys.exit(f"error: {error}")
+            return
+    print(f"error: unknown verb {' '.join(arguments[:2])}\n\n{USAGE}", file=sys.stderr)
+    sys.exit(2)

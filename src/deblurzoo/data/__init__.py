@@ -1,0 +1,9 @@
+"""Which pictures there are (clips, one class per data set) and how they are read (data module)."""
+
+from deblurzoo.data.clips import Clip, ClipSource, Sample
+from deblurzoo.data.datamodule import DeblurDataModule
+from deblurzoo.data.dvd import Dvd
+from deblurzoo.data.folder import Folder
+from deblurzoo.data.gopro import Gopro, Toy
+
+__all__ = ["Clip", "ClipSource", "DeblurDataModule", "Dvd", "Folder", "Gopro", "Sample", "Toy"]

@@ -1,0 +1,121 @@
+"""What a frame pair is: clips of consecutive blurry and sharp frames, and the samples that networks read."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+from deblurzoo.data.images import SUFFIXES
+from deblurzoo.errors import DeblurzooError
+
+NEIGHBOURS = {1: (0,), 2: (0, 1), 3: (0, 1, -1)}
+"""Offsets of the frames a network of T frames reads: the one to restore, its next, its previous."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One video: paired frames in order, `blur[i]` and `sharp[i]` having the same stem."""
+
+    name: str
+    blur: tuple[Path, ...]
+    sharp: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """T blurry frames, the first of which is to be restored, and its sharp picture."""
+
+    clip: str
+    frame: str
+    blur: tuple[Path, ...]
+    sharp: Path
+
+
+class ClipFolders(NamedTuple):
+    """Where one clip lies."""
+
+    name: str
+    blur: Path
+    sharp: Path
+
+
+def pictures(folder: Path) -> dict[str, Path]:
+    """Return the pictures of a folder by stem, sorted."""
+    if not folder.is_dir():
+        return {}
+    return {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES}
+
+
+def require_folder(path: Path, key: str, layout: str) -> Path:
+    """Return `path` if it is a folder; else say which config key named it and what should be there."""
+    if not path.is_dir():
+        raise DeblurzooError(f"{key}={path} is not a folder: set {key} to one with the layout {layout}")
+    return path
+
+
+def _follows(frame: str, other: str, offset: int) -> bool:
+    """Whether `other` is `offset` frames after `frame`, as far as their names tell: a gap breaks a clip."""
+    return not (frame.isdigit() and other.isdigit()) or int(other) - int(frame) == offset
+
+
+class ClipSource(ABC):
+    """A data set: it lists its clips; everything else is shared.
+
+    A subclass sets `name`, `protocol` and `blur_folder` (printed in every result), and `official`: frames per clip
+    and split of the published data set, empty where there is none.
+    """
+
+    name: ClassVar[str]
+    official: ClassVar[Mapping[str, Mapping[str, int]]] = {}
+    protocol: str
+    blur_folder: str
+    splits: tuple[str, ...] = ("train", "test")
+
+    @abstractmethod
+    def folders(self, split: str) -> list[ClipFolders]:
+        """Return the clips of a split in order; raise DeblurzooError if the data set is not there."""
+
+    def restored_frames(self, clip: Clip, split: str) -> set[str]:
+        """Return the stems of the frames that the protocol restores; all of them unless overridden."""
+        return {path.stem for path in clip.blur}
+
+    def clips(self, split: str) -> list[Clip]:
+        """Return the paired frames of every clip.
+
+        Raises:
+            DeblurzooError: a frame lacks its partner, or the split is empty.
+        """
+        clips = [self._pair(folders) for folders in self.folders(split)]
+        if not any(clip.blur for clip in clips):
+            raise DeblurzooError(
+                f"the {split} split of {self.name} has no frames (looked for {self.blur_folder}/ pictures): "
+                f"run `deblurzoo data check data={self.name}`"
+            )
+        return clips
+
+    def _pair(self, folders: ClipFolders) -> Clip:
+        blur, sharp = pictures(folders.blur), pictures(folders.sharp)
+        if alone := sorted(blur.keys() ^ sharp.keys()):
+            where = folders.sharp if alone[0] in blur else folders.blur
+            raise DeblurzooError(
+                f"{where} lacks the partner of frame {alone[0]} ({len(alone)} unpaired in clip {folders.name}): "
+                f"complete the folder; `deblurzoo data check data={self.name}` lists them all"
+            )
+        return Clip(folders.name, tuple(blur.values()), tuple(sharp[stem] for stem in blur))
+
+    def samples(self, split: str, frames: int) -> list[Sample]:
+        """Return what a network of `frames` frames can restore: frames without the needed neighbours are left out."""
+        samples = []
+        for clip in self.clips(split):
+            wanted = self.restored_frames(clip, split)
+            for index, path in enumerate(clip.blur):
+                where = [index + offset for offset in NEIGHBOURS[frames]]
+                if path.stem not in wanted or min(where) < 0 or max(where) >= len(clip.blur):
+                    continue
+                blur = tuple(clip.blur[i] for i in where)
+                if all(_follows(path.stem, p.stem, o) for p, o in zip(blur, NEIGHBOURS[frames], strict=True)):
+                    samples.append(Sample(clip.name, path.stem, blur, clip.sharp[index]))
+        if not samples:
+            raise DeblurzooError(f"the {split} split of {self.name} has no {frames} consecutive frames anywhere")
+        return samples

@@ -1,0 +1,64 @@
+"""DVD: Su et al., "Deep Video Deblurring for Hand-held Cameras", CVPR 2017."""
+
+from pathlib import Path
+
+from deblurzoo.data.clips import Clip, ClipFolders, ClipSource, require_folder
+from deblurzoo.errors import DeblurzooError
+
+_TRAIN = {
+    "720p_240fps_1": 100, "720p_240fps_3": 100, "720p_240fps_5": 100, "720p_240fps_6": 100, "C0036": 63, "C0041": 229,
+    "GOPR9633": 35, "GOPR9636": 48, "GOPR9641": 137, "GOPR9642": 83, "GOPR9643": 97, "GOPR9645": 65, "GOPR9648": 88,
+    "GOPR9652": 71, "IMG_0001": 100, "IMG_0004": 100, "IMG_0005": 100, "IMG_0008": 100, "IMG_0009": 41,
+    "IMG_0010": 100, "IMG_0011": 100, "IMG_0012": 100, "IMG_0013": 100, "IMG_0014": 100, "IMG_0015": 100,
+    "IMG_0017": 100, "IMG_0019": 100, "IMG_0022": 100, "IMG_0023": 100, "IMG_0024": 100, "IMG_0025": 100,
+    "IMG_0026": 100, "IMG_0028": 100, "IMG_0029": 100, "IMG_0034": 100, "IMG_0035": 100, "IMG_0036": 100,
+    "IMG_0038": 100, "IMG_0040": 100, "IMG_0041": 100, "IMG_0042": 100, "IMG_0043": 100, "IMG_0044": 100,
+    "IMG_0045": 61, "IMG_0046": 100, "IMG_0047": 100, "IMG_0051": 100, "IMG_0053": 100, "IMG_0054": 100,
+    "IMG_0055": 100, "IMG_0056": 100, "IMG_0058": 100, "IMG_0150": 50, "IMG_0151": 60, "IMG_0153": 120,
+    "IMG_0155": 78, "IMG_0164": 46, "IMG_0173": 70, "IMG_0180": 50, "IMG_0183": 113, "IMG_0200": 103,
+}  # fmt: skip
+_TEST = dict.fromkeys(
+    ["720p_240fps_2", "IMG_0003", "IMG_0021", "IMG_0030", "IMG_0031", "IMG_0032", "IMG_0033", "IMG_0037", "IMG_0039",
+     "IMG_0049"], 100,
+)  # fmt: skip
+_SU30 = {2 + 95 * i // 29 for i in range(30)}
+"""File numbers floor(linspace(2, 97, 30)), as the authors' MATLAB code counts them."""
+
+
+class Dvd(ClipSource):
+    """71 videos of 720p frames, `quantitative_datasets/VIDEO/{input,GT}/NNNNN.jpg`; the split is by video name.
+
+    Args:
+        root: the folder that has `quantitative_datasets`.
+        protocol: which frames of the ten test videos are restored. `flow`: 0..98 of each (990; TCSVT 2021);
+            `su30`: 30 of each (the authors of the data set); `all`: all 1000.
+    """
+
+    name = "dvd"
+    official = {"train": _TRAIN, "test": _TEST}
+    blur_folder = "input"
+
+    def __init__(self, root: str, protocol: str) -> None:
+        if protocol not in ("flow", "su30", "all"):
+            raise DeblurzooError(f"data.protocol={protocol} is unknown for dvd: choose flow, su30 or all")
+        self.root = Path(root)
+        self.protocol = protocol
+
+    def folders(self, split: str) -> list[ClipFolders]:
+        """List the official videos of `train` or `test` that are there."""
+        folder = require_folder(
+            self.root / "quantitative_datasets", "data.root: quantitative_datasets", "VIDEO/{input,GT}/NNNNN.jpg"
+        )
+        return [
+            ClipFolders(video, folder / video / "input", folder / video / "GT")
+            for video in self.official[split]
+            if (folder / video).is_dir()
+        ]
+
+    def restored_frames(self, clip: Clip, split: str) -> set[str]:
+        """Return what the protocol restores of a test video; training uses every frame."""
+        stems = [path.stem for path in clip.blur]
+        if split == "train" or self.protocol == "all":
+            return set(stems)
+        wanted = _SU30 if self.protocol == "su30" else set(range(99))
+        return {stem for stem in stems if int(stem) in wanted}

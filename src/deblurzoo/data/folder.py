@@ -1,0 +1,32 @@
+"""Anybody's pictures: two folders of equal names."""
+
+from pathlib import Path
+
+from deblurzoo.data.clips import ClipFolders, ClipSource, require_folder
+from deblurzoo.errors import DeblurzooError
+
+
+class Folder(ClipSource):
+    """Blurry and sharp pictures of equal names in two folders, each folder one clip in the order of its names.
+
+    Args:
+        train: `{blur: DIR, sharp: DIR}`, or nulls where nothing is trained.
+        test: the same for the held-out pictures.
+    """
+
+    name = "folder"
+    protocol = "folder"
+
+    def __init__(self, train: dict[str, str | None], test: dict[str, str | None]) -> None:
+        self.pairs = {"train": train, "test": test}
+        self.splits = tuple(split for split, pair in self.pairs.items() if any(pair.values()))
+        self.blur_folder = "+".join(Path(pair["blur"]).name for pair in self.pairs.values() if pair["blur"])
+
+    def folders(self, split: str) -> list[ClipFolders]:
+        """Return the one clip of a split."""
+        where = {}
+        for role in ("blur", "sharp"):
+            if not (value := self.pairs[split][role]):
+                raise DeblurzooError(f"data.{split}.{role} is not set: give a folder of {role} pictures")
+            where[role] = require_folder(Path(value), f"data.{split}.{role}", "NAME.png")
+        return [ClipFolders(where["blur"].resolve().parent.name, where["blur"], where["sharp"])]

@@ -1,0 +1,55 @@
+"""GOPRO_Large: Nah, Kim, Lee, "Deep Multi-scale CNN for Dynamic Scene Deblurring", CVPR 2017."""
+
+from pathlib import Path
+
+from deblurzoo.data.clips import ClipFolders, ClipSource, require_folder
+from deblurzoo.errors import DeblurzooError
+
+_TRAIN = {
+    "GOPR0372_07_00": 100, "GOPR0372_07_01": 75, "GOPR0374_11_00": 150, "GOPR0374_11_01": 80,
+    "GOPR0374_11_02": 100, "GOPR0374_11_03": 48, "GOPR0378_13_00": 110, "GOPR0379_11_00": 100,
+    "GOPR0380_11_00": 60, "GOPR0384_11_01": 100, "GOPR0384_11_02": 100, "GOPR0384_11_03": 100,
+    "GOPR0384_11_04": 100, "GOPR0385_11_00": 100, "GOPR0386_11_00": 100, "GOPR0477_11_00": 80,
+    "GOPR0857_11_00": 100, "GOPR0868_11_01": 100, "GOPR0868_11_02": 100, "GOPR0871_11_01": 100,
+    "GOPR0881_11_00": 100, "GOPR0884_11_00": 100,
+}  # fmt: skip
+_TEST = {
+    "GOPR0384_11_00": 100, "GOPR0384_11_05": 100, "GOPR0385_11_01": 100, "GOPR0396_11_00": 100,
+    "GOPR0410_11_00": 134, "GOPR0854_11_00": 100, "GOPR0862_11_00": 77, "GOPR0868_11_00": 100,
+    "GOPR0869_11_00": 100, "GOPR0871_11_00": 100, "GOPR0881_11_01": 100,
+}  # fmt: skip
+
+
+class Gopro(ClipSource):
+    """1280x720 frames of a 240 fps camera; `GOPRaaaa_yy_zz` is an average of yy frames, the middle one is sharp.
+
+    Args:
+        root: the folder with `train/CLIP/{blur,blur_gamma,sharp}/NNNNNN.png` and the same under `test`.
+        blur: `blur` is the mean of the stored frames, `blur_gamma` the mean in linear light (gamma 2.2). The three
+            papers use `blur`; testing on the other one costs about 3 dB.
+    """
+
+    name = "gopro"
+    official = {"train": _TRAIN, "test": _TEST}
+
+    def __init__(self, root: str, blur: str) -> None:
+        if blur not in ("blur", "blur_gamma"):
+            raise DeblurzooError(f"data.blur={blur} is not a blur folder of {self.name}: choose blur or blur_gamma")
+        self.root = Path(root)
+        self.blur_folder = blur
+        self.protocol = self.name
+
+    def folders(self, split: str) -> list[ClipFolders]:
+        """List the clips of `train` or `test` that are there."""
+        layout = f"{split}/CLIP/{{{self.blur_folder},sharp}}/NNNNNN.png"
+        require_folder(self.root, "data.root", layout)
+        folder = require_folder(self.root / split, "data.root: " + split, layout)
+        clips = sorted(clip for clip in folder.iterdir() if clip.is_dir())
+        return [ClipFolders(clip.name, clip / self.blur_folder, clip / "sharp") for clip in clips]
+
+
+class Toy(Gopro):
+    """Clips that `deblurzoo data toy` made, in GOPRO's layout."""
+
+    name = "toy"
+    official = {}

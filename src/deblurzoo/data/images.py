@@ -1,0 +1,63 @@
+"""Reading and writing 8-bit RGB pictures."""
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import kornia_rs
+import numpy as np
+from numpy.typing import NDArray
+
+from deblurzoo.errors import DeblurzooError
+from deblurzoo.files import write_atomically
+
+Image = NDArray[np.uint8]
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+_FAST = (".png", ".jpg", ".jpeg")
+
+
+def read_image(path: Path) -> Image:
+    """Return a picture as (H, W, 3) RGB uint8, in the range 0 to 255.
+
+    kornia-rs decodes 8-bit RGB PNG and JPEG twice as fast as OpenCV, which reads everything else.
+
+    Raises:
+        DeblurzooError: the file is missing, truncated or no picture.
+    """
+    image: NDArray[Any] | None = None
+    reason = "not a picture in a known format"
+    if path.suffix.lower() in _FAST:
+        try:
+            image = kornia_rs.io.read_image(str(path))
+        except Exception as error:  # kornia-rs raises bare Exception for every kind of damage
+            reason = str(error)
+            raise _unreadable(path, reason) from error
+        if path.suffix.lower() != ".png" and not _has_end_of_jpeg(path):
+            raise _unreadable(path, "the JPEG stream has no end")
+    if image is None or image.dtype != np.uint8 or image.shape[2] != 3:
+        bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        if bgr is None:
+            raise _unreadable(path, reason)
+        image = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+    return image
+
+
+def _has_end_of_jpeg(path: Path) -> bool:
+    """Decoders fill a cut JPEG with grey and say nothing; its end marker is then missing."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 1024))
+        return b"\xff\xd9" in file.read()
+
+
+def _unreadable(path: Path, reason: str) -> DeblurzooError:
+    state = "cannot be read" if path.exists() else "does not exist"
+    return DeblurzooError(f"{path} {state} ({reason}): copy the file again; `deblurzoo data check` finds all such files")
+
+
+def write_png(path: Path, image: Image) -> None:
+    """Write (H, W, 3) RGB uint8 as a PNG, under a temporary name first."""
+    done, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    if not done:
+        raise DeblurzooError(f"{path}: a picture of shape {image.shape} cannot be encoded as PNG")
+    write_atomically(path, data.tobytes())

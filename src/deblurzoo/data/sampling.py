@@ -1,0 +1,51 @@
+"""Training data as a function of (seed, step, index): a resumed run sees what an uninterrupted one sees."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from torch.utils.data import Sampler
+
+
+class StepSampler(Sampler[list[int]]):
+    """Batches of sample numbers; sample number n is index n mod (batch size) of step n div (batch size).
+
+    Args:
+        batch_size: samples per batch on this device.
+        start: the first batch to give.
+        stop: the number of batches of the whole run.
+        rank, world_size: which share of each global batch this process takes.
+    """
+
+    def __init__(self, batch_size: int, start: int, stop: int, rank: int = 0, world_size: int = 1) -> None:
+        self.batch_size, self.start, self.stop = batch_size, start, stop
+        self.rank, self.world_size = rank, world_size
+
+    def __len__(self) -> int:
+        """Return the batches of the whole run, also when it starts later: Lightning counts from 0."""
+        return self.stop
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Give the sample numbers of this process, batch after batch."""
+        for batch in range(self.start, self.stop):
+            first = (batch * self.world_size + self.rank) * self.batch_size
+            yield list(range(first, first + self.batch_size))
+
+
+class Shuffle:
+    """Which of `size` frames sample number n is: a new permutation for every pass over the data."""
+
+    def __init__(self, seed: int, size: int) -> None:
+        self.seed, self.size = seed, size
+        self._cached: tuple[int, np.ndarray] | None = None
+
+    def __getitem__(self, number: int) -> int:
+        """Return the index of the frame for sample number `number`."""
+        epoch, position = divmod(number, self.size)
+        if self._cached is None or self._cached[0] != epoch:
+            self._cached = epoch, np.random.default_rng([self.seed, epoch]).permutation(self.size)
+        return int(self._cached[1][position])
+
+
+def sample_seed(seed: int, number: int) -> int:
+    """Return the seed of all random numbers that augment sample number `number`."""
+    return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])

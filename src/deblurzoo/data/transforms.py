@@ -1,0 +1,57 @@
+"""Augmentation: every image of a sample is transformed alike."""
+
+import os
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from deblurzoo.data.images import Image
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the package index for news on every import
+import albumentations as A  # noqa: E402
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What is done to a training sample, in this order.
+
+    Args:
+        crop: side of the square crop in pixels.
+        zoom: range of the factor by which the frames are shrunk before the crop (antialiased); None for no zoom.
+        rot90: rotate by a random multiple of 90 degrees.
+        flip: mirror horizontally with probability 0.5.
+        permute_channels: one of the six orders of R, G, B.
+    """
+
+    crop: int
+    zoom: tuple[float, float] | None = None
+    rot90: bool = False
+    flip: bool = False
+    permute_channels: bool = False
+
+    def compose(self) -> A.Compose:
+        """Build the albumentations pipeline; it takes and gives `images=(N, H, W, 3)` uint8."""
+        steps: list[A.BasicTransform] = []
+        if self.zoom is not None:
+            low, high = self.zoom
+            steps.append(A.RandomScale((low - 1, high - 1), interpolation=cv2.INTER_AREA, p=1))
+        steps.append(A.RandomCrop(self.crop, self.crop))
+        if self.rot90:
+            steps.append(A.RandomRotate90(p=1))
+        if self.flip:
+            steps.append(A.HorizontalFlip(p=0.5))
+        if self.permute_channels:
+            steps.append(A.ChannelShuffle(p=1))
+        return A.Compose(steps)
+
+    def smallest_side(self) -> int:
+        """Return the smallest height or width that a frame may have."""
+        return int(np.ceil((self.crop + 0.5) / self.zoom[0])) if self.zoom else self.crop
+
+
+def apply(pipeline: A.Compose, images: list[Image], seed: int) -> Image:
+    """Transform images of one size alike, as a function of `seed`; return them stacked, (N, crop, crop, 3)."""
+    pipeline.set_random_seed(seed)
+    stack: Image = pipeline(images=np.stack(images))["images"]
+    return stack

@@ -1,0 +1,77 @@
+"""What the Hydra entry points share: composing, building objects from configs, and clear errors."""
+
+import functools
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import CompactHydraException
+from omegaconf import DictConfig, OmegaConf
+
+from deblurzoo.errors import DeblurzooError
+from deblurzoo.paths import conf_dir
+
+log = logging.getLogger(__name__)
+
+Task = Callable[[DictConfig], Any]
+
+
+def hydra_main(config_name: str) -> Callable[[Task], Callable[[], None]]:
+    """Make a task a Hydra program of the shipped configs that reports a DeblurzooError as one message.
+
+    Hydra prints a CompactHydraException without a traceback unless HYDRA_FULL_ERROR=1, and exits with 1.
+    """
+
+    def decorate(task: Task) -> Callable[[], None]:
+        @functools.wraps(task)
+        def checked(cfg: DictConfig) -> Any:
+            _warn_of_shadowed_configs()
+            try:
+                return task(cfg)
+            except DeblurzooError as error:
+                raise CompactHydraException(f"error: {_without_worker_traceback(error)}") from error
+
+        program: Callable[[], None] = hydra.main(
+            version_base="1.3", config_path=str(conf_dir()), config_name=config_name
+        )(checked)
+        return program
+
+    return decorate
+
+
+def _without_worker_traceback(error: DeblurzooError) -> str:
+    """Return the message alone: a data-loader worker's exception arrives with its traceback as text."""
+    text = str(error)
+    return text.rpartition("DeblurzooError: ")[2].strip() if text.startswith("Caught DeblurzooError") else text
+
+
+def build(cfg: DictConfig, **arguments: Any) -> Any:
+    """Instantiate a config's `_target_` with plain dicts and lists for everything nested.
+
+    Raises:
+        DeblurzooError: a mandatory value is missing.
+    """
+    require_values(cfg)
+    return hydra.utils.instantiate(cfg, _convert_="all", **arguments)
+
+
+def require_values(cfg: DictConfig) -> None:
+    """Raise if a key of `cfg` still is `???`."""
+    if missing := sorted(OmegaConf.missing_keys(cfg)):
+        key = f"{cfg._get_full_key(None)}.{missing[0]}".lstrip(".")
+        raise DeblurzooError(f"{key} is not set: give {key}=VALUE on the command line or in the experiment")
+
+
+def _warn_of_shadowed_configs() -> None:
+    """Warn of files in a user's --config-dir that never take effect: the shipped conf is searched first."""
+    shipped = conf_dir()
+    for source in HydraConfig.get().runtime.config_sources:
+        if source.schema != "file" or Path(source.path) == shipped:
+            continue
+        folder = Path(source.path)
+        for file in sorted(folder.rglob("*.yaml")):
+            if (shipped / file.relative_to(folder)).is_file():
+                log.warning("%s has no effect: deblurzoo ships a config of that name; rename yours", file)

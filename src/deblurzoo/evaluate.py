@@ -1,0 +1,93 @@
+"""`deblurzoo evaluate`: measure a trained network on a test split."""
+
+import hashlib
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from omegaconf import DictConfig, OmegaConf
+
+from deblurzoo import __version__
+from deblurzoo.callbacks import ResultsWriter, StepProgress
+from deblurzoo.compare import print_table
+from deblurzoo.data import ClipSource, DeblurDataModule
+from deblurzoo.entry import build, hydra_main, require_values
+from deblurzoo.errors import DeblurzooError
+from deblurzoo.modules.loading import find_checkpoint, load_module, read_checkpoint
+
+log = logging.getLogger(__name__)
+
+
+def evaluate(cfg: DictConfig) -> None:
+    """Restore the test split of `cfg.data` with the network of `cfg.ckpt`; write PNGs and `results.json`."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", ".*does not have many workers")
+    if cfg.trainer.devices != 1:
+        raise DeblurzooError(
+            f"trainer.devices={cfg.trainer.devices}: several devices would measure some frames twice; set 1"
+        )
+    path = checkpoint_of(Path(cfg.ckpt))
+    checkpoint = read_checkpoint(path)
+    module = load_module(checkpoint, path)
+    if OmegaConf.is_missing(cfg.data, "blur"):
+        cfg.data.blur = checkpoint["deblurzoo"]["blur_folder"]
+        log.info("data.blur=%s, as the network was trained", cfg.data.blur)
+    require_values(cfg)
+    source: ClipSource = build(cfg.data)
+    datamodule = DeblurDataModule(source, module.frames, 0, **OmegaConf.to_container(cfg.loader))
+    datamodule.setup("test")
+    if cfg.compile:
+        module.net.compile()
+
+    run = path.parent.parent
+    out = Path(cfg.out) if cfg.out else run / "evaluate" / f"{source.protocol}_{source.blur_folder}"
+    facts = {
+        "name": run.name,
+        "network": describe_network(module),
+        "checkpoint": {"file": str(path), "step": checkpoint["global_step"], "sha256": sha256(path)},
+        "dataset": source.name,
+        "protocol": source.protocol,
+        "split": "test",
+        "blur_folder": source.blur_folder,
+        "rounding": "uint8, nearest",
+        "deblurzoo": __version__,
+        "config": OmegaConf.to_container(cfg, resolve=True),
+    }
+    writer = ResultsWriter(out, facts, frames=len(datamodule.test_samples), pictures=cfg.pictures)
+    trainer: pl.Trainer = build(cfg.trainer, callbacks=[writer, StepProgress()], logger=False)
+    trainer.test(module, datamodule, verbose=False)
+    print_table([writer.results])
+    print(f"per image: {out / 'results.json'}\npictures:  {out / 'side_by_side'}")
+
+
+def checkpoint_of(path: Path) -> Path:
+    """Return `path`, or the newest checkpoint if it is a run folder."""
+    if not path.is_dir():
+        return path
+    newest = find_checkpoint(path)
+    if newest is None:
+        raise DeblurzooError(f"ckpt={path} has no checkpoints/step_*.ckpt: give a run folder or a .ckpt file")
+    return newest
+
+
+def describe_network(module: Any) -> dict[str, Any]:
+    """Return class, keyword arguments and size of a module's network."""
+    return {
+        "class": type(module.net).__name__,
+        "arguments": module.hparams["net"],
+        "parameters": sum(p.numel() for p in module.net.parameters()),
+    }
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+main = hydra_main("evaluate")(evaluate)
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""Weights & Biases, started so that it never holds up training."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import wandb
+from pytorch_lightning.loggers import WandbLogger
+
+log = logging.getLogger(__name__)
+
+INIT_SECONDS = 10.0
+
+
+def wandb_logger(
+    project: str, run: str, run_id: str, name: str, group: str | None, tags: list[str], job_type: str
+) -> WandbLogger:
+    """Start a W&B run and return Lightning's logger for it.
+
+    The run is online where an API key is known and the server answers within seconds; otherwise it is recorded
+    offline under `run/wandb`, which is said once with the command that uploads it. `WANDB_MODE` overrules.
+
+    Args:
+        project: W&B project.
+        run: the run folder.
+        run_id: W&B run id; a resumed run continues the same one.
+        name, group, tags, job_type: as W&B shows them.
+    """
+    folder = Path(run)
+    folder.mkdir(parents=True, exist_ok=True)
+    arguments: dict[str, Any] = {
+        "project": project,
+        "id": run_id,
+        "name": name,
+        "group": group,
+        "tags": tags,
+        "job_type": job_type,
+        "dir": str(folder),
+        "settings": wandb.Settings(init_timeout=INIT_SECONDS, silent=True),
+    }
+    experiment = None
+    reason = "no account is known (wandb login)"
+    mode = wandb.setup().settings.mode
+    if mode in ("online", "shared") and wandb.Api is not None and _has_key():
+        try:
+            experiment = wandb.init(**arguments, resume="allow")
+        except (wandb.errors.CommError, wandb.errors.UsageError, TimeoutError) as error:
+            reason = f"the server did not answer ({error})"
+    elif mode not in ("online", "shared"):
+        reason = f"WANDB_MODE is {mode}"
+    if experiment is None:
+        experiment = wandb.init(**arguments, mode="disabled" if mode == "disabled" else "offline")
+        log.info("W&B records offline: %s. To upload: wandb sync %s", reason, folder / "wandb")
+    return WandbLogger(experiment=experiment)
+
+
+def _has_key() -> bool:
+    return bool(wandb.setup().settings.api_key or wandb.api.api_key)
+
+
+def finish_wandb(exit_code: int) -> None:
+    """Close the open W&B run, if there is one: the next job of a multirun would else be merged into it."""
+    if wandb.run is not None:
+        wandb.finish(exit_code=exit_code)

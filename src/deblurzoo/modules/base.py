@@ -1,0 +1,108 @@
+"""What all three architectures share: training step, validation, optimiser, schedule, whole-picture restoration."""
+
+from typing import Any, ClassVar
+
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from deblurzoo import __version__
+from deblurzoo.batch import Batch, Restored
+from deblurzoo.errors import DeblurzooError
+from deblurzoo.metrics import image_metrics, psnr, to_uint8
+from deblurzoo.restore.padding import pad_to_multiple
+from deblurzoo.schedules import polynomial
+
+
+class DeblurModule(pl.LightningModule):
+    """A network, its losses and its optimisation; subclasses add what their paper does differently.
+
+    Args:
+        net: keyword arguments of the network.
+        optimizer: keyword arguments of `torch.optim.Adam`, which all three papers use.
+        schedule: keyword arguments of `schedules.polynomial`, `steps` and `power` at least.
+
+    All three are plain dicts and are saved in every checkpoint, which rebuilds its own network from them.
+    """
+
+    network: ClassVar[type[nn.Module]]
+
+    def __init__(self, net: dict[str, Any], optimizer: dict[str, Any], schedule: dict[str, Any]) -> None:
+        super().__init__()
+        self.save_hyperparameters(logger=False)
+        self.net = self.network(**net)
+        self.optimizer_arguments = optimizer
+        self.schedule_arguments = schedule
+        self.val_metrics = image_metrics("psnr", "ssim")
+        self.val_input_metrics = image_metrics("psnr")
+
+    @property
+    def frames(self) -> int:
+        """How many consecutive frames the network reads."""
+        return int(self.net.frames)  # type: ignore[arg-type]
+
+    def losses(self, restored: Restored, batch: Batch) -> dict[str, Tensor]:
+        """Return the named loss terms, whose sum is minimised: a plain mean squared error unless overridden."""
+        return {"mse": F.mse_loss(restored.image.float(), batch.sharp)}
+
+    def restore(self, blur: Tensor) -> Tensor:
+        """Restore (B, T, 3, H, W) of any size: padded to what the network takes, cropped back to (B, 3, H, W)."""
+        height, width = blur.shape[-2:]
+        restored = self.net(pad_to_multiple(blur, int(self.net.size_multiple)))  # type: ignore[arg-type]
+        image: Tensor = restored.image[..., :height, :width].float()
+        return image
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the loss of one batch of crops and log its terms."""
+        restored = self.net(batch.blur)
+        terms = self.losses(restored, batch)
+        loss = torch.stack(list(terms.values())).sum()
+        if not torch.isfinite(loss):
+            self._refuse(loss, batch)
+        size = len(batch.clip)
+        self.log("train/loss", loss.detach(), batch_size=size)
+        if self.trainer.global_step % self.trainer.log_every_n_steps == 0:
+            self.log_dict({f"train/{name}": term.detach() for name, term in terms.items()}, batch_size=size)
+            self.log("train/psnr", psnr(to_uint8(restored.image.detach()), to_uint8(batch.sharp)).mean(), batch_size=size)
+            self.log("train/lr", self.trainer.optimizers[0].param_groups[0]["lr"], batch_size=size)
+        return loss
+
+    def _refuse(self, loss: Tensor, batch: Batch) -> None:
+        samples = ", ".join(f"{clip}/{frame}" for clip, frame in zip(batch.clip, batch.frame, strict=True))
+        raise DeblurzooError(
+            f"the loss is {loss.item()} at step {self.trainer.global_step}; the batch was {samples}. "
+            "Nothing was saved from this step: try a lower model.optimizer.lr or trainer.precision=32-true, "
+            "then resume=auto"
+        )
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Measure whole frames; return the restored image for whoever shows pictures."""
+        image = self.restore(batch.blur)
+        self.val_metrics.update(image, batch.sharp)
+        self.val_input_metrics.update(batch.blur[:, 0], batch.sharp)
+        return image
+
+    def on_validation_epoch_end(self) -> None:
+        """Log PSNR, SSIM and the gain over the blurry input, as means over images."""
+        values = {f"val/{name}": value for name, value in self.val_metrics.compute().items()}
+        values["val/gain"] = values["val/psnr"] - self.val_input_metrics.compute()["psnr"]
+        self.log_dict(values)
+        self.val_metrics.reset()
+        self.val_input_metrics.reset()
+
+    def test_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Restore whole frames for the callback that measures and writes them."""
+        return self.restore(batch.blur)
+
+    def configure_optimizers(self) -> Any:
+        """Adam with a polynomial schedule per optimiser step."""
+        optimizer = torch.optim.Adam(self.parameters(), **self.optimizer_arguments)
+        schedule = self.schedule_arguments
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: polynomial(step, **schedule))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Say which module and which version of deblurzoo wrote the checkpoint."""
+        facts = {"module": type(self).__name__, "version": __version__}
+        checkpoint.setdefault("deblurzoo", {}).update(facts)  # callbacks write there too

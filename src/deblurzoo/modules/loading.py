@@ -1,0 +1,52 @@
+"""Reading a module back from its checkpoint."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from deblurzoo.errors import DeblurzooError
+from deblurzoo.modules.base import DeblurModule
+from deblurzoo.modules.srn import SRNDeblur
+
+MODULES: dict[str, type[DeblurModule]] = {"SRNDeblur": SRNDeblur}
+
+
+def find_checkpoint(run: Path) -> Path | None:
+    """Return the newest checkpoint of a run folder, or None."""
+    return max((run / "checkpoints").glob("step_*.ckpt"), default=None)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint of ours; it cannot run code (`weights_only=True`).
+
+    Raises:
+        DeblurzooError: the file is missing, unreadable, or not a deblurzoo checkpoint.
+    """
+    if not path.is_file():
+        raise DeblurzooError(f"checkpoint {path} does not exist: give a .ckpt file or a run folder that has one")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        # torch raises many types here: zip, pickle, unicode and runtime errors, all of them a bad file.
+        reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
+        raise DeblurzooError(f"checkpoint {path} cannot be read ({reason}): it is damaged or not ours") from error
+    if not isinstance(checkpoint, dict) or checkpoint.get("deblurzoo", {}).get("module") not in MODULES:
+        raise DeblurzooError(
+            f"{path} is not a checkpoint of deblurzoo (known modules: {', '.join(MODULES)}): "
+            "give one that `deblurzoo train` wrote"
+        )
+    return checkpoint
+
+
+def load_module(checkpoint: dict[str, Any], path: Path) -> DeblurModule:
+    """Rebuild the module of a checkpoint that `read_checkpoint` returned; `path` is for messages."""
+    module_class = MODULES[checkpoint["deblurzoo"]["module"]]
+    try:
+        module = module_class(**checkpoint["hyper_parameters"])
+        module.load_state_dict(checkpoint["state_dict"])
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise DeblurzooError(
+            f"checkpoint {path} does not fit {module_class.__name__} of this version of deblurzoo: {error}"
+        ) from error
+    return module

@@ -1,0 +1,13 @@
+"""Padding of frames to the sizes that a network takes."""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def pad_to_multiple(frames: Tensor, multiple: int) -> Tensor:
+    """Replicate the bottom and right edge of (B, T, 3, H, W) until H and W are multiples of `multiple`."""
+    bottom, right = -frames.shape[-2] % multiple, -frames.shape[-1] % multiple
+    if not bottom and not right:
+        return frames
+    padded = F.pad(frames.flatten(0, 1), (0, right, 0, bottom), mode="replicate")
+    return padded.unflatten(0, frames.shape[:2])

@@ -1,0 +1,5 @@
+"""Blur formation: blurry pictures from sharp frames, as the data sets make them."""
+
+from deblurzoo.synthesis.formation import form_blur
+
+__all__ = ["form_blur"]

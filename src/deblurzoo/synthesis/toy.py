@@ -1,0 +1,211 @@
+"""Toy data: a simulated high-frame-rate camera over real photographs, in GOPRO's layout."""
+
+import json
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import skimage.data
+import sklearn.datasets
+import torch
+from numpy.typing import NDArray
+from rich.progress import track
+
+from deblurzoo.data.images import Image, read_image, write_png
+from deblurzoo.errors import DeblurzooError
+from deblurzoo.files import write_atomically
+from deblurzoo.synthesis.formation import CAMERA_GAMMA, form_blur
+
+Floats = NDArray[np.float64]
+
+_SKIMAGE = Path(skimage.data.__file__).parent
+_SKLEARN = Path(sklearn.datasets.__file__).parent / "images"
+PHOTOGRAPHS = {
+    "train": tuple(
+        _SKIMAGE / name
+        for name in ("astronaut.png", "coffee.png", "rocket.jpg", "motorcycle_left.png", "camera.png", "brick.png",
+                     "gravel.png", "grass.png")
+    ) + (_SKLEARN / "flower.jpg",),
+    "test": (_SKIMAGE / "chelsea.png", _SKLEARN / "china.jpg"),
+}  # fmt: skip
+"""Photographs that ship in the wheels of scikit-image and scikit-learn; no one of them is in both splits."""
+
+
+@dataclass(frozen=True)
+class ToyOptions:
+    """What the toy data set is made of; the same options give the same bytes.
+
+    Args:
+        seed: of everything random.
+        train_clips, test_clips: how many clips.
+        frames: consecutive blurry frames per clip.
+        height, width: of the frames in pixels.
+        min_blur, max_blur: range of the mean length in pixels of the camera's path during one exposure.
+    """
+
+    seed: int = 0
+    train_clips: int = 72
+    test_clips: int = 8
+    frames: int = 8
+    height: int = 192
+    width: int = 256
+    min_blur: float = 3.0
+    max_blur: float = 7.0
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """Smooth motion of a layer: per sub-frame a shift in pixels, a rotation in radians and a zoom factor."""
+
+    shift: Floats
+    """(S, 2), x and y."""
+    rotation: Floats
+    """(S,)."""
+    zoom: Floats
+    """(S,)."""
+
+
+def _smooth(rng: np.random.Generator, steps: int, dimensions: int) -> Floats:
+    """Return (steps, dimensions) sums of slow sinusoids with standard deviation near 1."""
+    time = np.arange(steps)[:, None, None]
+    periods = rng.uniform(30, 120, (1, 3, dimensions))
+    phases = rng.uniform(0, 2 * np.pi, (1, 3, dimensions))
+    weights = rng.normal(size=(1, 3, dimensions)) / np.sqrt(1.5)
+    waves: Floats = (weights * np.sin(2 * np.pi * time / periods + phases)).sum(axis=1)
+    return waves
+
+
+def hand_shake(rng: np.random.Generator, steps: int, exposure: int, length: float) -> Trajectory:
+    """Return a trajectory whose path is `length` pixels long per exposure of `exposure` sub-frames on average."""
+    shift = _smooth(rng, steps, 2)
+    speed = np.linalg.norm(np.diff(shift, axis=0), axis=1).mean()
+    shift *= length / (exposure - 1) / speed
+    turn, zoom = _smooth(rng, steps, 2).T
+    return Trajectory(shift, np.deg2rad(0.5) * turn, 1 + 0.006 * zoom)
+
+
+def _affine(trajectory: Trajectory, step: int, centre: Floats, size: tuple[int, int]) -> Floats:
+    """Return the 2x3 map from output pixels to layer pixels at one sub-frame."""
+    angle, zoom = trajectory.rotation[step], trajectory.zoom[step]
+    linear = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) / zoom
+    middle = np.array([(size[1] - 1) / 2, (size[0] - 1) / 2])
+    offset = centre + trajectory.shift[step] - linear @ middle
+    return np.hstack([linear, offset[:, None]])
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A picture (h, w, 4) of RGB in [0, 255] and opacity in [0, 1], moving before the camera."""
+
+    picture: NDArray[np.float32]
+    trajectory: Trajectory
+    centre: Floats
+    """x and y in the picture of what is in the middle of the frame at rest."""
+    border: int
+    """OpenCV's border mode outside the picture."""
+
+    def at(self, step: int, size: tuple[int, int]) -> NDArray[np.float32]:
+        """Return what the camera sees of this layer at a sub-frame, (H, W, 4)."""
+        seen: NDArray[np.float32] = cv2.warpAffine(
+            self.picture,
+            _affine(self.trajectory, step, self.centre, size),
+            (size[1], size[0]),
+            flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+            borderMode=self.border,
+        )
+        return seen
+
+
+def _photograph(rng: np.random.Generator, paths: tuple[Path, ...], side: int) -> NDArray[np.float32]:
+    """Return a random photograph, shrunk so that it is crisp and its shorter side is 1.2 to 1.8 times `side`."""
+    photo = read_image(paths[rng.integers(len(paths))])
+    factor = min(1.0, side * rng.uniform(1.2, 1.8) / min(photo.shape[:2]))
+    small = cv2.resize(photo, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+    turned = small[:, ::-1] if rng.random() < 0.5 else small
+    return np.ascontiguousarray(turned, dtype=np.float32)
+
+
+def _background(rng: np.random.Generator, paths: tuple[Path, ...], size: tuple[int, int], camera: Trajectory) -> Layer:
+    photo = _photograph(rng, paths, min(size))
+    height, width = photo.shape[:2]
+    opaque = np.dstack([photo, np.ones((height, width), np.float32)])
+    centre = np.array([width, height]) * rng.uniform(0.4, 0.6, 2)
+    return Layer(opaque, camera, centre, cv2.BORDER_REFLECT_101)
+
+
+def _object(
+    rng: np.random.Generator, paths: tuple[Path, ...], size: tuple[int, int], camera: Trajectory, own: Trajectory
+) -> Layer:
+    """Return a blob of photograph with a soft outline that moves with the camera and on its own."""
+    photo = _photograph(rng, paths, min(size))
+    side = int(min(*photo.shape[:2], min(size) * rng.uniform(0.3, 0.6)))
+    top, left = (int(rng.integers(0, extent - side + 1)) for extent in photo.shape[:2])
+    y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j]
+    angle = np.arctan2(y, x)
+    outline = 0.7 + sum(rng.uniform(-0.08, 0.08) * np.cos(k * angle + rng.uniform(0, 2 * np.pi)) for k in (2, 3, 5))
+    opacity = cv2.GaussianBlur((np.hypot(x, y) < outline).astype(np.float32), (0, 0), 1.0)
+    patch = np.dstack([photo[top : top + side, left : left + side], opacity])
+    place = (rng.uniform(0.2, 0.8, 2) - 0.5) * np.array([size[1], size[0]])
+    moving = Trajectory(camera.shift + own.shift, camera.rotation + own.rotation, camera.zoom * own.zoom)
+    return Layer(patch, moving, np.array([side / 2, side / 2]) - place, cv2.BORDER_CONSTANT)
+
+
+def render(layers: list[Layer], step: int, size: tuple[int, int]) -> Image:
+    """Return the 8-bit frame (H, W, 3) that the camera stores at a sub-frame; later layers are nearer."""
+    picture = layers[0].at(step, size)[..., :3]
+    for layer in layers[1:]:
+        seen = layer.at(step, size)
+        opacity = seen[..., 3:].clip(0, 1)
+        picture = picture * (1 - opacity) + seen[..., :3] * opacity
+    frame: Image = picture.round().clip(0, 255).astype(np.uint8)
+    return frame
+
+
+def _expose(frames: list[Image], gamma: float | None) -> Image:
+    stored = torch.from_numpy(np.stack(frames)).double() / 255
+    exposed: Image = (form_blur(stored, gamma) * 255).round().to(torch.uint8).numpy()
+    return exposed
+
+
+def _write_clip(folder: Path, paths: tuple[Path, ...], rng: np.random.Generator, options: ToyOptions) -> None:
+    exposure = int(rng.choice([7, 9, 11, 13]))
+    steps, size = exposure * options.frames, (options.height, options.width)
+    camera = hand_shake(rng, steps, exposure, rng.uniform(options.min_blur, options.max_blur))
+    layers = [_background(rng, paths, size, camera)]
+    for _ in range(rng.integers(0, 3)):
+        own = hand_shake(rng, steps, exposure, rng.uniform(options.min_blur, options.max_blur))
+        layers.append(_object(rng, paths, size, camera, own))
+    for number in range(options.frames):
+        frames = [render(layers, number * exposure + i, size) for i in range(exposure)]
+        name = f"{number + 1:06d}.png"
+        write_png(folder / "sharp" / name, frames[exposure // 2])
+        write_png(folder / "blur" / name, _expose(frames, None))
+        write_png(folder / "blur_gamma" / name, _expose(frames, CAMERA_GAMMA))
+
+
+def write_toy(out: Path, options: ToyOptions) -> None:
+    """Write `out/{train,test}/CLIP/{blur,blur_gamma,sharp}/NNNNNN.png` and `out/toy.json`, or nothing at all.
+
+    Each blurry frame is the average of 7, 9, 11 or 13 consecutive sub-frames (one number per clip), the middle one
+    of which is the sharp frame; `blur` averages the stored values, `blur_gamma` in linear light.
+
+    Raises:
+        DeblurzooError: `out` exists already, or cannot be written.
+    """
+    if out.exists():
+        raise DeblurzooError(f"{out} exists already: remove it or give another --out")
+    unfinished = out.with_name(f".{out.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    clips = [("train", i) for i in range(options.train_clips)] + [("test", i) for i in range(options.test_clips)]
+    for split, index in track(clips, description="toy clips"):
+        rng = np.random.default_rng([options.seed, ("train", "test").index(split), index])
+        _write_clip(unfinished / split / f"TOY_{split}_{index:03d}", PHOTOGRAPHS[split], rng, options)
+    content: dict[str, Any] = {
+        "options": asdict(options),
+        "photographs": {split: [path.name for path in paths] for split, paths in PHOTOGRAPHS.items()},
+    }
+    write_atomically(unfinished / "toy.json", json.dumps(content, indent=2).encode())
+    unfinished.rename(out)

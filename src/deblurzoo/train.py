@@ -1,0 +1,123 @@
+"""`deblurzoo train`: from a config to a trained network."""
+
+import json
+import logging
+import secrets
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from deblurzoo.callbacks import AtomicCheckpointIO
+from deblurzoo.data import ClipSource, DeblurDataModule
+from deblurzoo.entry import build, hydra_main, require_values
+from deblurzoo.errors import DeblurzooError
+from deblurzoo.files import write_atomically
+from deblurzoo.loggers import finish_wandb
+from deblurzoo.modules import DeblurModule
+from deblurzoo.modules.loading import find_checkpoint, read_checkpoint
+
+log = logging.getLogger(__name__)
+
+
+def train(cfg: DictConfig) -> None:
+    """Train `cfg.model` on `cfg.data` in the run folder `cfg.run`, from the start or from a checkpoint."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    # Our sampler starts at the step that training resumes at, which Lightning cannot know.
+    warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before the epoch ended")
+    warnings.filterwarnings("ignore", ".*does not have many workers")
+    require_values(cfg)
+    _refuse_sweep_on_many_devices(cfg)
+    run = Path(cfg.run)
+    start = resume_point(cfg.resume, run)
+    checkpoint = read_checkpoint(start) if start else None
+    if checkpoint and checkpoint["global_step"] >= cfg.trainer.max_steps:
+        log.info("%s is finished at step %d; a larger trainer.max_steps goes on", run, checkpoint["global_step"])
+        return
+
+    pl.seed_everything(cfg.seed, verbose=False)
+    module: DeblurModule = build(cfg.model)
+    if checkpoint:
+        require_same_network(checkpoint, module, str(start))
+    source: ClipSource = build(cfg.data)
+    datamodule = DeblurDataModule(source, module.frames, cfg.seed, **OmegaConf.to_container(cfg.loader))
+    if cfg.compile:
+        module.net.compile()
+
+    cfg.run_id = checkpoint["deblurzoo"]["run_id"] if checkpoint else secrets.token_hex(4)
+    config = OmegaConf.to_container(cfg, resolve=True)
+    write_atomically(run / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True).encode())
+    write_atomically(run / "run.json", json.dumps({"id": cfg.run_id, "name": cfg.name}).encode())
+    exit_code = 1
+    try:
+        loggers = [build(logger) for logger in cfg.logger.values()]
+        for logger in loggers:
+            logger.log_hyperparams(config)
+        trainer: pl.Trainer = build(
+            cfg.trainer,
+            callbacks=[build(callback) for callback in cfg.callbacks.values()],
+            logger=loggers,
+            plugins=[AtomicCheckpointIO()],
+        )
+        parameters = sum(p.numel() for p in module.net.parameters())
+        log.info("%s: %s with %s parameters on %s", cfg.name, type(module).__name__, f"{parameters:,}", source.name)
+        trainer.fit(module, datamodule, ckpt_path=start, weights_only=True)
+        exit_code = 0 if trainer.state.finished else 1
+    finally:
+        finish_wandb(exit_code)
+    if not trainer.state.finished:
+        raise DeblurzooError(f"training was interrupted at step {trainer.global_step}: resume=auto goes on")
+    log.info("done. Next: deblurzoo evaluate ckpt=%s data=%s …", run, source.name)
+
+
+def resume_point(resume: str | None, run: Path) -> Path | None:
+    """Return the checkpoint to start from: None, the newest of the run folder (`auto`), or the one given.
+
+    Raises:
+        DeblurzooError: the run folder has checkpoints but `resume` does not say what to do with them.
+    """
+    newest = find_checkpoint(run)
+    if resume == "auto":
+        return newest
+    if newest is not None and (resume is None or Path(resume).resolve().parent != newest.resolve().parent):
+        raise DeblurzooError(
+            f"{run} holds a run already ({newest.name}): resume=auto continues it, name=OTHER starts a new one"
+        )
+    return Path(resume) if resume else None
+
+
+def require_same_network(checkpoint: dict[str, Any], module: DeblurModule, path: str) -> None:
+    """Raise a DeblurzooError that names what differs if the checkpoint holds another network."""
+    theirs = {"module": checkpoint["deblurzoo"]["module"], **checkpoint["hyper_parameters"]["net"]}
+    ours = {"module": type(module).__name__, **module.hparams["net"]}
+    differing = [
+        f"{key}: {theirs.get(key)} in the checkpoint, {ours.get(key)} in the config"
+        for key in sorted(theirs.keys() | ours.keys())
+        if theirs.get(key) != ours.get(key)
+    ]
+    if differing:
+        raise DeblurzooError(
+            f"{path} is a checkpoint of another network ({'; '.join(differing)}): "
+            "set model and model.net as they were, or start without resume"
+        )
+
+
+def _refuse_sweep_on_many_devices(cfg: DictConfig) -> None:
+    """Lightning's launcher would run the whole command line, the sweep included, once per device."""
+    if HydraConfig.get().mode == RunMode.MULTIRUN and cfg.trainer.devices != 1:
+        raise DeblurzooError(
+            f"a multirun with trainer.devices={cfg.trainer.devices} would start the whole sweep on each device: "
+            "set trainer.devices=1 or run the jobs one by one"
+        )
+
+
+main = hydra_main("train")(train)
+
+if __name__ == "__main__":
+    sys.argv[0] = "deblurzoo-train"
+    main()
