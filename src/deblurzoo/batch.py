@@ -1,5 +1,6 @@
 """The two types that data, networks, losses and metrics share."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from torch import Tensor
@@ -12,9 +13,9 @@ class Batch(NamedTuple):
     """(B, T, 3, H, W) in [0, 1]; frame 0 is the one to restore, then its next, then its previous frame."""
     sharp: Tensor
     """(B, 3, H, W) in [0, 1]: the sharp picture of frame 0."""
-    clip: list[str]
+    clip: Sequence[str]
     """B clip names."""
-    frame: list[str]
+    frame: Sequence[str]
     """B frame names, unique within their clip."""
 
 

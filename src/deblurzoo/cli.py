@@ -76,3 +76,7 @@ def main() -> None:
             return
     print(f"error: unknown verb {' '.join(arguments[:2])}\n\n{USAGE}", file=sys.stderr)
     sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

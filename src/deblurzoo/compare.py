@@ -45,8 +45,8 @@ def print_table(all_results: list[Results]) -> None:
         table = Table(
             title=f"{dataset} {split}, protocol {protocol}, {blur}/, {resolution}, {frames}", title_justify="left"
         )
-        table.add_column("network", overflow="fold")
-        for heading in ("parameters", "PSNR", "SSIM", "SSIM (MATLAB 3-D)", "gain dB", "ms / image"):
+        table.add_column("network", no_wrap=True)
+        for heading in ("parameters", "PSNR", "SSIM", "SSIM 3-D", "gain dB", "ms / image"):
             table.add_column(heading, justify="right")
         rows = list(group)
         table.add_row("blurry input", "", *_figures(rows[0]["blurry"]), "", "")

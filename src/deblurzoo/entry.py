@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -61,8 +62,16 @@ def build(cfg: DictConfig, **arguments: Any) -> Any:
 def require_values(cfg: DictConfig) -> None:
     """Raise if a key of `cfg` still is `???`."""
     if missing := sorted(OmegaConf.missing_keys(cfg)):
-        key = f"{cfg._get_full_key(None)}.{missing[0]}".lstrip(".")
-        raise DeblurzooError(f"{key} is not set: give {key}=VALUE on the command line or in the experiment")
+        raise DeblurzooError(f"{missing[0]} is not set: give {missing[0]}=VALUE on the command line or in the experiment")
+
+
+def quiet_lightning() -> None:
+    """Silence what Lightning says that is wrong or of no use here."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    # Our sampler starts at the step that training resumes at, which Lightning cannot know.
+    warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before the epoch ended")
+    warnings.filterwarnings("ignore", ".*does not have many workers")
+    warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.")
 
 
 def _warn_of_shadowed_configs() -> None:

@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from deblurzoo import __version__
 from deblurzoo.callbacks import ResultsWriter, StepProgress
 from deblurzoo.compare import print_table
 from deblurzoo.data import ClipSource, DeblurDataModule
-from deblurzoo.entry import build, hydra_main, require_values
+from deblurzoo.entry import build, hydra_main, quiet_lightning, require_values
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.modules.loading import find_checkpoint, load_module, read_checkpoint
 
@@ -22,8 +21,7 @@ log = logging.getLogger(__name__)
 
 def evaluate(cfg: DictConfig) -> None:
     """Restore the test split of `cfg.data` with the network of `cfg.ckpt`; write PNGs and `results.json`."""
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", ".*does not have many workers")
+    quiet_lightning()
     if cfg.trainer.devices != 1:
         raise DeblurzooError(
             f"trainer.devices={cfg.trainer.devices}: several devices would measure some frames twice; set 1"

@@ -27,7 +27,8 @@ def replace_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
             f"{path} cannot be written ({error.strerror or error}): free space or choose another folder"
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary.exists():
+            temporary.unlink()
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -38,24 +38,19 @@ def wandb_logger(
         "dir": str(folder),
         "settings": wandb.Settings(init_timeout=INIT_SECONDS, silent=True),
     }
-    experiment = None
-    reason = "no account is known (wandb login)"
-    mode = wandb.setup().settings.mode
-    if mode in ("online", "shared") and wandb.Api is not None and _has_key():
-        try:
-            experiment = wandb.init(**arguments, resume="allow")
-        except (wandb.errors.CommError, wandb.errors.UsageError, TimeoutError) as error:
-            reason = f"the server did not answer ({error})"
-    elif mode not in ("online", "shared"):
-        reason = f"WANDB_MODE is {mode}"
+    mode, experiment = wandb.setup(wandb.Settings(silent=True)).settings.mode, None
+    reason = f"WANDB_MODE is {mode}"
+    if mode == "online":
+        reason = "no account is known (wandb login)"
+        if wandb.login(prompt=False, verify=False):
+            try:
+                experiment = wandb.init(**arguments, resume="allow")
+            except (wandb.Error, TimeoutError) as error:
+                reason = f"the server did not answer ({error})"
     if experiment is None:
         experiment = wandb.init(**arguments, mode="disabled" if mode == "disabled" else "offline")
-        log.info("W&B records offline: %s. To upload: wandb sync %s", reason, folder / "wandb")
+        log.info("W&B records offline: %s. To upload: wandb sync %s", reason, folder / "wandb" / "offline-run-*")
     return WandbLogger(experiment=experiment)
-
-
-def _has_key() -> bool:
-    return bool(wandb.setup().settings.api_key or wandb.api.api_key)
 
 
 def finish_wandb(exit_code: int) -> None:

@@ -38,7 +38,7 @@ def ssim(image: Tensor, sharp: Tensor) -> Tensor:
 def _gaussian(device: torch.device) -> Tensor:
     taps = torch.arange(-5, 6, dtype=torch.float64, device=device)
     weights = torch.exp(-(taps**2) / (2 * 1.5**2))
-    return weights / weights.sum()
+    return (weights / weights.sum()).float()
 
 
 def _channel_mixing(gaussian: Tensor) -> Tensor:
@@ -55,24 +55,23 @@ def ssim_matlab3d(image: Tensor, sharp: Tensor) -> Tensor:
 
     MATLAB takes H x W x 3 for a volume: an 11x11x11 Gaussian of sigma 1.5 with replicated borders on all three
     axes, averaged over the whole map. It is higher than the per-channel `ssim`: never compare one with the other.
-    Source: S. Nah in DeepDeblur_release, issue 51. Computed in float64: E[x^2] - E[x]^2 cancels.
+    Source: S. Nah in DeepDeblur_release, issue 51.
     """
     gaussian = _gaussian(image.device)
     mixing = _channel_mixing(gaussian)
-
-    def smooth(x: Tensor) -> Tensor:
-        mixed = torch.einsum("oc,bchw->bohw", mixing, x)
-        filtered: Tensor = filter2d_separable(mixed, gaussian[None], gaussian[None], border_type="replicate")
-        return filtered
-
-    x, y = image.double(), sharp.double()
+    # Second moments about mid-grey: about 0 they would cancel in float32.
+    x, y = image.float() - 128, sharp.float() - 128
+    moments = torch.stack([x, y, x * x, y * y, x * y]).flatten(0, 1)
+    mixed = torch.einsum("oc,bchw->bohw", mixing, moments)
+    smooth: Tensor = filter2d_separable(mixed, gaussian[None], gaussian[None], border_type="replicate")
+    mean_x, mean_y, xx, yy, xy = smooth.unflatten(0, (5, -1))
+    variances = (xx - mean_x**2) + (yy - mean_y**2)
+    covariance = xy - mean_x * mean_y
+    mean_x, mean_y = mean_x + 128, mean_y + 128
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-    mean_x, mean_y = smooth(x), smooth(y)
-    variance_x, variance_y = smooth(x * x) - mean_x**2, smooth(y * y) - mean_y**2
-    covariance = smooth(x * y) - mean_x * mean_y
     numerator = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
-    denominator = (mean_x**2 + mean_y**2 + c1) * (variance_x + variance_y + c2)
-    return (numerator / denominator).mean(dim=(1, 2, 3)).float()
+    denominator = (mean_x**2 + mean_y**2 + c1) * (variances + c2)
+    return (numerator / denominator).mean(dim=(1, 2, 3))
 
 
 FUNCTIONS: dict[str, ImageFunction] = {"psnr": psnr, "ssim": ssim, "ssim_matlab3d": ssim_matlab3d}

@@ -4,7 +4,6 @@ import json
 import logging
 import secrets
 import sys
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from deblurzoo.callbacks import AtomicCheckpointIO
 from deblurzoo.data import ClipSource, DeblurDataModule
-from deblurzoo.entry import build, hydra_main, require_values
+from deblurzoo.entry import build, hydra_main, quiet_lightning, require_values
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import write_atomically
 from deblurzoo.loggers import finish_wandb
@@ -27,10 +26,7 @@ log = logging.getLogger(__name__)
 
 def train(cfg: DictConfig) -> None:
     """Train `cfg.model` on `cfg.data` in the run folder `cfg.run`, from the start or from a checkpoint."""
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    # Our sampler starts at the step that training resumes at, which Lightning cannot know.
-    warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before the epoch ended")
-    warnings.filterwarnings("ignore", ".*does not have many workers")
+    quiet_lightning()
     require_values(cfg)
     _refuse_sweep_on_many_devices(cfg)
     run = Path(cfg.run)

@@ -47,11 +47,13 @@ def pictures(folder: Path) -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES}
 
 
-def require_folder(path: Path, key: str, layout: str) -> Path:
-    """Return `path` if it is a folder; else say which config key named it and what should be there."""
-    if not path.is_dir():
-        raise DeblurzooError(f"{key}={path} is not a folder: set {key} to one with the layout {layout}")
-    return path
+def require_folder(key: str, root: Path, inside: str, layout: str) -> Path:
+    """Return `root/inside` if it is a folder; else say which config key named it and what should be there."""
+    folder = root / inside
+    if not folder.is_dir():
+        problem = "is not a folder" if not root.is_dir() else f"has no folder {inside}"
+        raise DeblurzooError(f"{key}={root} {problem}: set {key} to a folder with {layout}")
+    return folder
 
 
 def _follows(frame: str, other: str, offset: int) -> bool:

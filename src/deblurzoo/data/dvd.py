@@ -46,9 +46,8 @@ class Dvd(ClipSource):
 
     def folders(self, split: str) -> list[ClipFolders]:
         """List the official videos of `train` or `test` that are there."""
-        folder = require_folder(
-            self.root / "quantitative_datasets", "data.root: quantitative_datasets", "VIDEO/{input,GT}/NNNNN.jpg"
-        )
+        layout = "quantitative_datasets/VIDEO/{input,GT}/NNNNN.jpg"
+        folder = require_folder("data.root", self.root, "quantitative_datasets", layout)
         return [
             ClipFolders(video, folder / video / "input", folder / video / "GT")
             for video in self.official[split]

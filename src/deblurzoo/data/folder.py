@@ -28,5 +28,5 @@ class Folder(ClipSource):
         for role in ("blur", "sharp"):
             if not (value := self.pairs[split][role]):
                 raise DeblurzooError(f"data.{split}.{role} is not set: give a folder of {role} pictures")
-            where[role] = require_folder(Path(value), f"data.{split}.{role}", "NAME.png")
+            where[role] = require_folder(f"data.{split}.{role}", Path(value), "", "pictures")
         return [ClipFolders(where["blur"].resolve().parent.name, where["blur"], where["sharp"])]

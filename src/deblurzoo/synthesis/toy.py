@@ -26,8 +26,8 @@ _SKLEARN = Path(sklearn.datasets.__file__).parent / "images"
 PHOTOGRAPHS = {
     "train": tuple(
         _SKIMAGE / name
-        for name in ("astronaut.png", "coffee.png", "rocket.jpg", "motorcycle_left.png", "camera.png", "brick.png",
-                     "gravel.png", "grass.png")
+        for name in ("astronaut.png", "coffee.png", "rocket.jpg", "motorcycle_left.png", "ihc.png", "retina.jpg",
+                     "hubble_deep_field.jpg", "camera.png", "coins.png")
     ) + (_SKLEARN / "flower.jpg",),
     "test": (_SKIMAGE / "chelsea.png", _SKLEARN / "china.jpg"),
 }  # fmt: skip
@@ -47,12 +47,12 @@ class ToyOptions:
     """
 
     seed: int = 0
-    train_clips: int = 72
-    test_clips: int = 8
-    frames: int = 8
-    height: int = 192
-    width: int = 256
-    min_blur: float = 3.0
+    train_clips: int = 240
+    test_clips: int = 16
+    frames: int = 3
+    height: int = 160
+    width: int = 224
+    min_blur: float = 4.0
     max_blur: float = 7.0
 
 
@@ -79,12 +79,16 @@ def _smooth(rng: np.random.Generator, steps: int, dimensions: int) -> Floats:
 
 
 def hand_shake(rng: np.random.Generator, steps: int, exposure: int, length: float) -> Trajectory:
-    """Return a trajectory whose path is `length` pixels long per exposure of `exposure` sub-frames on average."""
-    shift = _smooth(rng, steps, 2)
-    speed = np.linalg.norm(np.diff(shift, axis=0), axis=1).mean()
-    shift *= length / (exposure - 1) / speed
-    turn, zoom = _smooth(rng, steps, 2).T
-    return Trajectory(shift, np.deg2rad(0.5) * turn, 1 + 0.006 * zoom)
+    """Return a trajectory whose path is `length` pixels long per exposure of `exposure` sub-frames on average.
+
+    The heading and the speed drift slowly; the path starts and ends around the rest position.
+    """
+    drift, pace, turn, zoom = _smooth(rng, steps, 4).T
+    heading = rng.uniform(0, 2 * np.pi) + drift
+    speed = np.exp(0.1 * pace)
+    speed *= length / (exposure - 1) / speed.mean()
+    shift = np.cumsum(speed[:, None] * np.stack([np.cos(heading), np.sin(heading)], axis=1), axis=0)
+    return Trajectory(shift - shift.mean(axis=0), np.deg2rad(0.4) * turn, 1 + 0.005 * zoom)
 
 
 def _affine(trajectory: Trajectory, step: int, centre: Floats, size: tuple[int, int]) -> Floats:
@@ -120,9 +124,9 @@ class Layer:
 
 
 def _photograph(rng: np.random.Generator, paths: tuple[Path, ...], side: int) -> NDArray[np.float32]:
-    """Return a random photograph, shrunk so that it is crisp and its shorter side is 1.2 to 1.8 times `side`."""
+    """Return a random photograph, shrunk so that it is crisp and its shorter side is 1.2 to 2.4 times `side`."""
     photo = read_image(paths[rng.integers(len(paths))])
-    factor = min(1.0, side * rng.uniform(1.2, 1.8) / min(photo.shape[:2]))
+    factor = min(0.75, side * rng.uniform(1.2, 2.4) / min(photo.shape[:2]))
     small = cv2.resize(photo, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
     turned = small[:, ::-1] if rng.random() < 0.5 else small
     return np.ascontiguousarray(turned, dtype=np.float32)
@@ -132,7 +136,8 @@ def _background(rng: np.random.Generator, paths: tuple[Path, ...], size: tuple[i
     photo = _photograph(rng, paths, min(size))
     height, width = photo.shape[:2]
     opaque = np.dstack([photo, np.ones((height, width), np.float32)])
-    centre = np.array([width, height]) * rng.uniform(0.4, 0.6, 2)
+    margin = np.minimum([width / 2, height / 2], [0.55 * size[1], 0.55 * size[0]])
+    centre = rng.uniform(margin, np.array([width, height]) - margin)
     return Layer(opaque, camera, centre, cv2.BORDER_REFLECT_101)
 
 
@@ -146,7 +151,7 @@ def _object(
     y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j]
     angle = np.arctan2(y, x)
     outline = 0.7 + sum(rng.uniform(-0.08, 0.08) * np.cos(k * angle + rng.uniform(0, 2 * np.pi)) for k in (2, 3, 5))
-    opacity = cv2.GaussianBlur((np.hypot(x, y) < outline).astype(np.float32), (0, 0), 1.0)
+    opacity = cv2.GaussianBlur((np.hypot(x, y) < outline).astype(np.float32), (0, 0), 0.7)
     patch = np.dstack([photo[top : top + side, left : left + side], opacity])
     place = (rng.uniform(0.2, 0.8, 2) - 0.5) * np.array([size[1], size[0]])
     moving = Trajectory(camera.shift + own.shift, camera.rotation + own.rotation, camera.zoom * own.zoom)

@@ -1,0 +1,53 @@
+# `make help` lists the targets. Nothing is needed but Python 3.11 or newer and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# The networks of the demo, each an experiment of conf/experiment.
+DEMO := srn_toy
+RUNS := runs/demo
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint format packaging clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(VENV)/installed ## make .venv with the pinned dependencies
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "deblurzoo needs Python 3.11 or newer: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
+
+data/toy: | $(VENV)/installed
+	$(BIN)/deblurzoo data toy --out $@
+
+demo: $(VENV)/installed data/toy ## train, evaluate and compare small networks on toy data, in minutes
+	@for experiment in $(DEMO); do \
+	  $(BIN)/deblurzoo train experiment=$$experiment paths.runs=$(RUNS) trainer=cpu resume=auto && \
+	  $(BIN)/deblurzoo evaluate ckpt=$(RUNS)/$$experiment data=toy trainer=cpu || exit 1; \
+	done
+	@echo
+	@$(BIN)/deblurzoo compare $(addprefix $(RUNS)/,$(DEMO))
+	@echo "blurry | restored | sharp pictures: $(RUNS)/*/evaluate/toy_blur/side_by_side"
+	@echo "train anew: rm -r $(RUNS); other settings: $(BIN)/deblurzoo train experiment=srn_toy name=mine model.net.width=0.25"
+	@echo "real data:  $(BIN)/deblurzoo train experiment=srn_gopro data.root=GOPRO_Large"
+
+test: $(VENV)/installed ## the whole test suite
+	$(BIN)/python -m pytest -n auto
+
+lint: $(VENV)/installed ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/installed ## let ruff rewrite what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+packaging: $(VENV)/installed ## build the wheel, install it in a new venv, train a step from another folder
+	$(BIN)/python -m pytest tests/packaging --packaging
+
+clean: ## remove .venv, toy data and demo runs
+	rm -rf $(VENV) data/toy $(RUNS)

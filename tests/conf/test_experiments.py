@@ -1,0 +1,59 @@
+"""Every shipped experiment composes, builds and takes a step."""
+
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from conftest import TINY, Run
+from deblurzoo.entry import build
+from deblurzoo.paths import conf_dir
+
+EXPERIMENTS = sorted(path.stem for path in (conf_dir() / "experiment").glob("*.yaml"))
+PARAMETERS = {"srn_gopro": 8_061_411}
+"""Parameter counts of full-size experiments, from the papers' tables."""
+
+
+def test_there_are_experiments() -> None:
+    assert set(PARAMETERS) <= set(EXPERIMENTS)
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_full_size_networks_have_the_papers_parameters(name: str) -> None:
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        cfg = compose("train", overrides=[f"experiment={name}"])
+    module = build(cfg.model)
+    assert sum(p.numel() for p in module.net.parameters()) == PARAMETERS[name]
+    assert cfg.name == name
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_experiment_takes_a_step(name: str, deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
+    done = deblurzoo(
+        "train", f"experiment={name}", *TINY, f"data.root={toy}", "trainer.max_steps=1", "logger=csv", "name=run"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "runs" / "run" / "checkpoints" / "step_00000001.ckpt").is_file()
+
+
+def test_srn_gopro_is_the_papers_recipe() -> None:
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        cfg = compose("train", overrides=["experiment=srn_gopro", "data.root=/gopro", "run=/run"])
+    assert cfg.data.blur == "blur"
+    assert (cfg.loader.batch_size, cfg.loader.augmentation.crop, cfg.trainer.max_steps) == (16, 256, 262_000)
+    assert not any(cfg.loader.augmentation[key] for key in ("zoom", "rot90", "flip", "permute_channels"))
+    assert OmegaConf.to_container(cfg.model.schedule, resolve=True) == {
+        "steps": 262_000,
+        "power": 0.3,
+        "end": 0.01,
+        "warmup": 0,
+    }
+    assert cfg.model.optimizer.lr == 1e-4 and cfg.model.clip_lstm_norm == 3.0
+
+
+@pytest.mark.parametrize("logger", ["csv", "wandb", "tensorboard", "many"])
+def test_every_logger_group_composes_with_csv(logger: str) -> None:
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        cfg = compose("train", overrides=[f"logger={logger}"])
+    assert "csv" in cfg.logger

@@ -1,0 +1,114 @@
+from pathlib import Path
+
+import pytest
+
+from deblurzoo.data import Dvd, Folder, Gopro, Toy
+from deblurzoo.data.clips import ClipSource
+from deblurzoo.errors import DeblurzooError
+
+
+def touch(folder: Path, numbers: "range | list[int]", suffix: str = ".png", digits: int = 6) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in numbers:
+        (folder / f"{number:0{digits}d}{suffix}").touch()
+
+
+@pytest.fixture
+def gopro(tmp_path: Path) -> Gopro:
+    """Clip A of frames 5..8 and clip B of frames 1, 2, 4, 5 (3 is missing)."""
+    for kind in ("blur", "sharp"):
+        touch(tmp_path / "train" / "A" / kind, range(5, 9))
+        touch(tmp_path / "train" / "B" / kind, [1, 2, 4, 5])
+    return Gopro(str(tmp_path), "blur")
+
+
+def ids(source: ClipSource, split: str, frames: int) -> list[tuple[str, int]]:
+    return [(sample.clip, int(sample.frame)) for sample in source.samples(split, frames)]
+
+
+def test_one_frame_networks_restore_every_frame(gopro: Gopro) -> None:
+    assert ids(gopro, "train", 1) == [("A", n) for n in (5, 6, 7, 8)] + [("B", n) for n in (1, 2, 4, 5)]
+
+
+def test_neighbours_are_next_then_previous_and_never_across_a_gap(gopro: Gopro) -> None:
+    assert ids(gopro, "train", 2) == [("A", 5), ("A", 6), ("A", 7), ("B", 1), ("B", 4)]
+    assert ids(gopro, "train", 3) == [("A", 6), ("A", 7)]
+    sample = gopro.samples("train", 3)[0]
+    assert [path.stem for path in sample.blur] == ["000006", "000007", "000005"]
+    assert sample.sharp.parts[-2:] == ("sharp", "000006.png")
+
+
+def test_official_counts() -> None:
+    assert {split: (len(c), sum(c.values())) for split, c in Gopro.official.items()} == {
+        "train": (22, 2103),
+        "test": (11, 1111),
+    }
+    assert {split: (len(c), sum(c.values())) for split, c in Dvd.official.items()} == {
+        "train": (61, 5708),
+        "test": (10, 1000),
+    }
+    assert not Toy.official
+
+
+def test_blur_folder_is_the_one_asked_for(tmp_path: Path) -> None:
+    for kind in ("blur_gamma", "sharp"):
+        touch(tmp_path / "test" / "A" / kind, range(2))
+    assert Gopro(str(tmp_path), "blur_gamma").samples("test", 1)[0].blur[0].parent.name == "blur_gamma"
+    with pytest.raises(DeblurzooError, match=r"data\.blur=linear.*choose blur or blur_gamma"):
+        Gopro(str(tmp_path), "linear")
+
+
+@pytest.fixture
+def dvd_root(tmp_path: Path) -> Path:
+    for video in ("IMG_0003", "IMG_0001"):
+        for kind in ("input", "GT"):
+            touch(tmp_path / "quantitative_datasets" / video / kind, range(100), ".jpg", 5)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("protocol", "one_frame", "two_frames"), [("flow", 99, 99), ("su30", 30, 30), ("all", 100, 99)]
+)
+def test_dvd_protocols(dvd_root: Path, protocol: str, one_frame: int, two_frames: int) -> None:
+    source = Dvd(str(dvd_root), protocol)
+    assert len(source.samples("test", 1)) == one_frame
+    assert len(source.samples("test", 2)) == two_frames
+    assert {sample.clip for sample in source.samples("test", 1)} == {"IMG_0003"}
+    assert len(source.samples("train", 1)) == 100
+
+
+def test_su30_frames_are_the_published_ones(dvd_root: Path) -> None:
+    frames = [int(sample.frame) for sample in Dvd(str(dvd_root), "su30").samples("test", 1)]
+    assert frames == [2, 5, 8, 11, 15, 18, 21, 24, 28, 31, 34, 38, 41, 44, 47, 51, 54, 57, 60, 64, 67, 70, 74, 77,
+                      80, 83, 87, 90, 93, 97]  # fmt: skip
+
+
+def test_unpaired_frame_is_named(gopro: Gopro) -> None:
+    (gopro.root / "train" / "A" / "sharp" / "000007.png").unlink()
+    with pytest.raises(DeblurzooError, match=r"sharp lacks the partner of frame 000007.*clip A"):
+        gopro.samples("train", 1)
+
+
+def test_missing_root_split_and_frames_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(DeblurzooError, match=r"data\.root=.*nowhere is not a folder"):
+        Gopro(str(tmp_path / "nowhere"), "blur").samples("train", 1)
+    with pytest.raises(DeblurzooError, match="has no folder train"):
+        Gopro(str(tmp_path), "blur").samples("train", 1)
+    (tmp_path / "train").mkdir()
+    with pytest.raises(DeblurzooError, match="train split of gopro has no frames"):
+        Gopro(str(tmp_path), "blur").samples("train", 1)
+    for kind in ("blur", "sharp"):
+        touch(tmp_path / "train" / "A" / kind, [1, 3, 5])
+    with pytest.raises(DeblurzooError, match="no 2 consecutive frames"):
+        Gopro(str(tmp_path), "blur").samples("train", 2)
+
+
+def test_folder_pairs_equal_names_of_any_suffix(tmp_path: Path) -> None:
+    touch(tmp_path / "in", range(3), ".jpg")
+    touch(tmp_path / "out", range(3), ".png")
+    nothing = {"blur": None, "sharp": None}
+    source = Folder(train=nothing, test={"blur": str(tmp_path / "in"), "sharp": str(tmp_path / "out")})
+    assert len(source.samples("test", 1)) == 3
+    assert source.splits == ("test",)
+    with pytest.raises(DeblurzooError, match=r"data\.train\.blur is not set"):
+        source.samples("train", 1)

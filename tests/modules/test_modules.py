@@ -1,0 +1,66 @@
+from typing import Any
+
+import pytest
+import torch
+
+from deblurzoo.batch import Batch
+from deblurzoo.modules import DeblurModule, SRNDeblur
+
+
+def module(**arguments: Any) -> SRNDeblur:
+    torch.manual_seed(0)
+    return SRNDeblur(
+        net={"kernel_size": 3, "blocks": 1, "width": 0.125},
+        optimizer={"lr": 1e-3},
+        schedule={"steps": 10, "power": 0.3},
+        **arguments,
+    )
+
+
+def batch(size: int = 32) -> Batch:
+    return Batch(torch.rand(2, 1, 3, size, size), torch.rand(2, 3, size, size), ["a", "a"], ["1", "2"])
+
+
+@pytest.mark.parametrize("size", [(16, 16), (17, 30), (40, 33)])
+def test_restore_takes_any_size_from_16_on(size: tuple[int, int]) -> None:
+    assert module().restore(torch.rand(1, 1, 3, *size)).shape == (1, 3, *size)
+
+
+def test_only_the_lstms_gradients_are_clipped() -> None:
+    srn = module(clip_lstm_norm=1e-3)
+    data = batch()
+    sum(srn.losses(srn.net(data.blur), data).values()).backward()  # type: ignore[union-attr]
+    others = {n: p.grad.clone() for n, p in srn.net.named_parameters() if not n.startswith("lstm")}
+    norm = torch.linalg.vector_norm(torch.cat([p.grad.flatten() for p in srn.net.lstm.parameters()]))
+    assert norm > 1e-3
+    srn.on_before_optimizer_step(None)  # type: ignore[arg-type]
+    clipped = torch.linalg.vector_norm(torch.cat([p.grad.flatten() for p in srn.net.lstm.parameters()]))
+    torch.testing.assert_close(clipped, torch.tensor(1e-3), rtol=1e-3, atol=0)
+    assert all(torch.equal(p.grad, others[n]) for n, p in srn.net.named_parameters() if n in others)
+
+
+def test_hyper_parameters_are_plain_and_complete() -> None:
+    hparams = dict(module(clip_lstm_norm=2.0).hparams)
+    assert set(hparams) == {"net", "optimizer", "schedule", "clip_lstm_norm"}
+    assert all(type(value) in (dict, float) for value in hparams.values())
+
+
+def test_a_network_without_losses_of_its_own_has_a_plain_squared_error() -> None:
+    class Plain(DeblurModule):
+        network = SRNDeblur.network
+
+    plain = Plain(net={"kernel_size": 3, "blocks": 1, "width": 0.125}, optimizer={}, schedule={})
+    data = batch()
+    restored = plain.net(data.blur)
+    torch.testing.assert_close(plain.losses(restored, data)["mse"], ((restored.image - data.sharp) ** 2).mean())
+
+
+def test_training_moves_every_parameter() -> None:
+    srn, data = module(), batch()
+    optimizer = srn.configure_optimizers()["optimizer"]
+    before = [p.detach().clone() for p in srn.net.parameters()]
+    for _ in range(2):
+        optimizer.zero_grad()
+        sum(srn.losses(srn.net(data.blur), data).values()).backward()  # type: ignore[union-attr]
+        optimizer.step()
+    assert all(not torch.equal(a, b) for a, b in zip(before, srn.net.parameters(), strict=True))

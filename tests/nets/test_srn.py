@@ -1,0 +1,120 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from deblurzoo.nets import SRN
+from deblurzoo.nets.conv_lstm import ConvLSTM
+
+
+def tiny(**arguments: object) -> SRN:
+    torch.manual_seed(0)
+    return SRN(**{"kernel_size": 3, "blocks": 1, "width": 0.125, **arguments})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parameters"),
+    [({}, 8_061_411), ({"kernel_size": 3}, 3_764_195), ({"kernel_size": 3, "blocks": 1}, 2_214_115)],
+)
+def test_parameter_counts_are_the_papers(arguments: dict[str, int], parameters: int) -> None:
+    assert sum(p.numel() for p in SRN(**arguments).parameters()) == parameters
+
+
+@pytest.mark.parametrize("size", [(16, 16), (32, 80)])
+def test_pyramid_goes_from_quarter_to_full_size(size: tuple[int, int]) -> None:
+    h, w = size
+    restored = tiny()(torch.rand(2, 1, 3, h, w))
+    assert [tuple(p.shape) for p in restored.pyramid] == [(2, 3, h // s, w // s) for s in (4, 2, 1)]
+    assert restored.image is restored.pyramid[-1]
+
+
+def test_first_scale_sees_the_blurry_image_as_its_prediction(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, seen = tiny(), []
+    at_one_scale = net.at_one_scale
+
+    def spy(blurry: Tensor, coarse: Tensor, state: object) -> object:
+        seen.append((blurry, coarse, state))
+        return at_one_scale(blurry, coarse, state)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(net, "at_one_scale", spy)
+    blur = torch.rand(1, 1, 3, 32, 32)
+    restored = net(blur)
+    assert seen[0][2] is None
+    torch.testing.assert_close(seen[0][1], F.interpolate(blur[:, 0], (8, 8), mode="bilinear"))
+    torch.testing.assert_close(seen[2][1], F.interpolate(restored.pyramid[1], (32, 32), mode="bilinear"))
+
+
+def test_only_the_state_carries_gradients_between_scales() -> None:
+    net = tiny()
+    blur = torch.rand(1, 1, 3, 32, 32)
+    net(blur).image.sum().backward()
+    through_state = net.lstm.gates.weight.grad.clone()
+
+    net.zero_grad()
+    restored = net(blur)
+    # The same by hand, every prediction detached: equal gradients, so none flows through predictions.
+    coarse = restored.pyramid[1].detach()
+    state = None
+    for scale in (4, 2):
+        h = 32 // scale
+        if state is not None:
+            state = tuple(net.resize(s, (h // 4, h // 4)) for s in state)
+        source = blur[:, 0] if scale == 4 else restored.pyramid[0].detach()
+        _, state = net.at_one_scale(net.resize(blur[:, 0], (h, h)), net.resize(source, (h, h)), state)
+    state = tuple(net.resize(s, (8, 8)) for s in state)
+    image, _ = net.at_one_scale(blur[:, 0], net.resize(coarse, (32, 32)), state)
+    torch.testing.assert_close(image, restored.image)
+    net.zero_grad()
+    image.sum().backward()
+    torch.testing.assert_close(net.lstm.gates.weight.grad, through_state)
+    detached = tuple(s.detach() for s in state)
+    net.zero_grad()
+    net.at_one_scale(blur[:, 0], net.resize(coarse, (32, 32)), detached)[0].sum().backward()
+    assert not torch.allclose(net.lstm.gates.weight.grad, through_state)
+
+
+def test_conv_lstm_is_the_written_out_cell() -> None:
+    torch.manual_seed(0)
+    cell = ConvLSTM(2).double()
+    x, c, h = torch.randn(3, 1, 2, 4, 5).double().unbind()
+    gates = F.conv2d(torch.cat([x, h], 1), cell.gates.weight, cell.gates.bias, padding=1)
+    i, j, f, o = gates[:, 0:2], gates[:, 2:4], gates[:, 4:6], gates[:, 6:8]
+    expected_c = c * torch.sigmoid(f + 1) + torch.sigmoid(i) * torch.tanh(j)
+    expected_h = torch.tanh(expected_c) * torch.sigmoid(o)
+    output, (new_c, new_h) = cell(x, (c, h))
+    torch.testing.assert_close(new_c, expected_c)
+    torch.testing.assert_close(new_h, expected_h)
+    assert output is new_h
+    zeros = torch.zeros_like(x)
+    torch.testing.assert_close(cell(x, None)[0], cell(x, (zeros, zeros))[0])
+
+
+def test_tf1_resize_samples_without_half_pixel_offset() -> None:
+    net = tiny(resize="tf1")
+    x = torch.arange(6.0).reshape(1, 1, 1, 6).expand(1, 1, 4, 6)
+    torch.testing.assert_close(net.resize(x, (2, 3))[0, 0, 0], torch.tensor([0.0, 2.0, 4.0]))
+    up = net.resize(x, (8, 12))[0, 0, 0]
+    torch.testing.assert_close(up, torch.tensor([0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5, 5]))
+    torch.testing.assert_close(net.resize(x, (4, 6)), x)
+
+
+def test_residual_network_starts_as_the_identity() -> None:
+    blur = torch.rand(1, 1, 3, 16, 16)
+    torch.testing.assert_close(tiny(residual=True)(blur).image, blur[:, 0])
+    assert not torch.allclose(tiny()(blur).image, blur[:, 0], atol=0.05)
+
+
+def test_initialisation_is_xavier_and_near_zero_in_the_lstm() -> None:
+    net = SRN()
+    assert net.lstm.gates.weight.std() < 1.0e-3
+    weight = net.encoder2[0].weight  # type: ignore[union-attr]
+    bound = (6 / (25 * (64 + 128))) ** 0.5
+    assert bound * 0.99 < weight.abs().max() <= bound
+    assert all(not p.any() for name, p in net.named_parameters() if name.endswith("bias"))
+
+
+def test_wrong_arguments_are_refused() -> None:
+    with pytest.raises(ValueError, match="odd"):
+        SRN(kernel_size=4)
+    with pytest.raises(ValueError, match="resize"):
+        SRN(resize="caffe")  # type: ignore[arg-type]

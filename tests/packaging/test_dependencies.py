@@ -1,0 +1,24 @@
+import importlib.metadata
+import importlib.util
+import re
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def test_torchvision_is_absent() -> None:
+    """Beside a CPU torch, torchvision breaks `import torchmetrics`."""
+    assert importlib.util.find_spec("torchvision") is None
+
+
+def test_what_is_installed_is_what_is_pinned() -> None:
+    pins = dict(line.split("==") for line in (REPOSITORY / "constraints.txt").read_text().split() if "==" in line)
+    needed = [re.split(r"[^\w-]", r)[0] for r in importlib.metadata.requires("deblurzoo") or []]
+    assert "torch" in needed
+    for name in needed:
+        assert name in {pin.lower().replace("_", "-") for pin in pins}, f"{name} is not pinned"
+
+
+def test_no_committed_file_names_an_index() -> None:
+    for name in ("constraints.txt", "pyproject.toml", "Makefile"):
+        assert "://" not in (REPOSITORY / name).read_text(), name

@@ -1,0 +1,41 @@
+"""The wheel, installed in a new venv, trains from another folder with a user's own experiment."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+
+MINE = """# @package _global_
+defaults: [srn_toy, _self_]
+name: mine
+model: {net: {width: 0.125}}
+loader: {batch_size: 2, augmentation: {crop: 32}, val_frames: 1}
+trainer: {max_steps: 1, val_check_interval: 1}
+"""
+
+
+@pytest.mark.skipif("not config.getoption('--packaging')")
+def test_wheel_trains_from_another_folder(environment: dict[str, str], toy: Path, tmp_path: Path) -> None:
+    def run(*command: object) -> str:
+        arguments = list(map(str, command))
+        done = subprocess.run(arguments, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=900)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path, REPOSITORY)
+    (wheel,) = tmp_path.glob("*.whl")
+    run(sys.executable, "-m", "venv", "venv")
+    run("venv/bin/python", "-m", "pip", "install", "--quiet", "-c", REPOSITORY / "constraints.txt", wheel)
+    (tmp_path / "conf" / "experiment").mkdir(parents=True)
+    (tmp_path / "conf" / "experiment" / "mine.yaml").write_text(MINE)
+
+    train = ["venv/bin/deblurzoo", "train", "--config-dir", "conf", "experiment=mine", f"data.root={toy}"]
+    run(*train, "trainer=cpu")
+    assert (tmp_path / "runs" / "mine" / "checkpoints" / "step_00000001.ckpt").is_file()
+    run("venv/bin/deblurzoo", "evaluate", "ckpt=runs/mine", "data=toy", f"data.root={toy}", "trainer=cpu")
+    assert "mine" in run("venv/bin/deblurzoo", "compare", "runs/mine")
+    where = run("venv/bin/python", "-c", "import deblurzoo; print(deblurzoo.__file__)")
+    assert Path(where.strip()).is_relative_to(tmp_path)

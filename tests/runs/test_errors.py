@@ -1,0 +1,168 @@
+"""Every wrong input: one clear message, an exit code that is not 0, nothing half-written."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from conftest import TINY, Run
+
+SHORT = [*TINY, "name=run", "trainer.max_steps=3"]
+
+
+@pytest.fixture
+def copy(toy: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(toy, tmp_path / "toy"))
+
+
+def refused(done: object, *messages: str) -> None:
+    """Check a finished process: it failed, said all of `messages`, and printed no traceback."""
+    code, err = done.returncode, done.stderr  # type: ignore[attr-defined]
+    assert code == 1, f"exit code {code}\n{err}"
+    for message in messages:
+        assert message in err, err
+    assert "Traceback" not in err, err
+
+
+def checkpoints(tmp_path: Path) -> list[str]:
+    return sorted(p.name for p in (tmp_path / "runs" / "run").glob("checkpoints/*"))
+
+
+def test_missing_root(deblurzoo: Run, tmp_path: Path) -> None:
+    done = deblurzoo("train", *SHORT, "data=gopro", "data.blur=blur", "data.root=/nowhere")
+    refused(done, "error: data.root=/nowhere is not a folder: set data.root to a folder with train/CLIP/{blur,sharp}")
+    assert checkpoints(tmp_path) == []
+
+
+def test_root_and_blur_must_be_said(deblurzoo: Run) -> None:
+    refused(deblurzoo("train", *SHORT, "experiment=srn_gopro"), "data.root is not set: give data.root=VALUE")
+    refused(deblurzoo("train", *SHORT, "data=gopro", "data.root=/x"), "data.blur is not set")
+
+
+def test_empty_split(deblurzoo: Run, copy: Path) -> None:
+    shutil.rmtree(copy / "train")
+    (copy / "train").mkdir()
+    refused(deblurzoo("train", *SHORT, f"data.root={copy}"), "the train split of toy has no frames")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_truncated_png(deblurzoo: Run, copy: Path, workers: int) -> None:
+    for path in copy.glob("train/*/blur/*.png"):
+        path.write_bytes(path.read_bytes()[:200])
+    done = deblurzoo("train", *SHORT, f"data.root={copy}", f"loader.workers={workers}")
+    refused(done, ".png cannot be read (", "`deblurzoo data check` finds all such files")
+    assert done.stderr.count("cannot be read") == 1
+
+
+def test_truncated_png_during_evaluation_leaves_no_results(deblurzoo: Run, copy: Path, tmp_path: Path) -> None:
+    assert deblurzoo("train", *SHORT, f"data.root={copy}").returncode == 0
+    path = next(copy.glob("test/*/sharp/000002.png"))
+    path.write_bytes(path.read_bytes()[:200])
+    done = deblurzoo("evaluate", "ckpt=runs/run", "data=toy", f"data.root={copy}", "out=out")
+    refused(done, f"error: {path} cannot be read")
+    assert not (tmp_path / "out" / "results.json").exists()
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_checkpoint_of_another_network(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
+    assert deblurzoo("train", *SHORT, f"data.root={toy}").returncode == 0
+    before = {p: p.read_bytes() for p in (tmp_path / "runs/run/checkpoints").iterdir()}
+    done = deblurzoo("train", *SHORT, f"data.root={toy}", "resume=auto", "model.net.width=0.25", "trainer.max_steps=5")
+    refused(done, "is a checkpoint of another network (width: 0.125 in the checkpoint, 0.25 in the config)")
+    assert {p: p.read_bytes() for p in (tmp_path / "runs/run/checkpoints").iterdir()} == before
+
+
+class Bomb:
+    """A pickle that would create a file."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return Path.touch, (Path("bomb"),)  # type: ignore[return-value]
+
+
+def test_files_that_are_no_checkpoints_of_ours(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
+    def evaluate(path: str) -> object:
+        return deblurzoo("evaluate", f"ckpt={path}", "data=toy", f"data.root={toy}")
+
+    refused(evaluate("nothing.ckpt"), "checkpoint nothing.ckpt does not exist")
+    (tmp_path / "empty").mkdir()
+    refused(evaluate("empty"), "ckpt=empty has no checkpoints/step_*.ckpt")
+    (tmp_path / "noise.ckpt").write_bytes(b"noise" * 100)
+    refused(evaluate("noise.ckpt"), "checkpoint noise.ckpt cannot be read")
+    torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
+    refused(evaluate("other.ckpt"), "other.ckpt is not a checkpoint of deblurzoo")
+    torch.save({"x": Bomb()}, tmp_path / "bomb.ckpt")
+    refused(evaluate("bomb.ckpt"), "checkpoint bomb.ckpt cannot be read")
+    assert not (tmp_path / "bomb").exists()
+
+
+def test_truncated_checkpoint(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
+    assert deblurzoo("train", *SHORT, f"data.root={toy}").returncode == 0
+    path = tmp_path / "runs/run/checkpoints/step_00000003.ckpt"
+    path.write_bytes(path.read_bytes()[:5000])
+    refused(deblurzoo("evaluate", "ckpt=runs/run", "data=toy", f"data.root={toy}"), f"{path.name} cannot be read")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.net.widht=0.5", "Could not override 'model.net.widht'"),
+        ("trainer.max_step=5", "Could not override 'trainer.max_step'"),
+        ("experiment=srn_gorpo", "Could not find 'experiment/srn_gorpo'"),
+        ("+model.net.widht=0.5", "unexpected keyword argument 'widht'"),
+        ("+loader.augmentation.rotate=true", "unexpected keyword argument 'rotate'"),
+        ("+data.gamma=true", "unexpected keyword argument 'gamma'"),
+    ],
+)
+def test_unknown_key(deblurzoo: Run, toy: Path, override: str, message: str) -> None:
+    refused(deblurzoo("train", *SHORT, f"data.root={toy}", override), message)
+
+
+def test_nan_loss_names_step_and_clips_and_keeps_the_last_good_checkpoint(
+    deblurzoo: Run, toy: Path, tmp_path: Path
+) -> None:
+    overrides = ["model.optimizer.lr=1e20", "model.schedule.steps=1000", "callbacks.checkpoints.every=1"]
+    done = deblurzoo("train", *SHORT, f"data.root={toy}", *overrides)
+    refused(done, "error: the loss is ", "at step ", "the batch was TOY_train_00", "model.optimizer.lr")
+    step = int(done.stderr.partition("at step ")[2].partition(";")[0])
+    assert checkpoints(tmp_path)[-1] == f"step_{step:08d}.ckpt"
+
+
+def test_full_traceback_on_request(deblurzoo: Run) -> None:
+    done = deblurzoo("train", *SHORT, "data=gopro", "data.blur=blur", "data.root=/nowhere", HYDRA_FULL_ERROR="1")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr and "DeblurzooError" in done.stderr
+
+
+def test_crop_larger_than_the_pictures(deblurzoo: Run, toy: Path) -> None:
+    done = deblurzoo("train", *SHORT, f"data.root={toy}", "loader.augmentation.crop=256")
+    refused(done, "too small for loader.augmentation.crop=256")
+
+
+def test_sweep_on_two_devices(deblurzoo: Run, toy: Path) -> None:
+    done = deblurzoo("train", "-m", *SHORT, f"data.root={toy}", "seed=0,1", "trainer.devices=2")
+    refused(done, "a multirun with trainer.devices=2 would start the whole sweep on each device")
+
+
+def test_unknown_verb_and_help(deblurzoo: Run) -> None:
+    done = deblurzoo("trian")
+    assert done.returncode == 2 and "unknown verb trian" in done.stderr and "deblurzoo train" in done.stderr
+    assert "usage: deblurzoo" in deblurzoo("--help").stdout
+    assert deblurzoo("--version").stdout.startswith("deblurzoo 0.")
+    missing = deblurzoo("compare", "nothing")
+    assert missing.returncode == 1 and "error: nothing has no results.json" in missing.stderr
+
+
+def test_toy_data_never_overwrites(deblurzoo: Run, tmp_path: Path) -> None:
+    (tmp_path / "precious").mkdir()
+    done = deblurzoo("data", "toy", "--out", "precious")
+    assert done.returncode == 1 and "error: precious exists already" in done.stderr
+
+
+def test_shadowed_config_is_warned_of(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "mine" / "experiment"
+    folder.mkdir(parents=True)
+    (folder / "srn_toy.yaml").write_text("# @package _global_\nname: mine\n")
+    done = deblurzoo("train", "--config-dir", "mine", *SHORT, f"data.root={toy}", "experiment=srn_toy", "logger=csv")
+    assert done.returncode == 0, done.stderr
+    assert "srn_toy.yaml has no effect: deblurzoo ships a config of that name" in done.stdout + done.stderr

@@ -1,0 +1,95 @@
+"""A killed run, resumed, ends with the weights of a run that was not."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from conftest import TINY, Run
+
+ARGUMENTS = [*TINY, "callbacks=ema", "callbacks.ema.decay=0.9", "trainer.max_steps=60", "callbacks.checkpoints.every=5",
+             "trainer.val_check_interval=20", "loader.augmentation.flip=true", "model.schedule.warmup=7"]  # fmt: skip
+
+
+def final(run: Path) -> dict[str, Any]:
+    checkpoint: dict[str, Any] = torch.load(run / "checkpoints" / "step_00000060.ckpt", weights_only=True)
+    return checkpoint
+
+
+def assert_equal_to_the_bit(a: Any, b: Any, where: str = "") -> None:
+    assert type(a) is type(b), where
+    if isinstance(a, torch.Tensor):
+        assert torch.equal(a, b), where
+    elif isinstance(a, dict):
+        assert a.keys() == b.keys(), where
+        for key in a:
+            assert_equal_to_the_bit(a[key], b[key], f"{where}.{key}")
+    elif isinstance(a, list | tuple):
+        assert len(a) == len(b), where
+        for i, (x, y) in enumerate(zip(a, b, strict=True)):
+            assert_equal_to_the_bit(x, y, f"{where}[{i}]")
+    else:
+        assert a == b, where
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_sigkill_and_resume_is_equal_to_the_bit(
+    workers: int, deblurzoo: Run, environment: dict[str, str], toy: Path, tmp_path: Path
+) -> None:
+    arguments = ["train", *ARGUMENTS, f"data.root={toy}", f"loader.workers={workers}"]
+    done = deblurzoo(*arguments, "name=whole")
+    assert done.returncode == 0, done.stderr
+
+    killed = tmp_path / "runs" / "killed"
+    command = [sys.executable, "-m", "deblurzoo.cli", *arguments, "name=killed"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    deadline = time.monotonic() + 120
+    while not list(killed.glob("checkpoints/step_*.ckpt")):
+        assert process.poll() is None and time.monotonic() < deadline, "no checkpoint appeared"
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    steps = [int(path.stem[5:]) for path in killed.glob("checkpoints/step_*.ckpt")]
+    assert 5 <= max(steps) < 60
+
+    done = deblurzoo(*arguments, "name=killed", "resume=auto")
+    assert done.returncode == 0, done.stderr
+    whole, resumed = final(tmp_path / "runs" / "whole"), final(killed)
+    for key in ("state_dict", "current_model_state", "averaging_state", "optimizer_states", "lr_schedulers", "global_step"):
+        assert_equal_to_the_bit(whole[key], resumed[key], key)
+
+
+def test_finished_run_is_left_alone_and_a_larger_budget_goes_on(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
+    arguments = ["train", *TINY, f"data.root={toy}", "name=run"]
+    assert deblurzoo(*arguments, "trainer.max_steps=2").returncode == 0
+    checkpoint = tmp_path / "runs" / "run" / "checkpoints" / "step_00000002.ckpt"
+    before = checkpoint.read_bytes()
+
+    again = deblurzoo(*arguments, "trainer.max_steps=2", "resume=auto")
+    assert again.returncode == 0 and "is finished at step 2" in again.stdout
+    assert checkpoint.read_bytes() == before
+
+    refused = deblurzoo(*arguments, "trainer.max_steps=2")
+    assert refused.returncode == 1 and "holds a run already (step_00000002.ckpt): resume=auto" in refused.stderr
+    assert checkpoint.read_bytes() == before
+
+    longer = deblurzoo(*arguments, "trainer.max_steps=4", "resume=auto")
+    assert longer.returncode == 0, longer.stderr
+    assert checkpoint.with_name("step_00000004.ckpt").is_file()
+
+
+def test_resume_from_a_path_starts_a_run_of_another_name(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
+    arguments = ["train", *TINY, f"data.root={toy}"]
+    assert deblurzoo(*arguments, "name=one", "trainer.max_steps=2").returncode == 0
+    path = "runs/one/checkpoints/step_00000002.ckpt"
+    done = deblurzoo(*arguments, "name=two", "trainer.max_steps=3", f"resume={path}")
+    assert done.returncode == 0, done.stderr
+    assert torch.load(tmp_path / "runs/two/checkpoints/step_00000003.ckpt", weights_only=True)["global_step"] == 3

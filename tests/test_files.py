@@ -1,0 +1,28 @@
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+
+from deblurzoo.errors import DeblurzooError
+from deblurzoo.files import replace_atomically, write_atomically
+
+
+def test_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_atomically(path, b"old")
+
+    def half(file: BinaryIO) -> None:
+        file.write(b"ha")
+        raise OSError(28, os.strerror(28))
+
+    with pytest.raises(DeblurzooError, match=r"a\.json cannot be written \(No space left on device\)"):
+        replace_atomically(path, half)
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_unwritable_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DeblurzooError, match="cannot be written"):
+        write_atomically(tmp_path / "file" / "a.json", b"")
