@@ -31,7 +31,13 @@ def test_psnr_is_scikit_images_per_image(pair: tuple[torch.Tensor, torch.Tensor]
 def test_ssim_is_scikit_images_with_gaussian_weights(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
     expected = [
         structural_similarity(
-            hwc(s), hwc(i), gaussian_weights=True, sigma=1.5, use_sample_covariance=False, channel_axis=2, data_range=255
+            hwc(s),
+            hwc(i),
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+            channel_axis=2,
+            data_range=255,
         )
         for i, s in zip(*pair, strict=True)
     ]

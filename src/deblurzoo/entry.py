@@ -59,10 +59,18 @@ def build(cfg: DictConfig, **arguments: Any) -> Any:
     return hydra.utils.instantiate(cfg, _convert_="all", **arguments)
 
 
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    """Return a config as nested plain dicts and lists."""
+    content: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    return content
+
+
 def require_values(cfg: DictConfig) -> None:
     """Raise if a key of `cfg` still is `???`."""
     if missing := sorted(OmegaConf.missing_keys(cfg)):
-        raise DeblurzooError(f"{missing[0]} is not set: give {missing[0]}=VALUE on the command line or in the experiment")
+        raise DeblurzooError(
+            f"{missing[0]} is not set: give {missing[0]}=VALUE on the command line or in the experiment"
+        )
 
 
 def quiet_lightning() -> None:

@@ -12,7 +12,7 @@ from deblurzoo import __version__
 from deblurzoo.callbacks import ResultsWriter, StepProgress
 from deblurzoo.compare import print_table
 from deblurzoo.data import ClipSource, DeblurDataModule
-from deblurzoo.entry import build, hydra_main, quiet_lightning, require_values
+from deblurzoo.entry import build, hydra_main, plain, quiet_lightning, require_values
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.modules.loading import find_checkpoint, load_module, read_checkpoint
 
@@ -34,7 +34,7 @@ def evaluate(cfg: DictConfig) -> None:
         log.info("data.blur=%s, as the network was trained", cfg.data.blur)
     require_values(cfg)
     source: ClipSource = build(cfg.data)
-    datamodule = DeblurDataModule(source, module.frames, 0, **OmegaConf.to_container(cfg.loader))
+    datamodule = DeblurDataModule(source, module.frames, 0, **plain(cfg.loader))
     datamodule.setup("test")
     if cfg.compile:
         module.net.compile()
@@ -51,7 +51,7 @@ def evaluate(cfg: DictConfig) -> None:
         "blur_folder": source.blur_folder,
         "rounding": "uint8, nearest",
         "deblurzoo": __version__,
-        "config": OmegaConf.to_container(cfg, resolve=True),
+        "config": plain(cfg),
     }
     writer = ResultsWriter(out, facts, frames=len(datamodule.test_samples), pictures=cfg.pictures)
     trainer: pl.Trainer = build(cfg.trainer, callbacks=[writer, StepProgress()], logger=False)

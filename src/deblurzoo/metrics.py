@@ -61,17 +61,18 @@ def ssim_matlab3d(image: Tensor, sharp: Tensor) -> Tensor:
     mixing = _channel_mixing(gaussian)
     # Second moments about mid-grey: about 0 they would cancel in float32.
     x, y = image.float() - 128, sharp.float() - 128
-    moments = torch.stack([x, y, x * x, y * y, x * y]).flatten(0, 1)
+    moments = torch.cat([x, y, x * x, y * y, x * y])
     mixed = torch.einsum("oc,bchw->bohw", mixing, moments)
     smooth: Tensor = filter2d_separable(mixed, gaussian[None], gaussian[None], border_type="replicate")
-    mean_x, mean_y, xx, yy, xy = smooth.unflatten(0, (5, -1))
+    mean_x, mean_y, xx, yy, xy = smooth.chunk(5)
     variances = (xx - mean_x**2) + (yy - mean_y**2)
     covariance = xy - mean_x * mean_y
     mean_x, mean_y = mean_x + 128, mean_y + 128
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
     numerator = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
     denominator = (mean_x**2 + mean_y**2 + c1) * (variances + c2)
-    return (numerator / denominator).mean(dim=(1, 2, 3))
+    value: Tensor = numerator / denominator
+    return value.mean(dim=(1, 2, 3))
 
 
 FUNCTIONS: dict[str, ImageFunction] = {"psnr": psnr, "ssim": ssim, "ssim_matlab3d": ssim_matlab3d}

@@ -13,4 +13,4 @@ def polynomial(step: int, steps: int, power: float, end: float = 0.0, warmup: in
     """
     remaining = max(0.0, 1.0 - step / steps)
     rise = min(1.0, (step + 1) / warmup) if warmup else 1.0
-    return rise * ((1.0 - end) * remaining**power + end)
+    return float(rise * ((1.0 - end) * remaining**power + end))

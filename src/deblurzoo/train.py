@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from deblurzoo.callbacks import AtomicCheckpointIO
 from deblurzoo.data import ClipSource, DeblurDataModule
-from deblurzoo.entry import build, hydra_main, quiet_lightning, require_values
+from deblurzoo.entry import build, hydra_main, plain, quiet_lightning, require_values
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import write_atomically
 from deblurzoo.loggers import finish_wandb
@@ -41,12 +41,12 @@ def train(cfg: DictConfig) -> None:
     if checkpoint:
         require_same_network(checkpoint, module, str(start))
     source: ClipSource = build(cfg.data)
-    datamodule = DeblurDataModule(source, module.frames, cfg.seed, **OmegaConf.to_container(cfg.loader))
+    datamodule = DeblurDataModule(source, module.frames, cfg.seed, **plain(cfg.loader))
     if cfg.compile:
         module.net.compile()
 
     cfg.run_id = checkpoint["deblurzoo"]["run_id"] if checkpoint else secrets.token_hex(4)
-    config = OmegaConf.to_container(cfg, resolve=True)
+    config = plain(cfg)
     write_atomically(run / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True).encode())
     write_atomically(run / "run.json", json.dumps({"id": cfg.run_id, "name": cfg.name}).encode())
     exit_code = 1

@@ -49,7 +49,12 @@ def test_sigkill_and_resume_is_equal_to_the_bit(
     killed = tmp_path / "runs" / "killed"
     command = [sys.executable, "-m", "deblurzoo.cli", *arguments, "name=killed"]
     process = subprocess.Popen(
-        command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        command,
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     deadline = time.monotonic() + 120
     while not list(killed.glob("checkpoints/step_*.ckpt")):
@@ -63,7 +68,14 @@ def test_sigkill_and_resume_is_equal_to_the_bit(
     done = deblurzoo(*arguments, "name=killed", "resume=auto")
     assert done.returncode == 0, done.stderr
     whole, resumed = final(tmp_path / "runs" / "whole"), final(killed)
-    for key in ("state_dict", "current_model_state", "averaging_state", "optimizer_states", "lr_schedulers", "global_step"):
+    for key in (
+        "state_dict",
+        "current_model_state",
+        "averaging_state",
+        "optimizer_states",
+        "lr_schedulers",
+        "global_step",
+    ):
         assert_equal_to_the_bit(whole[key], resumed[key], key)
 
 

@@ -14,7 +14,12 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from conftest import TINY, Run
 
-STEPS = ["trainer.max_steps=4", "trainer.val_check_interval=2", "trainer.log_every_n_steps=1", "callbacks.checkpoints.every=2"]
+STEPS = [
+    "trainer.max_steps=4",
+    "trainer.val_check_interval=2",
+    "trainer.log_every_n_steps=1",
+    "callbacks.checkpoints.every=2",
+]
 
 
 def train(deblurzoo: Run, toy: Path, *overrides: str, **variables: str) -> str:
@@ -37,7 +42,9 @@ def test_train_evaluate_compare(deblurzoo: Run, toy: Path, tmp_path: Path) -> No
     assert len(list((run / "pictures").glob("*.png"))) == 2
     logged = metrics(run)
     assert [row["step"] for row in logged if row["train/loss"]] == ["0", "1", "2", "3"]
-    assert {"train/mse_1_4", "train/mse_1_1", "train/lr", "train/psnr", "val/psnr", "val/ssim", "val/gain"} <= set(logged[0])
+    assert {"train/mse_1_4", "train/mse_1_1", "train/lr", "train/psnr", "val/psnr", "val/ssim", "val/gain"} <= set(
+        logged[0]
+    )
     last_validation = [row for row in logged if row["val/psnr"]][-1]
 
     done = deblurzoo("evaluate", "ckpt=runs/run", "data=toy", f"data.root={toy}", "trainer=cpu", "loader.workers=0")
@@ -76,7 +83,9 @@ def test_odd_sizes_and_another_blur_folder(deblurzoo: Run, toy: Path, tmp_path: 
         for name, size in {"a": (16, 16), "b": (37, 21)}.items():
             noise = np.random.default_rng(0).integers(0, 255, (*size, 3), dtype=np.uint8)
             cv2.imwrite(str(tmp_path / kind / f"{name}.png"), noise if kind == "sharp" else noise // 2)
-    done = deblurzoo("evaluate", "ckpt=runs/run", "data=folder", "data.test.blur=blur", "data.test.sharp=sharp", "out=out")
+    done = deblurzoo(
+        "evaluate", "ckpt=runs/run", "data=folder", "data.test.blur=blur", "data.test.sharp=sharp", "out=out"
+    )
     assert done.returncode == 0, done.stderr
     assert cv2.imread(str(tmp_path / "out" / "restored" / tmp_path.name / "b.png")).shape == (37, 21, 3)
     assert json.loads((tmp_path / "out" / "results.json").read_text())["resolution"] == ["16x16", "21x37"]

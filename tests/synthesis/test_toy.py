@@ -29,11 +29,15 @@ def test_layout_is_gopros(toy: Path) -> None:
 
 def test_pictures_are_blurred_and_the_two_blurs_differ(toy: Path) -> None:
     def detail(image: np.ndarray) -> float:
-        return float(np.abs(np.diff(image.astype(float), axis=0)).mean() + np.abs(np.diff(image.astype(float), axis=1)).mean())
+        return float(
+            np.abs(np.diff(image.astype(float), axis=0)).mean() + np.abs(np.diff(image.astype(float), axis=1)).mean()
+        )
 
     sharper = []
     for blur in sorted(toy.glob("*/*/blur/*.png")):
-        sharp, stored, linear = (read_image(blur.parents[1] / kind / blur.name) for kind in ("sharp", "blur", "blur_gamma"))
+        sharp, stored, linear = (
+            read_image(blur.parents[1] / kind / blur.name) for kind in ("sharp", "blur", "blur_gamma")
+        )
         sharper.append(detail(sharp) / detail(stored))
         assert linear.astype(int).sum() >= stored.astype(int).sum()  # a mean in linear light is never darker
         assert not np.array_equal(linear, stored)

@@ -5,4 +5,4 @@ from deblurzoo.callbacks.pictures import RestoredPictures
 from deblurzoo.callbacks.progress import StepProgress
 from deblurzoo.callbacks.results import ResultsWriter
 
-__all__ = ["AtomicCheckpointIO", "ResultsWriter", "RestoredPictures", "StepCheckpoints", "StepProgress"]
+__all__ = ["AtomicCheckpointIO", "RestoredPictures", "ResultsWriter", "StepCheckpoints", "StepProgress"]

@@ -92,7 +92,7 @@ def run(cfg: DictConfig) -> None:
         print("checking blur/; data.blur=blur_gamma checks the other blur folder")
     source: ClipSource = build(cfg.data)
     if not source.splits:
-        raise DeblurzooError("data=folder has nothing to check: set data.test.blur and data.test.sharp, or data.train.*")
+        raise DeblurzooError("data=folder has nothing to check: set data.test.blur and data.test.sharp")
     problems = check(source)
     for problem in problems:
         print(problem, file=sys.stderr)

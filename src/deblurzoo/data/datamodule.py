@@ -35,7 +35,7 @@ def _read(sample: Sample) -> list[Image]:
 def _as_batch(sample: Sample, images: Image) -> Batch:
     """Turn (T+1, H, W, 3) uint8 into a sample without batch dimension; it is scaled to [0, 1] on the device."""
     tensor = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
-    return Batch(tensor[:-1], tensor[-1], sample.clip, sample.frame)  # type: ignore[arg-type]
+    return Batch(tensor[:-1], tensor[-1], sample.clip, sample.frame)
 
 
 class TrainingCrops(Dataset[Batch]):

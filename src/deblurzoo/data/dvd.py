@@ -1,6 +1,7 @@
 """DVD: Su et al., "Deep Video Deblurring for Hand-held Cameras", CVPR 2017."""
 
 from pathlib import Path
+from typing import ClassVar
 
 from deblurzoo.data.clips import Clip, ClipFolders, ClipSource, require_folder
 from deblurzoo.errors import DeblurzooError
@@ -35,7 +36,7 @@ class Dvd(ClipSource):
     """
 
     name = "dvd"
-    official = {"train": _TRAIN, "test": _TEST}
+    official: ClassVar = {"train": _TRAIN, "test": _TEST}
     blur_folder = "input"
 
     def __init__(self, root: str, protocol: str) -> None:

@@ -40,7 +40,7 @@ def read_image(path: Path) -> Image:
         if bgr is None:
             raise _unreadable(path, reason)
         image = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
-    return image
+    return np.asarray(image, np.uint8)
 
 
 def _has_end_of_jpeg(path: Path) -> bool:
@@ -52,7 +52,7 @@ def _has_end_of_jpeg(path: Path) -> bool:
 
 def _unreadable(path: Path, reason: str) -> DeblurzooError:
     state = "cannot be read" if path.exists() else "does not exist"
-    return DeblurzooError(f"{path} {state} ({reason}): copy the file again; `deblurzoo data check` finds all such files")
+    return DeblurzooError(f"{path} {state} ({reason}): copy it again; `deblurzoo data check` finds all such files")
 
 
 def write_png(path: Path, image: Image) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from deblurzoo.data.images import Image
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the package index for news on every import
-import albumentations as A  # noqa: E402
+import albumentations as A
 
 
 @dataclass(frozen=True)

@@ -62,10 +62,10 @@ class DeblurModule(pl.LightningModule):
             self._refuse(loss, batch)
         size = len(batch.clip)
         self.log("train/loss", loss.detach(), batch_size=size)
-        if self.trainer.global_step % self.trainer.log_every_n_steps == 0:
-            self.log_dict({f"train/{name}": term.detach() for name, term in terms.items()}, batch_size=size)
-            self.log("train/psnr", psnr(to_uint8(restored.image.detach()), to_uint8(batch.sharp)).mean(), batch_size=size)
-            self.log("train/lr", self.trainer.optimizers[0].param_groups[0]["lr"], batch_size=size)
+        self.log_dict({f"train/{name}": term.detach() for name, term in terms.items()}, batch_size=size)
+        train_psnr = psnr(to_uint8(restored.image.detach()), to_uint8(batch.sharp)).mean()
+        self.log("train/psnr", train_psnr, batch_size=size)
+        self.log("train/lr", self.trainer.optimizers[0].param_groups[0]["lr"], batch_size=size)
         return loss
 
     def _refuse(self, loss: Tensor, batch: Batch) -> None:

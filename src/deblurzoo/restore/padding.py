@@ -10,4 +10,4 @@ def pad_to_multiple(frames: Tensor, multiple: int) -> Tensor:
     if not bottom and not right:
         return frames
     padded = F.pad(frames.flatten(0, 1), (0, right, 0, bottom), mode="replicate")
-    return padded.unflatten(0, frames.shape[:2])
+    return padded.reshape(*frames.shape[:3], *padded.shape[-2:])

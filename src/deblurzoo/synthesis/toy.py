@@ -24,13 +24,20 @@ Floats = NDArray[np.float64]
 _SKIMAGE = Path(skimage.data.__file__).parent
 _SKLEARN = Path(sklearn.datasets.__file__).parent / "images"
 PHOTOGRAPHS = {
-    "train": tuple(
-        _SKIMAGE / name
-        for name in ("astronaut.png", "coffee.png", "rocket.jpg", "motorcycle_left.png", "ihc.png", "retina.jpg",
-                     "hubble_deep_field.jpg", "camera.png", "coins.png")
-    ) + (_SKLEARN / "flower.jpg",),
+    "train": (
+        _SKIMAGE / "astronaut.png",
+        _SKIMAGE / "camera.png",
+        _SKIMAGE / "coffee.png",
+        _SKIMAGE / "coins.png",
+        _SKIMAGE / "hubble_deep_field.jpg",
+        _SKIMAGE / "ihc.png",
+        _SKIMAGE / "motorcycle_left.png",
+        _SKIMAGE / "retina.jpg",
+        _SKIMAGE / "rocket.jpg",
+        _SKLEARN / "flower.jpg",
+    ),
     "test": (_SKIMAGE / "chelsea.png", _SKLEARN / "china.jpg"),
-}  # fmt: skip
+}
 """Photographs that ship in the wheels of scikit-image and scikit-learn; no one of them is in both splits."""
 
 
@@ -113,14 +120,14 @@ class Layer:
 
     def at(self, step: int, size: tuple[int, int]) -> NDArray[np.float32]:
         """Return what the camera sees of this layer at a sub-frame, (H, W, 4)."""
-        seen: NDArray[np.float32] = cv2.warpAffine(
+        seen = cv2.warpAffine(
             self.picture,
             _affine(self.trajectory, step, self.centre, size),
             (size[1], size[0]),
             flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
             borderMode=self.border,
         )
-        return seen
+        return np.asarray(seen, np.float32)
 
 
 def _photograph(rng: np.random.Generator, paths: tuple[Path, ...], side: int) -> NDArray[np.float32]:
