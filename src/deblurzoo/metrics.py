@@ -2,13 +2,16 @@
 
 from collections.abc import Callable
 
+import cv2
+import numpy as np
 import torch
-from kornia.filters import filter2d_separable
-from kornia.metrics import ssim as ssim_map
+from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
+Image = NDArray[np.uint8]
+Map = NDArray[np.float32]
 ImageFunction = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -25,29 +28,46 @@ def psnr(image: Tensor, sharp: Tensor) -> Tensor:
     return value
 
 
+_TAPS = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
+_TAPS /= _TAPS.sum()
+_CHANNEL_MIXING = np.array(
+    [[_TAPS[np.clip(o + np.arange(-5, 6), 0, 2) == i].sum() for i in range(3)] for o in range(3)]
+)
+"""What the 11-tap Gaussian is along a channel axis of length 3 with replicated ends."""
+
+
+def _ssim_map(image: Image, sharp: Image, mix_channels: bool) -> Map:
+    """Return the SSIM at every pixel of one picture, (H, W, 3): 11x11 Gaussian, sigma 1.5, replicated borders.
+
+    OpenCV filters twenty times as fast as torch on a CPU. C1 = (0.01 * 255)^2, C2 = (0.03 * 255)^2.
+    """
+
+    def smooth(x: Map) -> Map:
+        mixed = cv2.transform(x, _CHANNEL_MIXING) if mix_channels else x
+        return np.asarray(cv2.sepFilter2D(mixed, -1, _TAPS, _TAPS, borderType=cv2.BORDER_REPLICATE), np.float32)
+
+    # Second moments about mid-grey: about 0 they would cancel in float32.
+    x, y = image.astype(np.float32) - 128, sharp.astype(np.float32) - 128
+    mean_x, mean_y = smooth(x), smooth(y)
+    variances = smooth(x * x + y * y) - mean_x**2 - mean_y**2
+    covariance = smooth(x * y) - mean_x * mean_y
+    mean_x, mean_y = mean_x + 128, mean_y + 128
+    c1, c2 = np.float32((0.01 * 255) ** 2), np.float32((0.03 * 255) ** 2)
+    luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
+    return luminance * (2 * covariance + c2) / (variances + c2)
+
+
+def _per_image(value: Callable[[Image, Image], float], image: Tensor, sharp: Tensor) -> Tensor:
+    pictures = (batch.permute(0, 2, 3, 1).cpu().numpy() for batch in (image, sharp))
+    return torch.tensor([value(i, s) for i, s in zip(*pictures, strict=True)], device=image.device)
+
+
 def ssim(image: Tensor, sharp: Tensor) -> Tensor:
     """Return the SSIM of each image, (B,), from uint8 (B, 3, H, W): mean over channels and the valid region.
 
-    Gaussian window 11x11, sigma 1.5: scikit-image with `gaussian_weights=True, sigma=1.5,
-    use_sample_covariance=False` (Wang et al. 2004).
+    Wang et al. 2004; scikit-image with `gaussian_weights=True, sigma=1.5, use_sample_covariance=False`.
     """
-    value: Tensor = ssim_map(image.float(), sharp.float(), window_size=11, max_val=255.0, padding="valid")
-    return value.mean(dim=(1, 2, 3))
-
-
-def _gaussian(device: torch.device) -> Tensor:
-    taps = torch.arange(-5, 6, dtype=torch.float64, device=device)
-    weights = torch.exp(-(taps**2) / (2 * 1.5**2))
-    return (weights / weights.sum()).float()
-
-
-def _channel_mixing(gaussian: Tensor) -> Tensor:
-    """Return the 3x3 matrix that the 11-tap filter is along a channel axis of length 3 with replicated ends."""
-    mixing = torch.zeros(3, 3, dtype=gaussian.dtype, device=gaussian.device)
-    for output in range(3):
-        for tap in range(11):
-            mixing[output, min(max(output + tap - 5, 0), 2)] += gaussian[tap]
-    return mixing
+    return _per_image(lambda i, s: float(_ssim_map(i, s, False)[5:-5, 5:-5].mean(dtype=np.float64)), image, sharp)
 
 
 def ssim_matlab3d(image: Tensor, sharp: Tensor) -> Tensor:
@@ -57,22 +77,7 @@ def ssim_matlab3d(image: Tensor, sharp: Tensor) -> Tensor:
     axes, averaged over the whole map. It is higher than the per-channel `ssim`: never compare one with the other.
     Source: S. Nah in DeepDeblur_release, issue 51.
     """
-    gaussian = _gaussian(image.device)
-    mixing = _channel_mixing(gaussian)
-    # Second moments about mid-grey: about 0 they would cancel in float32.
-    x, y = image.float() - 128, sharp.float() - 128
-    moments = torch.cat([x, y, x * x, y * y, x * y])
-    mixed = torch.einsum("oc,bchw->bohw", mixing, moments)
-    smooth: Tensor = filter2d_separable(mixed, gaussian[None], gaussian[None], border_type="replicate")
-    mean_x, mean_y, xx, yy, xy = smooth.chunk(5)
-    variances = (xx - mean_x**2) + (yy - mean_y**2)
-    covariance = xy - mean_x * mean_y
-    mean_x, mean_y = mean_x + 128, mean_y + 128
-    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-    numerator = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
-    denominator = (mean_x**2 + mean_y**2 + c1) * (variances + c2)
-    value: Tensor = numerator / denominator
-    return value.mean(dim=(1, 2, 3))
+    return _per_image(lambda i, s: float(_ssim_map(i, s, True).mean(dtype=np.float64)), image, sharp)
 
 
 FUNCTIONS: dict[str, ImageFunction] = {"psnr": psnr, "ssim": ssim, "ssim_matlab3d": ssim_matlab3d}

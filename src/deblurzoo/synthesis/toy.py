@@ -25,18 +25,13 @@ _SKIMAGE = Path(skimage.data.__file__).parent
 _SKLEARN = Path(sklearn.datasets.__file__).parent / "images"
 PHOTOGRAPHS = {
     "train": (
-        _SKIMAGE / "astronaut.png",
-        _SKIMAGE / "camera.png",
-        _SKIMAGE / "coffee.png",
-        _SKIMAGE / "coins.png",
-        _SKIMAGE / "hubble_deep_field.jpg",
-        _SKIMAGE / "ihc.png",
-        _SKIMAGE / "motorcycle_left.png",
-        _SKIMAGE / "retina.jpg",
+        *(_SKIMAGE / name for name in ("brick.png", "camera.png", "chelsea.png", "coins.png", "gravel.png")),
+        *(_SKIMAGE / name for name in ("hubble_deep_field.jpg", "ihc.png", "motorcycle_left.png", "retina.jpg")),
         _SKIMAGE / "rocket.jpg",
+        _SKLEARN / "china.jpg",
         _SKLEARN / "flower.jpg",
     ),
-    "test": (_SKIMAGE / "chelsea.png", _SKLEARN / "china.jpg"),
+    "test": (_SKIMAGE / "astronaut.png", _SKIMAGE / "coffee.png"),
 }
 """Photographs that ship in the wheels of scikit-image and scikit-learn; no one of them is in both splits."""
 
