@@ -34,7 +34,7 @@ def evaluate(cfg: DictConfig) -> None:
         log.info("data.blur=%s, as the network was trained", cfg.data.blur)
     require_values(cfg)
     source: ClipSource = build(cfg.data)
-    datamodule = DeblurDataModule(source, module.frames, 0, **plain(cfg.loader))
+    datamodule: DeblurDataModule = build(cfg.loader, source=source, frames=module.frames, seed=0)
     datamodule.setup("test")
     if cfg.compile:
         module.net.compile()

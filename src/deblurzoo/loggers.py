@@ -47,6 +47,7 @@ def wandb_logger(
                 experiment = wandb.init(**arguments, resume="allow")
             except (wandb.Error, TimeoutError) as error:
                 reason = f"the server did not answer ({error})"
+                wandb.teardown()  # its service would refuse the run id a second time
     if experiment is None:
         experiment = wandb.init(**arguments, mode="disabled" if mode == "disabled" else "offline")
         log.info("W&B records offline: %s. To upload: wandb sync %s", reason, folder / "wandb" / "offline-run-*")

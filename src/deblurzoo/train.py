@@ -30,6 +30,7 @@ def train(cfg: DictConfig) -> None:
     require_values(cfg)
     _refuse_sweep_on_many_devices(cfg)
     run = Path(cfg.run)
+    run = run.relative_to(Path.cwd()) if run.is_relative_to(Path.cwd()) else run
     start = resume_point(cfg.resume, run)
     checkpoint = read_checkpoint(start) if start else None
     if checkpoint and checkpoint["global_step"] >= cfg.trainer.max_steps:
@@ -41,7 +42,7 @@ def train(cfg: DictConfig) -> None:
     if checkpoint:
         require_same_network(checkpoint, module, str(start))
     source: ClipSource = build(cfg.data)
-    datamodule = DeblurDataModule(source, module.frames, cfg.seed, **plain(cfg.loader))
+    datamodule: DeblurDataModule = build(cfg.loader, source=source, frames=module.frames, seed=cfg.seed)
     if cfg.compile:
         module.net.compile()
 

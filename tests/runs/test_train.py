@@ -105,7 +105,7 @@ def test_bf16_and_ema(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
 def test_compiled_training_saves_ordinary_weights(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
-    train(deblurzoo, toy, "compile=true", "trainer.max_steps=1", "trainer.limit_val_batches=0")
+    train(deblurzoo, toy, "compile=true", "trainer.max_steps=1", "+trainer.limit_val_batches=0")
     keys = torch.load(tmp_path / "runs/run/checkpoints/step_00000001.ckpt", weights_only=True)["state_dict"]
     assert not any("_orig_mod" in key for key in keys)
 
