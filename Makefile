@@ -25,6 +25,7 @@ data/toy: | $(VENV)/installed
 
 demo: $(VENV)/installed data/toy ## train, evaluate and compare small networks on toy data, in minutes
 	@for experiment in $(DEMO); do \
+	  echo "training and evaluating $$experiment ($(RUNS)/$$experiment)" && \
 	  $(BIN)/deblurzoo train experiment=$$experiment paths.runs=$(RUNS) trainer=cpu resume=auto && \
 	  $(BIN)/deblurzoo evaluate ckpt=$(RUNS)/$$experiment data=toy trainer=cpu || exit 1; \
 	done

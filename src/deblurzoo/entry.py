@@ -79,6 +79,7 @@ def quiet_lightning() -> None:
     # Our sampler starts at the step that training resumes at, which Lightning cannot know.
     warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before the epoch ended")
     warnings.filterwarnings("ignore", ".*does not have many workers")
+    warnings.filterwarnings("ignore", "The number of training batches")
     warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.")
 
 

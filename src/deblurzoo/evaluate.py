@@ -39,6 +39,14 @@ def evaluate(cfg: DictConfig) -> None:
     if cfg.compile:
         module.net.compile()
 
+    incomplete = source.incomplete_clips("test")
+    if incomplete:
+        log.warning(
+            "%d of %d official test clips are missing or short (deblurzoo data check names them): "
+            "the figures are not comparable with published ones",
+            len(incomplete),
+            len(source.official["test"]),
+        )
     run = path.parent.parent
     out = Path(cfg.out) if cfg.out else run / "evaluate" / f"{source.protocol}_{source.blur_folder}"
     facts = {
@@ -49,6 +57,7 @@ def evaluate(cfg: DictConfig) -> None:
         "protocol": source.protocol,
         "split": "test",
         "blur_folder": source.blur_folder,
+        "incomplete_clips": incomplete,
         "rounding": "uint8, nearest",
         "deblurzoo": __version__,
         "config": plain(cfg),

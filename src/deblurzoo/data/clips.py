@@ -96,6 +96,11 @@ class ClipSource(ABC):
             )
         return clips
 
+    def incomplete_clips(self, split: str) -> list[str]:
+        """Return the official clips of which frames are missing; results on the rest are not the papers'."""
+        found = {clip.name: len(clip.blur) for clip in self.clips(split)}
+        return [name for name, frames in self.official.get(split, {}).items() if found.get(name, 0) < frames]
+
     def _pair(self, folders: ClipFolders) -> Clip:
         blur, sharp = pictures(folders.blur), pictures(folders.sharp)
         if alone := sorted(blur.keys() ^ sharp.keys()):

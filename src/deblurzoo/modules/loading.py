@@ -30,7 +30,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     except Exception as error:
         # torch raises many types here: zip, pickle, unicode and runtime errors, all of them a bad file.
         reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
-        raise DeblurzooError(f"checkpoint {path} cannot be read ({reason}): it is damaged or not ours") from error
+        raise DeblurzooError(
+            f"checkpoint {path} cannot be read ({reason}): it is damaged or not ours; remove it to use the one before"
+        ) from error
     if not isinstance(checkpoint, dict) or checkpoint.get("deblurzoo", {}).get("module") not in MODULES:
         raise DeblurzooError(
             f"{path} is not a checkpoint of deblurzoo (known modules: {', '.join(MODULES)}): "

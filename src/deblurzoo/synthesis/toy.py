@@ -57,6 +57,12 @@ class ToyOptions:
     min_blur: float = 4.0
     max_blur: float = 7.0
 
+    def __post_init__(self) -> None:
+        if min(self.train_clips, self.test_clips, self.frames) < 1 or min(self.height, self.width) < 16:
+            raise DeblurzooError("toy data need at least one clip per split, one frame per clip and 16x16 pixels")
+        if not 0 <= self.min_blur <= self.max_blur:
+            raise DeblurzooError(f"min_blur={self.min_blur} and max_blur={self.max_blur} must be 0 <= min <= max")
+
 
 @dataclass(frozen=True)
 class Trajectory:
