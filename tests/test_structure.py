@@ -10,6 +10,7 @@ import deblurzoo
 ROOT = Path(deblurzoo.__file__).parent
 FRAMEWORKS = {"pytorch_lightning", "hydra", "omegaconf", "wandb", "torchmetrics"}
 FORBIDDEN = {
+    "ops": {*FRAMEWORKS, "deblurzoo.nets", "deblurzoo.data", "deblurzoo.modules", "deblurzoo.callbacks"},
     "nets": {*FRAMEWORKS, "deblurzoo.data", "deblurzoo.modules", "deblurzoo.callbacks", "deblurzoo.losses"},
     "synthesis": {*FRAMEWORKS, "deblurzoo.nets", "deblurzoo.modules", "deblurzoo.callbacks"},
     "data": {"deblurzoo.nets", "deblurzoo.modules", "deblurzoo.callbacks", "deblurzoo.losses", "wandb"},

@@ -1,0 +1,126 @@
+"""The spatially variant RNN: a linear recurrence whose weights differ at every pixel, in four directions.
+
+Source: the `GateRecurrent` layer of Zhang et al., CVPR 2018, and of Zhang et al., TCSVT 2021 (eq. 13), linear.
+"""
+
+import functools
+import importlib
+import logging
+import os
+from types import ModuleType
+
+import torch
+from torch import Tensor
+
+log = logging.getLogger(__name__)
+
+BACKENDS = {"numba": "numba_cpu", "rows": "rows"}
+"""Name of each backend and the module with its `forward` and `backward`."""
+VARIABLE = "DEBLURZOO_SPATIAL_RNN"
+"""Environment variable that forces a backend."""
+
+
+def spatial_rnn(x: Tensor, w: Tensor, backend: str | None = None) -> Tensor:
+    """Filter a map by `h[t] = (1 - w[t]) x[t] + w[t] h[t-1]`, `h[-1] = 0`, in four directions.
+
+    Args:
+        x: (B, C, H, W), any floating dtype; 16-bit maps are accumulated in float32, under autocast as well.
+        w: (B, 4C, H, W), the weight of each pixel, channel and direction; stable for |w| < 1. Blocks of C channels in
+            the order left to right, right to left, top to bottom, bottom to top.
+        backend: `numba` (CPU) or `rows` (plain torch); None takes the environment variable DEBLURZOO_SPATIAL_RNN, else
+            the fastest one for the device. The choice is logged once.
+
+    Returns:
+        (B, 4C, H, W): the four results in the order of w, in the dtype of x.
+
+    Raises:
+        ValueError: shapes, dtypes or devices do not fit, or the backend is unknown.
+        RuntimeError: the result is differentiated twice.
+    """
+    if x.ndim != 4 or w.shape != (x.shape[0], 4 * x.shape[1], *x.shape[2:]) or min(x.shape[2:]) < 1:
+        raise ValueError(f"w must be (B, 4C, H, W) for x (B, C, H, W), got {tuple(w.shape)} and {tuple(x.shape)}")
+    if w.dtype != x.dtype or w.device != x.device or not x.is_floating_point():
+        raise ValueError(
+            f"x and w must share a floating dtype and a device, got {x.dtype, w.dtype, x.device, w.device}"
+        )
+    h: Tensor = _spatial_rnn(x, w, backend or "")
+    return h
+
+
+@torch.library.custom_op("deblurzoo::spatial_rnn", mutates_args=())
+def _spatial_rnn(x: Tensor, w: Tensor, backend: str) -> Tensor:
+    exact = _accumulation_dtype(x)
+    h: Tensor = _module(backend, x.device.type).forward(x.to(exact), w.to(exact)).to(x.dtype)
+    return h
+
+
+@torch.library.custom_op("deblurzoo::spatial_rnn_backward", mutates_args=())
+def _spatial_rnn_backward(g: Tensor, x: Tensor, w: Tensor, h: Tensor, backend: str) -> tuple[Tensor, Tensor]:
+    exact = _accumulation_dtype(x)
+    module = _module(backend, x.device.type)
+    gx, gw = module.backward(g.to(exact), x.to(exact), w.to(exact), h.to(exact))
+    return gx.to(x.dtype), gw.to(x.dtype)
+
+
+def _accumulation_dtype(x: Tensor) -> torch.dtype:
+    return torch.float64 if x.dtype == torch.float64 else torch.float32
+
+
+@_spatial_rnn.register_fake
+def _(x: Tensor, w: Tensor, backend: str) -> Tensor:
+    return w.new_empty(w.shape)
+
+
+@_spatial_rnn_backward.register_fake
+def _(g: Tensor, x: Tensor, w: Tensor, h: Tensor, backend: str) -> tuple[Tensor, Tensor]:
+    return x.new_empty(x.shape), w.new_empty(w.shape)
+
+
+def _save(ctx: torch.autograd.function.FunctionCtx, inputs: tuple[Tensor, Tensor, str], output: Tensor) -> None:
+    x, w, ctx.backend = inputs  # type: ignore[attr-defined]
+    ctx.save_for_backward(x, w, output)
+
+
+def _differentiate(ctx: torch.autograd.function.FunctionCtx, g: Tensor) -> tuple[Tensor, Tensor, None]:
+    gx, gw = _spatial_rnn_backward(g, *ctx.saved_tensors, ctx.backend)  # type: ignore[attr-defined]
+    return gx, gw, None
+
+
+def _refuse_double_backward(*_: object) -> None:
+    raise RuntimeError("spatial_rnn cannot be differentiated twice: use ops.spatial_rnn.reference.forward for that")
+
+
+_spatial_rnn.register_autograd(_differentiate, setup_context=_save)
+_spatial_rnn_backward.register_autograd(_refuse_double_backward)
+for _device in ("cpu", "cuda"):
+    # 16-bit weights near 1 would be rounded to 1: under autocast the recurrence stays in float32.
+    _spatial_rnn.register_autocast(_device, torch.float32)
+
+
+def _module(backend: str, device: str) -> ModuleType:
+    """Return the module of a backend; an empty name chooses."""
+    name = backend or os.environ.get(VARIABLE, "") or _fastest(device)
+    if name not in BACKENDS:
+        raise ValueError(f"spatial_rnn has no backend {name!r}: choose one of {', '.join(BACKENDS)}")
+    if name == "numba" and device != "cpu":
+        raise ValueError(f"the numba backend of spatial_rnn runs on a CPU, the maps are on {device}: use rows")
+    return _load(name)
+
+
+@functools.cache
+def _load(name: str) -> ModuleType:
+    log.info("spatial_rnn runs on backend %s", name)
+    return importlib.import_module(f"{__name__}.{BACKENDS[name]}")
+
+
+@functools.cache
+def _fastest(device: str) -> str:
+    """Return the fastest backend of a device; say what is lost where it is not the best."""
+    if device != "cpu":
+        return "rows"
+    try:
+        import numba  # noqa: F401
+    except ImportError as error:
+        log.warning("spatial_rnn runs on torch rows, about 4 times slower, because numba is missing (%s)", error)
+        return "rows"
+    return "numba"

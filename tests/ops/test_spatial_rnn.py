@@ -1,0 +1,192 @@
+import logging
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+from deblurzoo.ops.spatial_rnn import BACKENDS, VARIABLE, _fastest, _spatial_rnn, reference, spatial_rnn
+
+SHAPES = [(1, 1, 1, 1), (2, 3, 1, 9), (2, 3, 9, 1), (3, 2, 7, 13), (1, 5, 31, 17), (2, 2, 6, 8), (0, 3, 4, 5)]
+
+
+@pytest.fixture(autouse=True)
+def unwritten_is_nan(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fill what `torch.empty` gives with NaN, so that an output that is not written fails."""
+    real, real_like = torch.empty, torch.empty_like
+    monkeypatch.setattr(torch, "empty", lambda *a, **k: real(*a, **k).fill_(float("nan")))
+    monkeypatch.setattr(torch, "empty_like", lambda *a, **k: real_like(*a, **k).fill_(float("nan")))
+    yield
+
+
+def maps(shape: tuple[int, int, int, int], dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    b, c, h, w = shape
+    x = torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype)
+    weights = torch.tanh(2 * torch.randn(b, 4 * c, h, w, generator=generator, dtype=torch.float64)).to(dtype)
+    return x.requires_grad_(), weights.requires_grad_()
+
+
+def result_and_gradients(operator: object, x: Tensor, w: Tensor, g: Tensor) -> tuple[Tensor, ...]:
+    h = operator(x, w)  # type: ignore[operator]
+    return (h, *torch.autograd.grad(h, (x, w), g.to(h.dtype)))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_backends_agree_with_the_reference(backend: str, shape: tuple[int, int, int, int]) -> None:
+    x, w = maps(shape)
+    g = torch.randn(w.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    expected = result_and_gradients(reference.forward, x, w, g)
+    actual = result_and_gradients(lambda a, b: spatial_rnn(a, b, backend), x, w, g)
+    for a, e in zip(actual, expected, strict=True):
+        torch.testing.assert_close(a, e, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_float32_errors_stay_below_1e_5_at_full_size(backend: str) -> None:
+    x, w = maps((1, 2, 360, 640))
+    g = torch.randn(w.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    exact = result_and_gradients(lambda a, b: spatial_rnn(a, b, "rows"), x, w, g)
+    single = result_and_gradients(
+        lambda a, b: spatial_rnn(a, b, backend),
+        x.detach().float().requires_grad_(),
+        w.detach().float().requires_grad_(),
+        g.float(),
+    )
+    rounded = result_and_gradients(
+        lambda a, b: spatial_rnn(a, b, "rows"),
+        x.detach().float().double().requires_grad_(),
+        w.detach().float().double().requires_grad_(),
+        g.float().double(),
+    )
+    for s, r, e in zip(single, rounded, exact, strict=True):
+        assert (s - r).abs().max() < 2e-5 * max(1.0, e.abs().max().item())
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_gradcheck(backend: str) -> None:
+    x, w = maps((2, 2, 3, 4))
+    assert torch.autograd.gradcheck(lambda a, b: spatial_rnn(a, b, backend), (x, w))
+
+
+def test_the_recurrence_by_hand() -> None:
+    x = torch.tensor([1.0, 2.0, 4.0]).reshape(1, 1, 1, 3)
+    w = torch.zeros(1, 4, 1, 3)
+    w[0, 0, 0] = torch.tensor([0.5, -0.5, 0.25])
+    w[0, 1, 0] = torch.tensor([0.5, 0.5, 0.5])
+    h = spatial_rnn(x, w)
+    torch.testing.assert_close(h[0, 0, 0], torch.tensor([0.5, 2.75, 3.6875]))
+    torch.testing.assert_close(h[0, 1, 0], torch.tensor([1.5, 2.0, 2.0]))
+    torch.testing.assert_close(h[0, 2:], torch.stack([x[0, 0], x[0, 0]]))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_weights_0_and_1_and_long_lines(backend: str) -> None:
+    x, _ = maps((1, 2, 5, 640))
+    zeros, ones = torch.zeros(1, 8, 5, 640).double(), torch.ones(1, 8, 5, 640).double()
+    torch.testing.assert_close(spatial_rnn(x, zeros, backend), torch.cat([x] * 4, dim=1))
+    assert not spatial_rnn(x, ones, backend).any()
+    assert spatial_rnn(x, 0.9999 * ones, backend).abs().max() <= x.abs().max()  # an average of x and 0
+    assert torch.isfinite(spatial_rnn(x, -0.9999 * ones, backend)).all()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_flips_and_transposes_exchange_directions(backend: str) -> None:
+    x, w = (m.detach() for m in maps((2, 3, 6, 11)))
+    lr, rl, tb, bt = w.chunk(4, dim=1)
+    h = spatial_rnn(x, w, backend).chunk(4, dim=1)
+    mirrored = spatial_rnn(x.flip(3), torch.cat([rl, lr, tb, bt], dim=1).flip(3), backend).flip(3).chunk(4, dim=1)
+    turned = spatial_rnn(x.mT, torch.cat([tb, bt, lr, rl], dim=1).mT, backend).mT.chunk(4, dim=1)
+    for i, (m, t) in enumerate(((1, 2), (0, 3), (2, 0), (3, 1))):
+        torch.testing.assert_close(h[i], mirrored[m])
+        torch.testing.assert_close(h[i], turned[t])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_strided_maps_and_gradients(backend: str) -> None:
+    x, _ = maps((2, 3, 6, 8))
+    _, wide = maps((2, 9, 6, 8))
+    g = torch.randn(2, 6, 8, 12).double().permute(0, 3, 1, 2)
+    for inputs in ((x, wide.chunk(3, dim=1)[1]), (x.to(memory_format=torch.channels_last), wide.chunk(3, dim=1)[2])):
+        expected = result_and_gradients(reference.forward, *inputs, g)
+        actual = result_and_gradients(lambda a, b: spatial_rnn(a, b, backend), *inputs, g)
+        for a, e in zip(actual, expected, strict=True):
+            torch.testing.assert_close(a, e)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_16_bit_maps_are_accumulated_in_float32(backend: str, dtype: torch.dtype) -> None:
+    x, w = (m.detach() for m in maps((1, 2, 40, 50), dtype))
+    expected = spatial_rnn(x.float(), w.float(), backend).to(dtype)
+    actual = spatial_rnn(x, w, backend)
+    assert actual.dtype == dtype
+    assert torch.equal(actual, expected)
+
+
+def test_autocast_stays_in_float32() -> None:
+    x, w = (m.detach() for m in maps((1, 2, 5, 6), torch.bfloat16))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert spatial_rnn(x, w).dtype == torch.float32
+
+
+def test_custom_op_is_well_formed() -> None:
+    x, w = maps((1, 2, 4, 5), torch.float32)
+    torch.library.opcheck(_spatial_rnn, (x, w, "rows"))
+
+
+def test_compiles_without_a_graph_break() -> None:
+    x, w = maps((1, 2, 4, 5), torch.float32)
+    compiled = torch.compile(lambda a, b: spatial_rnn(2 * a, b).sum(), fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(x, w), spatial_rnn(2 * x, w).sum())
+
+
+def test_double_backward_is_refused() -> None:
+    x, w = maps((1, 1, 3, 3))
+    (gx,) = torch.autograd.grad(spatial_rnn(x, w).square().sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="spatial_rnn cannot be differentiated twice"):
+        gx.sum().backward()
+
+
+def test_wrong_arguments_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, w = maps((1, 2, 3, 4))
+    with pytest.raises(ValueError, match=r"w must be \(B, 4C, H, W\)"):
+        spatial_rnn(x, x)
+    with pytest.raises(ValueError, match="share a floating dtype"):
+        spatial_rnn(x, w.float())
+    with pytest.raises(ValueError, match="no backend 'cudnn': choose one of numba, rows"):
+        spatial_rnn(x, w, "cudnn")
+    monkeypatch.setenv(VARIABLE, "tpu")
+    with pytest.raises(ValueError, match="no backend 'tpu'"):
+        spatial_rnn(x, w)
+
+
+def test_missing_numba_is_said(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setitem(sys.modules, "numba", None)
+    _fastest.cache_clear()
+    with caplog.at_level(logging.WARNING):
+        assert _fastest("cpu") == "rows"
+    _fastest.cache_clear()
+    assert "numba is missing" in caplog.text
+
+
+def test_the_choice_is_logged_once() -> None:
+    code = (
+        "import logging, torch; logging.basicConfig(level='INFO');"
+        "from deblurzoo.ops import spatial_rnn as f;"
+        "x, w = torch.ones(1, 1, 2, 2), torch.zeros(1, 4, 2, 2); f(x, w); f(x, w)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.count("spatial_rnn runs on backend numba") == 1
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_backward_keeps_no_more_than_x_w_and_h(backend: str) -> None:
+    x, w = maps((1, 2, 8, 8))
+    saved: list[Tensor] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t) or t, lambda t: t):  # type: ignore[func-returns-value]
+        spatial_rnn(x, w, backend)
+    assert sum(t.numel() for t in saved) == 9 * x.numel()
