@@ -12,18 +12,24 @@ from deblurzoo.synthesis.toy import ToyOptions, write_toy
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
-TINY = [
+TINY_NETS = {
+    "srn": ["model.net.kernel_size=3", "model.net.blocks=1", "model.net.width=0.125"],
+    "svrnn": ["model.net.width=0.125", "model.vgg16=null"],
+    "liu2016": [],
+}
+"""Overrides that make the network of each conf/model small."""
+
+TINY_RUN = [
     "trainer=cpu",
     "logger=csv",
-    "model.net.kernel_size=3",
-    "model.net.blocks=1",
-    "model.net.width=0.125",
     "loader.batch_size=2",
-    "loader.augmentation.crop=32",
+    "loader.augmentation.crop=16",
     "loader.workers=1",
     "loader.val_frames=2",
 ]
-"""Overrides that make any SRN experiment take milliseconds a step."""
+"""Overrides that make the data of any experiment small."""
+
+TINY = [*TINY_NETS["srn"], *TINY_RUN]
 
 SMALL_TOY = ToyOptions(train_clips=2, test_clips=1, frames=3, height=48, width=64)
 

@@ -40,6 +40,8 @@ def train(cfg: DictConfig) -> None:
     module: DeblurModule = build(cfg.model)
     if checkpoint:
         require_same_network(checkpoint, module, str(start))
+    else:
+        module.load_pretrained()
     source: ClipSource = build(cfg.data)
     datamodule: DeblurDataModule = build(cfg.loader, source=source, frames=module.frames, seed=cfg.seed)
     if cfg.compile:

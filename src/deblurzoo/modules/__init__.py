@@ -2,5 +2,6 @@
 
 from deblurzoo.modules.base import DeblurModule
 from deblurzoo.modules.srn import SRNDeblur
+from deblurzoo.modules.svrnn import Liu2016Deblur, SVRNNDeblur
 
-__all__ = ["DeblurModule", "SRNDeblur"]
+__all__ = ["DeblurModule", "Liu2016Deblur", "SRNDeblur", "SVRNNDeblur"]

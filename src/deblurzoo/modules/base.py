@@ -42,6 +42,9 @@ class DeblurModule(pl.LightningModule):
         """How many consecutive frames the network reads."""
         return int(self.net.frames)  # type: ignore[arg-type]
 
+    def load_pretrained(self) -> None:
+        """Load pretrained parts; called before the first step of a run that does not resume. Nothing by default."""
+
     def losses(self, restored: Restored, batch: Batch) -> dict[str, Tensor]:
         """Return the named loss terms, whose sum is minimised: a plain mean squared error unless overridden."""
         return {"mse": F.mse_loss(restored.image.float(), batch.sharp)}

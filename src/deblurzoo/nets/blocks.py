@@ -1,6 +1,10 @@
 """Building blocks that more than one network uses."""
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+from deblurzoo.ops import spatial_rnn
 
 
 def conv(inputs: int, outputs: int, kernel_size: int, stride: int = 1) -> nn.Conv2d:
@@ -25,3 +29,18 @@ class ResBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to (B, C, H, W)."""
         return x + self.body(x)  # type: ignore[no-any-return]
+
+
+def up2(x: Tensor) -> Tensor:
+    """Double H and W of (B, C, H, W), bilinearly at half-pixel centres."""
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def cascade(h: Tensor, w: Tensor) -> Tensor:
+    """Filter each quarter of h (B, 4C, H, W) in its own direction alone, by the weights w (B, 4C, H, W).
+
+    The operator computes all four directions of each quarter and three are dropped: only ablations and baselines,
+    whose RNNs follow each other without a convolution in between, pay for that.
+    """
+    quarters = enumerate(h.chunk(4, dim=1))
+    return torch.cat([spatial_rnn(quarter, w).chunk(4, dim=1)[d] for d, quarter in quarters], dim=1)

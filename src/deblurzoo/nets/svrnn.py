@@ -1,0 +1,131 @@
+"""SVRNN-Deblur: Zhang et al., "Dynamic Scene Deblurring Using Spatially Variant Recurrent Neural Networks", 2018."""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from deblurzoo.batch import Restored
+from deblurzoo.nets.blocks import cascade, conv, up2
+from deblurzoo.ops import spatial_rnn
+
+Variant = Literal["full", "no_skip", "no_convs", "no_rnns", "weights_only"]
+VARIANTS: tuple[Variant, ...] = ("full", "no_skip", "no_convs", "no_rnns", "weights_only")
+
+
+def leaky(x: Tensor) -> Tensor:
+    """The LeakyReLU of the paper, slope 0.1."""
+    return F.leaky_relu(x, 0.1)
+
+
+class WeightGeneration(nn.Module):
+    """The auto-encoder conv3 to conv15 that the RNN weights come from; its first nine layers are VGG-16's.
+
+    Args:
+        skip: concatenate conv8 and conv6 into the decoder.
+        width: multiplies the channel numbers.
+    """
+
+    def __init__(self, skip: bool, width: float) -> None:
+        super().__init__()
+        c64, c128, c256, c512 = (max(1, round(c * width)) for c in (64, 128, 256, 512))
+        self.skip = skip
+        self.conv3 = conv(3, c64, 3)  # (B, 64, H, W)
+        self.conv4 = conv(c64, c64, 3)
+        self.conv5 = conv(c64, c128, 3)  # (B, 128, H/2, W/2)
+        self.conv6 = conv(c128, c128, 3)
+        self.conv7 = conv(c128, c256, 3)  # (B, 256, H/4, W/4)
+        self.conv8 = conv(c256, c256, 3)
+        self.conv9 = conv(c256, c256, 3)
+        self.conv10 = conv(c256, c512, 3)  # (B, 512, H/8, W/8)
+        self.conv11 = conv(c512, c512, 3)
+        self.conv12 = conv(c512, c256, 3)  # (B, 256, H/8, W/8)
+        self.conv13 = conv(2 * c256 if skip else c256, c128, 3)  # (B, 128, H/4, W/4)
+        self.conv14 = conv(c128, c128, 3)
+        self.conv15 = conv(2 * c128 if skip else c128, c256, 3)  # (B, 256, H/2, W/2)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Map (B, 3, H, W) to (B, 256, H/2, W/2)."""
+        x = F.relu(self.conv4(F.relu(self.conv3(image))))
+        conv6 = F.relu(self.conv6(F.relu(self.conv5(F.max_pool2d(x, 2)))))
+        conv8 = F.relu(self.conv8(F.relu(self.conv7(F.max_pool2d(conv6, 2)))))
+        x = F.max_pool2d(F.relu(self.conv9(conv8)), 2)
+        x = up2(F.relu(self.conv12(F.relu(self.conv11(F.relu(self.conv10(x)))))))
+        x = F.relu(self.conv13(torch.cat([conv8, x], dim=1) if self.skip else x))
+        x = up2(F.relu(self.conv14(x)))
+        return F.relu(self.conv15(torch.cat([conv6, x], dim=1) if self.skip else x))
+
+
+class SVRNN(nn.Module):
+    """Four spatially variant RNNs at half resolution whose per-pixel weights another CNN makes from the same image.
+
+    Paper section 3 and Table 1; code zhjwustc/cvpr18_rnn_deblur_matcaffe, `train.prototxt`. Where they differ the
+    code is followed: conv2 has no activation (the paper has LeakyReLU after every convolution of the feature
+    extraction), and the weights are tanh in (-1, 1) (section 3.2 says 0 to 1). The bilinear resizing is torch's;
+    Caffe's darkens the last row and column. There is no residual: the output is the image itself.
+
+    Args:
+        variant: ablations of Tables 2 and 4, whose code was never published. `full` 9,227,027 parameters. `no_skip`
+            8,594,531: without the four concatenations. `no_convs` 9,116,339: without conv17 to conv19, each direction
+            of an RNN reads the same direction of the RNN before. `no_rnns` 153,299: no RNNs and no weight generation.
+            `weights_only` 7,821,059: the weight generation alone, with a head like the real reconstruction.
+        width: multiplies the channel numbers.
+        disable_rnn: at inference, weights 0, which makes every RNN the identity (section 5.1, Fig. 7b).
+    """
+
+    frames = 1
+    size_multiple = 8
+
+    def __init__(self, variant: Variant = "full", width: float = 1.0, disable_rnn: bool = False) -> None:
+        super().__init__()
+        if variant not in VARIANTS:
+            raise ValueError(f"variant={variant!r} is unknown: choose one of {', '.join(VARIANTS)}")
+        self.variant, self.disable_rnn = variant, disable_rnn
+        self.skip = variant != "no_skip"
+        c16, c32, c256 = (max(1, round(c * width)) for c in (16, 32, 256))
+        if variant != "no_rnns":
+            self.weight_generation = WeightGeneration(self.skip, width)
+            heads = c16 if variant == "weights_only" else 4 * 4 * c32
+            self.conv16 = conv(c256, heads, 3)  # (B, 4 RNNs x 4 directions x 32, H/2, W/2)
+        if variant != "weights_only":
+            self.conv1 = conv(3, c16, 11)  # (B, 16, H, W)
+            self.conv2 = conv(c16, c32, 7, stride=2)  # (B, 32, H/2, W/2)
+            between = {"no_convs": [20]}.get(variant, [17, 18, 19, 20])
+            inputs = c32 if variant == "no_rnns" else 4 * c32
+            self.between = nn.ModuleDict({f"conv{i}": conv(inputs, c32, 3) for i in between})  # (B, 32, H/2, W/2)
+            self.conv21 = conv(2 * c32 if self.skip else c32, c16, 9)  # (B, 16, H/2, W/2)
+        joined = 2 * c16 if self.skip and variant != "weights_only" else c16
+        self.conv22 = conv(joined, 3, 5)  # (B, 3, H, W)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+
+    def rnn_weights(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Return the weights of the four RNNs, each (B, 4*32, H/2, W/2) in (-1, 1), from (B, 3, H, W)."""
+        # In float32 also under autocast: near 1, bfloat16 steps by 0.004.
+        maps = torch.tanh(self.conv16(self.weight_generation(image)).float())
+        return torch.zeros_like(maps).chunk(4, dim=1) if self.disable_rnn else maps.chunk(4, dim=1)
+
+    def deconvolve(self, conv2: Tensor, image: Tensor) -> Tensor:
+        """Pass conv2 (B, 32, H/2, W/2) through the four RNNs and the convolutions after them."""
+        x = conv2
+        weights = () if self.variant == "no_rnns" else self.rnn_weights(image)
+        for i, name in enumerate(("conv17", "conv18", "conv19", "conv20")):
+            if weights:
+                x = cascade(x, weights[i]) if self.variant == "no_convs" and i else spatial_rnn(x.float(), weights[i])
+            if name in self.between:
+                x = leaky(self.between[name](x))
+        return x
+
+    def forward(self, blur: Tensor) -> Restored:
+        """Restore (B, 1, 3, H, W), H and W multiples of 8."""
+        image = blur[:, 0]
+        if self.variant == "weights_only":
+            return Restored(self.conv22(up2(F.relu(self.conv16(self.weight_generation(image))))))
+        conv1 = leaky(self.conv1(image))
+        conv2 = self.conv2(conv1)
+        x = self.deconvolve(conv2, image)
+        x = up2(leaky(self.conv21(torch.cat([conv2, x], dim=1) if self.skip else x)))
+        return Restored(self.conv22(torch.cat([conv1, x], dim=1) if self.skip else x))

@@ -1,0 +1,83 @@
+import pytest
+import torch
+
+from deblurzoo.nets import SVRNN, Liu2016
+from deblurzoo.nets.blocks import cascade
+from deblurzoo.nets.svrnn import VARIANTS
+from deblurzoo.ops.spatial_rnn import reference
+
+COUNTS = {
+    "full": 9_227_027,
+    "no_skip": 8_594_531,
+    "no_convs": 9_116_339,
+    "no_rnns": 153_299,
+    "weights_only": 7_821_059,
+}
+
+
+def tiny(variant: str = "full", **arguments: object) -> SVRNN:
+    torch.manual_seed(0)
+    return SVRNN(variant, width=0.125, **arguments)  # type: ignore[arg-type]
+
+
+def test_there_is_a_count_for_every_variant() -> None:
+    assert tuple(COUNTS) == VARIANTS
+
+
+@pytest.mark.parametrize("variant", COUNTS)
+def test_parameter_counts_are_the_papers(variant: str) -> None:
+    assert sum(p.numel() for p in SVRNN(variant).parameters()) == COUNTS[variant]  # type: ignore[arg-type]
+
+
+def test_baseline_has_the_parameters_of_its_prototxt() -> None:
+    assert sum(p.numel() for p in Liu2016().parameters()) == 147_677
+
+
+@pytest.mark.parametrize("variant", COUNTS)
+def test_every_variant_keeps_the_size_and_trains_every_parameter(variant: str) -> None:
+    net = tiny(variant)
+    image = net(torch.rand(2, 1, 3, 24, 40)).image
+    assert image.shape == (2, 3, 24, 40)
+    image.square().mean().backward()
+    assert all(p.grad is not None and p.grad.any() for p in net.parameters())
+
+
+def test_baseline_keeps_the_size_and_stays_in_0_to_1() -> None:
+    image = Liu2016()(torch.rand(1, 1, 3, 16, 32)).image
+    assert image.shape == (1, 3, 16, 32)
+    assert image.min() > 0 and image.max() < 1
+
+
+def test_cascade_filters_each_direction_along_itself() -> None:
+    torch.manual_seed(0)
+    h, w = torch.randn(1, 8, 5, 6), torch.rand(1, 8, 5, 6)
+    for d, (quarter, result) in enumerate(zip(h.chunk(4, 1), cascade(h, w).chunk(4, 1), strict=True)):
+        torch.testing.assert_close(result, reference.forward(quarter, w).chunk(4, 1)[d])
+
+
+def test_disabled_rnns_are_the_identity() -> None:
+    net, off = tiny(), tiny(disable_rnn=True)
+    image = torch.rand(1, 1, 3, 16, 16)
+    assert not any(w.any() for w in off.rnn_weights(image[:, 0]))
+    assert not torch.allclose(net(image).image, off(image).image)
+
+
+def receptive_field(net: SVRNN) -> torch.Tensor:
+    """Which pixels of conv2's map reach the centre of the deconvolved one, given fixed RNN weights."""
+    torch.manual_seed(0)
+    image, conv2 = torch.rand(1, 3, 32, 32), torch.rand(1, 4, 16, 16, requires_grad=True)
+    net.deconvolve(conv2, image)[0, :, 8, 8].sum().backward()
+    assert conv2.grad is not None
+    return conv2.grad[0].abs().sum(dim=0) > 0
+
+
+def test_without_convolutions_the_receptive_field_is_a_cross_else_an_area() -> None:
+    cross = receptive_field(tiny("no_convs"))
+    assert not cross[[0, 0, 15, 15], [0, 15, 0, 15]].any() and cross[8].any() and cross[:, 8].any()
+    assert cross.sum() <= 3 * 16 + 3 * 16  # conv20 is 3x3
+    assert receptive_field(tiny()).sum() > 200
+
+
+def test_unknown_variant_is_refused() -> None:
+    with pytest.raises(ValueError, match="variant='half' is unknown: choose one of full"):
+        SVRNN("half")  # type: ignore[arg-type]
