@@ -9,7 +9,7 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import CompactHydraException
+from hydra.errors import CompactHydraException, InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
 from deblurzoo.errors import DeblurzooError
@@ -53,10 +53,13 @@ def build(cfg: DictConfig, **arguments: Any) -> Any:
     """Instantiate a config's `_target_` with plain dicts and lists for everything nested.
 
     Raises:
-        DeblurzooError: a mandatory value is missing.
+        DeblurzooError: a mandatory value is missing, or the object refuses its arguments.
     """
     require_values(cfg)
-    return hydra.utils.instantiate(cfg, _convert_="all", **arguments)
+    try:
+        return hydra.utils.instantiate(cfg, _convert_="all", **arguments)
+    except InstantiationException as error:
+        raise error.__cause__ if isinstance(error.__cause__, DeblurzooError) else error from error.__cause__
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:

@@ -3,3 +3,9 @@
 
 class DeblurzooError(Exception):
     """A wrong input. The text says what is wrong, where (file, key, value) and what to do."""
+
+
+def require_at_least(key: str, value: object, least: int) -> None:
+    """Raise a DeblurzooError unless the value of a config key is a whole number of at least `least`."""
+    if type(value) is not int or value < least:
+        raise DeblurzooError(f"{key}={value} must be a whole number of at least {least}: set another {key}")

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from deblurzoo.callbacks import AtomicCheckpointIO
 from deblurzoo.data import ClipSource, DeblurDataModule
 from deblurzoo.entry import build, hydra_main, plain, quiet_lightning, require_values
-from deblurzoo.errors import DeblurzooError
+from deblurzoo.errors import DeblurzooError, require_at_least
 from deblurzoo.files import write_atomically
 from deblurzoo.loggers import finish_wandb
 from deblurzoo.modules import DeblurModule
@@ -27,6 +27,8 @@ def train(cfg: DictConfig) -> None:
     """Train `cfg.model` on `cfg.data` in the run folder `cfg.run`, from the start or from a checkpoint."""
     quiet_lightning()
     require_values(cfg)
+    require_at_least("trainer.max_steps", cfg.trainer.max_steps, 1)
+    require_at_least("seed", cfg.seed, 0)
     _refuse_sweep_on_many_devices(cfg)
     run = Path(cfg.run)
     run = run.relative_to(Path.cwd()) if run.is_relative_to(Path.cwd()) else run
@@ -42,6 +44,9 @@ def train(cfg: DictConfig) -> None:
         require_same_network(checkpoint, module, str(start))
     else:
         module.load_pretrained()
+    crop, multiple = cfg.loader.augmentation.crop, int(module.net.size_multiple)  # type: ignore[arg-type]
+    if crop % multiple:
+        raise DeblurzooError(f"loader.augmentation.crop={crop} must be a multiple of {multiple} for this network")
     source: ClipSource = build(cfg.data)
     datamodule: DeblurDataModule = build(cfg.loader, source=source, frames=module.frames, seed=cfg.seed)
     if cfg.compile:

@@ -106,6 +106,29 @@ def test_truncated_checkpoint(deblurzoo: Run, toy: Path, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("override", "message"),
     [
+        ("trainer.max_steps=abc", "error: trainer.max_steps=abc must be a whole number of at least 1"),
+        ("seed=x", "error: seed=x must be a whole number"),
+        ("model.net.width=-1", "width=-1 above 0"),
+        ("model.optimizer.lr=-1", "error: model.optimizer or model.schedule is wrong: Invalid learning rate"),
+        ("loader.batch_size=0", "error: loader.batch_size=0 must be a whole number of at least 1"),
+        ("loader.workers=-1", "error: loader.workers=-1 must be"),
+        ("loader.augmentation.zoom=[0,1]", "error: loader.augmentation.zoom=[0, 1] must be a range within (0, 1]"),
+        ("loader.augmentation.zoom=0.5", "error: loader.augmentation.zoom=0.5 must be a range"),
+        ("loader.augmentation.crop=30", "error: loader.augmentation.crop=30 must be a multiple of 16"),
+        ("callbacks.checkpoints.every=0", "error: callbacks.checkpoints.every=0 must be"),
+        ("trainer.precision=bf17", "Precision 'bf17' is invalid"),
+        ("resume=nothing.ckpt", "error: checkpoint nothing.ckpt does not exist"),
+        ("data.blur=linear", "error: data.blur=linear is not a blur folder of toy: choose blur or blur_gamma"),
+    ],
+)
+def test_wrong_value(deblurzoo: Run, toy: Path, tmp_path: Path, override: str, message: str) -> None:
+    refused(deblurzoo("train", *SHORT, f"data.root={toy}", override), message)
+    assert checkpoints(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
         ("model.net.widht=0.5", "Could not override 'model.net.widht'"),
         ("trainer.max_step=5", "Could not override 'trainer.max_step'"),
         ("experiment=srn_gorpo", "Could not find 'experiment/srn_gorpo'"),

@@ -8,6 +8,7 @@ import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning.callbacks import Checkpoint
 
+from deblurzoo.errors import require_at_least
 from deblurzoo.files import replace_atomically
 
 
@@ -33,6 +34,8 @@ class StepCheckpoints(Checkpoint):
     """
 
     def __init__(self, run: str, every: int, keep: int, run_id: str) -> None:
+        require_at_least("callbacks.checkpoints.every", every, 1)
+        require_at_least("callbacks.checkpoints.keep", keep, 1)
         self.folder = Path(run) / "checkpoints"
         self.every, self.keep, self.run_id = every, keep, run_id
         self._saved_step = 0

@@ -15,7 +15,7 @@ from deblurzoo.data.clips import ClipSource, Sample
 from deblurzoo.data.images import Image, read_image
 from deblurzoo.data.sampling import Shuffle, StepSampler, sample_seed
 from deblurzoo.data.transforms import Augmentation, apply
-from deblurzoo.errors import DeblurzooError
+from deblurzoo.errors import DeblurzooError, require_at_least
 
 
 def _read(sample: Sample) -> list[Image]:
@@ -108,6 +108,9 @@ class DeblurDataModule(pl.LightningDataModule):
         workers: int | None = None,
     ) -> None:
         super().__init__()
+        require_at_least("loader.batch_size", batch_size, 1)
+        require_at_least("loader.val_frames", val_frames, 1)
+        require_at_least("loader.workers", 0 if workers is None else workers, 0)
         self.source, self.frames, self.seed = source, frames, seed
         self.batch_size, self.val_frames = batch_size, val_frames
         self.augmentation = Augmentation(**augmentation)

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from deblurzoo.data.images import Image
+from deblurzoo.errors import DeblurzooError, require_at_least
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the package index for news on every import
 import albumentations as A
@@ -29,6 +30,14 @@ class Augmentation:
     rot90: bool = False
     flip: bool = False
     permute_channels: bool = False
+
+    def __post_init__(self) -> None:
+        require_at_least("loader.augmentation.crop", self.crop, 1)
+        zoom = (1.0, 1.0) if self.zoom is None else self.zoom
+        if not isinstance(zoom, list | tuple) or len(zoom) != 2 or not 0 < zoom[0] <= zoom[1] <= 1:
+            raise DeblurzooError(
+                f"loader.augmentation.zoom={zoom} must be a range within (0, 1], e.g. [0.5,1.0], or null"
+            )
 
     def compose(self) -> A.Compose:
         """Build the albumentations pipeline; it takes and gives `images=(N, H, W, 3)` uint8."""

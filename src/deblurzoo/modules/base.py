@@ -100,9 +100,12 @@ class DeblurModule(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Adam with a polynomial schedule per optimiser step."""
-        optimizer = torch.optim.Adam(self.parameters(), **self.optimizer_arguments)
         schedule = self.schedule_arguments
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: polynomial(step, **schedule))
+        try:
+            optimizer = torch.optim.Adam(self.parameters(), **self.optimizer_arguments)
+            scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: polynomial(step, **schedule))
+        except (TypeError, ValueError, ArithmeticError) as error:
+            raise DeblurzooError(f"model.optimizer or model.schedule is wrong: {error}") from error
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

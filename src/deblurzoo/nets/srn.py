@@ -44,8 +44,10 @@ class SRN(nn.Module):
         resize: Resize = "half_pixel",
     ) -> None:
         super().__init__()
-        if kernel_size % 2 == 0 or resize not in ("half_pixel", "tf1"):
-            raise ValueError(f"kernel_size={kernel_size} must be odd and resize={resize!r} half_pixel or tf1")
+        if kernel_size % 2 == 0 or blocks < 1 or width <= 0:
+            raise ValueError(f"kernel_size={kernel_size} must be odd, blocks={blocks} and width={width} above 0")
+        if resize not in ("half_pixel", "tf1"):
+            raise ValueError(f"resize={resize!r} is unknown: choose half_pixel or tf1")
         self.residual = residual
         self.resize_mode = resize
         k = kernel_size

@@ -79,6 +79,8 @@ class SVRNN(nn.Module):
 
     def __init__(self, variant: Variant = "full", width: float = 1.0, disable_rnn: bool = False) -> None:
         super().__init__()
+        if width <= 0:
+            raise ValueError(f"width={width} must be above 0")
         if variant not in VARIANTS:
             raise ValueError(f"variant={variant!r} is unknown: choose one of {', '.join(VARIANTS)}")
         self.variant, self.disable_rnn = variant, disable_rnn
