@@ -3,6 +3,7 @@
 import json
 import logging
 import secrets
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,9 @@ def train(cfg: DictConfig) -> None:
         log.info("%s: %s with %s parameters on %s", cfg.name, type(module).__name__, f"{parameters:,}", source.name)
         trainer.fit(module, datamodule, ckpt_path=start, weights_only=True)
         exit_code = 0
+    except SystemExit:  # how Lightning ends a run on SIGINT and, with exit code 0, on SIGTERM
+        log.error("stopped by a signal at step %d: resume=auto goes on from the last checkpoint", trainer.global_step)
+        sys.exit(1)
     finally:
         finish_wandb(exit_code)
     log.info("done. Next: deblurzoo evaluate ckpt=%s data=%s …", run, source.name)

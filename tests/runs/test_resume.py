@@ -79,6 +79,34 @@ def test_sigkill_and_resume_is_equal_to_the_bit(
         assert_equal_to_the_bit(whole[key], resumed[key], key)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_says_so_and_can_be_resumed(
+    number: signal.Signals, deblurzoo: Run, environment: dict[str, str], toy: Path, tmp_path: Path
+) -> None:
+    arguments = ["train", *TINY, f"data.root={toy}", "name=run", "callbacks.checkpoints.every=5"]
+    command = [sys.executable, "-m", "deblurzoo.cli", *arguments, "trainer.max_steps=100000"]
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("runs/run/checkpoints/step_*.ckpt")):
+        assert process.poll() is None and time.monotonic() < deadline, "no checkpoint appeared"
+        time.sleep(0.05)
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1, output
+    assert "stopped by a signal at step" in output and "Traceback" not in output
+    step = max(int(path.stem[5:]) for path in tmp_path.glob("runs/run/checkpoints/step_*.ckpt"))
+    done = deblurzoo(*arguments, f"trainer.max_steps={step + 1}", "resume=auto")
+    assert done.returncode == 0, done.stderr
+
+
 def test_finished_run_is_left_alone_and_a_larger_budget_goes_on(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
     arguments = ["train", *TINY, f"data.root={toy}", "name=run"]
     assert deblurzoo(*arguments, "trainer.max_steps=2").returncode == 0
