@@ -24,8 +24,11 @@ def _hydra(module: str) -> Callable[[list[str]], None]:
     """Return a verb that hands its arguments to the Hydra entry point of a module."""
 
     def run(arguments: list[str]) -> None:
-        sys.argv = [sys.argv[0], *arguments]
-        import_module(module).main()
+        program = import_module(module)
+        # Lightning starts its other processes by running sys.argv again: it must name this verb's own file.
+        # Hydra's help composes the config, for which evaluate and data check need some data.
+        sys.argv = [str(program.__file__), *arguments, *(["data=toy"] if "--help" in arguments else [])]
+        program.main()
 
     return run
 

@@ -20,8 +20,11 @@ def read_results(path: Path) -> list[Results]:
     if not files:
         raise DeblurzooError(f"{path} has no results.json: run `deblurzoo evaluate ckpt={path} data=…` first")
     try:
-        return [json.loads(file.read_text()) for file in files]
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        found = [json.loads(file.read_text()) for file in files]
+        for results in found:
+            _conditions(results)
+        return found
+    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
         raise DeblurzooError(f"results below {path} cannot be read ({error}): evaluate anew") from error
 
 
@@ -34,6 +37,7 @@ def _conditions(results: Results) -> tuple[str, ...]:
         results["blur_folder"],
         "/".join(results["resolution"]),
         f"{results['frames']} frames",
+        f"{results['blurry']['psnr']:.6f}",  # other pictures have another one
     )
 
 
@@ -41,7 +45,7 @@ def print_table(all_results: list[Results]) -> None:
     """Print a table for each set of conditions: figures of different conditions never share a column."""
     console = Console()
     for conditions, group in groupby(sorted(all_results, key=_conditions), key=_conditions):
-        dataset, protocol, split, blur, resolution, frames = conditions
+        dataset, protocol, split, blur, resolution, frames, _ = conditions
         table = Table(
             title=f"{dataset} {split}, protocol {protocol}, {blur}/, {resolution}, {frames}", title_justify="left"
         )

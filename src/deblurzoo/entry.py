@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +33,8 @@ def hydra_main(config_name: str) -> Callable[[Task], Callable[[], None]]:
             _warn_of_shadowed_configs()
             try:
                 return task(cfg)
+            except SystemExit as stop:  # Lightning's on SIGTERM has exit code 0
+                sys.exit(stop.code or 1)
             except DeblurzooError as error:
                 raise CompactHydraException(f"error: {_without_worker_traceback(error)}") from error
 

@@ -26,6 +26,8 @@ def evaluate(cfg: DictConfig) -> None:
         raise DeblurzooError(
             f"trainer.devices={cfg.trainer.devices}: several devices would measure some frames twice; set 1"
         )
+    if OmegaConf.is_missing(cfg, "ckpt") or not isinstance(cfg.ckpt, str):
+        raise DeblurzooError("ckpt is not set: give ckpt=RUN_FOLDER or ckpt=FILE.ckpt")
     path = checkpoint_of(Path(cfg.ckpt))
     checkpoint = read_checkpoint(path)
     module = load_module(checkpoint, path)

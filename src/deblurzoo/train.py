@@ -29,7 +29,11 @@ def train(cfg: DictConfig) -> None:
     quiet_lightning()
     require_values(cfg)
     require_at_least("trainer.max_steps", cfg.trainer.max_steps, 1)
+    require_at_least("trainer.accumulate_grad_batches", cfg.trainer.accumulate_grad_batches, 1)
+    require_at_least("trainer.val_check_interval", cfg.trainer.val_check_interval, 1)
+    require_at_least("trainer.log_every_n_steps", cfg.trainer.log_every_n_steps, 1)
     require_at_least("seed", cfg.seed, 0)
+    cfg.trainer.log_every_n_steps = min(cfg.trainer.log_every_n_steps, cfg.trainer.max_steps)
     _refuse_sweep_on_many_devices(cfg)
     run = Path(cfg.run)
     run = run.relative_to(Path.cwd()) if run.is_relative_to(Path.cwd()) else run
@@ -42,7 +46,7 @@ def train(cfg: DictConfig) -> None:
     pl.seed_everything(cfg.seed, verbose=False)
     module: DeblurModule = build(cfg.model)
     if checkpoint:
-        require_same_network(checkpoint, module, str(start))
+        require_same_run(checkpoint, module, cfg, str(start))
     else:
         module.load_pretrained()
     crop, multiple = cfg.loader.augmentation.crop, int(module.net.size_multiple)  # type: ignore[arg-type]
@@ -50,6 +54,7 @@ def train(cfg: DictConfig) -> None:
         raise DeblurzooError(f"loader.augmentation.crop={crop} must be a multiple of {multiple} for this network")
     source: ClipSource = build(cfg.data)
     datamodule: DeblurDataModule = build(cfg.loader, source=source, frames=module.frames, seed=cfg.seed)
+    datamodule.setup("fit")  # finds what is wrong with the data before anything is written
     if cfg.compile:
         module.net.compile()
 
@@ -96,10 +101,14 @@ def resume_point(resume: str | None, run: Path) -> Path | None:
     return Path(resume) if resume else None
 
 
-def require_same_network(checkpoint: dict[str, Any], module: DeblurModule, path: str) -> None:
-    """Raise a DeblurzooError that names what differs if the checkpoint holds another network."""
-    theirs = {"module": checkpoint["deblurzoo"]["module"], **checkpoint["hyper_parameters"]["net"]}
+def require_same_run(checkpoint: dict[str, Any], module: DeblurModule, cfg: DictConfig, path: str) -> None:
+    """Raise a DeblurzooError that names what differs if the checkpoint holds another network or saw another blur."""
+    facts = checkpoint["deblurzoo"]
+    theirs = {"module": facts["module"], **checkpoint["hyper_parameters"]["net"]}
     ours = {"module": type(module).__name__, **module.hparams["net"]}
+    theirs["callbacks.ema"], ours["callbacks.ema"] = "current_model_state" in checkpoint, "ema" in cfg.callbacks
+    if "blur" in cfg.data:
+        theirs["data.blur"], ours["data.blur"] = facts["blur_folder"], cfg.data.blur
     differing = [
         f"{key}: {theirs.get(key)} in the checkpoint, {ours.get(key)} in the config"
         for key in sorted(theirs.keys() | ours.keys())
@@ -107,8 +116,8 @@ def require_same_network(checkpoint: dict[str, Any], module: DeblurModule, path:
     ]
     if differing:
         raise DeblurzooError(
-            f"{path} is a checkpoint of another network ({'; '.join(differing)}): "
-            "set model and model.net as they were, or start without resume"
+            f"{path} is a checkpoint of another network or run ({'; '.join(differing)}): "
+            "set these as they were, or start without resume"
         )
 
 

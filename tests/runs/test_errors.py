@@ -69,7 +69,7 @@ def test_checkpoint_of_another_network(deblurzoo: Run, toy: Path, tmp_path: Path
     assert deblurzoo("train", *SHORT, f"data.root={toy}").returncode == 0
     before = {p: p.read_bytes() for p in (tmp_path / "runs/run/checkpoints").iterdir()}
     done = deblurzoo("train", *SHORT, f"data.root={toy}", "resume=auto", "model.net.width=0.25", "trainer.max_steps=5")
-    refused(done, "is a checkpoint of another network (width: 0.125 in the checkpoint, 0.25 in the config)")
+    refused(done, "is a checkpoint of another network or run (width: 0.125 in the checkpoint, 0.25 in the config)")
     assert {p: p.read_bytes() for p in (tmp_path / "runs/run/checkpoints").iterdir()} == before
 
 
@@ -94,6 +94,28 @@ def test_files_that_are_no_checkpoints_of_ours(deblurzoo: Run, toy: Path, tmp_pa
     torch.save({"x": Bomb()}, tmp_path / "bomb.ckpt")
     refused(evaluate("bomb.ckpt"), "checkpoint bomb.ckpt cannot be read")
     assert not (tmp_path / "bomb").exists()
+
+
+def test_evaluation_without_a_checkpoint(deblurzoo: Run, toy: Path) -> None:
+    refused(deblurzoo("evaluate", "data=toy", f"data.root={toy}"), "error: ckpt is not set: give ckpt=RUN_FOLDER")
+
+
+def test_equal_folders_have_no_finite_psnr(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
+    assert deblurzoo("train", *SHORT, f"data.root={toy}").returncode == 0
+    sharp = toy / "test" / "TOY_test_000" / "sharp"
+    done = deblurzoo("evaluate", "ckpt=runs/run", "data=folder", f"data.test.blur={sharp}", f"data.test.sharp={sharp}")
+    refused(done, "has no finite PSNR or SSIM: it equals its sharp picture")
+    assert not list(tmp_path.rglob("results.json"))
+
+
+def test_resuming_on_another_blur_is_refused(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
+    assert deblurzoo("train", *SHORT, f"data.root={toy}").returncode == 0
+    config = (tmp_path / "runs" / "run" / "config.yaml").read_text()
+    longer = [*SHORT, f"data.root={toy}", "trainer.max_steps=5", "resume=auto"]
+    refused(deblurzoo("train", *longer, "data.blur=blur_gamma"), "data.blur: blur in the checkpoint, blur_gamma")
+    refused(deblurzoo("train", *longer, "callbacks=ema"), "callbacks.ema: False in the checkpoint, True in the config")
+    refused(deblurzoo("train", *longer, "data.root=/nowhere"), "data.root=/nowhere is not a folder")
+    assert (tmp_path / "runs" / "run" / "config.yaml").read_text() == config
 
 
 def test_truncated_checkpoint(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
@@ -172,6 +194,9 @@ def test_unknown_verb_and_help(deblurzoo: Run) -> None:
     assert done.returncode == 2 and "unknown verb trian" in done.stderr and "deblurzoo train" in done.stderr
     assert "usage: deblurzoo" in deblurzoo("--help").stdout
     assert deblurzoo("--version").stdout.startswith("deblurzoo 0.")
+    for verb in (["train"], ["evaluate"], ["data", "check"]):
+        helped = deblurzoo(*verb, "--help")
+        assert helped.returncode == 0 and "data: dvd, folder, gopro, toy" in helped.stdout, helped.stderr
     missing = deblurzoo("compare", "nothing")
     assert missing.returncode == 1 and "error: nothing has no results.json" in missing.stderr
 

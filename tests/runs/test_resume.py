@@ -126,6 +126,15 @@ def test_finished_run_is_left_alone_and_a_larger_budget_goes_on(deblurzoo: Run, 
     assert checkpoint.with_name("step_00000004.ckpt").is_file()
 
 
+def test_a_new_learning_rate_takes_effect_on_resuming(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
+    arguments = ["train", *TINY, f"data.root={toy}", "name=run", "model.schedule.power=0"]
+    assert deblurzoo(*arguments, "trainer.max_steps=2").returncode == 0
+    done = deblurzoo(*arguments, "trainer.max_steps=3", "model.optimizer.lr=0.5", "resume=auto")
+    assert done.returncode == 0, done.stderr
+    rows = (tmp_path / "runs" / "run" / "csv" / "version_1" / "metrics.csv").read_text().splitlines()
+    assert dict(zip(rows[0].split(","), rows[1].split(","), strict=True))["train/lr"] == "0.5"
+
+
 def test_resume_from_a_path_starts_a_run_of_another_name(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
     arguments = ["train", *TINY, f"data.root={toy}"]
     assert deblurzoo(*arguments, "name=one", "trainer.max_steps=2").returncode == 0

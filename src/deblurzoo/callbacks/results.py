@@ -1,6 +1,8 @@
 """The results of an evaluation: per image and as means, with all that is needed to judge them."""
 
 import json
+import math
+import shutil
 import time
 from collections import Counter
 from pathlib import Path
@@ -24,14 +26,17 @@ class ResultsWriter(pl.Callback):
     """Measures every restored frame and its blurry input, writes the PNGs and, at the end, `results.json`.
 
     Args:
-        out: folder for `results.json`, `restored/CLIP/FRAME.png` and `side_by_side/CLIP_FRAME.png`.
+        out: folder for `results.json`, `restored/CLIP/FRAME.png` and `side_by_side/CLIP_FRAME.png`; they
+            replace those of an earlier evaluation when all frames have been measured.
         facts: what is known before: network, checkpoint, data set, config; copied into `results.json`.
         frames: how many frames must have been measured for the result to be valid.
         pictures: how many evenly spaced blurry | restored | sharp strips are written.
     """
 
     def __init__(self, out: Path, facts: dict[str, Any], frames: int, pictures: int) -> None:
-        self.out, self.facts, self.frames = out, facts, frames
+        self.finished, self.facts, self.frames = out, facts, frames
+        self.out = out.with_name(f".{out.name}.unfinished")
+        shutil.rmtree(self.out, ignore_errors=True)
         self.picture_step = max(1, frames // pictures) if pictures else frames + 1
         self.rows: list[Row] = []
         self.results: dict[str, Any] = {}
@@ -68,6 +73,11 @@ class ResultsWriter(pl.Callback):
                 "blurry": {name: function(blurry, sharp).item() for name, function in FUNCTIONS.items()},
             }
         )
+        if not all(math.isfinite(value) for kind in ("restored", "blurry") for value in self.rows[-1][kind].values()):
+            raise DeblurzooError(
+                f"{clip}/{frame} has no finite PSNR or SSIM: it equals its sharp picture (are blur and sharp the same "
+                "folder?) or is smaller than 11 pixels"
+            )
         write_png(self.out / "restored" / clip / f"{frame}.png", restored[0].permute(1, 2, 0).cpu().numpy())
         if batch_idx % self.picture_step == 0:
             strip = side_by_side(batch.blur[0, 0], outputs[0], batch.sharp[0])
@@ -79,7 +89,18 @@ class ResultsWriter(pl.Callback):
         if len(counts) != self.frames or max(counts.values()) != 1:
             raise DeblurzooError(f"{len(self.rows)} frames were measured instead of {self.frames}: evaluate anew")
         self.results = {**self.facts, **summarise(self.rows), "images": self.rows}
-        write_atomically(self.out / "results.json", json.dumps(self.results, indent=1).encode())
+        write_atomically(self.out / "results.json", json.dumps(self.results, indent=1, allow_nan=False).encode())
+        self._replace_finished()
+
+    def _replace_finished(self) -> None:
+        """Put our own files in the place of an earlier evaluation's, results last; touch nothing else there."""
+        self.finished.mkdir(parents=True, exist_ok=True)
+        (self.finished / "results.json").unlink(missing_ok=True)
+        for name in ("restored", "side_by_side", "results.json"):
+            if (self.out / name).exists():
+                shutil.rmtree(self.finished / name, ignore_errors=True)
+                (self.out / name).rename(self.finished / name)
+        self.out.rmdir()
 
 
 def summarise(rows: list[Row]) -> dict[str, Any]:

@@ -61,4 +61,4 @@ class Dvd(ClipSource):
         if split == "train" or self.protocol == "all":
             return set(stems)
         wanted = _SU30 if self.protocol == "su30" else set(range(99))
-        return {stem for stem in stems if int(stem) in wanted}
+        return {stem for stem in stems if stem.isdigit() and int(stem) in wanted}

@@ -75,8 +75,8 @@ class DeblurModule(pl.LightningModule):
         samples = ", ".join(f"{clip}/{frame}" for clip, frame in zip(batch.clip, batch.frame, strict=True))
         raise DeblurzooError(
             f"the loss is {loss.item()} at step {self.trainer.global_step}; the batch was {samples}. "
-            "Nothing was saved from this step: try a lower model.optimizer.lr or trainer.precision=32-true, "
-            "then resume=auto"
+            "Nothing was saved from this step: resume=auto or, from an earlier state, resume=CHECKPOINT, with a lower "
+            "model.optimizer.lr or trainer.precision=32-true"
         )
 
     def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -107,6 +107,15 @@ class DeblurModule(pl.LightningModule):
         except (TypeError, ValueError, ArithmeticError) as error:
             raise DeblurzooError(f"model.optimizer or model.schedule is wrong: {error}") from error
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_train_start(self) -> None:
+        """Let the config rule over what a checkpoint has restored: a new learning rate takes effect on resuming."""
+        optimizer, scheduler = self.trainer.optimizers[0], self.trainer.lr_scheduler_configs[0].scheduler
+        for group in optimizer.param_groups:
+            group.update(self.optimizer_arguments)
+            group["initial_lr"] = group["lr"]
+            group["lr"] *= polynomial(scheduler.last_epoch, **self.schedule_arguments)
+        scheduler.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Say which module and which version of deblurzoo wrote the checkpoint."""

@@ -32,14 +32,24 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         # torch raises many types here: zip, pickle, unicode and runtime errors, all of them a bad file.
         reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
         raise DeblurzooError(
-            f"checkpoint {path} cannot be read ({reason}): it is damaged or not ours; remove it to use the one before"
+            f"checkpoint {path} cannot be read ({reason}): it is damaged or not ours; give another one"
         ) from error
-    if not isinstance(checkpoint, dict) or checkpoint.get("deblurzoo", {}).get("module") not in MODULES:
+    if not _is_ours(checkpoint):
         raise DeblurzooError(
             f"{path} is not a checkpoint of deblurzoo (known modules: {', '.join(MODULES)}): "
             "give one that `deblurzoo train` wrote"
         )
-    return checkpoint
+    complete: dict[str, Any] = checkpoint
+    return complete
+
+
+def _is_ours(checkpoint: object) -> bool:
+    """Whether a file's content has all that evaluating and resuming need."""
+    needed = {"deblurzoo", "global_step", "state_dict", "hyper_parameters", "optimizer_states", "lr_schedulers"}
+    if not isinstance(checkpoint, dict) or not needed <= checkpoint.keys():
+        return False
+    facts = checkpoint["deblurzoo"]
+    return isinstance(facts, dict) and {"run_id", "blur_folder"} <= facts.keys() and facts.get("module") in MODULES
 
 
 def load_module(checkpoint: dict[str, Any], path: Path) -> DeblurModule:
