@@ -49,11 +49,11 @@ def train(cfg: DictConfig) -> None:
         require_same_run(checkpoint, module, cfg, str(start))
     else:
         module.load_pretrained()
-    crop, multiple = cfg.loader.augmentation.crop, int(module.net.size_multiple)  # type: ignore[arg-type]
-    if crop % multiple:
-        raise DeblurzooError(f"loader.augmentation.crop={crop} must be a multiple of {multiple} for this network")
     source: ClipSource = build(cfg.data)
     datamodule: DeblurDataModule = build(cfg.loader, source=source, frames=module.frames, seed=cfg.seed)
+    crop, multiple = datamodule.augmentation.crop, int(module.net.size_multiple)  # type: ignore[arg-type]
+    if crop % multiple:
+        raise DeblurzooError(f"loader.augmentation.crop={crop} must be a multiple of {multiple} for this network")
     datamodule.setup("fit")  # finds what is wrong with the data before anything is written
     if cfg.compile:
         module.net.compile()
