@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 
 from deblurzoo import __version__
+from deblurzoo.allocator import keep_memory
 from deblurzoo.errors import DeblurzooError
 
 USAGE = """usage: deblurzoo VERB …
@@ -70,6 +71,7 @@ def main() -> None:
     if arguments == ["--version"]:
         print(f"deblurzoo {__version__}")
         return
+    keep_memory()
     for words, run in VERBS.items():
         if tuple(arguments[: len(words)]) == words:
             try:

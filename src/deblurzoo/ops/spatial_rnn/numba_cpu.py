@@ -1,7 +1,9 @@
 """The spatially variant RNN on a CPU, compiled by numba: one task per plane, all four directions in it.
 
-A plane is read once and stays in the cache for its four directions. Vertical scans run over whole rows, which the
-compiler vectorises; a horizontal scan waits for its own last result, so several rows are scanned side by side.
+A plane is read once and stays in the cache for its four directions. What needs no recurrence runs over whole planes,
+which the compiler vectorises. The recurrence `h[t] += v[t] h[t-1]` is the same forwards, with v = w, and backwards,
+with v[t] = w[t+1] and t running the other way. Along columns it is vectorised too; along rows each step waits for its
+own last result, so four rows are scanned side by side.
 """
 
 import numpy as np
@@ -17,44 +19,95 @@ _parallel_code = njit(cache=True, parallel=True, fastmath={"contract"}, error_mo
 
 
 @_plane_code
-def _row(x, w, before, h):  # type: ignore[no-untyped-def]
-    """One step of a vertical scan: a whole row, vectorised."""
-    for j in range(x.shape[0]):
-        h[j] = x[j] + w[j] * (before[j] - x[j])
+def _add_product(h, v, before):  # type: ignore[no-untyped-def]
+    for j in range(h.size):
+        h[j] += v[j] * before[j]
 
 
 @_plane_code
-def _vertical(x, w, h, upwards):  # type: ignore[no-untyped-def]
-    """Scan the columns of a plane (H, W), downwards or upwards."""
-    height, width = x.shape
-    before = np.zeros(width, x.dtype)
-    for step in range(height):
-        t = height - 1 - step if upwards else step
-        _row(x[t], w[t], before, h[t])
-        before = h[t]
+def _scan_columns(h, v, upwards):  # type: ignore[no-untyped-def]
+    """Scan the columns of h (H, W), down with v[t] of row t + 1 or up with v[t] of row t; v is (H - 1, W)."""
+    steps = v.shape[0]
+    for step in range(steps):
+        if upwards:
+            t = steps - 1 - step
+            _add_product(h[t], v[t], h[t + 1])
+        else:
+            _add_product(h[step + 1], v[step], h[step])
 
 
 @_plane_code
-def _horizontal(x, w, h, leftwards):  # type: ignore[no-untyped-def]
-    """Scan the rows of a plane (H, W), four side by side: each waits for its own last result."""
-    height, width = x.shape
-    zero = x.dtype.type(0)
+def _scan_rows(h, v, leftwards):  # type: ignore[no-untyped-def]
+    """Scan the rows of h (H, W), right with v[t] of column t + 1 or left with v[t] of column t; v is (H, W - 1)."""
+    height, steps = v.shape
+    start = steps if leftwards else 0
     for i in range(0, height - 3, 4):
-        x0, x1, x2, x3 = x[i], x[i + 1], x[i + 2], x[i + 3]
-        w0, w1, w2, w3 = w[i], w[i + 1], w[i + 2], w[i + 3]
         h0, h1, h2, h3 = h[i], h[i + 1], h[i + 2], h[i + 3]
-        a0 = a1 = a2 = a3 = zero
-        for step in range(width):
-            t = width - 1 - step if leftwards else step
-            h0[t] = a0 = x0[t] + w0[t] * (a0 - x0[t])
-            h1[t] = a1 = x1[t] + w1[t] * (a1 - x1[t])
-            h2[t] = a2 = x2[t] + w2[t] * (a2 - x2[t])
-            h3[t] = a3 = x3[t] + w3[t] * (a3 - x3[t])
+        v0, v1, v2, v3 = v[i], v[i + 1], v[i + 2], v[i + 3]
+        a0, a1, a2, a3 = h0[start], h1[start], h2[start], h3[start]
+        for step in range(steps):
+            s = steps - 1 - step if leftwards else step
+            t = s if leftwards else s + 1
+            h0[t] = a0 = h0[t] + v0[s] * a0
+            h1[t] = a1 = h1[t] + v1[s] * a1
+            h2[t] = a2 = h2[t] + v2[s] * a2
+            h3[t] = a3 = h3[t] + v3[s] * a3
     for i in range(height - height % 4, height):
-        a0 = zero
-        for step in range(width):
-            t = width - 1 - step if leftwards else step
-            h[i, t] = a0 = x[i, t] + w[i, t] * (a0 - x[i, t])
+        a0 = h[i, start]
+        for step in range(steps):
+            s = steps - 1 - step if leftwards else step
+            t = s if leftwards else s + 1
+            h[i, t] = a0 = h[i, t] + v[i, s] * a0
+
+
+@_plane_code
+def _scan(h, w, direction, backwards):  # type: ignore[no-untyped-def]
+    """Scan h (H, W) in place; backwards is the transpose of forwards: the same weights, the other way."""
+    if direction == 0:
+        _scan_rows(h, w[:, 1:], backwards)
+    elif direction == 1:
+        _scan_rows(h, w[:, :-1], not backwards)
+    elif direction == 2:
+        _scan_columns(h, w[1:], backwards)
+    else:
+        _scan_columns(h, w[:-1], not backwards)
+
+
+@_plane_code
+def _fill_inputs(h, x, w):  # type: ignore[no-untyped-def]
+    """Set h to (1 - w) x, all flat."""
+    for i in range(h.size):
+        h[i] = x[i] - w[i] * x[i]
+
+
+@_plane_code
+def _fill_gradients(x, w, before, gx, gw):  # type: ignore[no-untyped-def]
+    """Add to gx, and turn gh, which gw holds, into the gradient of w; `before` is h[t-1]; all flat."""
+    for i in range(x.size):
+        gh = gw[i]
+        gx[i] += gh - w[i] * gh
+        gw[i] = (before[i] - x[i]) * gh
+
+
+@_plane_code
+def _gradients(x, w, h, gx, gw, direction):  # type: ignore[no-untyped-def]
+    """Do so for a plane (H, W) whose h came one pixel or one line before."""
+    height, width = x.shape
+    shift = 1 if direction < 2 else width
+    start = width - 1 if direction == 1 else 0
+    gh_start = gw[:, start].copy()
+    nothing = np.zeros(shift, x.dtype)
+    x_, w_, h_, gx_, gw_ = x.reshape(-1), w.reshape(-1), h.reshape(-1), gx.reshape(-1), gw.reshape(-1)
+    rest = x.size - shift
+    if direction % 2 == 0:
+        _fill_gradients(x_[shift:], w_[shift:], h_[:rest], gx_[shift:], gw_[shift:])
+        _fill_gradients(x_[:shift], w_[:shift], nothing, gx_[:shift], gw_[:shift])
+    else:
+        _fill_gradients(x_[:rest], w_[:rest], h_[shift:], gx_[:rest], gw_[:rest])
+        _fill_gradients(x_[rest:], w_[rest:], nothing, gx_[rest:], gw_[rest:])
+    if direction < 2:  # the pixel before a row's first is in another row: nothing came before it
+        for i in range(height):
+            gw[i, start] = -x[i, start] * gh_start[i]
 
 
 @_parallel_code
@@ -63,53 +116,9 @@ def _forward(x, w, h):  # type: ignore[no-untyped-def]
     batch, channels, _, _ = x.shape
     for n in prange(batch * channels):
         b, c = n // channels, n % channels
-        _horizontal(x[b, c], w[b, 0, c], h[b, 0, c], False)
-        _horizontal(x[b, c], w[b, 1, c], h[b, 1, c], True)
-        _vertical(x[b, c], w[b, 2, c], h[b, 2, c], False)
-        _vertical(x[b, c], w[b, 3, c], h[b, 3, c], True)
-
-
-@_plane_code
-def _row_backward(g, x, w, before, carry, gx, gw):  # type: ignore[no-untyped-def]
-    """One step of a vertical scan backwards; `carry` is w[t+1] gh[t+1] and becomes w[t] gh[t]."""
-    for j in range(x.shape[0]):
-        gh = g[j] + carry[j]
-        carry[j] = w[j] * gh
-        gx[j] += gh - carry[j]
-        gw[j] = (before[j] - x[j]) * gh
-
-
-@_plane_code
-def _vertical_backward(g, x, w, h, gx, gw, upwards):  # type: ignore[no-untyped-def]
-    """Add to gx and fill gw of a plane (H, W)."""
-    height, width = x.shape
-    carry, zeros = np.zeros(width, x.dtype), np.zeros(width, x.dtype)
-    for step in range(height - 1, -1, -1):
-        t = height - 1 - step if upwards else step
-        before = zeros if step == 0 else h[t + 1] if upwards else h[t - 1]
-        _row_backward(g[t], x[t], w[t], before, carry, gx[t], gw[t])
-
-
-@_plane_code
-def _horizontal_backward(g, x, w, h, gx, gw, leftwards):  # type: ignore[no-untyped-def]
-    """Add to gx and fill gw of a plane (H, W), two rows side by side."""
-    height, width = x.shape
-    zero = x.dtype.type(0)
-    for i in range(0, height, 2):
-        k = min(i + 1, height - 1)  # an odd last row is its own neighbour and is written once
-        c0 = c1 = zero
-        for step in range(width - 1, -1, -1):
-            t = width - 1 - step if leftwards else step
-            last = t + 1 if leftwards else t - 1
-            gh0, gh1 = g[i, t] + c0, g[k, t] + c1
-            c0, c1 = w[i, t] * gh0, w[k, t] * gh1
-            before0 = h[i, last] if step else zero
-            before1 = h[k, last] if step else zero
-            gx[i, t] += gh0 - c0
-            gw[i, t] = (before0 - x[i, t]) * gh0
-            if k > i:
-                gx[k, t] += gh1 - c1
-                gw[k, t] = (before1 - x[k, t]) * gh1
+        for d in range(4):
+            _fill_inputs(h[b, d, c].reshape(-1), x[b, c].reshape(-1), w[b, d, c].reshape(-1))
+            _scan(h[b, d, c], w[b, d, c], d, False)
 
 
 @_parallel_code
@@ -119,10 +128,10 @@ def _backward(g, x, w, h, gx, gw):  # type: ignore[no-untyped-def]
     for n in prange(batch * channels):
         b, c = n // channels, n % channels
         gx[b, c, :, :] = 0
-        _horizontal_backward(g[b, 0, c], x[b, c], w[b, 0, c], h[b, 0, c], gx[b, c], gw[b, 0, c], False)
-        _horizontal_backward(g[b, 1, c], x[b, c], w[b, 1, c], h[b, 1, c], gx[b, c], gw[b, 1, c], True)
-        _vertical_backward(g[b, 2, c], x[b, c], w[b, 2, c], h[b, 2, c], gx[b, c], gw[b, 2, c], False)
-        _vertical_backward(g[b, 3, c], x[b, c], w[b, 3, c], h[b, 3, c], gx[b, c], gw[b, 3, c], True)
+        for d in range(4):
+            gw[b, d, c, :, :] = g[b, d, c]
+            _scan(gw[b, d, c], w[b, d, c], d, True)
+            _gradients(x[b, c], w[b, d, c], h[b, d, c], gx[b, c], gw[b, d, c], d)
 
 
 def _follow_torch_threads() -> None:
