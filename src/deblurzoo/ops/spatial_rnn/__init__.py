@@ -12,6 +12,8 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
+from deblurzoo.ops.spatial_rnn import scan
+
 log = logging.getLogger(__name__)
 
 BACKENDS = {"numba": "numba_cpu", "rows": "rows"}
@@ -28,7 +30,8 @@ def spatial_rnn(x: Tensor, w: Tensor, backend: str | None = None) -> Tensor:
         w: (B, 4C, H, W), the weight of each pixel, channel and direction; stable for |w| < 1. Blocks of C channels in
             the order left to right, right to left, top to bottom, bottom to top.
         backend: `numba` (CPU) or `rows` (plain torch); None takes the environment variable DEBLURZOO_SPATIAL_RNN, else
-            the fastest one for the device. The choice is logged once.
+            the fastest one for the device. The choice is logged once. `scan`, differentiable by torch and slow, is
+            for export to programs without deblurzoo; ONNX export takes it by itself.
 
     Returns:
         (B, 4C, H, W): the four results in the order of w, in the dtype of x.
@@ -43,8 +46,15 @@ def spatial_rnn(x: Tensor, w: Tensor, backend: str | None = None) -> Tensor:
         raise ValueError(
             f"x and w must share a floating dtype and a device, got {x.dtype, w.dtype, x.device, w.device}"
         )
+    if _is_for_export(backend):
+        exact = _accumulation_dtype(x)
+        return scan.forward(x.to(exact), w.to(exact)).to(x.dtype)
     h: Tensor = _spatial_rnn(x, w, backend or "")
     return h
+
+
+def _is_for_export(backend: str | None) -> bool:
+    return (backend or os.environ.get(VARIABLE)) == "scan" or torch.onnx.is_in_onnx_export()
 
 
 @torch.library.custom_op("deblurzoo::spatial_rnn", mutates_args=())
@@ -101,7 +111,7 @@ def _module(backend: str, device: str) -> ModuleType:
     """Return the module of a backend; an empty name chooses."""
     name = backend or os.environ.get(VARIABLE, "") or _fastest(device)
     if name not in BACKENDS:
-        raise ValueError(f"spatial_rnn has no backend {name!r}: choose one of {', '.join(BACKENDS)}")
+        raise ValueError(f"spatial_rnn has no backend {name!r}: choose one of {', '.join(BACKENDS)}, scan")
     if name == "numba" and device != "cpu":
         raise ValueError(f"the numba backend of spatial_rnn runs on a CPU, the maps are on {device}: use rows")
     return _load(name)

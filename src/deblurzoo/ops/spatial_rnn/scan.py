@@ -1,0 +1,32 @@
+"""The spatially variant RNN for export: torch's scan operator, whose loop ONNX knows and whose sizes may stay free."""
+
+import torch
+from torch import Tensor
+from torch._higher_order_ops.scan import scan  # not public yet; the only loop that ONNX export keeps as a loop
+
+
+def _step(h: Tensor, x_and_w: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    x, w = x_and_w
+    h = x + w * (h - x)
+    return h, h.clone()  # scan refuses results that share memory
+
+
+def _down(x: Tensor, w: Tensor) -> Tensor:
+    """Return the recurrence from the first to the last row of (B, C, H, W)."""
+    _, h = scan(_step, torch.zeros_like(x[:, :, 0]), (x.movedim(2, 0), w.movedim(2, 0)))
+    down: Tensor = h.movedim(0, 2)
+    return down
+
+
+def forward(x: Tensor, w: Tensor) -> Tensor:
+    """Return the four directions, (B, 4C, H, W), differentiably."""
+    right, left, down, up = w.chunk(4, dim=1)
+    return torch.cat(
+        [
+            _down(x.mT, right.mT).mT,
+            _down(x.mT.flip(2), left.mT.flip(2)).flip(2).mT,
+            _down(x, down),
+            _down(x.flip(2), up.flip(2)).flip(2),
+        ],
+        dim=1,
+    )
