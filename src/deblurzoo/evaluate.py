@@ -32,7 +32,8 @@ def evaluate(cfg: DictConfig) -> None:
     checkpoint = read_checkpoint(path)
     module = load_module(checkpoint, path)
     if OmegaConf.is_missing(cfg.data, "blur"):
-        cfg.data.blur = checkpoint["deblurzoo"]["blur_folder"]
+        # A network trained on several data sets has seen several folders, GOPRO's first.
+        cfg.data.blur = checkpoint["deblurzoo"]["blur_folder"].partition("+")[0]
         log.info("data.blur=%s, as the network was trained", cfg.data.blur)
     require_values(cfg)
     source: ClipSource = build(cfg.data)

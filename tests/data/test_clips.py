@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from deblurzoo.data import Dvd, Folder, Gopro, Toy
+from deblurzoo.data import Dvd, Folder, Gopro, Together, Toy
 from deblurzoo.data.clips import ClipSource
 from deblurzoo.errors import DeblurzooError
 
@@ -112,3 +112,15 @@ def test_folder_pairs_equal_names_of_any_suffix(tmp_path: Path) -> None:
     assert source.splits == ("test",)
     with pytest.raises(DeblurzooError, match=r"data\.train\.blur is not set"):
         source.samples("train", 1)
+
+
+def test_two_data_sets_together(gopro: Gopro, tmp_path: Path) -> None:
+    for kind in ("input", "GT"):
+        touch(tmp_path / "dvd" / "quantitative_datasets" / "IMG_0001" / kind, range(3), ".jpg", 5)
+    both = Together(gopro=gopro, dvd=Dvd(str(tmp_path / "dvd"), "flow"))
+    names = [sample.clip for sample in both.samples("train", 2)]
+    assert names == ["gopro_A"] * 3 + ["gopro_B"] * 2 + ["dvd_IMG_0001"] * 2
+    assert {sample.dataset for sample in both.samples("train", 1)} == {"gopro", "dvd"}
+    assert [clip.name for clip in both.clips("train")] == ["gopro_A", "gopro_B", "dvd_IMG_0001"]
+    assert (both.name, both.protocol, both.blur_folder) == ("gopro_dvd", "gopro+flow", "blur+input")
+    assert len(both.official["train"]) == 22 + 61

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -10,6 +11,7 @@ from deblurzoo.data.datamodule import FullFrames, TrainingCrops
 from deblurzoo.data.sampling import Shuffle, StepSampler
 from deblurzoo.data.transforms import Augmentation
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.synthesis import ExtraBlur
 
 ALL = Augmentation(crop=16, zoom=(0.5, 1.0), rot90=True, flip=True, permute_channels=True)
 
@@ -92,7 +94,7 @@ def test_frames_of_two_sizes_name_the_odd_one(toy: Path, tmp_path: Path) -> None
     odd = tmp_path / "odd.png"
     cv2.imwrite(str(odd), np.zeros((48, 60, 3), np.uint8))
     with pytest.raises(DeblurzooError, match=r"odd\.png is 60x48 but .* is 64x48"):
-        FullFrames([type(sample)(sample.clip, sample.frame, sample.blur, odd)])[0]
+        FullFrames([replace(sample, sharp=odd)])[0]
 
 
 def test_validation_frames_are_a_fixed_spread(toy: Path) -> None:
@@ -104,3 +106,14 @@ def test_validation_frames_are_a_fixed_spread(toy: Path) -> None:
     assert scaled.blur.shape == (1, 1, 3, 48, 64) and scaled.blur.dtype == torch.float32
     assert 0.3 < scaled.blur.max() <= 1
     assert list(batch.clip) == ["TOY_test_000"]
+
+
+def test_extra_blur_is_for_its_data_set_alone(toy: Path) -> None:
+    extra = Augmentation(crop=16, extra_blur=ExtraBlur(datasets=("dvd",), max_length=10))
+    data = crops(toy, extra, frames=1)
+    plain = [data[number] for number in range(8)]
+    data.samples = [replace(sample, dataset="dvd") for sample in data.samples]
+    blurred = [data[number] for number in range(8)]
+    assert all(batch.blur.shape == (1, 3, 16, 16) for batch in [*plain, *blurred])
+    assert sum(torch.equal(a.sharp, b.sharp) for a, b in zip(plain, blurred, strict=True)) >= 2
+    assert sum(not torch.equal(a.blur, b.blur) for a, b in zip(plain, blurred, strict=True)) >= 4

@@ -7,7 +7,8 @@ import pytest
 from conftest import SMALL_TOY
 from deblurzoo.data.images import read_image
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.synthesis.toy import PHOTOGRAPHS, hand_shake, write_toy
+from deblurzoo.synthesis.motion import hand_shake
+from deblurzoo.synthesis.toy import PHOTOGRAPHS, write_toy
 
 
 def contents(root: Path) -> dict[str, bytes]:

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 from deblurzoo.data.images import SUFFIXES
 from deblurzoo.errors import DeblurzooError
@@ -26,6 +26,7 @@ class Clip:
 class Sample:
     """T blurry frames, the first of which is to be restored, and its sharp picture."""
 
+    dataset: str
     clip: str
     frame: str
     blur: tuple[Path, ...]
@@ -68,8 +69,8 @@ class ClipSource(ABC):
     and split of the published data set, empty where there is none.
     """
 
-    name: ClassVar[str]
-    official: ClassVar[Mapping[str, Mapping[str, int]]] = {}
+    name: str
+    official: Mapping[str, Mapping[str, int]] = {}
     protocol: str
     blur_folder: str
     splits: tuple[str, ...] = ("train", "test")
@@ -122,7 +123,7 @@ class ClipSource(ABC):
                     continue
                 blur = tuple(clip.blur[i] for i in where)
                 if all(_follows(path.stem, p.stem, o) for p, o in zip(blur, NEIGHBOURS[frames], strict=True)):
-                    samples.append(Sample(clip.name, path.stem, blur, clip.sharp[index]))
+                    samples.append(Sample(self.name, clip.name, path.stem, blur, clip.sharp[index]))
         if not samples:
             raise DeblurzooError(f"the {split} split of {self.name} has no {frames} consecutive frames anywhere")
         return samples

@@ -56,7 +56,8 @@ class TrainingCrops(Dataset[Batch]):
                 f"{sample.sharp} is {width}x{height}, too small for loader.augmentation.crop={self.augmentation.crop} "
                 f"with zoom {self.augmentation.zoom}: set a smaller crop"
             )
-        return _as_batch(sample, apply(self.pipeline, images, sample_seed(self.seed, number)))
+        seed = sample_seed(self.seed, number)
+        return _as_batch(sample, apply(self.augmentation, self.pipeline, images, sample.dataset, seed))
 
 
 class FullFrames(Dataset[Batch]):

@@ -1,7 +1,7 @@
 """DVD: Su et al., "Deep Video Deblurring for Hand-held Cameras", CVPR 2017."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
 
 from deblurzoo.data.clips import Clip, ClipFolders, ClipSource, require_folder
 from deblurzoo.errors import DeblurzooError
@@ -36,7 +36,7 @@ class Dvd(ClipSource):
     """
 
     name = "dvd"
-    official: ClassVar = {"train": _TRAIN, "test": _TEST}
+    official: Mapping[str, Mapping[str, int]] = {"train": _TRAIN, "test": _TEST}
     blur_folder = "input"
 
     def __init__(self, root: str, protocol: str) -> None:

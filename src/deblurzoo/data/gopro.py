@@ -1,7 +1,7 @@
 """GOPRO_Large: Nah, Kim, Lee, "Deep Multi-scale CNN for Dynamic Scene Deblurring", CVPR 2017."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
 
 from deblurzoo.data.clips import ClipFolders, ClipSource, require_folder
 from deblurzoo.errors import DeblurzooError
@@ -31,7 +31,7 @@ class Gopro(ClipSource):
     """
 
     name = "gopro"
-    official: ClassVar = {"train": _TRAIN, "test": _TEST}
+    official: Mapping[str, Mapping[str, int]] = {"train": _TRAIN, "test": _TEST}
 
     def __init__(self, root: str, blur: str) -> None:
         if blur not in ("blur", "blur_gamma"):
@@ -52,4 +52,4 @@ class Toy(Gopro):
     """Clips that `deblurzoo data toy` made, in GOPRO's layout."""
 
     name = "toy"
-    official: ClassVar = {}
+    official: Mapping[str, Mapping[str, int]] = {}

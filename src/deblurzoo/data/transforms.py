@@ -8,6 +8,7 @@ import numpy as np
 
 from deblurzoo.data.images import Image
 from deblurzoo.errors import DeblurzooError, require_at_least
+from deblurzoo.synthesis.extra_blur import ExtraBlur
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the package index for news on every import
 import albumentations as A
@@ -23,6 +24,7 @@ class Augmentation:
         rot90: rotate by a random multiple of 90 degrees.
         flip: mirror horizontally with probability 0.5.
         permute_channels: one of the six orders of R, G, B.
+        extra_blur: more blur for the pictures of some data sets; None for no data set.
     """
 
     crop: int
@@ -30,6 +32,7 @@ class Augmentation:
     rot90: bool = False
     flip: bool = False
     permute_channels: bool = False
+    extra_blur: ExtraBlur | None = None
 
     def __post_init__(self) -> None:
         require_at_least("loader.augmentation.crop", self.crop, 1)
@@ -40,12 +43,12 @@ class Augmentation:
             )
 
     def compose(self) -> A.Compose:
-        """Build the albumentations pipeline; it takes and gives `images=(N, H, W, 3)` uint8."""
+        """Build the albumentations pipeline; it takes and gives `images=(N, H, W, 3)` uint8, crops with margins."""
         steps: list[A.BasicTransform] = []
         if self.zoom is not None:
             low, high = self.zoom
             steps.append(A.RandomScale((low - 1, high - 1), interpolation=cv2.INTER_AREA, p=1))
-        steps.append(A.RandomCrop(self.crop, self.crop))
+        steps.append(A.RandomCrop(self.crop + 2 * self.margin, self.crop + 2 * self.margin))
         if self.rot90:
             steps.append(A.RandomRotate90(p=1))
         if self.flip:
@@ -56,11 +59,20 @@ class Augmentation:
 
     def smallest_side(self) -> int:
         """Return the smallest height or width that a frame may have."""
-        return int(np.ceil((self.crop + 0.5) / self.zoom[0])) if self.zoom else self.crop
+        side = self.crop + 2 * self.margin
+        return int(np.ceil((side + 0.5) / self.zoom[0])) if self.zoom else side
+
+    @property
+    def margin(self) -> int:
+        """Pixels around the crop that extra blur moves into it."""
+        return self.extra_blur.margin if self.extra_blur else 0
 
 
-def apply(pipeline: A.Compose, images: list[Image], seed: int) -> Image:
-    """Transform images of one size alike, as a function of `seed`; return them stacked, (N, crop, crop, 3)."""
+def apply(augmentation: Augmentation, pipeline: A.Compose, images: list[Image], dataset: str, seed: int) -> Image:
+    """Transform the images of a sample, blurry ones first, as a function of `seed`; return (N, crop, crop, 3)."""
     pipeline.set_random_seed(seed)
     stack: Image = pipeline(images=np.stack(images))["images"]
-    return stack
+    if augmentation.extra_blur and dataset in augmentation.extra_blur.datasets:
+        stack = augmentation.extra_blur(stack, seed)
+    inside = slice(augmentation.margin, augmentation.margin + augmentation.crop)
+    return stack[:, inside, inside]

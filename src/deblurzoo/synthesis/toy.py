@@ -18,8 +18,7 @@ from deblurzoo.data.images import Image, read_image, write_png
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import write_atomically
 from deblurzoo.synthesis.formation import CAMERA_GAMMA, form_blur
-
-Floats = NDArray[np.float64]
+from deblurzoo.synthesis.motion import Floats, Trajectory, blob, hand_shake
 
 _SKIMAGE = Path(skimage.data.__file__).parent
 _SKLEARN = Path(sklearn.datasets.__file__).parent / "images"
@@ -62,41 +61,6 @@ class ToyOptions:
             raise DeblurzooError("toy data need at least one clip per split, one frame per clip and 16x16 pixels")
         if not 0 <= self.min_blur <= self.max_blur:
             raise DeblurzooError(f"min_blur={self.min_blur} and max_blur={self.max_blur} must be 0 <= min <= max")
-
-
-@dataclass(frozen=True)
-class Trajectory:
-    """Smooth motion of a layer: per sub-frame a shift in pixels, a rotation in radians and a zoom factor."""
-
-    shift: Floats
-    """(S, 2), x and y."""
-    rotation: Floats
-    """(S,)."""
-    zoom: Floats
-    """(S,)."""
-
-
-def _smooth(rng: np.random.Generator, steps: int, dimensions: int) -> Floats:
-    """Return (steps, dimensions) sums of slow sinusoids with standard deviation near 1."""
-    time = np.arange(steps)[:, None, None]
-    periods = rng.uniform(30, 120, (1, 3, dimensions))
-    phases = rng.uniform(0, 2 * np.pi, (1, 3, dimensions))
-    weights = rng.normal(size=(1, 3, dimensions)) / np.sqrt(1.5)
-    waves: Floats = (weights * np.sin(2 * np.pi * time / periods + phases)).sum(axis=1)
-    return waves
-
-
-def hand_shake(rng: np.random.Generator, steps: int, exposure: int, length: float) -> Trajectory:
-    """Return a trajectory whose path is `length` pixels long per exposure of `exposure` sub-frames on average.
-
-    The heading and the speed drift slowly; the path starts and ends around the rest position.
-    """
-    drift, pace, turn, zoom = _smooth(rng, steps, 4).T
-    heading = rng.uniform(0, 2 * np.pi) + drift
-    speed = np.exp(0.1 * pace)
-    speed *= length / (exposure - 1) / speed.mean()
-    shift = np.cumsum(speed[:, None] * np.stack([np.cos(heading), np.sin(heading)], axis=1), axis=0)
-    return Trajectory(shift - shift.mean(axis=0), np.deg2rad(0.4) * turn, 1 + 0.005 * zoom)
 
 
 def _affine(trajectory: Trajectory, step: int, centre: Floats, size: tuple[int, int]) -> Floats:
@@ -156,11 +120,7 @@ def _object(
     photo = _photograph(rng, paths, min(size))
     side = int(min(*photo.shape[:2], min(size) * rng.uniform(0.3, 0.6)))
     top, left = (int(rng.integers(0, extent - side + 1)) for extent in photo.shape[:2])
-    y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j]
-    angle = np.arctan2(y, x)
-    outline = 0.7 + sum(rng.uniform(-0.08, 0.08) * np.cos(k * angle + rng.uniform(0, 2 * np.pi)) for k in (2, 3, 5))
-    opacity = cv2.GaussianBlur((np.hypot(x, y) < outline).astype(np.float32), (0, 0), 0.7)
-    patch = np.dstack([photo[top : top + side, left : left + side], opacity])
+    patch = np.dstack([photo[top : top + side, left : left + side], blob(rng, side)])
     place = (rng.uniform(0.2, 0.8, 2) - 0.5) * np.array([size[1], size[0]])
     moving = Trajectory(camera.shift + own.shift, camera.rotation + own.rotation, camera.zoom * own.zoom)
     return Layer(patch, moving, np.array([side / 2, side / 2]) - place, cv2.BORDER_CONSTANT)

@@ -1,0 +1,66 @@
+"""How cameras and objects move during an exposure, and what random objects look like."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """Smooth motion of a layer: per sub-frame a shift in pixels, a rotation in radians and a zoom factor."""
+
+    shift: Floats
+    """(S, 2), x and y."""
+    rotation: Floats
+    """(S,)."""
+    zoom: Floats
+    """(S,)."""
+
+
+def _smooth(rng: np.random.Generator, steps: int, dimensions: int) -> Floats:
+    """Return (steps, dimensions) sums of slow sinusoids with standard deviation near 1."""
+    time = np.arange(steps)[:, None, None]
+    periods = rng.uniform(30, 120, (1, 3, dimensions))
+    phases = rng.uniform(0, 2 * np.pi, (1, 3, dimensions))
+    weights = rng.normal(size=(1, 3, dimensions)) / np.sqrt(1.5)
+    waves: Floats = (weights * np.sin(2 * np.pi * time / periods + phases)).sum(axis=1)
+    return waves
+
+
+def hand_shake(rng: np.random.Generator, steps: int, exposure: int, length: float) -> Trajectory:
+    """Return a trajectory whose path is `length` pixels long per exposure of `exposure` sub-frames on average.
+
+    The heading and the speed drift slowly; the path starts and ends around the rest position.
+    """
+    drift, pace, turn, zoom = _smooth(rng, steps, 4).T
+    heading = rng.uniform(0, 2 * np.pi) + drift
+    speed = np.exp(0.1 * pace)
+    speed *= length / (exposure - 1) / speed.mean()
+    shift = np.cumsum(speed[:, None] * np.stack([np.cos(heading), np.sin(heading)], axis=1), axis=0)
+    return Trajectory(shift - shift.mean(axis=0), np.deg2rad(0.4) * turn, 1 + 0.005 * zoom)
+
+
+def blob(rng: np.random.Generator, side: int) -> NDArray[np.float32]:
+    """Return the opacity (side, side) in [0, 1] of a random round shape with a soft outline."""
+    y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j]
+    angle = np.arctan2(y, x)
+    outline = 0.7 + sum(rng.uniform(-0.08, 0.08) * np.cos(k * angle + rng.uniform(0, 2 * np.pi)) for k in (2, 3, 5))
+    return np.asarray(cv2.GaussianBlur((np.hypot(x, y) < outline).astype(np.float32), (0, 0), 0.7), np.float32)
+
+
+def motion_kernel(path: Floats) -> NDArray[np.float32]:
+    """Return the blur kernel (k, k), k odd, of a path (S, 2) of x and y in pixels: sum 1, centroid in the middle."""
+    points = path - path.mean(axis=0)
+    middle = int(np.ceil(np.abs(points).max())) + 1
+    corner = np.floor(points).astype(int)
+    fraction = points - corner
+    kernel = np.zeros((2 * middle + 1, 2 * middle + 1))
+    for dx in (0, 1):
+        for dy in (0, 1):  # each point is shared out bilinearly among the four pixels around it
+            share = np.abs(1 - dx - fraction[:, 0]) * np.abs(1 - dy - fraction[:, 1])
+            np.add.at(kernel, (corner[:, 1] + dy + middle, corner[:, 0] + dx + middle), share)
+    return (kernel / len(points)).astype(np.float32)

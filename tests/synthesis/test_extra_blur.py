@@ -1,0 +1,96 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from deblurzoo.errors import DeblurzooError
+from deblurzoo.synthesis import ExtraBlur
+
+EXTRA = ExtraBlur(datasets=("dvd",))
+SAMPLES = range(60)
+
+
+def pair(seed: int = 0, side: int = 96) -> np.ndarray:
+    """A blurry and a sharp picture that are equal, so that all blur is extra."""
+    noise = np.random.default_rng(seed).integers(0, 256, (side // 4, side // 4, 3), dtype=np.uint8)
+    picture = cv2.resize(noise, (side, side), interpolation=cv2.INTER_CUBIC)
+    return np.stack([picture, picture])
+
+
+def has_object(before: np.ndarray, after: np.ndarray) -> bool:
+    return not np.array_equal(before[-1], after[-1])
+
+
+def test_half_get_blur_and_half_an_object() -> None:
+    objects = sum(has_object(pair(), EXTRA(pair(), seed)) for seed in SAMPLES)
+    assert 20 <= objects <= 40
+
+
+def test_blur_never_touches_the_sharp_picture_and_always_the_blurry_one() -> None:
+    for seed in SAMPLES:
+        after = EXTRA(pair(), seed)
+        assert not np.array_equal(after[0], pair()[0])
+        assert after.shape == pair().shape and after.dtype == np.uint8
+
+
+def test_same_seed_same_pictures() -> None:
+    assert np.array_equal(EXTRA(pair(), 3), EXTRA(pair(), 3))
+    assert not np.array_equal(EXTRA(pair(), 3), EXTRA(pair(), 4))
+
+
+def test_a_flat_picture_stays_flat_unless_there_is_an_object() -> None:
+    flat = np.full((2, 64, 64, 3), 77, np.uint8)
+    for seed in SAMPLES:
+        assert np.array_equal(EXTRA(flat, seed), flat)  # the patch of an object is flat as well
+
+
+def test_objects_change_a_part_and_are_blurred_by_at_most_the_length() -> None:
+    extra = ExtraBlur(datasets=("dvd",), max_length=6.0)
+    for seed in SAMPLES:
+        before, after = pair(), extra(pair(), seed)
+        if not has_object(before, after):
+            continue
+        object_ = (after[-1] != before[-1]).any(axis=-1)
+        touched = (after[0] != before[0]).any(axis=-1)
+        reach = cv2.dilate(object_.astype(np.uint8), np.ones((13, 13), np.uint8)) > 0
+        assert 0 < object_.mean() < 0.5
+        assert not (touched & ~reach).any()
+
+
+def test_lines_are_straight() -> None:
+    for seed in range(5):
+        kernel = ExtraBlur(datasets=("dvd",), path="line").kernel(np.random.default_rng(seed))
+        y, x = np.indices(kernel.shape) - kernel.shape[0] // 2
+        xy = (kernel * x * y).sum()
+        spread = np.linalg.eigvalsh([[(kernel * x * x).sum(), xy], [xy, (kernel * y * y).sum()]])
+        assert spread[0] < 0.3  # across: no more than the bilinear share of a pixel
+
+
+def test_cut_outs_are_taken_from_a_folder(tmp_path: Path) -> None:
+    green = np.zeros((30, 20, 4), np.uint8)
+    green[5:25, 5:15] = (0, 255, 0, 255)
+    cv2.imwrite(str(tmp_path / "green.png"), green)
+    extra = ExtraBlur(datasets=("dvd",), objects=str(tmp_path))
+    dark = np.zeros((2, 64, 64, 3), np.uint8)
+    after = [extra(dark, seed) for seed in SAMPLES]
+    assert any(picture[..., 1].any() for picture in after)
+    assert not any(picture[..., [0, 2]].any() for picture in after)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [({"max_length": 0.5}, "max_length=0.5 must be"), ({"path": "circle"}, "choose shake or line")],
+)
+def test_wrong_options_are_refused(wrong: dict[str, object], message: str) -> None:
+    with pytest.raises(DeblurzooError, match=message):
+        ExtraBlur(datasets=("dvd",), **wrong)  # type: ignore[arg-type]
+
+
+def test_folders_without_cut_outs_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DeblurzooError, match="has no PNGs"):
+        ExtraBlur(datasets=("dvd",), objects=str(tmp_path))
+    cv2.imwrite(str(tmp_path / "opaque.png"), np.zeros((8, 8, 3), np.uint8))
+    extra = ExtraBlur(datasets=("dvd",), objects=str(tmp_path))
+    with pytest.raises(DeblurzooError, match=r"opaque\.png is no 8-bit PNG with an alpha channel"):
+        [extra(pair(), seed) for seed in SAMPLES]
