@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from deblurzoo.ops.spatial_rnn import BACKENDS, reference, spatial_rnn
+from deblurzoo.ops.spatial_rnn import reference, spatial_rnn
 
 SHAPES = {
     "SVRNN at 720p": (1, 32, 360, 640),
@@ -106,7 +106,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    names = [*BACKENDS, NAIVE]
+    names = ["numba", "rows", NAIVE]
     for title, shape in SHAPES.items():
         elements = torch.Size(shape).numel()
         x, w, g = inputs(shape)

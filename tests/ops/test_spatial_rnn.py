@@ -1,24 +1,15 @@
 import logging
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
 import torch
 from torch import Tensor
 
-from deblurzoo.ops.spatial_rnn import BACKENDS, VARIABLE, _fastest, _spatial_rnn, reference, spatial_rnn
+from deblurzoo.ops.spatial_rnn import VARIABLE, _fastest, _load, _spatial_rnn, reference, spatial_rnn
 
+ON_CPU = ("numba", "rows")
 SHAPES = [(1, 1, 1, 1), (2, 3, 1, 9), (2, 3, 9, 1), (3, 2, 7, 13), (1, 5, 31, 17), (2, 2, 6, 8), (0, 3, 4, 5)]
-
-
-@pytest.fixture(autouse=True)
-def unwritten_is_nan(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Fill what `torch.empty` gives with NaN, so that an output that is not written fails."""
-    real, real_like = torch.empty, torch.empty_like
-    monkeypatch.setattr(torch, "empty", lambda *a, **k: real(*a, **k).fill_(float("nan")))
-    monkeypatch.setattr(torch, "empty_like", lambda *a, **k: real_like(*a, **k).fill_(float("nan")))
-    yield
 
 
 def maps(shape: tuple[int, int, int, int], dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
@@ -34,7 +25,7 @@ def result_and_gradients(operator: object, x: Tensor, w: Tensor, g: Tensor) -> t
     return (h, *torch.autograd.grad(h, (x, w), g.to(h.dtype)))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ON_CPU)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_backends_agree_with_the_reference(backend: str, shape: tuple[int, int, int, int]) -> None:
     x, w = maps(shape)
@@ -45,7 +36,7 @@ def test_backends_agree_with_the_reference(backend: str, shape: tuple[int, int, 
         torch.testing.assert_close(a, e, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ON_CPU)
 def test_float32_errors_stay_below_1e_5_at_full_size(backend: str) -> None:
     x, w = maps((1, 2, 360, 640))
     g = torch.randn(w.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
@@ -66,7 +57,7 @@ def test_float32_errors_stay_below_1e_5_at_full_size(backend: str) -> None:
         assert (s - r).abs().max() < 2e-5 * max(1.0, e.abs().max().item())
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ON_CPU)
 def test_gradcheck(backend: str) -> None:
     x, w = maps((2, 2, 3, 4))
     assert torch.autograd.gradcheck(lambda a, b: spatial_rnn(a, b, backend), (x, w))
@@ -83,7 +74,7 @@ def test_the_recurrence_by_hand() -> None:
     torch.testing.assert_close(h[0, 2:], torch.stack([x[0, 0], x[0, 0]]))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ON_CPU)
 def test_weights_0_and_1_and_long_lines(backend: str) -> None:
     x, _ = maps((1, 2, 5, 640))
     zeros, ones = torch.zeros(1, 8, 5, 640).double(), torch.ones(1, 8, 5, 640).double()
@@ -93,7 +84,7 @@ def test_weights_0_and_1_and_long_lines(backend: str) -> None:
     assert torch.isfinite(spatial_rnn(x, -0.9999 * ones, backend)).all()
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ON_CPU)
 def test_flips_and_transposes_exchange_directions(backend: str) -> None:
     x, w = (m.detach() for m in maps((2, 3, 6, 11)))
     lr, rl, tb, bt = w.chunk(4, dim=1)
@@ -105,7 +96,7 @@ def test_flips_and_transposes_exchange_directions(backend: str) -> None:
         torch.testing.assert_close(h[i], turned[t])
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ON_CPU)
 def test_strided_maps_and_gradients(backend: str) -> None:
     x, _ = maps((2, 3, 6, 8))
     _, wide = maps((2, 9, 6, 8))
@@ -117,7 +108,7 @@ def test_strided_maps_and_gradients(backend: str) -> None:
             torch.testing.assert_close(a, e)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ON_CPU)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_16_bit_maps_are_accumulated_in_float32(backend: str, dtype: torch.dtype) -> None:
     x, w = (m.detach() for m in maps((1, 2, 40, 50), dtype))
@@ -157,20 +148,41 @@ def test_wrong_arguments_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         spatial_rnn(x, x)
     with pytest.raises(ValueError, match="share a floating dtype"):
         spatial_rnn(x, w.float())
-    with pytest.raises(ValueError, match="no backend 'cudnn': choose one of numba, rows"):
+    with pytest.raises(ValueError, match="no backend 'cudnn': choose one of triton, numba, rows"):
         spatial_rnn(x, w, "cudnn")
     monkeypatch.setenv(VARIABLE, "tpu")
     with pytest.raises(ValueError, match="no backend 'tpu'"):
         spatial_rnn(x, w)
 
 
-def test_missing_numba_is_said(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setitem(sys.modules, "numba", None)
+def test_triton_needs_a_gpu_or_its_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    with pytest.raises(ValueError, match="runs on a GPU, the maps are on cpu: use numba or rows"):
+        spatial_rnn(*maps((1, 2, 3, 4)), "triton")
+
+
+@pytest.mark.parametrize(("device", "missing"), [("cpu", "numba"), ("cuda", "triton")])
+def test_a_missing_fastest_backend_is_said(
+    device: str, missing: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
     _fastest.cache_clear()
     with caplog.at_level(logging.WARNING):
-        assert _fastest("cpu") == "rows"
+        assert _fastest(device) == "rows"
     _fastest.cache_clear()
-    assert "numba is missing" in caplog.text
+    assert f"{missing} is missing" in caplog.text
+
+
+@pytest.mark.parametrize(("missing", "module"), [("numba", "numba_cpu"), ("triton", "triton_gpu")])
+def test_a_forced_backend_that_is_missing_is_refused(
+    missing: str, module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    monkeypatch.delitem(sys.modules, f"deblurzoo.ops.spatial_rnn.{module}", raising=False)
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    _load.cache_clear()
+    with pytest.raises(ImportError, match=f"the {missing} backend of spatial_rnn is not installed.*: pip install"):
+        spatial_rnn(*maps((1, 2, 3, 4)), missing)
 
 
 def test_the_choice_is_logged_once() -> None:
@@ -183,7 +195,7 @@ def test_the_choice_is_logged_once() -> None:
     assert done.stderr.count("spatial_rnn runs on backend numba") == 1
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ON_CPU)
 def test_backward_keeps_no_more_than_x_w_and_h(backend: str) -> None:
     x, w = maps((1, 2, 8, 8))
     saved: list[Tensor] = []
