@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import pytest
 
 from deblurzoo.synthesis.toy import ToyOptions, write_toy
@@ -43,6 +44,20 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A toy data set of three 64x48 clips with three frames each; treat as read-only."""
     root = tmp_path_factory.mktemp("data") / "toy"
     write_toy(root, SMALL_TOY)
+    return root
+
+
+@pytest.fixture
+def dvd(toy: Path, tmp_path: Path) -> Path:
+    """The toy pictures in DVD's layout: one training and one test video of three 64x48 frames."""
+    root = tmp_path / "dvd"
+    for split, video in (("train", "IMG_0001"), ("test", "IMG_0003")):
+        clip = min((toy / split).iterdir())
+        for kind, folder in (("blur", "input"), ("sharp", "GT")):
+            target = root / "quantitative_datasets" / video / folder
+            target.mkdir(parents=True)
+            for number, picture in enumerate(sorted((clip / kind).iterdir())):
+                cv2.imwrite(str(target / f"{number:05d}.jpg"), cv2.imread(str(picture)))
     return root
 
 

@@ -18,6 +18,7 @@ PARAMETERS = {
     "svrnn_gopro_no_convs": 9_116_339,
     "svrnn_gopro_no_rnns": 153_299,
     "svrnn_gopro_weights_only": 7_821_059,
+    "svrnn_gopro_dvd": 9_227_027,
     "liu2016_gopro": 147_677,
 }
 """Parameter counts of full-size experiments, from the papers' tables."""
@@ -37,9 +38,11 @@ def test_full_size_networks_have_the_papers_parameters(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_experiment_takes_a_step(name: str, deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
+def test_experiment_takes_a_step(name: str, deblurzoo: Run, toy: Path, dvd: Path, tmp_path: Path) -> None:
     tiny = [*TINY_RUN, *TINY_NETS[name.split("_")[0]]]
-    done = deblurzoo("train", f"experiment={name}", *tiny, f"data.root={toy}", "trainer.max_steps=1", "name=run")
+    together = [f"data.gopro.root={toy}", f"data.dvd.root={dvd}", "loader.augmentation.extra_blur.max_length=1"]
+    data = together if name.endswith("_gopro_dvd") else [f"data.root={toy}"]
+    done = deblurzoo("train", f"experiment={name}", *tiny, *data, "trainer.max_steps=1", "name=run")
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "runs" / "run" / "checkpoints" / "step_00000001.ckpt").is_file()
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from deblurzoo.data import Dvd, Folder, Gopro, Together, Toy
+from deblurzoo.data import Dvd, Folder, Gopro, GoproDvd, Toy
 from deblurzoo.data.clips import ClipSource
 from deblurzoo.errors import DeblurzooError
 
@@ -117,7 +117,7 @@ def test_folder_pairs_equal_names_of_any_suffix(tmp_path: Path) -> None:
 def test_two_data_sets_together(gopro: Gopro, tmp_path: Path) -> None:
     for kind in ("input", "GT"):
         touch(tmp_path / "dvd" / "quantitative_datasets" / "IMG_0001" / kind, range(3), ".jpg", 5)
-    both = Together(gopro=gopro, dvd=Dvd(str(tmp_path / "dvd"), "flow"))
+    both = GoproDvd(gopro, Dvd(str(tmp_path / "dvd"), "flow"))
     names = [sample.clip for sample in both.samples("train", 2)]
     assert names == ["gopro_A"] * 3 + ["gopro_B"] * 2 + ["dvd_IMG_0001"] * 2
     assert {sample.dataset for sample in both.samples("train", 1)} == {"gopro", "dvd"}

@@ -62,20 +62,16 @@ def test_disabled_rnns_are_the_identity() -> None:
     assert not torch.allclose(net(image).image, off(image).image)
 
 
-def receptive_field(net: SVRNN) -> torch.Tensor:
-    """Which pixels of conv2's map reach the centre of the deconvolved one, given fixed RNN weights."""
-    torch.manual_seed(0)
-    image, conv2 = torch.rand(1, 3, 32, 32), torch.rand(1, 4, 16, 16, requires_grad=True)
-    net.deconvolve(conv2, image)[0, :, 8, 8].sum().backward()
-    assert conv2.grad is not None
-    return conv2.grad[0].abs().sum(dim=0) > 0
+def test_a_residual_network_starts_as_the_identity() -> None:
+    image = torch.rand(1, 1, 3, 16, 16)
+    for variant in VARIANTS:
+        assert torch.equal(tiny(variant, residual=True)(image).image, image[:, 0])
 
 
-def test_without_convolutions_the_receptive_field_is_a_cross_else_an_area() -> None:
-    cross = receptive_field(tiny("no_convs"))
-    assert not cross[[0, 0, 15, 15], [0, 15, 0, 15]].any() and cross[8].any() and cross[:, 8].any()
-    assert cross.sum() <= 3 * 16 + 3 * 16  # conv20 is 3x3
-    assert receptive_field(tiny()).sum() > 200
+def test_conv2_has_an_activation_only_on_demand() -> None:
+    image = torch.rand(1, 3, 16, 16)
+    linear, rectified = (tiny(conv2_act=act).features(image)[1] for act in (False, True))
+    torch.testing.assert_close(rectified, torch.where(linear > 0, linear, 0.1 * linear))
 
 
 def test_unknown_variant_is_refused() -> None:

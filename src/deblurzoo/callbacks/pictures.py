@@ -20,6 +20,16 @@ def side_by_side(*images: Tensor) -> Image:
     return strip
 
 
+def show(trainer: pl.Trainer, path: Path, key: str, picture: Image, caption: str) -> None:
+    """Write a picture to a file and to the loggers that take pictures."""
+    write_png(path, picture)
+    for logger in trainer.loggers:
+        if isinstance(logger, WandbLogger):
+            logger.log_image(key, [picture], caption=[caption])
+        elif isinstance(logger, TensorBoardLogger):
+            logger.experiment.add_image(key, picture, trainer.global_step, dataformats="HWC")
+
+
 class RestoredPictures(pl.Callback):
     """Writes blurry | restored | sharp of the first validation frames, to the run folder and to the loggers.
 
@@ -45,9 +55,4 @@ class RestoredPictures(pl.Callback):
             return
         name = f"{batch.clip[0]}_{batch.frame[0]}"
         strip = side_by_side(batch.blur[0, 0], outputs[0], batch.sharp[0])
-        write_png(self.folder / f"{name}.png", strip)
-        for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger):
-                logger.log_image(f"val/{name}", [strip], caption=["blurry | restored | sharp"])
-            elif isinstance(logger, TensorBoardLogger):
-                logger.experiment.add_image(f"val/{name}", strip, trainer.global_step, dataformats="HWC")
+        show(trainer, self.folder / f"{name}.png", f"val/{name}", strip, "blurry | restored | sharp")

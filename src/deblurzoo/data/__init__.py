@@ -5,6 +5,6 @@ from deblurzoo.data.datamodule import DeblurDataModule
 from deblurzoo.data.dvd import Dvd
 from deblurzoo.data.folder import Folder
 from deblurzoo.data.gopro import Gopro, Toy
-from deblurzoo.data.together import Together
+from deblurzoo.data.gopro_dvd import GoproDvd
 
-__all__ = ["Clip", "ClipSource", "DeblurDataModule", "Dvd", "Folder", "Gopro", "Sample", "Together", "Toy"]
+__all__ = ["Clip", "ClipSource", "DeblurDataModule", "Dvd", "Folder", "Gopro", "GoproDvd", "Sample", "Toy"]

@@ -63,7 +63,7 @@ class SVRNN(nn.Module):
     Paper section 3 and Table 1; code zhjwustc/cvpr18_rnn_deblur_matcaffe, `train.prototxt`. Where they differ the
     code is followed: conv2 has no activation (the paper has LeakyReLU after every convolution of the feature
     extraction), and the weights are tanh in (-1, 1) (section 3.2 says 0 to 1). The bilinear resizing is torch's;
-    Caffe's darkens the last row and column. There is no residual: the output is the image itself.
+    Caffe's darkens the last row and column. The output is the image itself, without a residual.
 
     Args:
         variant: ablations of Tables 2 and 4, whose code was never published. `full` 9,227,027 parameters. `no_skip`
@@ -72,18 +72,28 @@ class SVRNN(nn.Module):
             `weights_only` 7,821,059: the weight generation alone, with a head like the real reconstruction.
         width: multiplies the channel numbers.
         disable_rnn: at inference, weights 0, which makes every RNN the identity (section 5.1, Fig. 7b).
+        conv2_act: a LeakyReLU after conv2, as the paper says and its code does not have.
+        residual: predict the difference to the blurry image. Not in the paper: small networks on a small budget start
+            from the identity (the last convolution starts at zero).
     """
 
     frames = 1
     size_multiple = 8
 
-    def __init__(self, variant: Variant = "full", width: float = 1.0, disable_rnn: bool = False) -> None:
+    def __init__(
+        self,
+        variant: Variant = "full",
+        width: float = 1.0,
+        disable_rnn: bool = False,
+        conv2_act: bool = False,
+        residual: bool = False,
+    ) -> None:
         super().__init__()
         if width <= 0:
             raise ValueError(f"width={width} must be above 0")
         if variant not in VARIANTS:
             raise ValueError(f"variant={variant!r} is unknown: choose one of {', '.join(VARIANTS)}")
-        self.variant, self.disable_rnn = variant, disable_rnn
+        self.variant, self.disable_rnn, self.conv2_act, self.residual = variant, disable_rnn, conv2_act, residual
         self.skip = variant != "no_skip"
         c16, c32, c256 = (max(1, round(c * width)) for c in (16, 32, 256))
         if variant != "no_rnns":
@@ -103,6 +113,14 @@ class SVRNN(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.xavier_uniform_(module.weight)
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+        if residual:
+            nn.init.zeros_(self.conv22.weight)
+
+    def features(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return conv1 (B, 16, H, W) and conv2 (B, 32, H/2, W/2) of (B, 3, H, W)."""
+        conv1 = leaky(self.conv1(image))
+        conv2 = self.conv2(conv1)
+        return conv1, leaky(conv2) if self.conv2_act else conv2
 
     def rnn_weights(self, image: Tensor) -> tuple[Tensor, ...]:
         """Return the weights of the four RNNs, each (B, 4*32, H/2, W/2) in (-1, 1), from (B, 3, H, W)."""
@@ -125,9 +143,11 @@ class SVRNN(nn.Module):
         """Restore (B, 1, 3, H, W), H and W multiples of 8."""
         image = blur[:, 0]
         if self.variant == "weights_only":
-            return Restored(self.conv22(up2(F.relu(self.conv16(self.weight_generation(image))))))
-        conv1 = leaky(self.conv1(image))
-        conv2 = self.conv2(conv1)
-        x = self.deconvolve(conv2, image)
-        x = up2(leaky(self.conv21(torch.cat([conv2, x], dim=1) if self.skip else x)))
-        return Restored(self.conv22(torch.cat([conv1, x], dim=1) if self.skip else x))
+            x = up2(F.relu(self.conv16(self.weight_generation(image))))
+        else:
+            conv1, conv2 = self.features(image)
+            x = self.deconvolve(conv2, image)
+            x = up2(leaky(self.conv21(torch.cat([conv2, x], dim=1) if self.skip else x)))
+            x = torch.cat([conv1, x], dim=1) if self.skip else x
+        prediction = self.conv22(x)
+        return Restored(image + prediction if self.residual else prediction)

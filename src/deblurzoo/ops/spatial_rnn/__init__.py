@@ -16,8 +16,18 @@ from deblurzoo.ops.spatial_rnn import scan
 
 log = logging.getLogger(__name__)
 
-BACKENDS = {"numba": "numba_cpu", "rows": "rows"}
-"""Name of each backend and the module with its `forward` and `backward`."""
+BACKENDS = {"triton": "triton_gpu", "numba": "numba_cpu", "rows": "rows"}
+"""Name of each backend and the module with its `forward` and `backward`.
+
+A module gets 16-bit maps in float32, unless it says `ACCUMULATES = True`: it accumulates in float32 by itself.
+"""
+REMEDIES = {"triton": "pip install 'deblurzoo[gpu]'", "numba": "pip install numba"}
+"""What to do where a backend cannot be imported."""
+FASTEST = {
+    "cuda": ("triton", "many times slower (launches for every row)"),
+    "cpu": ("numba", "about 4 times slower"),
+}
+"""The fastest backend of a device, and what rows lose against it; other devices have rows alone."""
 VARIABLE = "DEBLURZOO_SPATIAL_RNN"
 """Environment variable that forces a backend."""
 
@@ -29,15 +39,17 @@ def spatial_rnn(x: Tensor, w: Tensor, backend: str | None = None) -> Tensor:
         x: (B, C, H, W), any floating dtype; 16-bit maps are accumulated in float32, under autocast as well.
         w: (B, 4C, H, W), the weight of each pixel, channel and direction; stable for |w| < 1. Blocks of C channels in
             the order left to right, right to left, top to bottom, bottom to top.
-        backend: `numba` (CPU) or `rows` (plain torch); None takes the environment variable DEBLURZOO_SPATIAL_RNN, else
-            the fastest one for the device. The choice is logged once. `scan`, differentiable by torch and slow, is
-            for export to programs without deblurzoo; ONNX export takes it by itself.
+        backend: `triton` (GPU; on a CPU under TRITON_INTERPRET=1, for tests), `numba` (CPU) or `rows` (plain torch);
+            None takes the environment variable DEBLURZOO_SPATIAL_RNN, else the fastest one for the device. The choice
+            is logged once. `scan`, differentiable by torch and slow, is for export to programs without deblurzoo;
+            ONNX export takes it by itself.
 
     Returns:
         (B, 4C, H, W): the four results in the order of w, in the dtype of x.
 
     Raises:
-        ValueError: shapes, dtypes or devices do not fit, or the backend is unknown.
+        ValueError: shapes, dtypes or devices do not fit, or the backend is unknown or not for the device.
+        ImportError: the chosen backend is not installed.
         RuntimeError: the result is differentiated twice.
     """
     if x.ndim != 4 or w.shape != (x.shape[0], 4 * x.shape[1], *x.shape[2:]) or min(x.shape[2:]) < 1:
@@ -47,8 +59,8 @@ def spatial_rnn(x: Tensor, w: Tensor, backend: str | None = None) -> Tensor:
             f"x and w must share a floating dtype and a device, got {x.dtype, w.dtype, x.device, w.device}"
         )
     if _is_for_export(backend):
-        exact = _accumulation_dtype(x)
-        return scan.forward(x.to(exact), w.to(exact)).to(x.dtype)
+        dtype = _dtype_for(scan, x)
+        return scan.forward(x.to(dtype), w.to(dtype)).to(x.dtype)
     h: Tensor = _spatial_rnn(x, w, backend or "")
     return h
 
@@ -59,21 +71,25 @@ def _is_for_export(backend: str | None) -> bool:
 
 @torch.library.custom_op("deblurzoo::spatial_rnn", mutates_args=())
 def _spatial_rnn(x: Tensor, w: Tensor, backend: str) -> Tensor:
-    exact = _accumulation_dtype(x)
-    h: Tensor = _module(backend, x.device.type).forward(x.to(exact), w.to(exact)).to(x.dtype)
+    module = _module(backend, x.device.type)
+    dtype = _dtype_for(module, x)
+    h: Tensor = module.forward(x.to(dtype), w.to(dtype)).to(x.dtype)
     return h
 
 
 @torch.library.custom_op("deblurzoo::spatial_rnn_backward", mutates_args=())
 def _spatial_rnn_backward(g: Tensor, x: Tensor, w: Tensor, h: Tensor, backend: str) -> tuple[Tensor, Tensor]:
-    exact = _accumulation_dtype(x)
     module = _module(backend, x.device.type)
-    gx, gw = module.backward(g.to(exact), x.to(exact), w.to(exact), h.to(exact))
+    dtype = _dtype_for(module, x)
+    gx, gw = module.backward(g.to(dtype), x.to(dtype), w.to(dtype), h.to(dtype))
     return gx.to(x.dtype), gw.to(x.dtype)
 
 
-def _accumulation_dtype(x: Tensor) -> torch.dtype:
-    return torch.float64 if x.dtype == torch.float64 else torch.float32
+def _dtype_for(module: ModuleType, x: Tensor) -> torch.dtype:
+    """Return the dtype in which a backend takes its maps."""
+    if x.dtype == torch.float64 or getattr(module, "ACCUMULATES", False):
+        return x.dtype
+    return torch.float32
 
 
 @_spatial_rnn.register_fake
@@ -113,24 +129,37 @@ def _module(backend: str, device: str) -> ModuleType:
     if name not in BACKENDS:
         raise ValueError(f"spatial_rnn has no backend {name!r}: choose one of {', '.join(BACKENDS)}, scan")
     if name == "numba" and device != "cpu":
-        raise ValueError(f"the numba backend of spatial_rnn runs on a CPU, the maps are on {device}: use rows")
+        raise ValueError(
+            f"the numba backend of spatial_rnn runs on a CPU, the maps are on {device}: use triton or rows"
+        )
+    if name == "triton" and device != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
+        raise ValueError(
+            f"the triton backend of spatial_rnn runs on a GPU, the maps are on {device}: use numba or rows"
+        )
     return _load(name)
 
 
 @functools.cache
 def _load(name: str) -> ModuleType:
+    try:
+        module = importlib.import_module(f"{__name__}.{BACKENDS[name]}")
+    except ImportError as error:
+        raise ImportError(f"the {name} backend of spatial_rnn is not installed ({error}): {REMEDIES[name]}") from error
     log.info("spatial_rnn runs on backend %s", name)
-    return importlib.import_module(f"{__name__}.{BACKENDS[name]}")
+    return module
 
 
 @functools.cache
 def _fastest(device: str) -> str:
     """Return the fastest backend of a device; say what is lost where it is not the best."""
-    if device != "cpu":
+    if device not in FASTEST:
         return "rows"
+    name, loss = FASTEST[device]
     try:
-        import numba  # noqa: F401
+        importlib.import_module(name)
     except ImportError as error:
-        log.warning("spatial_rnn runs on torch rows, about 4 times slower, because numba is missing (%s)", error)
+        log.warning(
+            "spatial_rnn runs on torch rows, %s, because %s is missing (%s): %s", loss, name, error, REMEDIES[name]
+        )
         return "rows"
-    return "numba"
+    return name

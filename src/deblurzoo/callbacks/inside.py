@@ -1,0 +1,42 @@
+"""Pictures of what the spatial RNNs of a network do, to see them learn."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+
+from deblurzoo.batch import Batch
+from deblurzoo.callbacks.pictures import show
+from deblurzoo.inside import pictures
+
+
+class InsidePictures(pl.Callback):
+    """Draws weight maps, features before and after the RNNs, and SVRNN's receptive field, of one validation frame.
+
+    A network without spatial RNNs has no such pictures.
+
+    Args:
+        run: the run folder; pictures go to `pictures/inside/`, the newest only.
+        rnn: which RNN's weights, from 0.
+        channels: which channels.
+    """
+
+    def __init__(self, run: str, rnn: int, channels: Sequence[int]) -> None:
+        self.folder, self.rnn, self.channels = Path(run) / "pictures" / "inside", rnn, tuple(channels)
+
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Draw the first frame."""
+        if batch_idx or trainer.sanity_checking or not trainer.is_global_zero:
+            return
+        drawn = pictures(pl_module.net, batch.blur, self.rnn, self.channels)  # type: ignore[arg-type]
+        for name, picture in drawn.items():
+            show(trainer, self.folder / f"{name}.png", f"inside/{name}", picture, name.replace("_", " "))

@@ -1,0 +1,142 @@
+"""What happens inside a network with spatial RNNs, as numbers and as pictures.
+
+Figures of Zhang et al., CVPR 2018: 8 (weight maps), 7 (features before and after the RNNs), 3 (receptive field).
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from deblurzoo.data.images import Image
+from deblurzoo.nets import SVRNN
+from deblurzoo.restore.padding import pad_to_multiple
+
+DIRECTIONS = ("left to right", "right to left", "top to bottom", "bottom to top")
+_CAPTION = 18
+"""Height of a caption in pixels."""
+
+
+class Recurrence(NamedTuple):
+    """One call of the spatial RNN: x (B, C, H, W), its weights w and its result h, both (B, 4C, H, W)."""
+
+    x: Tensor
+    w: Tensor
+    h: Tensor
+
+
+class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Keeps what goes through the spatial RNN, whichever network calls it."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.calls: list[Recurrence] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if func is torch.ops.deblurzoo.spatial_rnn.default:
+            self.calls.append(Recurrence(args[0], args[1], result))
+        return result
+
+
+@torch.no_grad()
+def recurrences(net: nn.Module, blur: Tensor) -> list[Recurrence]:
+    """Return every call of the spatial RNN, in order, while `net` restores (B, T, 3, H, W) of any size.
+
+    Where each direction has an RNN of its own (`no_convs`, the baseline), one stage is four calls with the same w.
+    """
+    recorder = _Recorder()
+    with recorder:
+        net(pad_to_multiple(blur, int(net.size_multiple)))  # type: ignore[arg-type]
+    return recorder.calls
+
+
+def receptive_field(net: SVRNN, blur: Tensor) -> Tensor:
+    """Return how much each pixel of conv2's map counts for the centre after the last RNN, (H/2, W/2), at least 0.
+
+    It is the gradient of the centre pixel, its absolute values summed over channels, with the weights held fixed.
+    Without convolutions between the RNNs it is a cross, with them an area (Fig. 3).
+
+    Args:
+        net: with RNNs, that is not `no_rnns` or `weights_only`.
+        blur: (1, 1, 3, H, W) of any size.
+    """
+    with torch.inference_mode(False), torch.enable_grad():
+        image = pad_to_multiple(blur, net.size_multiple)[:, 0].clone()
+        conv2 = net.features(image)[1].detach().requires_grad_()
+        after = net.deconvolve(conv2, image)
+        height, width = after.shape[-2:]
+        (gradient,) = torch.autograd.grad(after[..., height // 2, width // 2].sum(), conv2)
+    return gradient[0].abs().sum(dim=0)
+
+
+def pictures(net: nn.Module, blur: Tensor, rnn: int, channels: Sequence[int]) -> dict[str, Image]:
+    """Return `weights` of one RNN, `features` around all of them and, of SVRNN, the `receptive_field`; {} without RNNs.
+
+    Args:
+        net: any network.
+        blur: (1, T, 3, H, W) of any size.
+        rnn: which RNN's weights, from 0.
+        channels: which channels to draw; those a narrow network lacks are left out.
+    """
+    calls = recurrences(net, blur)
+    if not calls:
+        return {}
+    drawn = {
+        "weights": weight_picture(calls[min(rnn, len(calls) - 1)].w, channels),
+        "features": feature_picture(calls[0].x, calls[-1].h, channels),
+    }
+    if isinstance(net, SVRNN):
+        drawn["receptive_field"] = receptive_field_picture(receptive_field(net, blur))
+    return drawn
+
+
+def weight_picture(w: Tensor, channels: Sequence[int]) -> Image:
+    """Draw weights (B, 4C, H, W) of the first picture: a row per channel, a column per direction.
+
+    Blue is -1, white 0, red 1: red remembers what came before, white takes the pixel as it is.
+    """
+    directions = [maps.float().cpu().numpy() for maps in w[0].chunk(4)]
+    rows = [np.hstack([_diverging(maps[c]) for maps in directions]) for c in _existing(channels, directions[0])]
+    return np.vstack([_captions(DIRECTIONS, w.shape[-1]), *rows])
+
+
+def feature_picture(before: Tensor, after: Tensor, channels: Sequence[int]) -> Image:
+    """Draw maps (B, C, H, W) of the first picture: channels before the RNNs on the left, after them on the right.
+
+    Each map has a scale of its own: blue is its largest magnitude below 0, white 0, red above 0.
+    """
+    sides = [maps[0].float().cpu().numpy() for maps in (before, after)]
+    rows = [np.hstack([_diverging(maps[c] / np.abs(maps[c]).max().clip(1e-12)) for maps in sides])
+            for c in _existing(channels, *sides)]  # fmt: skip
+    return np.vstack([_captions(("before the RNNs", "after the RNNs"), before.shape[-1]), *rows])
+
+
+def receptive_field_picture(field: Tensor) -> Image:
+    """Draw a receptive field (H, W): logarithmic, black is a millionth of the largest value or less."""
+    values = field.float().cpu().numpy()
+    exponent = np.log10(np.maximum(values / values.max().clip(1e-30), 1e-6))
+    grey = ((1 + exponent / 6) * 255).round().astype(np.uint8)
+    return np.asarray(cv2.applyColorMap(grey, cv2.COLORMAP_INFERNO)[..., ::-1], np.uint8)
+
+
+def _existing(channels: Sequence[int], *maps: np.ndarray) -> list[int]:
+    return [channel for channel in channels if all(channel < len(m) for m in maps)]
+
+
+def _diverging(values: np.ndarray) -> Image:
+    """Colour (H, W) in [-1, 1] from blue over white to red."""
+    red, green, blue = (33, 255, 178), (102, 255, 24), (172, 255, 43)
+    colours = np.stack([np.interp(values, (-1, 0, 1), stops) for stops in (red, green, blue)])
+    return np.ascontiguousarray(colours.transpose(1, 2, 0).round().astype(np.uint8))
+
+
+def _captions(texts: Sequence[str], width: int) -> Image:
+    strip = np.full((_CAPTION, width * len(texts), 3), 255, np.uint8)
+    for i, text in enumerate(texts):
+        cv2.putText(strip, text, (i * width + 3, 13), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 1, cv2.LINE_AA)
+    return strip

@@ -1,0 +1,71 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import TINY_NETS, TINY_RUN, Run
+from deblurzoo.inside import feature_picture, receptive_field, receptive_field_picture, recurrences, weight_picture
+from deblurzoo.nets import SRN, SVRNN, Liu2016
+from deblurzoo.ops import spatial_rnn
+
+
+def tiny(variant: str = "full") -> SVRNN:
+    torch.manual_seed(0)
+    return SVRNN(variant, width=0.125)  # type: ignore[arg-type]
+
+
+def test_every_rnn_is_recorded_whatever_the_network() -> None:
+    blur = torch.rand(1, 1, 3, 30, 35)  # of any size
+    net = tiny()
+    calls = recurrences(net, blur)
+    assert len(calls) == 4
+    assert calls[0].x.shape == (1, 4, 16, 20) and calls[0].w.shape == calls[0].h.shape == (1, 16, 16, 20)
+    for call in calls:
+        torch.testing.assert_close(spatial_rnn(call.x, call.w), call.h)
+        assert call.w.abs().max() < 1
+    assert len(recurrences(tiny("no_rnns"), blur)) == 0
+    assert len(recurrences(Liu2016(), blur)) == 1 + 4
+    assert len(recurrences(SRN(kernel_size=3, blocks=1, width=0.125), blur)) == 0
+
+
+def test_without_convolutions_the_receptive_field_is_a_cross_else_an_area() -> None:
+    blur = torch.rand(1, 1, 3, 32, 32)
+    cross, area = (receptive_field(tiny(variant), blur) > 0 for variant in ("no_convs", "full"))
+    assert not cross[[0, 0, 15, 15], [0, 15, 0, 15]].any() and cross[8].any() and cross[:, 8].any()
+    assert cross.sum() <= 3 * 16 + 3 * 16  # conv20 is 3x3
+    assert area.sum() > 200
+
+
+def test_colours_say_sign_and_size() -> None:
+    w = torch.zeros(1, 8, 5, 40)
+    w[0, 0], w[0, 6] = 1, -1  # channel 0 left to right, channel 0 bottom to top
+    picture = weight_picture(w, channels=(0, 1, 9))
+    assert picture.shape == (18 + 2 * 5, 4 * 40, 3)
+    red, white, blue = picture[20, 10], picture[26, 10], picture[20, 3 * 40 + 10]
+    assert red[0] > 150 > red[2] and blue[2] > 150 > blue[0] and white.tolist() == [255, 255, 255]
+
+
+def test_features_have_a_scale_of_their_own() -> None:
+    before, after = torch.full((1, 1, 4, 60), 1e-3), torch.full((1, 4, 4, 60), -100.0)
+    picture = feature_picture(before, after, channels=(0, 3))
+    assert picture.shape == (18 + 4, 120, 3)
+    assert picture[20, 5, 0] > picture[20, 5, 2] and picture[20, 100, 0] < picture[20, 100, 2]
+
+
+def test_nothing_reached_is_black_and_the_centre_bright() -> None:
+    field = torch.zeros(9, 9)
+    field[4, 4] = 5.0
+    picture = receptive_field_picture(field)
+    assert picture[0, 0].max() < 10 and picture[4, 4].min() > 100
+    assert np.array_equal(receptive_field_picture(torch.zeros(2, 2)), np.zeros((2, 2, 3)) + picture[0, 0])
+
+
+@pytest.mark.parametrize(("model", "drawn"), [("svrnn", True), ("srn", False)])
+def test_training_draws_them(model: str, drawn: bool, deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
+    short = ["trainer.max_steps=1", "trainer.val_check_interval=1", "name=run"]
+    done = deblurzoo("train", f"model={model}", *TINY_NETS[model], *TINY_RUN, *short, f"data.root={toy}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    inside = tmp_path / "runs" / "run" / "pictures" / "inside"
+    expected = {"weights.png", "features.png", "receptive_field.png"} if drawn else set()
+    assert {path.name for path in inside.glob("*")} == expected
