@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # The networks of the demo, each an experiment of conf/experiment.
-DEMO := srn_toy
+DEMO := srn_toy svrnn_toy
 RUNS := runs/demo
 
 .DEFAULT_GOAL := help
@@ -32,7 +32,7 @@ demo: $(VENV)/installed data/toy ## train, evaluate and compare small networks o
 	@echo
 	@$(BIN)/deblurzoo compare $(addprefix $(RUNS)/,$(DEMO))
 	@echo "blurry | restored | sharp pictures: $(RUNS)/*/evaluate/toy_blur/side_by_side"
-	@echo "train anew: rm -r $(RUNS); other settings: $(BIN)/deblurzoo train experiment=srn_toy name=mine model.net.width=0.25"
+	@echo "train anew: rm -r $(RUNS); other settings: $(BIN)/deblurzoo train experiment=svrnn_toy name=mine model.net.width=0.25"
 	@echo "real data:  $(BIN)/deblurzoo train experiment=srn_gopro data.root=GOPRO_Large"
 
 test: $(VENV)/installed ## the whole test suite
