@@ -19,7 +19,8 @@ FORBIDDEN = {
     "modules": {"hydra", "omegaconf", "wandb", "deblurzoo.data", "deblurzoo.callbacks", "deblurzoo.entry"},
     "callbacks": {"hydra", "omegaconf", "deblurzoo.nets", "deblurzoo.modules", "deblurzoo.entry"},
     "batch.py": {*FRAMEWORKS, "deblurzoo"},
-    "losses.py": {*FRAMEWORKS, "deblurzoo"},
+    "flow.py": {*FRAMEWORKS, "deblurzoo"},
+    "losses.py": {*FRAMEWORKS, "deblurzoo.nets", "deblurzoo.data", "deblurzoo.modules", "deblurzoo.callbacks"},
     "schedules.py": {*FRAMEWORKS, "deblurzoo", "torch"},
 }
 

@@ -27,4 +27,5 @@ class Restored(NamedTuple):
     pyramid: tuple[Tensor, ...] = ()
     """Predictions from coarse to fine, each (B, 3, h, w); empty for single-scale networks."""
     flows: tuple[Tensor, ...] = ()
-    """Optical flows from fine to coarse, each (B, 2, h, w) in pixels of that scale; empty without flow."""
+    """Optical flows from fine to coarse, in pixels of their scale, empty without flow: each (B, 2, h, w) to the next
+    frame, or (B, 4, h, w) to the next and to the previous one."""

@@ -40,7 +40,8 @@ def _toy(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser("deblurzoo data toy", description="Make the toy data set.")
     parser.add_argument("--out", type=Path, required=True, help="folder to make")
     for name, default in vars(ToyOptions()).items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
+        action = {"action": "store_true"} if default is False else {"type": type(default), "default": default}
+        parser.add_argument(f"--{name.replace('_', '-')}", **action)
     options = vars(parser.parse_args(arguments))
     out = options.pop("out")
     write_toy(out, ToyOptions(**options))

@@ -51,7 +51,8 @@ def evaluate(cfg: DictConfig) -> None:
             len(source.official["test"]),
         )
     run = path.parent.parent
-    out = Path(cfg.out) if cfg.out else run / "evaluate" / f"{source.protocol}_{source.blur_folder}"
+    common = f"_common{source.common_frames}" if source.common_frames else ""
+    out = Path(cfg.out) if cfg.out else run / "evaluate" / f"{source.protocol}_{source.blur_folder}{common}"
     facts = {
         "name": run.name,
         "network": describe_network(module),
@@ -61,6 +62,7 @@ def evaluate(cfg: DictConfig) -> None:
         "split": "test",
         "blur_folder": source.blur_folder,
         "incomplete_clips": incomplete,
+        "common_frames": source.common_frames,
         "rounding": "uint8, nearest",
         "deblurzoo": __version__,
         "config": plain(cfg),

@@ -1,5 +1,6 @@
 """What a frame pair is: clips of consecutive blurry and sharp frames, and the samples that networks read."""
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,6 +9,8 @@ from typing import NamedTuple
 
 from deblurzoo.data.images import SUFFIXES
 from deblurzoo.errors import DeblurzooError
+
+log = logging.getLogger(__name__)
 
 NEIGHBOURS = {1: (0,), 2: (0, 1), 3: (0, 1, -1)}
 """Offsets of the frames a network of T frames reads: the one to restore, its next, its previous."""
@@ -62,11 +65,25 @@ def _follows(frame: str, other: str, offset: int) -> bool:
     return not (frame.isdigit() and other.isdigit()) or int(other) - int(frame) == offset
 
 
+def _with_neighbours(clip: tuple[Path, ...], index: int, frames: int) -> tuple[Path, ...]:
+    """Return frame `index` of a clip and the others that a network of `frames` frames reads, or () at an end or gap."""
+    offsets = NEIGHBOURS[frames]
+    if index + min(offsets) < 0 or index + max(offsets) >= len(clip):
+        return ()
+    found = tuple(clip[index + offset] for offset in offsets)
+    follow = all(_follows(found[0].stem, path.stem, offset) for path, offset in zip(found, offsets, strict=True))
+    return found if follow else ()
+
+
 class ClipSource(ABC):
     """A data set: it lists its clips; everything else is shared.
 
     A subclass sets `name`, `protocol` and `blur_folder` (printed in every result), and `official`: frames per clip
     and split of the published data set, empty where there is none.
+
+    Args:
+        common_frames: leave out what a network of this many frames cannot restore, so that networks of fewer frames
+            are measured on the same pictures; None leaves out what the network itself cannot restore.
     """
 
     name: str
@@ -74,6 +91,11 @@ class ClipSource(ABC):
     protocol: str
     blur_folder: str
     splits: tuple[str, ...] = ("train", "test")
+
+    def __init__(self, common_frames: int | None = None) -> None:
+        if common_frames is not None and common_frames not in NEIGHBOURS:
+            raise DeblurzooError(f"data.common_frames={common_frames} must be 1, 2, 3 or null")
+        self.common_frames = common_frames
 
     @abstractmethod
     def folders(self, split: str) -> list[ClipFolders]:
@@ -114,16 +136,23 @@ class ClipSource(ABC):
 
     def samples(self, split: str, frames: int) -> list[Sample]:
         """Return what a network of `frames` frames can restore: frames without the needed neighbours are left out."""
-        samples = []
+        needed = max(frames, self.common_frames or 1)
+        samples, left_out = [], 0
         for clip in self.clips(split):
             wanted = self.restored_frames(clip, split)
             for index, path in enumerate(clip.blur):
-                where = [index + offset for offset in NEIGHBOURS[frames]]
-                if path.stem not in wanted or min(where) < 0 or max(where) >= len(clip.blur):
+                if path.stem not in wanted:
                     continue
-                blur = tuple(clip.blur[i] for i in where)
-                if all(_follows(path.stem, p.stem, o) for p, o in zip(blur, NEIGHBOURS[frames], strict=True)):
-                    samples.append(Sample(self.name, clip.name, path.stem, blur, clip.sharp[index]))
+                blur = _with_neighbours(clip.blur, index, needed)
+                if blur:
+                    samples.append(Sample(self.name, clip.name, path.stem, blur[:frames], clip.sharp[index]))
+                else:
+                    left_out += 1
         if not samples:
-            raise DeblurzooError(f"the {split} split of {self.name} has no {frames} consecutive frames anywhere")
+            raise DeblurzooError(f"the {split} split of {self.name} has no {needed} consecutive frames anywhere")
+        if left_out:
+            log.info(
+                "%d of %d %s frames are left out: %d consecutive ones are needed",
+                *(left_out, left_out + len(samples), split, needed),
+            )
         return samples

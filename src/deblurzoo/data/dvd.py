@@ -33,13 +33,15 @@ class Dvd(ClipSource):
         root: the folder that has `quantitative_datasets`.
         protocol: which frames of the ten test videos are restored. `flow`: 0..98 of each (990; TCSVT 2021);
             `su30`: 30 of each (the authors of the data set); `all`: all 1000.
+        common_frames: as in `ClipSource`.
     """
 
     name = "dvd"
     official: Mapping[str, Mapping[str, int]] = {"train": _TRAIN, "test": _TEST}
     blur_folder = "input"
 
-    def __init__(self, root: str, protocol: str) -> None:
+    def __init__(self, root: str, protocol: str, common_frames: int | None = None) -> None:
+        super().__init__(common_frames)
         if protocol not in ("flow", "su30", "all"):
             raise DeblurzooError(f"data.protocol={protocol} is unknown for dvd: choose flow, su30 or all")
         self.root = Path(root)

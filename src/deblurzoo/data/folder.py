@@ -12,12 +12,16 @@ class Folder(ClipSource):
     Args:
         train: `{blur: DIR, sharp: DIR}`, or nulls where nothing is trained.
         test: the same for the held-out pictures.
+        common_frames: as in `ClipSource`.
     """
 
     name = "folder"
     protocol = "folder"
 
-    def __init__(self, train: dict[str, str | None], test: dict[str, str | None]) -> None:
+    def __init__(
+        self, train: dict[str, str | None], test: dict[str, str | None], common_frames: int | None = None
+    ) -> None:
+        super().__init__(common_frames)
         self.pairs = {"train": train, "test": test}
         self.splits = tuple(split for split, pair in self.pairs.items() if any(pair.values()))
         self.blur_folder = "+".join(Path(pair["blur"]).name for pair in self.pairs.values() if pair["blur"])

@@ -15,6 +15,7 @@ class GoproDvd(ClipSource):
     name = "gopro_dvd"
 
     def __init__(self, gopro: ClipSource, dvd: ClipSource) -> None:
+        super().__init__()
         self.parts = (gopro, dvd)
         self.protocol = "+".join(part.protocol for part in self.parts)
         self.blur_folder = "+".join(part.blur_folder for part in self.parts)

@@ -7,10 +7,13 @@ import torch
 
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.modules.base import DeblurModule
+from deblurzoo.modules.flow_rnn import FlowRNNDeblur
 from deblurzoo.modules.srn import SRNDeblur
 from deblurzoo.modules.svrnn import Liu2016Deblur, SVRNNDeblur
 
-MODULES: dict[str, type[DeblurModule]] = {cls.__name__: cls for cls in (SRNDeblur, SVRNNDeblur, Liu2016Deblur)}
+MODULES: dict[str, type[DeblurModule]] = {
+    cls.__name__: cls for cls in (SRNDeblur, SVRNNDeblur, Liu2016Deblur, FlowRNNDeblur)
+}
 
 
 def find_checkpoint(run: Path) -> Path | None:

@@ -1,7 +1,8 @@
 """The networks: plain torch, one paper per file, each `forward(blur: (B, T, 3, H, W)) -> Restored`."""
 
+from deblurzoo.nets.flow_rnn import FlowRNN
 from deblurzoo.nets.liu2016 import Liu2016
 from deblurzoo.nets.srn import SRN
 from deblurzoo.nets.svrnn import SVRNN
 
-__all__ = ["SRN", "SVRNN", "Liu2016"]
+__all__ = ["SRN", "SVRNN", "FlowRNN", "Liu2016"]

@@ -17,6 +17,11 @@ def deconv(inputs: int, outputs: int) -> nn.ConvTranspose2d:
     return nn.ConvTranspose2d(inputs, outputs, kernel_size=4, stride=2, padding=1)
 
 
+def leaky(x: Tensor) -> Tensor:
+    """The LeakyReLU of both spatial-RNN papers, slope 0.1."""
+    return F.leaky_relu(x, 0.1)
+
+
 class ResBlock(nn.Module):
     """`x + conv(relu(conv(x)))`: no normalisation, no activation after the sum."""
 

@@ -7,16 +7,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deblurzoo.batch import Restored
-from deblurzoo.nets.blocks import cascade, conv, up2
+from deblurzoo.nets.blocks import cascade, conv, leaky, up2
 from deblurzoo.ops import spatial_rnn
 
 Variant = Literal["full", "no_skip", "no_convs", "no_rnns", "weights_only"]
 VARIANTS: tuple[Variant, ...] = ("full", "no_skip", "no_convs", "no_rnns", "weights_only")
-
-
-def leaky(x: Tensor) -> Tensor:
-    """The LeakyReLU of the paper, slope 0.1."""
-    return F.leaky_relu(x, 0.1)
 
 
 class WeightGeneration(nn.Module):

@@ -1,5 +1,6 @@
 """Toy data: a simulated high-frame-rate camera over real photographs, in GOPRO's layout."""
 
+import io
 import json
 import shutil
 from dataclasses import asdict, dataclass
@@ -45,6 +46,7 @@ class ToyOptions:
         frames: consecutive blurry frames per clip.
         height, width: of the frames in pixels.
         min_blur, max_blur: range of the mean length in pixels of the camera's path during one exposure.
+        flow: also write the true flow from each sharp frame to the next, `flow/NNNNNN.npy` (2, H, W) float32.
     """
 
     seed: int = 0
@@ -55,6 +57,7 @@ class ToyOptions:
     width: int = 224
     min_blur: float = 4.0
     max_blur: float = 7.0
+    flow: bool = False
 
     def __post_init__(self) -> None:
         if min(self.train_clips, self.test_clips, self.frames) < 1 or min(self.height, self.width) < 16:
@@ -137,6 +140,21 @@ def render(layers: list[Layer], step: int, size: tuple[int, int]) -> Image:
     return frame
 
 
+def true_flow(layers: list[Layer], step: int, later: int, size: tuple[int, int]) -> NDArray[np.float32]:
+    """Return how far what is seen at each pixel at a sub-frame moves until a later one: u and v, (2, H, W), in pixels.
+
+    Where a soft outline lets two layers through, the flow is that of the more opaque one.
+    """
+    here = np.mgrid[: size[0], : size[1]][::-1].reshape(2, -1)  # x, y
+    flow = np.zeros((2, *size), np.float32)
+    for layer in layers:
+        now, then = (_affine(layer.trajectory, t, layer.centre, size) for t in (step, later))
+        there = np.linalg.solve(then[:, :2], now[:, :2] @ here + now[:, 2:] - then[:, 2:])
+        visible = layer.at(step, size)[..., 3] > 0.5
+        flow = np.where(visible, (there - here).reshape(2, *size).astype(np.float32), flow)
+    return flow
+
+
 def _expose(frames: list[Image], gamma: float | None) -> Image:
     stored = torch.from_numpy(np.stack(frames)).double() / 255
     exposed: Image = (form_blur(stored, gamma) * 255).round().to(torch.uint8).numpy()
@@ -151,19 +169,26 @@ def _write_clip(folder: Path, paths: tuple[Path, ...], rng: np.random.Generator,
     for _ in range(rng.integers(0, 3)):
         own = hand_shake(rng, steps, exposure, rng.uniform(options.min_blur, options.max_blur))
         layers.append(_object(rng, paths, size, camera, own))
+    middle = exposure // 2
     for number in range(options.frames):
         frames = [render(layers, number * exposure + i, size) for i in range(exposure)]
         name = f"{number + 1:06d}.png"
-        write_png(folder / "sharp" / name, frames[exposure // 2])
+        write_png(folder / "sharp" / name, frames[middle])
         write_png(folder / "blur" / name, _expose(frames, None))
         write_png(folder / "blur_gamma" / name, _expose(frames, CAMERA_GAMMA))
+        if options.flow and number + 1 < options.frames:
+            flow = true_flow(layers, number * exposure + middle, (number + 1) * exposure + middle, size)
+            data = io.BytesIO()
+            np.save(data, flow)
+            write_atomically(folder / "flow" / f"{number + 1:06d}.npy", data.getvalue())
 
 
 def write_toy(out: Path, options: ToyOptions) -> None:
     """Write `out/{train,test}/CLIP/{blur,blur_gamma,sharp}/NNNNNN.png` and `out/toy.json`, or nothing at all.
 
     Each blurry frame is the average of 7, 9, 11 or 13 consecutive sub-frames (one number per clip), the middle one
-    of which is the sharp frame; `blur` averages the stored values, `blur_gamma` in linear light.
+    of which is the sharp frame; `blur` averages the stored values, `blur_gamma` in linear light. With `flow`, also
+    `flow/NNNNNN.npy`.
 
     Raises:
         DeblurzooError: `out` exists already, or cannot be written.

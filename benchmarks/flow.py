@@ -1,0 +1,81 @@
+"""Show that FlowRNN learns flow from the warping losses alone, and that it does not without them.
+
+python benchmarks/flow.py [--steps N] [--out DIR]
+
+Makes toy clips with their true flow, trains `full` and `no_flow_losses` for the same steps and prints, over the test
+clips, the mean end-point error of the finest flow, enlarged to the frame, beside that of zero flow, and the mean
+absolute difference between a frame and its warped next frame beside that of the next frame itself.
+"""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from rich.console import Console
+from rich.table import Table
+
+from deblurzoo.data import Toy
+from deblurzoo.data.images import read_image
+from deblurzoo.flow import end_point_error, warp
+from deblurzoo.modules.loading import find_checkpoint, load_module, read_checkpoint
+from deblurzoo.restore.padding import pad_to_multiple
+
+VARIANTS = ("full", "no_flow_losses")
+
+
+def deblurzoo(*arguments: str) -> None:
+    """Run the command line."""
+    subprocess.run([sys.executable, "-m", "deblurzoo.cli", *arguments], check=True)
+
+
+@torch.no_grad()
+def measure(checkpoint: Path, toy: Path) -> dict[str, float]:
+    """Return mean errors over the test frames that have a next one."""
+    net = load_module(read_checkpoint(checkpoint), checkpoint).eval().net
+    rows = []
+    for sample in Toy(str(toy), "blur").samples("test", 2):
+        frames = torch.stack([torch.from_numpy(read_image(path)).permute(2, 0, 1) / 255 for path in sample.blur])[None]
+        truth = torch.from_numpy(np.load(toy / "test" / sample.clip / "flow" / f"{sample.frame}.npy"))[None]
+        padded = pad_to_multiple(frames, 64)
+        quarter = net(padded).flows[0]
+        flow = 4 * F.interpolate(quarter, padded.shape[-2:], mode="bilinear", align_corners=False)
+        flow = flow[..., : truth.shape[-2], : truth.shape[-1]]
+        frame, following = frames.unbind(1)
+        rows.append(
+            {
+                "EPE": end_point_error(flow, truth).mean(),
+                "EPE of zero flow": end_point_error(torch.zeros_like(truth), truth).mean(),
+                "warped difference": (warp(following, flow) - frame).abs().mean(),
+                "unwarped difference": (following - frame).abs().mean(),
+            }
+        )
+    return {key: torch.stack([row[key] for row in rows]).mean().item() for key in rows[0]}
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--out", type=Path, default=Path("runs/benchmark_flow"))
+    parser.add_argument("overrides", nargs="*", help="Hydra overrides, e.g. model.optimizer.lr=5e-4")
+    options = parser.parse_args()
+    toy = options.out / "toy"
+    if not toy.exists():
+        deblurzoo("data", "toy", "--out", str(toy), "--flow")
+    table = Table("variant", "EPE", "of zero flow", "warped difference", "unwarped", title=f"{options.steps} steps")
+    for variant in VARIANTS:
+        arguments = ["experiment=flow_toy", f"model.net.variant={variant}", f"data.root={toy}", "trainer=cpu"]
+        steps = [f"trainer.max_steps={options.steps}", "trainer.val_check_interval=500", "resume=auto"]
+        deblurzoo("train", *arguments, *steps, f"name={variant}", f"paths.runs={options.out}", *options.overrides)
+        checkpoint = find_checkpoint(options.out / variant)
+        assert checkpoint is not None
+        table.add_row(variant, *(f"{value:.3f}" for value in measure(checkpoint, toy).values()))
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""FlowRNN: Zhang et al., "Deep Dynamic Scene Deblurring from Optical Flow", TCSVT 2021."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from deblurzoo.batch import Restored
+from deblurzoo.nets.blocks import conv, deconv, leaky
+from deblurzoo.ops import spatial_rnn
+
+Variant = Literal[
+    "full", "no_rnns", "concat_weights", "no_flow", "no_flow_losses", "two_directions", "rnn_decoder"
+]  # fmt: skip
+VARIANTS: tuple[Variant, ...] = (
+    "full", "no_rnns", "concat_weights", "no_flow", "no_flow_losses", "two_directions", "rnn_decoder",
+)  # fmt: skip
+
+
+class FlowNet(nn.Module):
+    """FlowNetS at 3/8 width: optical flow at five scales, and the RNN weights at three, from the same features.
+
+    Table I of the paper, checked against the code's `flownets_deblur_train.prototxt`; its names, + is concatenation.
+
+    Args:
+        frames: T, how many frames are read, the one to restore first.
+        flows: to how many other frames flow is predicted.
+        width: multiplies the channel numbers.
+    """
+
+    def __init__(self, frames: int, flows: int, width: float) -> None:
+        super().__init__()
+        c12, c24, c48, c96, c192, c384 = (max(1, round(c * width)) for c in (12, 24, 48, 96, 192, 384))
+        f = 2 * flows
+        self.conv1 = conv(3 * frames, c24, 7, stride=2)  # (B, 24, H/2, W/2)
+        self.conv2 = conv(c24, c48, 5, stride=2)  # (B, 48, H/4, W/4)
+        self.conv3 = conv(c48, c96, 5, stride=2)  # (B, 96, H/8, W/8)
+        self.conv3_1 = conv(c96, c96, 3)
+        self.conv4 = conv(c96, c192, 3, stride=2)  # (B, 192, H/16, W/16)
+        self.conv4_1 = conv(c192, c192, 3)
+        self.conv5 = conv(c192, c192, 3, stride=2)  # (B, 192, H/32, W/32)
+        self.conv5_1 = conv(c192, c192, 3)
+        self.conv6 = conv(c192, c384, 3, stride=2)  # (B, 384, H/64, W/64)
+        self.conv6_1 = conv(c384, c384, 3)
+        # K_s, the features at a scale: conv + deconv + the flow of the next coarser scale.
+        k6, k5, k4, k3, k2 = c384, 2 * c192 + f, c192 + c96 + f, c96 + c48 + f, c48 + c24 + f
+        self.flow6, self.up6to5, self.deconv6 = conv(k6, f, 3), deconv(f, f), deconv(k6, c192)  # H/64 to H/32
+        self.flow5, self.up5to4, self.deconv5 = conv(k5, f, 3), deconv(f, f), deconv(k5, c96)  # H/32 to H/16
+        self.flow4, self.up4to3, self.deconv4 = conv(k4, f, 3), deconv(f, f), deconv(k4, c48)  # H/16 to H/8
+        self.flow3, self.up3to2, self.deconv3 = conv(k3, f, 3), deconv(f, f), deconv(k3, c24)  # H/8 to H/4
+        self.flow2, self.up2to1, self.deconv2 = conv(k2, f, 3), deconv(f, f), deconv(k2, c12)  # H/4 to H/2
+        self.rnnw1 = conv(c24 + c12 + f, 4 * c24, 3)  # (B, 4 directions x 24, H/2, W/2)
+        self.rnnw2 = conv(k2, 4 * c48, 3)  # (B, 4 x 48, H/4, W/4)
+        self.rnnw3 = conv(k3, 4 * c96, 3)  # (B, 4 x 96, H/8, W/8)
+
+    def forward(self, frames: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Map (B, 3T, H, W), H and W multiples of 64, to flows and RNN weights.
+
+        Returns:
+            Flows (B, 2 or 4, h, w) at 1/4, 1/8, 1/16, 1/32, 1/64, in pixels of their scale, and weights in (-1, 1) at
+            1/2, 1/4, 1/8.
+        """
+        conv1 = leaky(self.conv1(frames))
+        conv2 = leaky(self.conv2(conv1))
+        conv3 = leaky(self.conv3_1(leaky(self.conv3(conv2))))
+        conv4 = leaky(self.conv4_1(leaky(self.conv4(conv3))))
+        conv5 = leaky(self.conv5_1(leaky(self.conv5(conv4))))
+        k6 = leaky(self.conv6_1(leaky(self.conv6(conv5))))
+        flow6 = self.flow6(k6)
+        k5 = torch.cat([conv5, leaky(self.deconv6(k6)), self.up6to5(flow6)], dim=1)
+        flow5 = self.flow5(k5)
+        k4 = torch.cat([conv4, leaky(self.deconv5(k5)), self.up5to4(flow5)], dim=1)
+        flow4 = self.flow4(k4)
+        k3 = torch.cat([conv3, leaky(self.deconv4(k4)), self.up4to3(flow4)], dim=1)
+        flow3 = self.flow3(k3)
+        k2 = torch.cat([conv2, leaky(self.deconv3(k3)), self.up3to2(flow3)], dim=1)
+        flow2 = self.flow2(k2)
+        k1 = torch.cat([conv1, leaky(self.deconv2(k2)), self.up2to1(flow2)], dim=1)
+        # In float32 also under autocast: near 1, bfloat16 steps by 0.004.
+        weights = tuple(
+            torch.tanh(layer(k).float()) for layer, k in ((self.rnnw1, k1), (self.rnnw2, k2), (self.rnnw3, k3))
+        )
+        return (flow2, flow3, flow4, flow5, flow6), weights
+
+
+class FlowRNN(nn.Module):
+    """A U-Net with spatially variant RNNs at three scales, whose weights come from a network that predicts flow.
+
+    Paper section III and Table I; code zhjwustc/tcsvt21_flow_deblur_matcaffe. 8,281,696 parameters: Table III says
+    8.7M, but Table I and every published prototxt give this number. Frames: the one to restore, its next and, for
+    `two_directions`, its previous one. The encoder has no activations, the RNNs' four directions are concatenated, and
+    the output is the image itself, without a residual.
+
+    Args:
+        variant: ablations of Table IV. `no_rnns` 725,280: neither RNNs nor the flow network. `concat_weights`
+            8,752,864: features and weights concatenated in place of each RNN. `no_flow` 8,278,168: the flow network
+            sees the frame alone, and no flow is learned. `no_flow_losses` 8,281,696: the same network as `full`,
+            trained without the warping losses. `two_directions` 8,327,388: flow to the next and the previous frame.
+            `rnn_decoder` 7,282,912: the RNNs in the decoder, where their widths fit (the paper does not say where).
+        width: multiplies the channel numbers.
+        same_frame: at inference, give the flow network the frame in place of its neighbours (Fig. 6b).
+        residual: predict the difference to the blurry image. Not in the paper: small networks on a small budget start
+            from the identity (the last convolution starts at zero).
+    """
+
+    size_multiple = 64
+
+    def __init__(
+        self, variant: Variant = "full", width: float = 1.0, same_frame: bool = False, residual: bool = False
+    ) -> None:
+        super().__init__()
+        if width <= 0:
+            raise ValueError(f"width={width} must be above 0")
+        if variant not in VARIANTS:
+            raise ValueError(f"variant={variant!r} is unknown: choose one of {', '.join(VARIANTS)}")
+        self.variant, self.same_frame, self.residual = variant, same_frame, residual
+        self.frames = {"no_rnns": 1, "no_flow": 1, "two_directions": 3}.get(variant, 2)
+        if variant != "no_rnns":
+            self.flow_net = FlowNet(self.frames, flows=2 if variant == "two_directions" else 1, width=width)
+        c12, c24, c48, c96 = (max(1, round(c * width)) for c in (12, 24, 48, 96))
+        # What `encode` and `decode` multiply the channels by.
+        e = {"no_rnns": 1, "rnn_decoder": 1, "concat_weights": 5}.get(variant, 4)
+        d = 4 if variant == "rnn_decoder" else 1
+        self.d_conv1 = conv(3, c24, 5, stride=2)  # (B, 24, H/2, W/2)
+        self.d_conv2 = conv(e * c24, c48, 5, stride=2)  # (B, 48, H/4, W/4)
+        self.d_conv3 = conv(e * c48, c96, 5, stride=2)  # (B, 96, H/8, W/8)
+        self.d_conv3_2 = conv(e * c96, c96, 5)
+        self.d_conv3_3 = conv(d * c96, c48, 5)
+        self.d_deconv3 = deconv(e * c96 + c48, c48)  # (B, 48, H/4, W/4)
+        self.d_deconv3_1 = conv(c48, c48, 5)
+        self.d_deconv2 = deconv(e * c48 + d * c48, c24)  # (B, 24, H/2, W/2)
+        self.d_deconv2_1 = conv(c24, c24, 5)
+        self.d_deconv1 = deconv(e * c24 + d * c24, c12)  # (B, 12, H, W)
+        self.d_deconv1_1 = conv(c12, c12, 5)
+        self.d_conv0 = conv(3 + c12, 3, 5)  # (B, 3, H, W)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """He's (MSRA) where a LeakyReLU follows in the code's flow network and decoder, else Xavier; zero biases."""
+        for name, module in self.named_modules():
+            if not isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+                continue
+            xavier = name.startswith(("d_conv", "flow_net.rnnw"))
+            (nn.init.xavier_uniform_ if xavier else _he_)(module.weight)
+            nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+        if self.residual:
+            nn.init.zeros_(self.d_conv0.weight)
+
+    @property
+    def learns_flow(self) -> bool:
+        """Whether the paper trains this variant with the warping losses."""
+        return self.variant not in ("no_rnns", "no_flow", "no_flow_losses")
+
+    def encode(self, x: Tensor, weights: Tensor) -> Tensor:
+        """Do at one scale of the encoder what the variant does there."""
+        if self.variant in ("no_rnns", "rnn_decoder"):
+            return x
+        return torch.cat([x, weights], dim=1) if self.variant == "concat_weights" else spatial_rnn(x.float(), weights)
+
+    def decode(self, x: Tensor, weights: Tensor) -> Tensor:
+        """Do at one scale of the decoder what the variant does there."""
+        return spatial_rnn(x.float(), weights) if self.variant == "rnn_decoder" else x
+
+    def forward(self, blur: Tensor) -> Restored:
+        """Restore (B, T, 3, H, W), H and W multiples of 64; flows are (B, 2 or 4, h, w) from 1/4 to 1/64."""
+        image = blur[:, 0]
+        flows: tuple[Tensor, ...] = ()
+        w1 = w2 = w3 = image  # `no_rnns` uses none
+        if self.variant != "no_rnns":
+            seen = image[:, None].expand_as(blur) if self.same_frame else blur
+            flows, (w1, w2, w3) = self.flow_net(seen.flatten(1, 2))
+        e1 = self.encode(self.d_conv1(image), w1)
+        e2 = self.encode(self.d_conv2(e1), w2)
+        e3 = self.encode(self.d_conv3(e2), w3)
+        x = leaky(self.d_conv3_3(self.decode(leaky(self.d_conv3_2(e3)), w3)))
+        x = leaky(self.d_deconv3_1(leaky(self.d_deconv3(torch.cat([e3, x], dim=1)))))
+        x = leaky(self.d_deconv2_1(leaky(self.d_deconv2(torch.cat([e2, self.decode(x, w2)], dim=1)))))
+        x = leaky(self.d_deconv1_1(leaky(self.d_deconv1(torch.cat([e1, self.decode(x, w1)], dim=1)))))
+        prediction = self.d_conv0(torch.cat([image, x], dim=1))
+        return Restored(
+            image=image + prediction if self.residual else prediction,
+            flows=() if self.variant == "no_flow" else flows,
+        )
+
+
+def _he_(weight: Tensor) -> Tensor:
+    return nn.init.kaiming_normal_(weight, a=0.1, nonlinearity="leaky_relu")
