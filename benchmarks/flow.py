@@ -14,13 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from rich.console import Console
 from rich.table import Table
 
 from deblurzoo.data import Toy
 from deblurzoo.data.images import read_image
-from deblurzoo.flow import end_point_error, warp
+from deblurzoo.flow import end_point_error, enlarge, warp
 from deblurzoo.modules.loading import find_checkpoint, load_module, read_checkpoint
 from deblurzoo.restore.padding import pad_to_multiple
 
@@ -41,9 +40,8 @@ def measure(checkpoint: Path, toy: Path) -> dict[str, float]:
         frames = torch.stack([torch.from_numpy(read_image(path)).permute(2, 0, 1) / 255 for path in sample.blur])[None]
         truth = torch.from_numpy(np.load(toy / "test" / sample.clip / "flow" / f"{sample.frame}.npy"))[None]
         padded = pad_to_multiple(frames, 64)
-        quarter = net(padded).flows[0]
-        flow = 4 * F.interpolate(quarter, padded.shape[-2:], mode="bilinear", align_corners=False)
-        flow = flow[..., : truth.shape[-2], : truth.shape[-1]]
+        height, width = padded.shape[-2:]
+        flow = enlarge(net(padded).flows[0], (height, width))[..., : truth.shape[-2], : truth.shape[-1]]
         frame, following = frames.unbind(1)
         rows.append(
             {

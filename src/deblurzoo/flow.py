@@ -25,6 +25,13 @@ def warp(image: Tensor, flow: Tensor) -> Tensor:
     return sampled * inside[:, None]
 
 
+def enlarge(flow: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return a flow (B, 2, h, w) in pixels of its scale at another size (H, W), in pixels of that."""
+    height, width = flow.shape[-2:]
+    grown = F.interpolate(flow.float(), size, mode="bilinear", align_corners=False)
+    return grown * grown.new_tensor([size[1] / width, size[0] / height])[:, None, None]
+
+
 def end_point_error(flow: Tensor, truth: Tensor) -> Tensor:
     """Return the distances in pixels between two flows (B, 2, H, W), as (B, H, W)."""
     return (flow - truth).square().sum(dim=1).sqrt()

@@ -1,4 +1,4 @@
-"""What happens inside a network with spatial RNNs, as numbers and as pictures.
+"""What happens inside a network with spatial RNNs or flow, as numbers and as pictures.
 
 Figures of Zhang et al., CVPR 2018: 8 (weight maps), 7 (features before and after the RNNs), 3 (receptive field).
 """
@@ -12,7 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from deblurzoo.batch import Restored
 from deblurzoo.data.images import Image
+from deblurzoo.flow import enlarge, flow_colours, warp
+from deblurzoo.metrics import to_uint8
 from deblurzoo.nets import SVRNN
 from deblurzoo.restore.padding import pad_to_multiple
 
@@ -44,15 +47,19 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 @torch.no_grad()
+def _watch(net: nn.Module, blur: Tensor) -> tuple[Restored, list[Recurrence]]:
+    recorder = _Recorder()
+    with recorder:
+        restored: Restored = net(pad_to_multiple(blur, int(net.size_multiple)))  # type: ignore[arg-type]
+    return restored, recorder.calls
+
+
 def recurrences(net: nn.Module, blur: Tensor) -> list[Recurrence]:
     """Return every call of the spatial RNN, in order, while `net` restores (B, T, 3, H, W) of any size.
 
     Where each direction has an RNN of its own (`no_convs`, the baseline), one stage is four calls with the same w.
     """
-    recorder = _Recorder()
-    with recorder:
-        net(pad_to_multiple(blur, int(net.size_multiple)))  # type: ignore[arg-type]
-    return recorder.calls
+    return _watch(net, blur)[1]
 
 
 def receptive_field(net: SVRNN, blur: Tensor) -> Tensor:
@@ -75,7 +82,7 @@ def receptive_field(net: SVRNN, blur: Tensor) -> Tensor:
 
 
 def pictures(net: nn.Module, blur: Tensor, rnn: int, channels: Sequence[int]) -> dict[str, Image]:
-    """Return `weights` of one RNN, `features` around all of them and, of SVRNN, the `receptive_field`; {} without RNNs.
+    """Return pictures of what a network has of these: `weights` of one RNN, `features`, `receptive_field`, `flow`.
 
     Args:
         net: any network.
@@ -83,15 +90,16 @@ def pictures(net: nn.Module, blur: Tensor, rnn: int, channels: Sequence[int]) ->
         rnn: which RNN's weights, from 0.
         channels: which channels to draw; those a narrow network lacks are left out.
     """
-    calls = recurrences(net, blur)
-    if not calls:
-        return {}
-    drawn = {
-        "weights": weight_picture(calls[min(rnn, len(calls) - 1)].w, channels),
-        "features": feature_picture(calls[0].x, calls[-1].h, channels),
-    }
-    if isinstance(net, SVRNN):
+    restored, calls = _watch(net, blur)
+    drawn = {}
+    if calls:
+        drawn["weights"] = weight_picture(calls[min(rnn, len(calls) - 1)].w, channels)
+        if calls[0].x.shape[-2:] == calls[-1].h.shape[-2:]:  # FlowRNN's are at three scales
+            drawn["features"] = feature_picture(calls[0].x, calls[-1].h, channels)
+    if calls and isinstance(net, SVRNN):
         drawn["receptive_field"] = receptive_field_picture(receptive_field(net, blur))
+    if restored.flows:
+        drawn["flow"] = flow_picture(blur, restored.flows[0])
     return drawn
 
 
@@ -122,6 +130,29 @@ def receptive_field_picture(field: Tensor) -> Image:
     exponent = np.log10(np.maximum(values / values.max().clip(1e-30), 1e-6))
     grey = ((1 + exponent / 6) * 255).round().astype(np.uint8)
     return np.asarray(cv2.applyColorMap(grey, cv2.COLORMAP_INFERNO)[..., ::-1], np.uint8)
+
+
+def flow_picture(blur: Tensor, flow: Tensor) -> Image:
+    """Draw the frame, the flow, the other frame warped by it, and how far that is off (four times too bright).
+
+    Args:
+        blur: (1, T, 3, H, W) of any size.
+        flow: (1, 2 (T - 1), h, w), of the padded frames, in pixels of its scale; a row each for the next and the
+            previous frame.
+    """
+    height, width = blur.shape[-2:]
+    scale = -(-height // flow.shape[-2])  # of the padded frame
+    frame, *others = blur.float().unbind(1)
+    rows = [_captions(("frame", "flow", "warped neighbour", "difference x 4"), width)]
+    for other, to_other in zip(others, flow.chunk(len(others), dim=1), strict=True):
+        size = (scale * flow.shape[-2], scale * flow.shape[-1])
+        full = enlarge(to_other, size)[..., :height, :width]
+        warped = warp(other, full)
+        colours = flow_colours(full, longest=float(full.square().sum(dim=1).sqrt().quantile(0.99)))
+        difference = 4 * (warped - frame).abs()
+        strip = torch.cat([frame, colours, warped, difference], dim=-1)[0]
+        rows.append(to_uint8(strip).permute(1, 2, 0).cpu().numpy())
+    return np.vstack(rows)
 
 
 def _existing(channels: Sequence[int], *maps: np.ndarray) -> list[int]:

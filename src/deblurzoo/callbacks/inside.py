@@ -1,4 +1,4 @@
-"""Pictures of what the spatial RNNs of a network do, to see them learn."""
+"""Pictures of what goes on inside a network, to see it learn."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,9 +12,8 @@ from deblurzoo.inside import pictures
 
 
 class InsidePictures(pl.Callback):
-    """Draws weight maps, features before and after the RNNs, and SVRNN's receptive field, of one validation frame.
-
-    A network without spatial RNNs has no such pictures.
+    """Draws, of one validation frame, what a network has of these: weight maps of its RNNs, features before and after
+    them, the receptive field (SVRNN), flow beside the warped neighbour (FlowRNN).
 
     Args:
         run: the run folder; pictures go to `pictures/inside/`, the newest only.

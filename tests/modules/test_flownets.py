@@ -1,0 +1,63 @@
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+
+from deblurzoo.errors import DeblurzooError
+from deblurzoo.modules import FlowRNNDeblur
+from deblurzoo.modules.flow_rnn import FLOWNETS_LAYERS
+
+SCHEDULE = {"steps": 10, "power": 2.0}
+
+
+def module(flownet: Path | None, variant: str = "full") -> FlowRNNDeblur:
+    torch.manual_seed(0)
+    return FlowRNNDeblur(
+        {"variant": variant, "width": 0.125}, {"lr": 1e-4}, SCHEDULE, str(flownet) if flownet else None
+    )
+
+
+def ported_state() -> dict[str, torch.Tensor]:
+    """What a PyTorch port of FlowNetS would save: its layer names, no bias in the upsampled flows."""
+    flow_net = module(None).net.flow_net
+    state = {}
+    for ours, theirs in FLOWNETS_LAYERS.items():
+        layer = flow_net.get_submodule(ours)
+        state[f"{theirs}.weight"] = torch.full_like(layer.weight, 0.5)  # type: ignore[arg-type]
+        if not ours.startswith("up"):
+            state[f"{theirs}.bias"] = torch.full_like(layer.bias, 0.25)  # type: ignore[arg-type]
+    return state
+
+
+def test_what_fits_is_loaded_and_what_does_not_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    state = ported_state()
+    state["conv6.0.weight"] = torch.zeros(1024, 512, 3, 3)  # of the full-width network
+    torch.save({"state_dict": state}, tmp_path / "flownets.pth")
+    trained = module(tmp_path / "flownets.pth")
+    with caplog.at_level(logging.INFO):
+        trained.load_pretrained()
+    flow_net = trained.net.flow_net
+    assert (flow_net.conv1.weight == 0.5).all() and (flow_net.deconv6.bias == 0.25).all()
+    assert not (flow_net.conv6.weight == 0.5).any() and not (flow_net.rnnw1.weight == 0.5).any()
+    loaded, left = (record.getMessage() for record in caplog.records)
+    names = loaded.partition(": ")[2].split(", ")
+    assert "conv1.weight" in names and "conv6.weight" not in names
+    assert "conv6.weight ((1024, 512, 3, 3) there, (48, 24, 3, 3) needed)" in left and "up6to5.bias (not there)" in left
+
+
+def test_two_directions_keep_what_has_other_shapes(tmp_path: Path) -> None:
+    torch.save(ported_state(), tmp_path / "flownets.pth")
+    trained = module(tmp_path / "flownets.pth", "two_directions")
+    trained.load_pretrained()
+    assert (trained.net.flow_net.conv2.weight == 0.5).all()
+    assert not (trained.net.flow_net.conv1.weight == 0.5).any()
+
+
+def test_files_of_other_networks_are_refused(tmp_path: Path) -> None:
+    torch.save({"features.0.weight": torch.zeros(1)}, tmp_path / "vgg.pth")
+    with pytest.raises(DeblurzooError, match=r"model\.flownet has no layer that fits"):
+        module(tmp_path / "vgg.pth").load_pretrained()
+    (tmp_path / "text.pth").write_text("no weights")
+    with pytest.raises(DeblurzooError, match=r"text\.pth cannot be read"):
+        module(tmp_path / "text.pth").load_pretrained()
