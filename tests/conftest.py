@@ -17,8 +17,9 @@ TINY_NETS = {
     "srn": ["model.net.kernel_size=3", "model.net.blocks=1", "model.net.width=0.125"],
     "svrnn": ["model.net.width=0.125", "model.vgg16=null"],
     "liu2016": [],
+    "flow_rnn": ["model.net.width=0.125", "loader.augmentation.crop=64", "loader.augmentation.zoom=null"],
 }
-"""Overrides that make the network of each conf/model small."""
+"""Overrides that make the network of each conf/model small; they come after TINY_RUN."""
 
 TINY_RUN = [
     "trainer=cpu",
@@ -33,6 +34,7 @@ TINY_RUN = [
 TINY = [*TINY_NETS["srn"], *TINY_RUN]
 
 SMALL_TOY = ToyOptions(train_clips=2, test_clips=1, frames=3, height=48, width=64)
+FLOW_TOY = ToyOptions(train_clips=1, test_clips=1, frames=3, height=70, width=90, flow=True)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -44,6 +46,14 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A toy data set of three 64x48 clips with three frames each; treat as read-only."""
     root = tmp_path_factory.mktemp("data") / "toy"
     write_toy(root, SMALL_TOY)
+    return root
+
+
+@pytest.fixture(scope="session")
+def flow_toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two clips of three 90x70 frames with their true flow, large enough for FlowRNN; treat as read-only."""
+    root = tmp_path_factory.mktemp("data") / "flow_toy"
+    write_toy(root, FLOW_TOY)
     return root
 
 

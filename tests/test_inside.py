@@ -5,7 +5,15 @@ import pytest
 import torch
 
 from conftest import TINY_NETS, TINY_RUN, Run
-from deblurzoo.inside import feature_picture, receptive_field, receptive_field_picture, recurrences, weight_picture
+from deblurzoo.inside import (
+    feature_picture,
+    flow_picture,
+    receptive_field,
+    receptive_field_picture,
+    recurrences,
+    weight_picture,
+)
+from deblurzoo.metrics import to_uint8
 from deblurzoo.nets import SRN, SVRNN, Liu2016
 from deblurzoo.ops import spatial_rnn
 
@@ -61,11 +69,27 @@ def test_nothing_reached_is_black_and_the_centre_bright() -> None:
     assert np.array_equal(receptive_field_picture(torch.zeros(2, 2)), np.zeros((2, 2, 3)) + picture[0, 0])
 
 
-@pytest.mark.parametrize(("model", "drawn"), [("svrnn", True), ("srn", False)])
-def test_training_draws_them(model: str, drawn: bool, deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
+def test_flow_is_drawn_beside_what_it_does_to_the_neighbours() -> None:
+    blur, flow = torch.rand(1, 3, 3, 70, 90), torch.zeros(1, 4, 32, 32)  # padded to 128x128
+    picture = flow_picture(blur, flow)
+    assert picture.shape == (18 + 2 * 70, 4 * 90, 3)
+    frame, colours, warped, difference = np.split(picture[18:88], 4, axis=1)
+    assert np.array_equal(frame, to_uint8(blur[0, 0]).permute(1, 2, 0).numpy())
+    assert (colours == 255).all()
+    assert np.array_equal(warped, to_uint8(blur[0, 1]).permute(1, 2, 0).numpy())
+    assert difference.any()
+
+
+@pytest.mark.parametrize(
+    ("model", "drawn"),
+    [
+        ("svrnn", {"weights.png", "features.png", "receptive_field.png"}),
+        ("flow_rnn", {"weights.png", "flow.png"}),
+        ("srn", set()),
+    ],
+)
+def test_training_draws_them(model: str, drawn: set[str], deblurzoo: Run, flow_toy: Path, tmp_path: Path) -> None:
     short = ["trainer.max_steps=1", "trainer.val_check_interval=1", "name=run"]
-    done = deblurzoo("train", f"model={model}", *TINY_NETS[model], *TINY_RUN, *short, f"data.root={toy}")
+    done = deblurzoo("train", f"model={model}", *TINY_RUN, *TINY_NETS[model], *short, f"data.root={flow_toy}")
     assert done.returncode == 0, done.stdout + done.stderr
-    inside = tmp_path / "runs" / "run" / "pictures" / "inside"
-    expected = {"weights.png", "features.png", "receptive_field.png"} if drawn else set()
-    assert {path.name for path in inside.glob("*")} == expected
+    assert {path.name for path in (tmp_path / "runs" / "run" / "pictures" / "inside").glob("*")} == drawn

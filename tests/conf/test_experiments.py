@@ -20,6 +20,13 @@ PARAMETERS = {
     "svrnn_gopro_weights_only": 7_821_059,
     "svrnn_gopro_dvd": 9_227_027,
     "liu2016_gopro": 147_677,
+    "flow_dvd": 8_281_696,
+    "flow_dvd_no_rnns": 725_280,
+    "flow_dvd_concat_weights": 8_752_864,
+    "flow_dvd_no_flow": 8_278_168,
+    "flow_dvd_no_flow_losses": 8_281_696,
+    "flow_dvd_two_directions": 8_327_388,
+    "flow_dvd_rnn_decoder": 7_282_912,
 }
 """Parameter counts of full-size experiments, from the papers' tables."""
 
@@ -38,11 +45,24 @@ def test_full_size_networks_have_the_papers_parameters(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_experiment_takes_a_step(name: str, deblurzoo: Run, toy: Path, dvd: Path, tmp_path: Path) -> None:
-    tiny = [*TINY_RUN, *TINY_NETS[name.split("_")[0]]]
-    together = [f"data.gopro.root={toy}", f"data.dvd.root={dvd}", "loader.augmentation.extra_blur.max_length=1"]
-    data = together if name.endswith("_gopro_dvd") else [f"data.root={toy}"]
-    done = deblurzoo("train", f"experiment={name}", *tiny, *data, "trainer.max_steps=1", "name=run")
+def test_experiment_takes_a_step(name: str, request: pytest.FixtureRequest, deblurzoo: Run, tmp_path: Path) -> None:
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        cfg = compose("train", overrides=[f"experiment={name}"], return_hydra_config=True)
+    choices = cfg.hydra.runtime.choices
+    toy, dvd = request.getfixturevalue("toy"), request.getfixturevalue("dvd")
+    data = {
+        "gopro": [f"data.root={toy}"],
+        "toy": [f"data.root={toy}"],
+        "dvd": [f"data.root={dvd}"],
+        "gopro_dvd": [
+            *(f"data.gopro.root={toy}", f"data.dvd.root={dvd}"),
+            "loader.augmentation.extra_blur.max_length=1",
+        ],
+    }[choices.data]
+    if choices.model == "flow_rnn":
+        data = ["data=toy", f"data.root={request.getfixturevalue('flow_toy')}"]
+    tiny = [*TINY_RUN, *TINY_NETS[choices.model], "trainer.max_steps=1"]
+    done = deblurzoo("train", f"experiment={name}", *tiny, *data, "name=run")
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "runs" / "run" / "checkpoints" / "step_00000001.ckpt").is_file()
 

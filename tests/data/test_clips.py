@@ -1,3 +1,4 @@
+import logging
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,18 @@ def test_neighbours_are_next_then_previous_and_never_across_a_gap(gopro: Gopro) 
     sample = gopro.samples("train", 3)[0]
     assert [path.stem for path in sample.blur] == ["000006", "000007", "000005"]
     assert sample.sharp.parts[-2:] == ("sharp", "000006.png")
+
+
+def test_common_frames_restrict_every_network_to_the_same(gopro: Gopro, caplog: pytest.LogCaptureFixture) -> None:
+    common = Gopro(str(gopro.root), "blur", common_frames=2)
+    assert ids(common, "train", 1) == ids(common, "train", 2) == ids(gopro, "train", 2)
+    assert all(len(sample.blur) == 1 for sample in common.samples("train", 1))
+    assert ids(common, "train", 3) == ids(gopro, "train", 3)
+    with caplog.at_level(logging.INFO):
+        common.samples("train", 1)
+    assert "3 of 8 train frames are left out: 2 consecutive ones are needed" in caplog.text
+    with pytest.raises(DeblurzooError, match="common_frames=4 must be 1, 2, 3 or null"):
+        Gopro(str(gopro.root), "blur", common_frames=4)
 
 
 def test_official_counts() -> None:
