@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from hydra.errors import CompactHydraException, InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.ops.spatial_rnn import VARIABLE, check_variable
 from deblurzoo.paths import conf_dir
 
 log = logging.getLogger(__name__)
@@ -32,6 +34,7 @@ def hydra_main(config_name: str) -> Callable[[Task], Callable[[], None]]:
         def checked(cfg: DictConfig) -> Any:
             _warn_of_shadowed_configs()
             try:
+                _require_backend()
                 return task(cfg)
             except SystemExit as stop:  # Lightning's on SIGTERM has exit code 0
                 sys.exit(stop.code or 1)
@@ -52,6 +55,13 @@ def _without_worker_traceback(error: DeblurzooError) -> str:
     return text.rpartition("DeblurzooError: ")[2].strip() if text.startswith("Caught DeblurzooError") else text
 
 
+def _require_backend() -> None:
+    try:
+        check_variable()
+    except (ValueError, ImportError) as error:
+        raise DeblurzooError(f"{VARIABLE}={os.environ[VARIABLE]}: {error}") from error
+
+
 def build(cfg: DictConfig, **arguments: Any) -> Any:
     """Instantiate a config's `_target_` with plain dicts and lists for everything nested.
 
@@ -62,6 +72,8 @@ def build(cfg: DictConfig, **arguments: Any) -> Any:
     try:
         return hydra.utils.instantiate(cfg, _convert_="all", **arguments)
     except InstantiationException as error:
+        if isinstance(error.__cause__, ValueError | TypeError):  # what networks and data sets raise for wrong arguments
+            raise DeblurzooError(f"{cfg.get('_target_', 'the config')}: {error.__cause__}") from error
         raise error.__cause__ if isinstance(error.__cause__, DeblurzooError) else error from error.__cause__
 
 

@@ -14,6 +14,7 @@ from deblurzoo.compare import print_table
 from deblurzoo.data import ClipSource, DeblurDataModule
 from deblurzoo.entry import build, hydra_main, plain, quiet_lightning, require_values
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.modules import DeblurModule
 from deblurzoo.modules.loading import find_checkpoint, load_module, read_checkpoint
 
 log = logging.getLogger(__name__)
@@ -31,10 +32,13 @@ def evaluate(cfg: DictConfig) -> None:
     path = checkpoint_of(Path(cfg.ckpt))
     checkpoint = read_checkpoint(path)
     module = load_module(checkpoint, path)
-    if OmegaConf.is_missing(cfg.data, "blur"):
-        # A network trained on several data sets has seen several folders, GOPRO's first.
-        cfg.data.blur = checkpoint["deblurzoo"]["blur_folder"].partition("+")[0]
-        log.info("data.blur=%s, as the network was trained", cfg.data.blur)
+    if cfg.switch:
+        turn_on(module, cfg.switch)
+    for data in (cfg.data, cfg.data.get("gopro")):
+        if data is not None and OmegaConf.is_missing(data, "blur"):
+            # A network trained on several data sets has seen several folders, GOPRO's first.
+            data.blur = checkpoint["deblurzoo"]["blur_folder"].partition("+")[0]
+            log.info("blurry frames of %s/, as the network was trained", data.blur)
     require_values(cfg)
     source: ClipSource = build(cfg.data)
     datamodule: DeblurDataModule = build(cfg.loader, source=source, frames=module.frames, seed=0)
@@ -51,10 +55,12 @@ def evaluate(cfg: DictConfig) -> None:
             len(source.official["test"]),
         )
     run = path.parent.parent
-    common = f"_common{source.common_frames}" if source.common_frames else ""
-    out = Path(cfg.out) if cfg.out else run / "evaluate" / f"{source.protocol}_{source.blur_folder}{common}"
+    kind = [source.protocol, source.blur_folder]
+    kind += [f"common{source.common_frames}"] if source.common_frames else []
+    kind += [cfg.switch] if cfg.switch else []
+    out = Path(cfg.out) if cfg.out else run / "evaluate" / "_".join(kind)
     facts = {
-        "name": run.name,
+        "name": f"{run.name} {cfg.switch}" if cfg.switch else run.name,
         "network": describe_network(module),
         "checkpoint": {"file": str(path), "step": checkpoint["global_step"], "sha256": sha256(path)},
         "dataset": source.name,
@@ -82,6 +88,16 @@ def checkpoint_of(path: Path) -> Path:
     if newest is None:
         raise DeblurzooError(f"ckpt={path} has no checkpoints/step_*.ckpt: give a run folder or a .ckpt file")
     return newest
+
+
+def turn_on(module: DeblurModule, switch: str) -> None:
+    """Turn on an inference switch of the papers' figures."""
+    if switch not in ("disable_rnn", "same_frame") or not hasattr(module.net, switch):
+        raise DeblurzooError(
+            f"switch={switch} is none of {type(module.net).__name__}: disable_rnn is SVRNN's, same_frame FlowRNN's"
+        )
+    setattr(module.net, switch, True)
+    module.hparams["net"][switch] = True
 
 
 def describe_network(module: Any) -> dict[str, Any]:

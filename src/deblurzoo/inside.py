@@ -71,7 +71,12 @@ def receptive_field(net: SVRNN, blur: Tensor) -> Tensor:
     Args:
         net: with RNNs, that is not `no_rnns` or `weights_only`.
         blur: (1, 1, 3, H, W) of any size.
+
+    Raises:
+        ValueError: the network has no RNNs.
     """
+    if net.variant in ("no_rnns", "weights_only"):
+        raise ValueError(f"variant {net.variant} of SVRNN has no RNNs")
     with torch.inference_mode(False), torch.enable_grad():
         image = pad_to_multiple(blur, net.size_multiple)[:, 0].clone()
         conv2 = net.features(image)[1].detach().requires_grad_()
@@ -87,7 +92,7 @@ def pictures(net: nn.Module, blur: Tensor, rnn: int, channels: Sequence[int]) ->
     Args:
         net: any network.
         blur: (1, T, 3, H, W) of any size.
-        rnn: which RNN's weights, from 0.
+        rnn: which RNN's weights, from 0; beyond the last one, the last.
         channels: which channels to draw; those a narrow network lacks are left out.
     """
     restored, calls = _watch(net, blur)

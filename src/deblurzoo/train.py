@@ -45,11 +45,11 @@ def train(cfg: DictConfig) -> None:
 
     pl.seed_everything(cfg.seed, verbose=False)
     module: DeblurModule = build(cfg.model)
+    source: ClipSource = build(cfg.data)
     if checkpoint:
-        require_same_run(checkpoint, module, cfg, str(start))
+        require_same_run(checkpoint, module, source, "ema" in cfg.callbacks, str(start))
     else:
         module.load_pretrained()
-    source: ClipSource = build(cfg.data)
     datamodule: DeblurDataModule = build(cfg.loader, source=source, frames=module.frames, seed=cfg.seed)
     crop, multiple = datamodule.augmentation.crop, int(module.net.size_multiple)  # type: ignore[arg-type]
     if crop % multiple:
@@ -101,14 +101,15 @@ def resume_point(resume: str | None, run: Path) -> Path | None:
     return Path(resume) if resume else None
 
 
-def require_same_run(checkpoint: dict[str, Any], module: DeblurModule, cfg: DictConfig, path: str) -> None:
+def require_same_run(
+    checkpoint: dict[str, Any], module: DeblurModule, source: ClipSource, ema: bool, path: str
+) -> None:
     """Raise a DeblurzooError that names what differs if the checkpoint holds another network or saw another blur."""
     facts = checkpoint["deblurzoo"]
     theirs = {"module": facts["module"], **checkpoint["hyper_parameters"]["net"]}
     ours = {"module": type(module).__name__, **module.hparams["net"]}
-    theirs["callbacks.ema"], ours["callbacks.ema"] = "current_model_state" in checkpoint, "ema" in cfg.callbacks
-    if "blur" in cfg.data:
-        theirs["data.blur"], ours["data.blur"] = facts["blur_folder"], cfg.data.blur
+    theirs["callbacks.ema"], ours["callbacks.ema"] = "current_model_state" in checkpoint, ema
+    theirs["data.blur"], ours["data.blur"] = facts["blur_folder"], source.blur_folder
     differing = [
         f"{key}: {theirs.get(key)} in the checkpoint, {ours.get(key)} in the config"
         for key in sorted(theirs.keys() | ours.keys())

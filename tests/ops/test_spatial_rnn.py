@@ -176,6 +176,39 @@ def test_onnx_export_keeps_the_sizes_free(tmp_path: Path) -> None:
         torch.testing.assert_close(torch.from_numpy(h), reference.forward(2 * x, w))
 
 
+@pytest.mark.parametrize("shape", [(0, 3, 4, 5), (2, 0, 4, 5), (1, 1, 3, 3), (2, 3, 1, 4)])
+def test_the_scan_path_takes_any_shape_and_layout(shape: tuple[int, int, int, int]) -> None:
+    x, w = (m.detach() for m in maps(shape))
+    torch.testing.assert_close(spatial_rnn(x, w, "scan"), reference.forward(x, w))
+    last = x.to(memory_format=torch.channels_last)
+    torch.testing.assert_close(spatial_rnn(last, w, "scan"), reference.forward(x, w))
+
+
+def test_forward_mode_is_refused() -> None:
+    x, w = (m.detach() for m in maps((1, 1, 3, 3)))
+    with pytest.raises(RuntimeError, match="no forward-mode derivative"):
+        torch.func.jvp(lambda a: spatial_rnn(a, w), (x,), (torch.ones_like(x),))
+
+
+FORKED = """
+import os, torch
+from deblurzoo.ops import spatial_rnn
+x, w = torch.rand(1, 2, 20, 20), torch.rand(1, 8, 20, 20)
+expected = spatial_rnn(x, w)
+if child := os.fork():
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+else:
+    torch.set_num_threads(1)
+    os._exit(0 if torch.allclose(spatial_rnn(x, w), expected) else 3)
+"""
+
+
+def test_a_forked_process_takes_rows() -> None:
+    done = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.strip() == "0", done.stderr
+    assert "do not survive a fork" in done.stderr
+
+
 def test_double_backward_is_refused() -> None:
     x, w = maps((1, 1, 3, 3))
     (gx,) = torch.autograd.grad(spatial_rnn(x, w).square().sum(), x, create_graph=True)
@@ -189,7 +222,7 @@ def test_wrong_arguments_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         spatial_rnn(x, x)
     with pytest.raises(ValueError, match="share a floating dtype"):
         spatial_rnn(x, w.float())
-    with pytest.raises(ValueError, match="no backend 'cudnn': choose one of triton, numba, rows, scan"):
+    with pytest.raises(ValueError, match="no backend 'cudnn': choose one of triton, numba, rows"):
         spatial_rnn(x, w, "cudnn")
     monkeypatch.setenv(VARIABLE, "tpu")
     with pytest.raises(ValueError, match="no backend 'tpu'"):
@@ -207,11 +240,14 @@ def test_a_missing_fastest_backend_is_said(
     device: str, missing: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setitem(sys.modules, missing, None)
+    monkeypatch.delitem(
+        sys.modules, f"deblurzoo.ops.spatial_rnn.{missing}_{device if device == 'cpu' else 'gpu'}", False
+    )
     _fastest.cache_clear()
     with caplog.at_level(logging.WARNING):
-        assert _fastest(device) == "rows"
+        assert _fastest(device, os.getpid()) == "rows"
     _fastest.cache_clear()
-    assert f"{missing} is missing" in caplog.text
+    assert f"because {missing} cannot be used" in caplog.text and "pip install" in caplog.text
 
 
 @pytest.mark.parametrize(("missing", "module"), [("numba", "numba_cpu"), ("triton", "triton_gpu")])

@@ -11,6 +11,16 @@ EXTRA = ExtraBlur(datasets=("dvd",))
 SAMPLES = range(60)
 
 
+def test_hidden_black_gives_no_dark_rim(tmp_path: Path) -> None:
+    y, x = np.indices((41, 61)) - np.array([20, 30])[:, None, None]
+    disc = np.zeros((41, 61, 4), np.uint8)
+    disc[np.hypot(x, y) < 18] = 255
+    cv2.imwrite(str(tmp_path / "disc.png"), disc)
+    extra = ExtraBlur(datasets=("dvd",), objects=str(tmp_path))
+    white = np.full((2, 128, 128, 3), 255, np.uint8)
+    assert min(extra(white, seed).min() for seed in SAMPLES) >= 254
+
+
 def pair(seed: int = 0, side: int = 96) -> np.ndarray:
     """A blurry and a sharp picture that are equal, so that all blur is extra."""
     noise = np.random.default_rng(seed).integers(0, 256, (side // 4, side // 4, 3), dtype=np.uint8)
@@ -52,6 +62,7 @@ def test_objects_change_a_part_and_are_blurred_by_at_most_the_length() -> None:
         if not has_object(before, after):
             continue
         object_ = (after[-1] != before[-1]).any(axis=-1)
+        assert object_[7:-7, 7:-7].any()  # in the crop, not in its margin alone
         touched = (after[0] != before[0]).any(axis=-1)
         reach = cv2.dilate(object_.astype(np.uint8), np.ones((13, 13), np.uint8)) > 0
         assert 0 < object_.mean() < 0.5
@@ -94,3 +105,5 @@ def test_folders_without_cut_outs_are_refused(tmp_path: Path) -> None:
     extra = ExtraBlur(datasets=("dvd",), objects=str(tmp_path))
     with pytest.raises(DeblurzooError, match=r"opaque\.png is no 8-bit PNG with an alpha channel"):
         [extra(pair(), seed) for seed in SAMPLES]
+    with pytest.raises(DeblurzooError, match="must be a list"):
+        ExtraBlur(datasets="dvd")  # type: ignore[arg-type]

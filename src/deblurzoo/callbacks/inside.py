@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 
 from deblurzoo.batch import Batch
 from deblurzoo.callbacks.pictures import show
+from deblurzoo.errors import require_at_least
 from deblurzoo.inside import pictures
 
 
@@ -17,11 +18,14 @@ class InsidePictures(pl.Callback):
 
     Args:
         run: the run folder; pictures go to `pictures/inside/`, the newest only.
-        rnn: which RNN's weights, from 0.
+        rnn: which RNN's weights, from 0; beyond the last one, the last.
         channels: which channels.
     """
 
     def __init__(self, run: str, rnn: int, channels: Sequence[int]) -> None:
+        require_at_least("callbacks.inside.rnn", rnn, 0)
+        for channel in channels:
+            require_at_least("callbacks.inside.channels", channel, 0)
         self.folder, self.rnn, self.channels = Path(run) / "pictures" / "inside", rnn, tuple(channels)
 
     def on_validation_batch_end(

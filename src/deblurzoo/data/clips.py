@@ -87,6 +87,8 @@ class ClipSource(ABC):
     """
 
     name: str
+    key = "data"
+    """The config key of this data set, for messages."""
     official: Mapping[str, Mapping[str, int]] = {}
     protocol: str
     blur_folder: str

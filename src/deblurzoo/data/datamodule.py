@@ -1,5 +1,6 @@
 """How frames are read: one data module for every data set and every network."""
 
+import logging
 import os
 from typing import Any
 
@@ -16,6 +17,8 @@ from deblurzoo.data.images import Image, read_image
 from deblurzoo.data.sampling import Shuffle, StepSampler, sample_seed
 from deblurzoo.data.transforms import Augmentation, apply
 from deblurzoo.errors import DeblurzooError, require_at_least
+
+log = logging.getLogger(__name__)
 
 
 def _read(sample: Sample) -> list[Image]:
@@ -45,6 +48,9 @@ class TrainingCrops(Dataset[Batch]):
         self.samples, self.augmentation, self.seed = samples, augmentation, seed
         self.order = Shuffle(seed, len(samples))
         self.pipeline = augmentation.compose()
+        extra = augmentation.extra_blur
+        if extra and not any(sample.dataset in extra.datasets for sample in samples):
+            log.warning("no picture gets extra blur: none is of %s", ", ".join(extra.datasets))
 
     def __getitem__(self, number: int) -> Batch:
         """Return sample number `number`: uint8 crops (T, 3, h, w) and (3, h, w)."""

@@ -50,7 +50,7 @@ class Dvd(ClipSource):
     def folders(self, split: str) -> list[ClipFolders]:
         """List the official videos of `train` or `test` that are there."""
         layout = "quantitative_datasets/VIDEO/{input,GT}/NNNNN.jpg"
-        folder = require_folder("data.root", self.root, "quantitative_datasets", layout)
+        folder = require_folder(f"{self.key}.root", self.root, "quantitative_datasets", layout)
         return [
             ClipFolders(video, folder / video / "input", folder / video / "GT")
             for video in self.official[split]

@@ -45,7 +45,7 @@ class Gopro(ClipSource):
     def folders(self, split: str) -> list[ClipFolders]:
         """List the clips of `train` or `test` that are there."""
         layout = f"{split}/CLIP/{{{self.blur_folder},sharp}}/NNNNNN.png"
-        folder = require_folder("data.root", self.root, split, layout)
+        folder = require_folder(f"{self.key}.root", self.root, split, layout)
         clips = sorted(clip for clip in folder.iterdir() if clip.is_dir())
         return [ClipFolders(clip.name, clip / self.blur_folder, clip / "sharp") for clip in clips]
 

@@ -17,6 +17,7 @@ class GoproDvd(ClipSource):
     def __init__(self, gopro: ClipSource, dvd: ClipSource) -> None:
         super().__init__()
         self.parts = (gopro, dvd)
+        gopro.key, dvd.key = "data.gopro", "data.dvd"
         self.protocol = "+".join(part.protocol for part in self.parts)
         self.blur_folder = "+".join(part.blur_folder for part in self.parts)
         self.official = {

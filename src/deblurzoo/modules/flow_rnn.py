@@ -10,7 +10,7 @@ from torch import Tensor
 from deblurzoo.batch import Batch, Restored
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.losses import warp_losses
-from deblurzoo.modules.base import DeblurModule
+from deblurzoo.modules.base import DeblurModule, read_state
 from deblurzoo.nets import FlowRNN
 from deblurzoo.nets.flow_rnn import FlowNet
 
@@ -57,7 +57,8 @@ class FlowRNNDeblur(DeblurModule):
     def load_pretrained(self) -> None:
         """Load the flow network."""
         if self.flownet is not None and self.net.variant != "no_rnns":
-            initialise_from_flownets(self.net.flow_net, _read(Path(self.flownet)))
+            state = read_state(Path(self.flownet), "model.flownet", "the state dict of a FlowNetS, or null")
+            initialise_from_flownets(self.net.flow_net, state)
 
     def losses(self, restored: Restored, batch: Batch) -> dict[str, Tensor]:
         """Return the error of the restored image and, if flow is learned, the warping losses."""
@@ -89,14 +90,3 @@ def initialise_from_flownets(flow_net: FlowNet, state: dict[str, Tensor]) -> Non
         )
     log.info("loaded from FlowNetS: %s", ", ".join(loaded))
     log.info("not loaded: %s", ", ".join(left))
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many types for a bad file
-        raise DeblurzooError(
-            f"model.flownet={path} cannot be read ({error}): give the state dict of a FlowNetS, or null"
-        ) from error
-    state: dict[str, Tensor] = content.get("state_dict", content)
-    return state

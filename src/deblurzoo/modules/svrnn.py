@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 from urllib.error import URLError
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.modules.base import DeblurModule
+from deblurzoo.modules.base import DeblurModule, read_state
 from deblurzoo.nets import SVRNN, Liu2016
 from deblurzoo.nets.svrnn import WeightGeneration
 
@@ -83,13 +84,7 @@ def initialise_from_vgg16(weight_generation: WeightGeneration, state: dict[str, 
 
 
 def _read_vgg16(path: Path) -> dict[str, Tensor]:
-    try:
-        state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many types for a bad file
-        raise DeblurzooError(
-            f"model.vgg16={path} cannot be read ({error}): give torchvision's state dict of VGG-16, download or null"
-        ) from error
-    return state
+    return read_state(path, "model.vgg16", "torchvision's state dict of VGG-16, download or null")
 
 
 def _download_vgg16() -> dict[str, Tensor] | None:
@@ -97,6 +92,11 @@ def _download_vgg16() -> dict[str, Tensor] | None:
         state: dict[str, Tensor] = torch.hub.load_state_dict_from_url(
             VGG16_URL, map_location="cpu", check_hash=True, weights_only=True
         )
+    except (RuntimeError, UnpicklingError) as error:  # a wrong hash, or a damaged file from an earlier download
+        raise DeblurzooError(
+            f"the downloaded VGG-16 is damaged ({error}): remove it from {torch.hub.get_dir()}/checkpoints, or give "
+            "model.vgg16=FILE"
+        ) from error
     except (URLError, OSError) as error:
         log.warning(
             "VGG-16 cannot be downloaded (%s): conv3 to conv11 start from Xavier; or give model.vgg16=FILE", error

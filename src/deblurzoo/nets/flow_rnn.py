@@ -98,7 +98,7 @@ class FlowRNN(nn.Module):
             trained without the warping losses. `two_directions` 8,327,388: flow to the next and the previous frame.
             `rnn_decoder` 7,282,912: the RNNs in the decoder, where their widths fit (the paper does not say where).
         width: multiplies the channel numbers.
-        same_frame: at inference, give the flow network the frame in place of its neighbours (Fig. 6b).
+        same_frame: at inference alone, give the flow network the frame in place of its neighbours (Fig. 6b).
         residual: predict the difference to the blurry image. Not in the paper: small networks on a small budget start
             from the identity (the last convolution starts at zero).
     """
@@ -167,7 +167,7 @@ class FlowRNN(nn.Module):
         flows: tuple[Tensor, ...] = ()
         w1 = w2 = w3 = image  # `no_rnns` uses none
         if self.variant != "no_rnns":
-            seen = image[:, None].expand_as(blur) if self.same_frame else blur
+            seen = image[:, None].expand_as(blur) if self.same_frame and not self.training else blur
             flows, (w1, w2, w3) = self.flow_net(seen.flatten(1, 2))
         e1 = self.encode(self.d_conv1(image), w1)
         e2 = self.encode(self.d_conv2(e1), w2)

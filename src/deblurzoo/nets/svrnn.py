@@ -66,7 +66,7 @@ class SVRNN(nn.Module):
             of an RNN reads the same direction of the RNN before. `no_rnns` 153,299: no RNNs and no weight generation.
             `weights_only` 7,821,059: the weight generation alone, with a head like the real reconstruction.
         width: multiplies the channel numbers.
-        disable_rnn: at inference, weights 0, which makes every RNN the identity (section 5.1, Fig. 7b).
+        disable_rnn: at inference alone, weights 0: every RNN is the identity (section 5.1, Fig. 7b).
         conv2_act: a LeakyReLU after conv2, as the paper says and its code does not have.
         residual: predict the difference to the blurry image. Not in the paper: small networks on a small budget start
             from the identity (the last convolution starts at zero).
@@ -121,7 +121,9 @@ class SVRNN(nn.Module):
         """Return the weights of the four RNNs, each (B, 4*32, H/2, W/2) in (-1, 1), from (B, 3, H, W)."""
         # In float32 also under autocast: near 1, bfloat16 steps by 0.004.
         maps = torch.tanh(self.conv16(self.weight_generation(image)).float())
-        return torch.zeros_like(maps).chunk(4, dim=1) if self.disable_rnn else maps.chunk(4, dim=1)
+        return (
+            torch.zeros_like(maps).chunk(4, dim=1) if self.disable_rnn and not self.training else maps.chunk(4, dim=1)
+        )
 
     def deconvolve(self, conv2: Tensor, image: Tensor) -> Tensor:
         """Pass conv2 (B, 32, H/2, W/2) through the four RNNs and the convolutions after them."""

@@ -39,10 +39,12 @@ class ExtraBlur:
 
     def __post_init__(self) -> None:
         key = "loader.augmentation.extra_blur"
-        if self.max_length < 1:
+        if not self.max_length >= 1:
             raise DeblurzooError(f"{key}.max_length={self.max_length} must be at least 1")
         if self.path not in ("shake", "line"):
             raise DeblurzooError(f"{key}.path={self.path} is unknown: choose shake or line")
+        if isinstance(self.datasets, str):  # type: ignore[unreachable]
+            raise DeblurzooError(f"{key}.datasets={self.datasets} must be a list: [{self.datasets}]")
         if self.objects is not None and not any(Path(self.objects).glob("*.png")):
             raise DeblurzooError(f"{key}.objects={self.objects} has no PNGs: give a folder of cut-outs, or null")
 
@@ -59,11 +61,10 @@ class ExtraBlur:
             kernel = self.kernel(rng)
             blurry = np.stack([_filter(picture, kernel) for picture in blurry])
         else:
-            picture, opacity = self.foreground(rng, sharp)
-            kernel = self.kernel(rng)
-            moving, covering = _filter(picture * opacity, kernel), _filter(opacity, kernel)[..., None]
-            blurry = (1 - covering) * blurry + moving
-            sharp = (1 - opacity) * sharp + opacity * picture
+            layer = self.foreground(rng, sharp)
+            moving = _filter(layer, self.kernel(rng))
+            blurry = (1 - moving[..., 3:]) * blurry + moving[..., :3]
+            sharp = (1 - layer[..., 3:]) * sharp + layer[..., :3]
         result: Image = np.concatenate([blurry, sharp[None]]).round().clip(0, 255).astype(np.uint8)
         return result
 
@@ -75,33 +76,41 @@ class ExtraBlur:
         angle = rng.uniform(0, np.pi)
         return motion_kernel(np.linspace(0, length, SUBFRAMES)[:, None] * [np.cos(angle), np.sin(angle)])
 
-    def foreground(self, rng: np.random.Generator, sharp: Pixels) -> tuple[Pixels, Pixels]:
-        """Return an object in a picture (H, W, 3) in [0, 255] and its opacity (H, W, 1); 0.2 to 0.6 of the side."""
+    def foreground(self, rng: np.random.Generator, sharp: Pixels) -> Pixels:
+        """Return an object somewhere in the crop (H, W, 4) with margins, 0.2 to 0.6 of the crop's side long.
+
+        It is RGB in [0, 255] times opacity, and opacity in [0, 1].
+        """
         height, width = sharp.shape[:2]
-        side = max(2, int(min(height, width) * rng.uniform(0.2, 0.6)))
-        patch = self._patch(rng, sharp, side)
-        shift = [[1, 0, rng.uniform(0, width) - side / 2], [0, 1, rng.uniform(0, height) - side / 2]]
-        placed = np.asarray(cv2.warpAffine(patch, np.array(shift), (width, height)), np.float32)
-        return placed[..., :3], placed[..., 3:]
+        inside = np.array([width, height]) - 2 * self.margin
+        patch = self._patch(rng, sharp, max(2, int(min(inside) * rng.uniform(0.2, 0.6))))
+        centre = self.margin + rng.uniform(0, 1, 2) * inside
+        x, y = centre - np.array([patch.shape[1], patch.shape[0]]) / 2
+        placed = cv2.warpAffine(patch, np.array([[1, 0, x], [0, 1, y]]), (width, height))
+        return np.asarray(placed, np.float32)
 
     def _patch(self, rng: np.random.Generator, sharp: Pixels, side: int) -> Pixels:
-        """Return a square (side, side, 4) of RGB in [0, 255] and opacity in [0, 1]."""
+        """Return an object whose longer side is `side`, (h, w, 4): RGB in [0, 255] times opacity, and opacity."""
         if self.objects is None:
             top, left = (rng.integers(0, extent - side + 1) for extent in sharp.shape[:2])
             texture = sharp[top : top + side, left : left + side, rng.permutation(3)]
-            return np.dstack([np.rot90(texture, 2), blob(rng, side)])
+            opacity = blob(rng, side)
+            return np.dstack([np.rot90(texture, 2) * opacity[..., None], opacity])
         paths = sorted(Path(self.objects).glob("*.png"))
         cutout = _read_cutout(paths[rng.integers(len(paths))])
-        return np.asarray(cv2.resize(cutout, (side, side), interpolation=cv2.INTER_AREA), np.float32)
+        factor = side / max(cutout.shape[:2])
+        size = (max(1, round(cutout.shape[1] * factor)), max(1, round(cutout.shape[0] * factor)))
+        return np.asarray(cv2.resize(cutout, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _read_cutout(path: Path) -> Pixels:
-    """Return RGB in [0, 255] and opacity in [0, 1] of an 8-bit PNG with alpha."""
+    """Return an 8-bit PNG with alpha as RGB in [0, 255] times opacity, and opacity in [0, 1]."""
     bgra = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if bgra is None or bgra.dtype != np.uint8 or bgra.ndim != 3 or bgra.shape[2] != 4:
         raise DeblurzooError(f"{path} is no 8-bit PNG with an alpha channel: cut the object out, or remove the file")
     rgba = np.asarray(cv2.cvtColor(bgra, cv2.COLOR_BGRA2RGBA), np.float32)
     rgba[..., 3] /= 255
+    rgba[..., :3] *= rgba[..., 3:]  # before anything is interpolated: what is hidden has no colour
     return rgba
 
 

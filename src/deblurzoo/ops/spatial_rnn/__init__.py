@@ -11,6 +11,7 @@ from types import ModuleType
 
 import torch
 from torch import Tensor
+from torch.autograd.forward_ad import unpack_dual
 
 from deblurzoo.ops.spatial_rnn import scan
 
@@ -41,16 +42,16 @@ def spatial_rnn(x: Tensor, w: Tensor, backend: str | None = None) -> Tensor:
             the order left to right, right to left, top to bottom, bottom to top.
         backend: `triton` (GPU; on a CPU under TRITON_INTERPRET=1, for tests), `numba` (CPU) or `rows` (plain torch);
             None takes the environment variable DEBLURZOO_SPATIAL_RNN, else the fastest one for the device. The choice
-            is logged once. `scan`, differentiable by torch and slow, is for export to programs without deblurzoo;
-            ONNX export takes it by itself.
+            is logged once. As an argument also `scan`, differentiable by torch and slow, for export to programs
+            without deblurzoo; ONNX export (dynamo=True) takes it by itself.
 
     Returns:
-        (B, 4C, H, W): the four results in the order of w, in the dtype of x.
+        (B, 4C, H, W): the four results in the order of w, in the dtype of x; in float32 under autocast.
 
     Raises:
         ValueError: shapes, dtypes or devices do not fit, or the backend is unknown or not for the device.
         ImportError: the chosen backend is not installed.
-        RuntimeError: the result is differentiated twice.
+        RuntimeError: the result is differentiated twice, or in forward mode.
     """
     if x.ndim != 4 or w.shape != (x.shape[0], 4 * x.shape[1], *x.shape[2:]) or min(x.shape[2:]) < 1:
         raise ValueError(f"w must be (B, 4C, H, W) for x (B, C, H, W), got {tuple(w.shape)} and {tuple(x.shape)}")
@@ -58,6 +59,8 @@ def spatial_rnn(x: Tensor, w: Tensor, backend: str | None = None) -> Tensor:
         raise ValueError(
             f"x and w must share a floating dtype and a device, got {x.dtype, w.dtype, x.device, w.device}"
         )
+    if not torch.compiler.is_compiling() and any(unpack_dual(t).tangent is not None for t in (x, w)):  # type: ignore[no-untyped-call]
+        raise RuntimeError("spatial_rnn has no forward-mode derivative: use ops.spatial_rnn.reference.forward for that")
     if _is_for_export(backend):
         dtype = _dtype_for(scan, x)
         return scan.forward(x.to(dtype), w.to(dtype)).to(x.dtype)
@@ -66,7 +69,7 @@ def spatial_rnn(x: Tensor, w: Tensor, backend: str | None = None) -> Tensor:
 
 
 def _is_for_export(backend: str | None) -> bool:
-    return (backend or os.environ.get(VARIABLE)) == "scan" or torch.onnx.is_in_onnx_export()
+    return backend == "scan" or torch.onnx.is_in_onnx_export()
 
 
 @torch.library.custom_op("deblurzoo::spatial_rnn", mutates_args=())
@@ -125,9 +128,9 @@ for _device in ("cpu", "cuda"):
 
 def _module(backend: str, device: str) -> ModuleType:
     """Return the module of a backend; an empty name chooses."""
-    name = backend or os.environ.get(VARIABLE, "") or _fastest(device)
+    name = backend or os.environ.get(VARIABLE, "") or _fastest(device, os.getpid())
     if name not in BACKENDS:
-        raise ValueError(f"spatial_rnn has no backend {name!r}: choose one of {', '.join(BACKENDS)}, scan")
+        raise ValueError(f"spatial_rnn has no backend {name!r}: choose one of {', '.join(BACKENDS)}")
     if name == "numba" and device != "cpu":
         raise ValueError(
             f"the numba backend of spatial_rnn runs on a CPU, the maps are on {device}: use triton or rows"
@@ -150,16 +153,22 @@ def _load(name: str) -> ModuleType:
 
 
 @functools.cache
-def _fastest(device: str) -> str:
-    """Return the fastest backend of a device; say what is lost where it is not the best."""
+def _fastest(device: str, process: int) -> str:
+    """Return the fastest backend of a device in a process; say what is lost where it is not the best."""
     if device not in FASTEST:
         return "rows"
     name, loss = FASTEST[device]
     try:
-        importlib.import_module(name)
-    except ImportError as error:
-        log.warning(
-            "spatial_rnn runs on torch rows, %s, because %s is missing (%s): %s", loss, name, error, REMEDIES[name]
-        )
+        obstacle = importlib.import_module(f"{__name__}.{BACKENDS[name]}").obstacle(process)
+    except (ImportError, RuntimeError) as error:  # numba raises a RuntimeError where it cannot write its cache
+        obstacle = f"{error}: {REMEDIES[name]}"
+    if obstacle:
+        log.warning("spatial_rnn runs on torch rows, %s, because %s cannot be used: %s", loss, name, obstacle)
         return "rows"
     return name
+
+
+def check_variable() -> None:
+    """Raise a ValueError if the environment variable names a backend that cannot run here."""
+    if name := os.environ.get(VARIABLE):
+        _module(name, "cuda" if torch.cuda.is_available() and name == "triton" else "cpu")

@@ -6,6 +6,8 @@ with v[t] = w[t+1] and t running the other way. Along columns it is vectorised t
 own last result, so four rows are scanned side by side.
 """
 
+import os
+
 import numpy as np
 import torch
 from numba import get_num_threads, njit, prange, set_num_threads
@@ -13,6 +15,7 @@ from numba.core import config
 from numpy.typing import NDArray
 from torch import Tensor
 
+PROCESS = os.getpid()
 Maps = NDArray[np.floating]
 _plane_code = njit(cache=True, fastmath={"contract"}, error_model="numpy")
 _parallel_code = njit(cache=True, parallel=True, fastmath={"contract"}, error_model="numpy")
@@ -132,6 +135,11 @@ def _backward(g, x, w, h, gx, gw):  # type: ignore[no-untyped-def]
             gw[b, d, c, :, :] = g[b, d, c]
             _scan(gw[b, d, c], w[b, d, c], d, True)
             _gradients(x[b, c], w[b, d, c], h[b, d, c], gx[b, c], gw[b, d, c], d)
+
+
+def obstacle(process: int) -> str | None:
+    """Return why this backend must not be chosen, or None."""
+    return None if process == PROCESS else "its threads do not survive a fork of the process"
 
 
 def _follow_torch_threads() -> None:

@@ -13,7 +13,8 @@ def _step(h: Tensor, x_and_w: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
 
 def _down(x: Tensor, w: Tensor) -> Tensor:
     """Return the recurrence from the first to the last row of (B, C, H, W)."""
-    _, h = scan(_step, torch.zeros_like(x[:, :, 0]), (x.movedim(2, 0), w.movedim(2, 0)))
+    # `zeros_like` would keep strides that the loop does not, which torch refuses.
+    _, h = scan(_step, x.new_zeros(x[:, :, 0].shape), (x.movedim(2, 0), w.movedim(2, 0)))
     down: Tensor = h.movedim(0, 2)
     return down
 

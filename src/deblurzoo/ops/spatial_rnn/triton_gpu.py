@@ -12,6 +12,9 @@ Pointers into planes are 64 bits wide, offsets in a plane 32: a plane has fewer 
 # mypy: disable-error-code="no-untyped-def, untyped-decorator"
 # ruff: noqa: N803
 
+import os
+import shutil
+
 import torch
 import triton
 import triton.language as tl
@@ -168,6 +171,12 @@ def _backward(
             EXACT,
         )
         tl.debug_barrier()  # the next direction's threads add to what other threads of this program wrote
+
+
+def obstacle(process: int) -> str | None:
+    """Return why this backend must not be chosen, or None."""
+    compilers = (os.environ.get("CC"), "cc", "gcc", "clang")
+    return None if any(name and shutil.which(name) for name in compilers) else "no C compiler is installed"
 
 
 def _with_contiguous_planes(maps: Tensor) -> Tensor:
