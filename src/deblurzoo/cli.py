@@ -28,7 +28,9 @@ def _hydra(module: str) -> Callable[[list[str]], None]:
         program = import_module(module)
         # Lightning starts its other processes by running sys.argv again: it must name this verb's own file.
         # Hydra's help composes the config, for which evaluate and data check need some data.
-        sys.argv = [str(program.__file__), *arguments, *(["data=toy"] if "--help" in arguments else [])]
+        # Hydra's parser takes no override after -m that follows another override: -m goes first.
+        ordered = sorted(arguments, key=lambda argument: argument not in ("-m", "--multirun"))
+        sys.argv = [str(program.__file__), *ordered, *(["data=toy"] if "--help" in arguments else [])]
         program.main()
 
     return run
