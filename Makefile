@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # The networks of the demo, each an experiment of conf/experiment.
-DEMO := srn_toy svrnn_toy
+DEMO := srn_toy svrnn_toy flow_toy
 RUNS := runs/demo
 
 .DEFAULT_GOAL := help
