@@ -16,7 +16,8 @@ def test_what_is_installed_is_what_is_pinned() -> None:
     needed = [re.split(r"[^\w-]", r)[0] for r in importlib.metadata.requires("deblurzoo") or []]
     assert "torch" in needed
     pins = {pin.lower().replace("_", "-"): version for pin, version in pins.items()}
-    for name in needed:
+    # CUDA builds of torch pin the triton they need; the onnx and gpu extras are part of dev.
+    for name in set(needed) - {"triton", "deblurzoo"}:
         assert importlib.metadata.version(name).split("+")[0] == pins[name], name
 
 
