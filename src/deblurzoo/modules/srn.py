@@ -16,7 +16,7 @@ class SRNDeblur(DeblurModule):
 
     Args:
         net, optimizer, schedule: as in `DeblurModule`.
-        clip_lstm_norm: largest global gradient norm of the ConvLSTM's parameters alone. 3 in section 3.3 of the
+        clip_lstm_norm: largest global gradient norm of the recurrent cell's parameters alone. 3 in section 3.3 of the
             paper; implemented but switched off in the authors' code (`is_gradient_clip`): the paper is followed.
     """
 
@@ -38,5 +38,6 @@ class SRNDeblur(DeblurModule):
         return pyramid_mse(restored.pyramid, batch.sharp, self.net.resize)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Clip the ConvLSTM's gradients; Lightning has unscaled them by now."""
-        nn.utils.clip_grad_norm_(self.net.lstm.parameters(), self.clip_lstm_norm)
+        """Clip the gradients of what is recurrent; Lightning has unscaled them by now."""
+        if recurrent := self.net.recurrent_parameters():
+            nn.utils.clip_grad_norm_(recurrent, self.clip_lstm_norm)

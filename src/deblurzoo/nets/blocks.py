@@ -22,20 +22,6 @@ def leaky(x: Tensor) -> Tensor:
     return F.leaky_relu(x, 0.1)
 
 
-class ResBlock(nn.Module):
-    """`x + conv(relu(conv(x)))`: no normalisation, no activation after the sum."""
-
-    def __init__(self, channels: int, kernel_size: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            conv(channels, channels, kernel_size), nn.ReLU(inplace=True), conv(channels, channels, kernel_size)
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, C, H, W) to (B, C, H, W)."""
-        return x + self.body(x)  # type: ignore[no-any-return]
-
-
 def up2(x: Tensor) -> Tensor:
     """Double H and W of (B, C, H, W), bilinearly at half-pixel centres."""
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)

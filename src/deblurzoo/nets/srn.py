@@ -1,16 +1,94 @@
 """SRN-DeblurNet: Tao et al., "Scale-recurrent Network for Deep Image Deblurring", CVPR 2018."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deblurzoo.batch import Restored
-from deblurzoo.nets.blocks import ResBlock, conv, deconv
-from deblurzoo.nets.conv_lstm import ConvLSTM, State
+from deblurzoo.nets.blocks import conv, deconv
+from deblurzoo.nets.conv_lstm import ConvLSTM, ConvRNN, NoMemory, State
 
 Resize = Literal["half_pixel", "tf1"]
+Bottleneck = Literal["conv_lstm", "rnn", "conv", "none"]
+Body = Literal["encoder_decoder", "flat"]
+Block = Literal["residual", "plain"]
+
+
+class ConvPair(nn.Module):
+    """`x + conv(relu(conv(x)))`, or without the identity `relu(conv(relu(conv(x))))`; no normalisation."""
+
+    def __init__(self, channels: int, kernel_size: int, block: Block) -> None:
+        super().__init__()
+        self.residual = block == "residual"
+        self.body = nn.Sequential(
+            conv(channels, channels, kernel_size), nn.ReLU(inplace=True), conv(channels, channels, kernel_size)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to (B, C, H, W)."""
+        pair: Tensor = self.body(x)
+        return x + pair if self.residual else F.relu(pair)
+
+
+class OneScale(nn.Module):
+    """The network at one scale: encoder, bottleneck, decoder. `flat` keeps full resolution and has no skips.
+
+    Args:
+        channels: of an image.
+        widths: channel numbers at full, half and quarter resolution.
+        kernel_size, blocks, bottleneck, body, block: as in `SRN`.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        widths: tuple[int, int, int],
+        kernel_size: int,
+        blocks: int,
+        bottleneck: Bottleneck,
+        body: Body,
+        block: Block,
+    ) -> None:
+        super().__init__()
+        k, (c1, c2, c3) = kernel_size, widths
+        self.flat = body == "flat"
+        stride = 1 if self.flat else 2
+
+        def pairs(width: int) -> list[nn.Module]:
+            return [ConvPair(width, k, block) for _ in range(blocks)]
+
+        def relu() -> nn.Module:
+            return nn.ReLU(inplace=True)
+
+        def up(inputs: int, outputs: int) -> nn.Module:
+            return conv(inputs, outputs, k) if self.flat else deconv(inputs, outputs)
+
+        self.in_block = nn.Sequential(conv(2 * channels, c1, k), relu(), *pairs(c1))  # (B, 32, H, W)
+        self.encoder1 = nn.Sequential(conv(c1, c2, k, stride), relu(), *pairs(c2))  # (B, 64, H/2, W/2)
+        self.encoder2 = nn.Sequential(conv(c2, c3, k, stride), relu(), *pairs(c3))  # (B, 128, H/4, W/4)
+        self.bottleneck = _bottleneck(bottleneck, c3)  # (B, 128, H/4, W/4)
+        self.decoder2 = nn.Sequential(*pairs(c3), up(c3, c2), relu())  # (B, 64, H/2, W/2)
+        self.decoder1 = nn.Sequential(*pairs(c2), up(c2, c1), relu())  # (B, 32, H, W)
+        self.out_block = nn.Sequential(*pairs(c1), conv(c1, channels, k))  # (B, 3, H, W)
+
+    def forward(self, blurry: Tensor, coarse: Tensor, state: State) -> tuple[Tensor, State]:
+        """Restore a blurry image from it and the coarser prediction, both (B, C, h, w)."""
+        e0 = self.in_block(torch.cat([blurry, coarse], dim=1))
+        e1 = self.encoder1(e0)
+        g, state = self.bottleneck(self.encoder2(e1), state)
+        d1 = self.decoder2(g)
+        d0 = self.decoder1(d1 if self.flat else d1 + e1)
+        return self.out_block(d0 if self.flat else d0 + e0), state
+
+
+def _bottleneck(name: Bottleneck, channels: int) -> nn.Module:
+    if name == "conv_lstm":
+        return ConvLSTM(channels)
+    if name == "rnn":
+        return ConvRNN(channels)
+    return NoMemory(nn.Sequential(conv(channels, channels, 3), nn.ReLU()) if name == "conv" else nn.Identity())
 
 
 class SRN(nn.Module):
@@ -19,21 +97,27 @@ class SRN(nn.Module):
     Paper section 3.2; code jiangsutx/SRN-Deblur, `models/model.py`. Where they differ: the paper says that all
     kernels are 5x5; the code's transposed convolutions are 4x4 and its ConvLSTM is 3x3, which is also what the
     parameter counts of Table 1 require. The code is followed. The defaults are the full network with
-    8,061,411 parameters; `kernel_size=3` is SR-EDRB3 of Table 1 with 3,764,195.
+    8,061,411 parameters; Table 1 has kernels of 3, and `kernel_size=3` alone is its SR-EDRB3 with 3,764,195.
 
     Args:
-        kernel_size: of every convolution outside the ConvLSTM; odd.
-        blocks: ResBlocks in each of the six stages (n of Table 1).
+        kernel_size: of every convolution outside the bottleneck; odd.
+        blocks: pairs of convolutions in each of the six stages (n of Table 1).
         width: multiplies the channel numbers 32, 64, 128.
         residual: predict the difference to the blurry image. Not in the paper: small networks on a small
             budget start from the identity (the last convolution starts at zero).
         resize: `half_pixel` is torch's bilinear interpolation; `tf1` is the original's, whose pixel i of the
             result lies at i times the ratio of the sizes: taking every second or fourth pixel on the way down.
+        bottleneck: what remembers between scales: `conv_lstm`; `rnn`, a plain recurrent cell; or nothing, with a 3x3
+            `conv` or `none` in its place.
+        body: `encoder_decoder`, or `flat`: all strides 1, no skips between encoder and decoder (SR-Flat, SR-RB).
+        block: `residual`, or `plain`: the pairs without their identity (SR-Flat, SR-ED).
+        scales: 3, or 1: full resolution alone (SS).
+        shared: one set of weights for all scales, or one for each (SC).
+        channels: 3, or 1: each of R, G, B is restored on its own, as the authors' `gray` and `lstm` models do.
     """
 
     frames = 1
     size_multiple = 16
-    scales = (4, 2, 1)
 
     def __init__(
         self,
@@ -42,30 +126,33 @@ class SRN(nn.Module):
         width: float = 1.0,
         residual: bool = False,
         resize: Resize = "half_pixel",
+        bottleneck: Bottleneck = "conv_lstm",
+        body: Body = "encoder_decoder",
+        block: Block = "residual",
+        scales: int = 3,
+        shared: bool = True,
+        channels: int = 3,
     ) -> None:
         super().__init__()
         if kernel_size % 2 == 0 or blocks < 1 or width <= 0:
             raise ValueError(f"kernel_size={kernel_size} must be odd, blocks={blocks} and width={width} above 0")
-        if resize not in ("half_pixel", "tf1"):
-            raise ValueError(f"resize={resize!r} is unknown: choose half_pixel or tf1")
-        self.residual = residual
-        self.resize_mode = resize
-        k = kernel_size
+        for name, value, allowed in (
+            ("resize", resize, get_args(Resize)),
+            ("bottleneck", bottleneck, get_args(Bottleneck)),
+            ("body", body, get_args(Body)),
+            ("block", block, get_args(Block)),
+            ("scales", scales, (1, 3)),
+            ("channels", channels, (1, 3)),
+        ):
+            if value not in allowed:
+                raise ValueError(f"{name}={value!r} is unknown: choose one of {', '.join(map(str, allowed))}")
+        self.residual, self.resize_mode, self.channels = residual, resize, channels
+        self.scales = (4, 2, 1) if scales == 3 else (1,)
         c1, c2, c3 = (max(1, round(c * width)) for c in (32, 64, 128))
-
-        def resblocks(channels: int) -> list[nn.Module]:
-            return [ResBlock(channels, k) for _ in range(blocks)]
-
-        def relu() -> nn.Module:
-            return nn.ReLU(inplace=True)
-
-        self.in_block = nn.Sequential(conv(6, c1, k), relu(), *resblocks(c1))  # (B, 32, H, W)
-        self.encoder1 = nn.Sequential(conv(c1, c2, k, stride=2), relu(), *resblocks(c2))  # (B, 64, H/2, W/2)
-        self.encoder2 = nn.Sequential(conv(c2, c3, k, stride=2), relu(), *resblocks(c3))  # (B, 128, H/4, W/4)
-        self.lstm = ConvLSTM(c3)  # (B, 128, H/4, W/4)
-        self.decoder2 = nn.Sequential(*resblocks(c3), deconv(c3, c2), relu())  # (B, 64, H/2, W/2)
-        self.decoder1 = nn.Sequential(*resblocks(c2), deconv(c2, c1), relu())  # (B, 32, H, W)
-        self.out_block = nn.Sequential(*resblocks(c1), conv(c1, 3, k))  # (B, 3, H, W)
+        self.at_scale = nn.ModuleList(
+            OneScale(channels, (c1, c2, c3), kernel_size, blocks, bottleneck, body, block)
+            for _ in range(1 if shared else scales)
+        )
         self._initialise()
 
     def _initialise(self) -> None:
@@ -75,9 +162,20 @@ class SRN(nn.Module):
                 nn.init.xavier_uniform_(module.weight)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        nn.init.trunc_normal_(self.lstm.gates.weight, std=1e-3, a=-2e-3, b=2e-3)
-        if self.residual:
-            nn.init.zeros_(self.out_block[-1].weight)  # type: ignore[arg-type]
+        for network in self.at_scale:
+            if isinstance(network.bottleneck, ConvLSTM):
+                nn.init.trunc_normal_(network.bottleneck.gates.weight, std=1e-3, a=-2e-3, b=2e-3)
+            if self.residual:
+                nn.init.zeros_(network.out_block[-1].weight)  # type: ignore[index,union-attr]
+
+    def recurrent_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters of what remembers between scales; none without a memory."""
+        return [
+            parameter
+            for network in self.at_scale
+            if isinstance(network.bottleneck, ConvLSTM | ConvRNN)
+            for parameter in network.bottleneck.parameters()
+        ]
 
     def resize(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         """Resize (B, C, H, W) to `size`, down by a whole factor or up by two, as images and states all are."""
@@ -90,28 +188,19 @@ class SRN(nn.Module):
         grown = F.interpolate(padded, (size[0] + 1, size[1] + 1), mode="bilinear", align_corners=True)
         return grown[..., : size[0], : size[1]]
 
-    def at_one_scale(self, blurry: Tensor, coarse: Tensor, state: State | None) -> tuple[Tensor, State]:
-        """Restore one scale from its blurry image and the coarser prediction, both (B, 3, h, w)."""
-        e0 = self.in_block(torch.cat([blurry, coarse], dim=1))
-        e1 = self.encoder1(e0)
-        g, state = self.lstm(self.encoder2(e1), state)
-        d1 = self.decoder2(g) + e1
-        d0 = self.decoder1(d1) + e0
-        prediction = self.out_block(d0)
-        return (blurry + prediction if self.residual else prediction), state
-
     def forward(self, blur: Tensor) -> Restored:
-        """Restore (B, 1, 3, H, W), H and W multiples of 16; the pyramid holds H/4, H/2 and H."""
-        image = blur[:, 0]
-        height, width = image.shape[-2:]
+        """Restore (B, 1, 3, H, W), H and W multiples of 16; the pyramid goes from coarse to fine."""
+        height, width = blur.shape[-2:]
+        image = blur[:, 0].reshape(-1, self.channels, height, width)  # (3B, 1, H, W) where channels are on their own
         # The first prediction is the blurry image itself; no gradient flows through predictions between scales.
-        prediction, state = image, None
-        pyramid: list[Tensor] = []
-        for scale in self.scales:
-            h, w = height // scale, width // scale
-            if state is not None:
-                state = (self.resize(state[0], (h // 4, w // 4)), self.resize(state[1], (h // 4, w // 4)))
-            coarse = self.resize(prediction, (h, w)).detach()
-            prediction, state = self.at_one_scale(self.resize(image, (h, w)), coarse, state)
-            pyramid.append(prediction)
-        return Restored(image=prediction, pyramid=tuple(pyramid))
+        prediction, pyramid = image, list[Tensor]()
+        state: State = ()
+        for number, scale in enumerate(self.scales):
+            size = (height // scale, width // scale)
+            state = tuple(self.resize(s, (2 * s.shape[-2], 2 * s.shape[-1])) for s in state)
+            blurry, coarse = self.resize(image, size), self.resize(prediction, size).detach()
+            prediction, state = self.at_scale[number % len(self.at_scale)](blurry, coarse, state)
+            if self.residual:
+                prediction = blurry + prediction
+            pyramid.append(prediction.reshape(-1, 3, *size))
+        return Restored(image=pyramid[-1], pyramid=tuple(pyramid))
