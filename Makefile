@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# The networks of the demo, each an experiment of conf/experiment.
+# The networks of the demo, each an experiment of conf/experiment; all measured on the frames that FlowRNN can restore.
 DEMO := srn_toy svrnn_toy flow_toy
 RUNS := runs/demo
 
@@ -27,11 +27,11 @@ demo: $(VENV)/installed data/toy ## train, evaluate and compare small networks o
 	@for experiment in $(DEMO); do \
 	  echo "training and evaluating $$experiment ($(RUNS)/$$experiment)" && \
 	  $(BIN)/deblurzoo train experiment=$$experiment paths.runs=$(RUNS) trainer=cpu resume=auto && \
-	  $(BIN)/deblurzoo evaluate ckpt=$(RUNS)/$$experiment data=toy trainer=cpu || exit 1; \
+	  $(BIN)/deblurzoo evaluate ckpt=$(RUNS)/$$experiment data=toy data.common_frames=2 trainer=cpu || exit 1; \
 	done
 	@echo
 	@$(BIN)/deblurzoo compare $(addprefix $(RUNS)/,$(DEMO))
-	@echo "blurry | restored | sharp pictures: $(RUNS)/*/evaluate/toy_blur/side_by_side"
+	@echo "blurry | restored | sharp pictures: $(RUNS)/*/evaluate/*/side_by_side"
 	@echo "train anew: rm -r $(RUNS); other settings: $(BIN)/deblurzoo train experiment=svrnn_toy name=mine model.net.width=0.25"
 	@echo "real data:  $(BIN)/deblurzoo train experiment=srn_gopro data.root=GOPRO_Large"
 

@@ -53,6 +53,17 @@ def test_pixels_that_leave_give_no_gradient() -> None:
     assert not flow.grad[0, :, 0, 0].any() and flow.grad[0, :, 1:3, 1:3].any()
 
 
+def test_nan_flow_shows_in_the_result_and_is_harmless() -> None:
+    flow = torch.zeros(1, 2, 8, 8)
+    flow[0, 0, 3, 3] = torch.nan
+    flow.requires_grad_()
+    warped = warp(torch.rand(1, 3, 8, 8), flow)
+    assert warped.isnan().sum() == 3
+    warped.sum().backward()
+    assert not flow_colours(flow.detach(), longest=1.0)[0, :, 3, 3].any()
+    assert flow_colours(flow.detach(), longest=math.nan).shape == (1, 3, 8, 8)
+
+
 def test_enlarged_flow_is_in_pixels_of_the_new_size() -> None:
     flow = torch.tensor([1.0, -0.5])[None, :, None, None].expand(1, 2, 3, 4)
     torch.testing.assert_close(enlarge(flow, (12, 16)), 4 * flow[..., :1, :1].expand(1, 2, 12, 16))

@@ -8,13 +8,14 @@ from conftest import TINY_NETS, TINY_RUN, Run
 from deblurzoo.inside import (
     feature_picture,
     flow_picture,
+    pictures,
     receptive_field,
     receptive_field_picture,
     recurrences,
     weight_picture,
 )
 from deblurzoo.metrics import to_uint8
-from deblurzoo.nets import SRN, SVRNN, Liu2016
+from deblurzoo.nets import SRN, SVRNN, FlowRNN, Liu2016
 from deblurzoo.ops import spatial_rnn
 
 
@@ -73,6 +74,12 @@ def test_nothing_reached_is_black_and_the_centre_bright() -> None:
     picture = receptive_field_picture(field)
     assert picture[0, 0].max() < 10 and picture[4, 4].min() > 100
     assert np.array_equal(receptive_field_picture(torch.zeros(2, 2)), np.zeros((2, 2, 3)) + picture[0, 0])
+
+
+@pytest.mark.parametrize("size", [(80, 200), (144, 200), (40, 40)])
+def test_flow_is_drawn_at_any_size(size: tuple[int, int]) -> None:
+    drawn = pictures(FlowRNN(width=0.125), torch.rand(1, 2, 3, *size), rnn=0, channels=(0,))
+    assert drawn["flow"].shape == (18 + size[0], 4 * size[1], 3)
 
 
 def test_flow_is_drawn_beside_what_it_does_to_the_neighbours() -> None:

@@ -1,7 +1,10 @@
 """`deblurzoo compare`: one table of evaluations, one per protocol."""
 
 import argparse
+import csv
+import io
 import json
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -10,14 +13,18 @@ from rich.console import Console
 from rich.table import Table
 
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.files import write_atomically
+from deblurzoo.papers import published
+from deblurzoo.status import name_of, problem
 
 Results = dict[str, Any]
+HEADINGS = ("network", "parameters", "PSNR", "SSIM", "SSIM 3-D", "gain dB", "ms / image")
 
 
-def read_results(path: Path) -> list[Results]:
-    """Return the evaluations below a run folder, or the one of a `results.json`."""
+def read_results(path: Path, needed: bool = True) -> list[Results]:
+    """Return the evaluations at or below a folder, or the one of a `results.json`; none only if none is `needed`."""
     files = [path] if path.is_file() else sorted(path.glob("**/results.json"))
-    if not files:
+    if not files and needed:
         raise DeblurzooError(f"{path} has no results.json: run `deblurzoo evaluate ckpt={path} data=…` first")
     try:
         found = [json.loads(file.read_text()) for file in files]
@@ -41,36 +48,117 @@ def _conditions(results: Results) -> tuple[str, ...]:
     )
 
 
-def print_table(all_results: list[Results]) -> None:
-    """Print a table for each set of conditions: figures of different conditions never share a column."""
-    console = Console()
-    for conditions, group in groupby(sorted(all_results, key=_conditions), key=_conditions):
-        dataset, protocol, split, blur, resolution, frames, _ = conditions
-        table = Table(
-            title=f"{dataset} {split}, protocol {protocol}, {blur}/, {resolution}, {frames}", title_justify="left"
+def failures(path: Path) -> list[tuple[str, str]]:
+    """Return name and reason of every run at or below a folder that is not done."""
+    runs = [status.parent for status in sorted(path.glob("**/status.json"))]
+    return [(name_of(run), reason) for run in runs if (reason := problem(run))]
+
+
+def groups(all_results: list[Results]) -> list[list[Results]]:
+    """Return results by conditions: figures of different conditions never share a column."""
+    return [list(group) for _, group in groupby(sorted(all_results, key=_conditions), key=_conditions)]
+
+
+def rows(group: list[Results]) -> list[list[str]]:
+    """Return a table of one group: the blurry input, then every network, ours (the paper's)."""
+    table = [["blurry input", "", *_figures(group[0]["blurry"]), "", ""]]
+    for results in group:
+        table.append(
+            [
+                results["name"],
+                f"{results['network']['parameters']:,}",
+                *_figures(results["restored"], published(results)),
+                f"{results['gain_db']:+.2f}",
+                f"{results['ms_per_image']:.0f}",
+            ]
         )
-        table.add_column("network", no_wrap=True)
-        for heading in ("parameters", "PSNR", "SSIM", "SSIM 3-D", "gain dB", "ms / image"):
-            table.add_column(heading, justify="right")
-        rows = list(group)
-        table.add_row("blurry input", "", *_figures(rows[0]["blurry"]), "", "")
-        for row in rows:
-            table.add_row(
-                row["name"],
-                f"{row['network']['parameters']:,}",
-                *_figures(row["restored"]),
-                f"{row['gain_db']:+.2f}",
-                f"{row['ms_per_image']:.0f}",
-            )
+    return table
+
+
+def title(group: list[Results]) -> str:
+    """Return the conditions of a group in words."""
+    dataset, protocol, split, blur, resolution, frames, _ = _conditions(group[0])
+    return f"{dataset} {split}, protocol {protocol}, {blur}/, {resolution}, {frames}"
+
+
+def print_table(all_results: list[Results], failed: Sequence[tuple[str, str]] = ()) -> None:
+    """Print a table for each set of conditions, and the runs that are not done."""
+    console = Console()
+    for group in groups(all_results):
+        table = Table(title=title(group), title_justify="left")
+        for heading in HEADINGS:
+            table.add_column(heading, justify="left" if heading == "network" else "right", no_wrap=heading == "network")
+        for row in rows(group):
+            table.add_row(*row)
         console.print(table)
+    for name, reason in failed:
+        console.print(f"{name}: {reason}", style="red", markup=False)
 
 
-def _figures(means: dict[str, float]) -> list[str]:
-    return [f"{means['psnr']:.2f}", f"{means['ssim']:.4f}", f"{means['ssim_matlab3d']:.4f}"]
+def as_markdown(all_results: list[Results], failed: Sequence[tuple[str, str]]) -> str:
+    """Return the tables in Markdown."""
+    lines = []
+    for group in groups(all_results):
+        lines += [f"**{title(group)}**", "", f"| {' | '.join(HEADINGS)} |", "|---|" + "---:|" * (len(HEADINGS) - 1)]
+        lines += [f"| {' | '.join(row)} |" for row in rows(group)] + [""]
+    lines += [f"- {name}: {reason}" for name, reason in failed]
+    return "\n".join(lines) + "\n"
+
+
+def as_csv(all_results: list[Results], failed: Sequence[tuple[str, str]]) -> str:
+    """Return every evaluation as a line, in full precision, and every failure with its reason."""
+    conditions = ("dataset", "protocol", "split", "blur_folder", "resolution", "frames")
+    figures = ("psnr", "ssim", "ssim_matlab3d")
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    heads = [
+        *figures,
+        *(f"blurry_{f}" for f in figures),
+        "gain_db",
+        "ms_per_image",
+        "paper_psnr",
+        "paper_ssim_matlab3d",
+    ]
+    writer.writerow([*conditions, "name", "parameters", *heads, "failure"])
+    for results in all_results:
+        paper = published(results) or {}
+        writer.writerow(
+            [
+                *_conditions(results)[:5],
+                results["frames"],
+                results["name"],
+                results["network"]["parameters"],
+                *(results["restored"][f] for f in figures),
+                *(results["blurry"][f] for f in figures),
+                results["gain_db"],
+                results["ms_per_image"],
+                paper.get("psnr", ""),
+                paper.get("ssim", ""),
+                "",
+            ]
+        )
+    for name, reason in failed:
+        writer.writerow([*[""] * len(conditions), name, *[""] * (1 + len(heads)), reason])
+    return text.getvalue()
+
+
+def _figures(means: dict[str, float], paper: dict[str, float] | None = None) -> list[str]:
+    """Return PSNR and both SSIMs, the paper's in brackets: its SSIM is the 3-D one."""
+    psnr, ssim = (f" ({paper['psnr']:.2f})", f" ({paper['ssim']:.4f})") if paper else ("", "")
+    return [f"{means['psnr']:.2f}{psnr}", f"{means['ssim']:.4f}", f"{means['ssim_matlab3d']:.4f}{ssim}"]
 
 
 def main(arguments: list[str]) -> None:
     """Run `deblurzoo compare`."""
-    parser = argparse.ArgumentParser("deblurzoo compare", description="Print the evaluations of runs in one table.")
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folder or results.json")
-    print_table([results for run in parser.parse_args(arguments).runs for results in read_results(run)])
+    parser = argparse.ArgumentParser("deblurzoo compare", description="Compare evaluated runs, beside the papers.")
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run, folder of runs or results.json")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="also write all figures as CSV")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="also write the tables as Markdown")
+    options = parser.parse_args(arguments)
+    failed = [failure for run in options.runs for failure in failures(run)]
+    found = [results for run in options.runs for results in read_results(run, needed=not failed)]
+    print_table(found, failed)
+    if options.csv:
+        write_atomically(options.csv, as_csv(found, failed).encode())
+    if options.markdown:
+        write_atomically(options.markdown, as_markdown(found, failed).encode())

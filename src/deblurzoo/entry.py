@@ -12,6 +12,7 @@ from typing import Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException, InstantiationException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from deblurzoo.errors import DeblurzooError
@@ -39,7 +40,10 @@ def hydra_main(config_name: str) -> Callable[[Task], Callable[[], None]]:
             except SystemExit as stop:  # Lightning's on SIGTERM has exit code 0
                 sys.exit(stop.code or 1)
             except DeblurzooError as error:
-                raise CompactHydraException(f"error: {_without_worker_traceback(error)}") from error
+                message = f"error: {_without_worker_traceback(error)}"
+                if HydraConfig.get().mode == RunMode.MULTIRUN:
+                    log.error(message)  # Hydra raises the first one alone, after all jobs
+                raise CompactHydraException(message) from error
 
         program: Callable[[], None] = hydra.main(
             version_base="1.3", config_path=str(conf_dir()), config_name=config_name

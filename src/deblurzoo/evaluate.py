@@ -16,6 +16,7 @@ from deblurzoo.entry import build, hydra_main, plain, quiet_lightning, require_v
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.modules import DeblurModule
 from deblurzoo.modules.loading import find_checkpoint, load_module, read_checkpoint
+from deblurzoo.status import name_of
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ def evaluate(cfg: DictConfig) -> None:
     kind += [cfg.switch] if cfg.switch else []
     out = Path(cfg.out) if cfg.out else run / "evaluate" / "_".join(kind)
     facts = {
-        "name": f"{run.name} {cfg.switch}" if cfg.switch else run.name,
+        "name": " ".join([name_of(run), *([cfg.switch] if cfg.switch else [])]),
         "network": describe_network(module),
         "checkpoint": {"file": str(path), "step": checkpoint["global_step"], "sha256": sha256(path)},
         "dataset": source.name,
@@ -92,9 +93,11 @@ def checkpoint_of(path: Path) -> Path:
 
 def turn_on(module: DeblurModule, switch: str) -> None:
     """Turn on an inference switch of the papers' figures."""
-    if switch not in ("disable_rnn", "same_frame") or not hasattr(module.net, switch):
+    alone = switch == "same_frame" and module.frames == 1
+    if switch not in ("disable_rnn", "same_frame") or not hasattr(module.net, switch) or alone:
         raise DeblurzooError(
-            f"switch={switch} is none of {type(module.net).__name__}: disable_rnn is SVRNN's, same_frame FlowRNN's"
+            f"switch={switch} does nothing to this {type(module.net).__name__}: disable_rnn is SVRNN's, same_frame is "
+            "FlowRNN's with more than one frame"
         )
     setattr(module.net, switch, True)
     module.hparams["net"][switch] = True

@@ -13,7 +13,8 @@ def warp(image: Tensor, flow: Tensor) -> Tensor:
     """Return `image` (B, C, H, W) sampled bilinearly at (x + u, y + v): the other frame as seen from this one.
 
     Where that is outside of [0, W) x [0, H) the result is 0 and the flow gets no gradient; within, beyond the last
-    pixel's centre, that pixel is repeated (the FlowWarp layer of the TCSVT 2021 code).
+    pixel's centre, that pixel is repeated (the FlowWarp layer of the TCSVT 2021 code). Where the flow is NaN, so is
+    the result.
     """
     height, width = image.shape[-2:]
     flow = flow.float()
@@ -21,8 +22,9 @@ def warp(image: Tensor, flow: Tensor) -> Tensor:
     y = torch.arange(height, device=flow.device)[:, None] + flow[:, 1]
     inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
     grid = torch.stack([2 * x / max(width - 1, 1) - 1, 2 * y / max(height - 1, 1) - 1], dim=-1)
+    grid = torch.where(inside[..., None], grid, 0)  # NaN must not get into `grid_sample`
     sampled = F.grid_sample(image.float(), grid, padding_mode="border", align_corners=True)
-    return sampled * inside[:, None]
+    return sampled * torch.where(flow.isnan().any(dim=1), torch.nan, inside.float())[:, None]
 
 
 def enlarge(flow: Tensor, size: tuple[int, int]) -> Tensor:
@@ -54,14 +56,16 @@ def flow_colours(flow: Tensor, longest: float) -> Tensor:
 
     Args:
         flow: in pixels.
-        longest: the length with the fullest colour; longer flows are darker.
+        longest: the length with the fullest colour; longer flows are darker, and what is not finite is black.
     """
-    wheel = colour_wheel().to(flow)
-    u, v = flow[:, 0] / max(longest, 1e-6), flow[:, 1] / max(longest, 1e-6)
+    wheel, known = colour_wheel().to(flow), flow.isfinite().all(dim=1, keepdim=True)
+    u, v = flow.nan_to_num(0, 0, 0).unbind(1)
+    scale = longest if longest > 1e-6 else 1e-6  # also of NaN
+    u, v = u / scale, v / scale
     length = (u.square() + v.square()).sqrt()[..., None]
     position = (torch.atan2(-v, -u) / torch.pi + 1) / 2 * (len(wheel) - 1)
     low = position.floor().long().clamp(max=len(wheel) - 1)
     share = (position - low)[..., None]
     hue = (1 - share) * wheel[low] + share * wheel[(low + 1) % len(wheel)]
     colours = torch.where(length <= 1, 1 - length * (1 - hue), 0.75 * hue)
-    return colours.permute(0, 3, 1, 2)
+    return colours.permute(0, 3, 1, 2) * known

@@ -142,18 +142,16 @@ def flow_picture(blur: Tensor, flow: Tensor) -> Image:
 
     Args:
         blur: (1, T, 3, H, W) of any size.
-        flow: (1, 2 (T - 1), h, w), of the padded frames, in pixels of its scale; a row each for the next and the
-            previous frame.
+        flow: (1, 2 (T - 1), h, w), the finest, at a quarter of the padded frames and in pixels of that; a row each for
+            the next and the previous frame.
     """
     height, width = blur.shape[-2:]
-    scale = -(-height // flow.shape[-2])  # of the padded frame
     frame, *others = blur.float().unbind(1)
     rows = [_captions(("frame", "flow", "warped neighbour", "difference x 4"), width)]
     for other, to_other in zip(others, flow.chunk(len(others), dim=1), strict=True):
-        size = (scale * flow.shape[-2], scale * flow.shape[-1])
-        full = enlarge(to_other, size)[..., :height, :width]
+        full = enlarge(to_other, (4 * flow.shape[-2], 4 * flow.shape[-1]))[..., :height, :width]
         warped = warp(other, full)
-        colours = flow_colours(full, longest=float(full.square().sum(dim=1).sqrt().quantile(0.99)))
+        colours = flow_colours(full, longest=float(full.square().sum(dim=1).sqrt().flatten().nanquantile(0.99)))
         difference = 4 * (warped - frame).abs()
         strip = torch.cat([frame, colours, warped, difference], dim=-1)[0]
         rows.append(to_uint8(strip).permute(1, 2, 0).cpu().numpy())

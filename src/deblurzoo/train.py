@@ -16,16 +16,40 @@ from deblurzoo.callbacks import AtomicCheckpointIO
 from deblurzoo.data import ClipSource, DeblurDataModule
 from deblurzoo.entry import build, hydra_main, plain, quiet_lightning, require_values
 from deblurzoo.errors import DeblurzooError, require_at_least
+from deblurzoo.evaluate import evaluate
 from deblurzoo.files import write_atomically
 from deblurzoo.loggers import finish_wandb
 from deblurzoo.modules import DeblurModule
 from deblurzoo.modules.loading import find_checkpoint, read_checkpoint
+from deblurzoo.status import recorded
 
 log = logging.getLogger(__name__)
 
 
 def train(cfg: DictConfig) -> None:
-    """Train `cfg.model` on `cfg.data` in the run folder `cfg.run`, from the start or from a checkpoint."""
+    """Train `cfg.model` in the run folder `cfg.run`; in a sweep, go on with what is there and evaluate in the end."""
+    run = Path(cfg.run)
+    run = run.relative_to(Path.cwd()) if run.is_relative_to(Path.cwd()) else run
+    if HydraConfig.get().mode != RunMode.MULTIRUN:
+        fit(cfg, run)
+        return
+    cfg.resume = cfg.resume or "auto"
+    cfg.label = cfg.name if run.name == cfg.name else f"{cfg.name} {run.name}"
+    with recorded(run):
+        fit(cfg, run)
+        checkpoint = find_checkpoint(run)
+        if not any(run.glob("evaluate/*/results.json")):
+            evaluate(_evaluation(cfg, str(checkpoint)))
+
+
+def _evaluation(cfg: DictConfig, checkpoint: str) -> DictConfig:
+    """Return the config of `deblurzoo evaluate` for what was just trained."""
+    parts = {key: value for key, value in plain(cfg).items() if key in ("data", "loader", "trainer", "compile")}
+    return OmegaConf.create({**parts, "ckpt": checkpoint, "out": None, "switch": None, "pictures": 8})
+
+
+def fit(cfg: DictConfig, run: Path) -> None:
+    """Train `cfg.model` on `cfg.data` in a run folder, from the start or from a checkpoint."""
     quiet_lightning()
     require_values(cfg)
     require_at_least("trainer.max_steps", cfg.trainer.max_steps, 1)
@@ -35,8 +59,6 @@ def train(cfg: DictConfig) -> None:
     require_at_least("seed", cfg.seed, 0)
     cfg.trainer.log_every_n_steps = min(cfg.trainer.log_every_n_steps, cfg.trainer.max_steps)
     _refuse_sweep_on_many_devices(cfg)
-    run = Path(cfg.run)
-    run = run.relative_to(Path.cwd()) if run.is_relative_to(Path.cwd()) else run
     start = resume_point(cfg.resume, run)
     checkpoint = read_checkpoint(start) if start else None
     if checkpoint and checkpoint["global_step"] >= cfg.trainer.max_steps:
@@ -61,7 +83,7 @@ def train(cfg: DictConfig) -> None:
     cfg.run_id = checkpoint["deblurzoo"]["run_id"] if checkpoint else secrets.token_hex(4)
     config = plain(cfg)
     write_atomically(run / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True).encode())
-    write_atomically(run / "run.json", json.dumps({"id": cfg.run_id, "name": cfg.name}).encode())
+    write_atomically(run / "run.json", json.dumps({"id": cfg.run_id, "name": cfg.label}).encode())
     exit_code = 1
     try:
         loggers = [build(logger) for logger in cfg.logger.values()]

@@ -32,18 +32,20 @@ def ported_state() -> dict[str, torch.Tensor]:
 
 def test_what_fits_is_loaded_and_what_does_not_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     state = ported_state()
-    state["conv6.0.weight"] = torch.zeros(1024, 512, 3, 3)  # of the full-width network
+    state["deconv5.0.weight"] = torch.zeros(1024, 512, 4, 4)  # of the full-width network
+    state["conv1.1.running_mean"] = torch.zeros(24)
     torch.save({"state_dict": state}, tmp_path / "flownets.pth")
     trained = module(tmp_path / "flownets.pth")
     with caplog.at_level(logging.INFO):
         trained.load_pretrained()
     flow_net = trained.net.flow_net
     assert (flow_net.conv1.weight == 0.5).all() and (flow_net.deconv6.bias == 0.25).all()
-    assert not (flow_net.conv6.weight == 0.5).any() and not (flow_net.rnnw1.weight == 0.5).any()
+    assert not (flow_net.deconv6.weight == 0.5).any() and not (flow_net.rnnw1.weight == 0.5).any()
     loaded, left = (record.getMessage() for record in caplog.records)
     names = loaded.partition(": ")[2].split(", ")
-    assert "conv1.weight" in names and "conv6.weight" not in names
-    assert "conv6.weight ((1024, 512, 3, 3) there, (48, 24, 3, 3) needed)" in left and "up6to5.bias (not there)" in left
+    assert "conv1.weight" in names and "deconv6.weight" not in names
+    assert "deconv6.weight ((1024, 512, 4, 4) there, (48, 24, 4, 4) needed)" in left
+    assert "up6to5.bias (not there)" in left and "not used of the file: conv1.1.running_mean" in left
 
 
 def test_two_directions_keep_what_has_other_shapes(tmp_path: Path) -> None:
@@ -56,8 +58,12 @@ def test_two_directions_keep_what_has_other_shapes(tmp_path: Path) -> None:
 
 def test_files_of_other_networks_are_refused(tmp_path: Path) -> None:
     torch.save({"features.0.weight": torch.zeros(1)}, tmp_path / "vgg.pth")
-    with pytest.raises(DeblurzooError, match=r"model\.flownet has no layer that fits"):
+    with pytest.raises(DeblurzooError, match=r"model\.flownet does not fit \(conv2\.weight \(not there\)"):
         module(tmp_path / "vgg.pth").load_pretrained()
+    wide = {f"{name}.0.weight": torch.zeros(64, 6, 7, 7) for name in ("conv1", "conv2", "conv3")}
+    torch.save(wide | {"predict_flow2.bias": torch.zeros(2)}, tmp_path / "wide.pth")
+    with pytest.raises(DeblurzooError, match=r"FlowNetS at 3/8 width"):
+        module(tmp_path / "wide.pth").load_pretrained()
     (tmp_path / "text.pth").write_text("no weights")
     with pytest.raises(DeblurzooError, match=r"text\.pth cannot be read"):
         module(tmp_path / "text.pth").load_pretrained()

@@ -30,11 +30,13 @@ def test_only_the_lstms_gradients_are_clipped() -> None:
     srn = module(clip_lstm_norm=1e-3)
     data = batch()
     sum(srn.losses(srn.net(data.blur), data).values()).backward()  # type: ignore[union-attr]
-    others = {n: p.grad.clone() for n, p in srn.net.named_parameters() if not n.startswith("lstm")}
-    norm = torch.linalg.vector_norm(torch.cat([p.grad.flatten() for p in srn.net.lstm.parameters()]))
+    others = {n: p.grad.clone() for n, p in srn.net.named_parameters() if not n.startswith("at_scale.0.bottleneck")}
+    norm = torch.linalg.vector_norm(torch.cat([p.grad.flatten() for p in srn.net.at_scale[0].bottleneck.parameters()]))
     assert norm > 1e-3
     srn.on_before_optimizer_step(None)  # type: ignore[arg-type]
-    clipped = torch.linalg.vector_norm(torch.cat([p.grad.flatten() for p in srn.net.lstm.parameters()]))
+    clipped = torch.linalg.vector_norm(
+        torch.cat([p.grad.flatten() for p in srn.net.at_scale[0].bottleneck.parameters()])
+    )
     torch.testing.assert_close(clipped, torch.tensor(1e-3), rtol=1e-3, atol=0)
     assert all(torch.equal(p.grad, others[n]) for n, p in srn.net.named_parameters() if n in others)
 

@@ -22,4 +22,4 @@ def test_a_trained_network_is_evaluated_with_its_switch_on(deblurzoo: Run, toy: 
     assert off["restored"]["psnr"] != results["toy_blur"]["restored"]["psnr"]
     done = deblurzoo("evaluate", "ckpt=runs/run", "data=toy", data, "trainer=cpu", "switch=same_frame")
     assert done.returncode == 1
-    assert "error: switch=same_frame is none of SVRNN" in done.stderr and "Traceback" not in done.stderr
+    assert "error: switch=same_frame does nothing to this SVRNN" in done.stderr and "Traceback" not in done.stderr

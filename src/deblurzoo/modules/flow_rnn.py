@@ -30,6 +30,9 @@ no RNN weights.
 """
 
 
+KINDS = ("weight", "bias")
+
+
 class FlowRNNDeblur(DeblurModule):
     """FlowRNN: a squared error and, where the variant learns flow, how well warped neighbours agree at five scales.
 
@@ -70,7 +73,7 @@ def initialise_from_flownets(flow_net: FlowNet, state: dict[str, Tensor]) -> Non
     """Copy what fits of a FlowNetS state dict and log what was and what was not loaded.
 
     Raises:
-        DeblurzooError: nothing fits.
+        DeblurzooError: the encoder beyond its first layer, which depends on the frames, does not fit.
     """
     loaded, left = [], []
     for name, parameter in flow_net.named_parameters():
@@ -83,10 +86,12 @@ def initialise_from_flownets(flow_net: FlowNet, state: dict[str, Tensor]) -> Non
         with torch.no_grad():
             parameter.copy_(source)
         loaded.append(name)
-    if not loaded:
+    misfits = [line for line in left if line.startswith("conv") and ".weight" in line and not line.startswith("conv1.")]
+    if misfits:
         raise DeblurzooError(
-            f"model.flownet has no layer that fits ({left[0]}): give the state dict of a FlowNetS at 3/8 width with "
-            f"names like {FLOWNETS_LAYERS['conv1']}.weight, or null"
+            f"model.flownet does not fit ({misfits[0]}): give the state dict of a FlowNetS at 3/8 width (times "
+            f"model.net.width) with names like {FLOWNETS_LAYERS['conv2']}.weight, or null"
         )
+    unused = sorted(state.keys() - {f"{theirs}.{kind}" for theirs in FLOWNETS_LAYERS.values() for kind in KINDS})
     log.info("loaded from FlowNetS: %s", ", ".join(loaded))
-    log.info("not loaded: %s", ", ".join(left))
+    log.info("not loaded: %s; not used of the file: %s", ", ".join(left), ", ".join(unused) or "nothing")

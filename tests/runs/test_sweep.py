@@ -1,0 +1,94 @@
+"""Sweeps: every job evaluated, failures told, finished jobs skipped, interrupted ones resumed."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from conftest import Run
+
+EXPERIMENT = """# @package _global_
+defaults: [override /model: svrnn, override /trainer: cpu, override /logger: csv]
+name: table
+model: {net: {width: 0.125}, vgg16: null}
+loader: {batch_size: 2, workers: 1, val_frames: 2, augmentation: {crop: 16}}
+trainer: {max_steps: 2, val_check_interval: 2}
+callbacks: {checkpoints: {every: 1}}
+"""
+VARIANTS = "model.net.variant=full,no_rnns"
+
+
+@pytest.fixture
+def sweep(tmp_path: Path, toy: Path) -> list[str]:
+    """The arguments of a sweep over a small experiment of one's own."""
+    folder = tmp_path / "conf" / "experiment"
+    folder.mkdir(parents=True)
+    (folder / "table.yaml").write_text(EXPERIMENT)
+    return ["train", "--config-dir", "conf", "-m", "experiment=table", f"data.root={toy}"]
+
+
+def state(run: Path) -> str:
+    return str(json.loads((run / "status.json").read_text())["state"])
+
+
+def test_a_sweep_is_evaluated_and_a_second_one_does_nothing(deblurzoo: Run, sweep: list[str], tmp_path: Path) -> None:
+    arguments = [*sweep, VARIANTS]
+    done = deblurzoo(*arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    runs = sorted((tmp_path / "runs" / "table").iterdir())
+    assert [run.name for run in runs] == ["model.net.variant-full", "model.net.variant-no_rnns"]
+    assert [state(run) for run in runs] == ["done", "done"]
+    compared = deblurzoo("compare", "runs/table", "--csv", "table.csv", "--markdown", "table.md")
+    for text in (compared.stdout, (tmp_path / "table.md").read_text()):
+        assert "table model.net.variant-full" in text and "blurry input" in text
+    rows = list(csv.DictReader((tmp_path / "table.csv").open()))
+    assert [row["name"] for row in rows] == [f"table {run.name}" for run in runs]
+
+    written = {path: path.stat().st_mtime_ns for run in runs for path in run.glob("checkpoints/*")}
+    again = deblurzoo(*arguments)
+    assert again.returncode == 0 and again.stdout.count("is finished at step 2") == 2
+    assert "evaluating" not in again.stdout
+    assert written == {path: path.stat().st_mtime_ns for path in written}
+
+
+def test_a_failed_job_stops_no_other_and_is_told(deblurzoo: Run, sweep: list[str], tmp_path: Path) -> None:
+    done = deblurzoo(*sweep, "model.net.variant=nope,no_rnns")
+    assert done.returncode == 1 and "variant='nope' is unknown" in done.stdout + done.stderr
+    failed, other = (tmp_path / "runs" / "table" / f"model.net.variant-{v}" for v in ("nope", "no_rnns"))
+    assert (state(failed), state(other)) == ("failed", "done")
+    compared = deblurzoo("compare", "runs/table")
+    assert compared.returncode == 0
+    assert "model.net.variant-nope: " in compared.stdout and "variant='nope' is unknown" in compared.stdout
+    assert "table model.net.variant-no_rnns" in compared.stdout
+
+
+def test_a_killed_sweep_goes_on_where_it_was(
+    deblurzoo: Run, sweep: list[str], tmp_path: Path, environment: dict[str, str]
+) -> None:
+    experiment = tmp_path / "conf" / "experiment" / "table.yaml"
+    experiment.write_text(EXPERIMENT.replace("max_steps: 2", "max_steps: 400"))
+    full = tmp_path / "runs" / "table" / "model.net.variant-full"
+    command = [sys.executable, "-m", "deblurzoo.cli", *sweep, VARIANTS]
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not any(full.glob("checkpoints/step_*.ckpt")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert state(full) == "running"
+    stopped = max(int(path.stem[5:]) for path in full.glob("checkpoints/step_*.ckpt"))
+    assert stopped < 400
+    assert f"table {full.name}: interrupted" in " ".join(deblurzoo("compare", "runs/table").stdout.split())
+
+    experiment.write_text(EXPERIMENT.replace("max_steps: 2", f"max_steps: {stopped + 3}"))
+    done = deblurzoo(*sweep, VARIANTS)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [state(run) for run in sorted(full.parent.iterdir())] == ["done", "done"]
+    curve = [row for row in csv.DictReader(max(full.glob("csv/version_*/metrics.csv")).open()) if row["train/loss"]]
+    assert int(curve[0]["step"]) >= stopped  # resumed, not begun anew
