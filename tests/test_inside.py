@@ -52,12 +52,27 @@ def test_networks_without_rnns_have_no_receptive_field() -> None:
             receptive_field(tiny(variant), torch.rand(1, 1, 3, 16, 16))
 
 
+def test_every_rnn_has_its_weights_drawn_once() -> None:
+    blur = torch.rand(1, 2, 3, 70, 90)
+    for net, expected in (
+        (tiny("no_convs"), 4),
+        (Liu2016(), 2),
+        (FlowRNN("rnn_decoder", width=0.125), 3),
+        (FlowRNN("concat_weights", width=0.125), 3),
+        (FlowRNN("no_rnns", width=0.125), 0),
+    ):
+        drawn = pictures(net, blur[:, : net.frames], channels=(0, 1))
+        weights = [picture for name, picture in drawn.items() if name.startswith("weights")]
+        assert len(weights) == expected
+        assert all(picture.shape[1] >= 400 for picture in weights)
+
+
 def test_colours_say_sign_and_size() -> None:
-    w = torch.zeros(1, 8, 5, 40)
+    w = torch.zeros(1, 8, 5, 100)
     w[0, 0], w[0, 6] = 1, -1  # channel 0 left to right, channel 0 bottom to top
     picture = weight_picture(w, channels=(0, 1, 9))
-    assert picture.shape == (18 + 2 * 5, 4 * 40, 3)
-    red, white, blue = picture[20, 10], picture[26, 10], picture[20, 3 * 40 + 10]
+    assert picture.shape == (18 + 2 * 5, 4 * 100, 3)
+    red, white, blue = picture[20, 10], picture[26, 10], picture[20, 3 * 100 + 10]
     assert red[0] > 150 > red[2] and blue[2] > 150 > blue[0] and white.tolist() == [255, 255, 255]
 
 
@@ -78,7 +93,7 @@ def test_nothing_reached_is_black_and_the_centre_bright() -> None:
 
 @pytest.mark.parametrize("size", [(80, 200), (144, 200), (40, 40)])
 def test_flow_is_drawn_at_any_size(size: tuple[int, int]) -> None:
-    drawn = pictures(FlowRNN(width=0.125), torch.rand(1, 2, 3, *size), rnn=0, channels=(0,))
+    drawn = pictures(FlowRNN(width=0.125), torch.rand(1, 2, 3, *size), channels=(0,))
     assert drawn["flow"].shape == (18 + size[0], 4 * size[1], 3)
 
 
@@ -96,8 +111,8 @@ def test_flow_is_drawn_beside_what_it_does_to_the_neighbours() -> None:
 @pytest.mark.parametrize(
     ("model", "drawn"),
     [
-        ("svrnn", {"weights.png", "features.png", "receptive_field.png"}),
-        ("flow_rnn", {"weights.png", "flow.png"}),
+        ("svrnn", {*(f"weights_{n}.png" for n in (1, 2, 3, 4)), "features.png", "receptive_field.png"}),
+        ("flow_rnn", {"weights_1.png", "weights_2.png", "weights_3.png", "flow.png"}),
         ("srn", set()),
     ],
 )

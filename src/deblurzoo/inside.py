@@ -16,12 +16,12 @@ from deblurzoo.batch import Restored
 from deblurzoo.data.images import Image
 from deblurzoo.flow import enlarge, flow_colours, warp
 from deblurzoo.metrics import to_uint8
-from deblurzoo.nets import SVRNN
+from deblurzoo.nets import SVRNN, FlowRNN
 from deblurzoo.restore.padding import pad_to_multiple
 
 DIRECTIONS = ("left to right", "right to left", "top to bottom", "bottom to top")
-_CAPTION = 18
-"""Height of a caption in pixels."""
+_CAPTION, _CAPTION_WIDTH = 18, 100
+"""Height of a caption in pixels, and the width that its text needs."""
 
 
 class Recurrence(NamedTuple):
@@ -86,21 +86,18 @@ def receptive_field(net: SVRNN, blur: Tensor) -> Tensor:
     return gradient[0].abs().sum(dim=0)
 
 
-def pictures(net: nn.Module, blur: Tensor, rnn: int, channels: Sequence[int]) -> dict[str, Image]:
-    """Return pictures of what a network has of these: `weights` of one RNN, `features`, `receptive_field`, `flow`.
+def pictures(net: nn.Module, blur: Tensor, channels: Sequence[int]) -> dict[str, Image]:
+    """Return pictures of what a network has of these: `weights_N` of RNN N, `features`, `receptive_field`, `flow`.
 
     Args:
         net: any network.
         blur: (1, T, 3, H, W) of any size.
-        rnn: which RNN's weights, from 0; beyond the last one, the last.
         channels: which channels to draw; those a narrow network lacks are left out.
     """
     restored, calls = _watch(net, blur)
-    drawn = {}
-    if calls:
-        drawn["weights"] = weight_picture(calls[min(rnn, len(calls) - 1)].w, channels)
-        if calls[0].x.shape[-2:] == calls[-1].h.shape[-2:]:  # FlowRNN's are at three scales
-            drawn["features"] = feature_picture(calls[0].x, calls[-1].h, channels)
+    drawn = {f"weights_{n}": weight_picture(w, channels) for n, w in enumerate(_weights(net, blur, calls), 1)}
+    if calls and calls[0].x.shape[-2:] == calls[-1].h.shape[-2:]:  # FlowRNN's are at three scales
+        drawn["features"] = feature_picture(calls[0].x, calls[-1].h, channels)
     if calls and isinstance(net, SVRNN):
         drawn["receptive_field"] = receptive_field_picture(receptive_field(net, blur))
     if restored.flows:
@@ -108,14 +105,25 @@ def pictures(net: nn.Module, blur: Tensor, rnn: int, channels: Sequence[int]) ->
     return drawn
 
 
+@torch.no_grad()
+def _weights(net: nn.Module, blur: Tensor, calls: list[Recurrence]) -> list[Tensor]:
+    """Return the weights of every RNN, or what `concat_weights` has in their place."""
+    if isinstance(net, FlowRNN) and net.variant == "concat_weights":
+        return list(net.flow_net(pad_to_multiple(blur, net.size_multiple).flatten(1, 2))[1])
+    # Four calls of one stage share their weights.
+    return [call.w for n, call in enumerate(calls) if n == 0 or call.w is not calls[n - 1].w]
+
+
 def weight_picture(w: Tensor, channels: Sequence[int]) -> Image:
-    """Draw weights (B, 4C, H, W) of the first picture: a row per channel, a column per direction.
+    """Draw weights (B, 4C, H, W) of the first picture: a row per channel, a column per direction; small maps enlarged.
 
     Blue is -1, white 0, red 1: red remembers what came before, white takes the pixel as it is.
     """
+    enlarged = -(-_CAPTION_WIDTH // w.shape[-1])
     directions = [maps.float().cpu().numpy() for maps in w[0].chunk(4)]
     rows = [np.hstack([_diverging(maps[c]) for maps in directions]) for c in _existing(channels, directions[0])]
-    return np.vstack([_captions(DIRECTIONS, w.shape[-1]), *rows])
+    rows = [row.repeat(enlarged, axis=0).repeat(enlarged, axis=1) for row in rows]
+    return np.vstack([_captions(DIRECTIONS, enlarged * w.shape[-1]), *rows])
 
 
 def feature_picture(before: Tensor, after: Tensor, channels: Sequence[int]) -> Image:

@@ -18,15 +18,13 @@ class InsidePictures(pl.Callback):
 
     Args:
         run: the run folder; pictures go to `pictures/inside/`, the newest only.
-        rnn: which RNN's weights, from 0; beyond the last one, the last.
         channels: which channels.
     """
 
-    def __init__(self, run: str, rnn: int, channels: Sequence[int]) -> None:
-        require_at_least("callbacks.inside.rnn", rnn, 0)
+    def __init__(self, run: str, channels: Sequence[int]) -> None:
         for channel in channels:
             require_at_least("callbacks.inside.channels", channel, 0)
-        self.folder, self.rnn, self.channels = Path(run) / "pictures" / "inside", rnn, tuple(channels)
+        self.folder, self.channels = Path(run) / "pictures" / "inside", tuple(channels)
 
     def on_validation_batch_end(
         self,
@@ -40,6 +38,6 @@ class InsidePictures(pl.Callback):
         """Draw the first frame."""
         if batch_idx or trainer.sanity_checking or not trainer.is_global_zero:
             return
-        drawn = pictures(pl_module.net, batch.blur, self.rnn, self.channels)  # type: ignore[arg-type]
+        drawn = pictures(pl_module.net, batch.blur, self.channels)  # type: ignore[arg-type]
         for name, picture in drawn.items():
             show(trainer, self.folder / f"{name}.png", f"inside/{name}", picture, name.replace("_", " "))

@@ -136,7 +136,10 @@ class FlowRNN(nn.Module):
         self._initialise()
 
     def _initialise(self) -> None:
-        """He's (MSRA) where a LeakyReLU follows in the code's flow network and decoder, else Xavier; zero biases."""
+        """He's in the flow network and the decoder's deconvolutions, else Xavier, as in the code; zero biases.
+
+        Both are torch's; Caffe's Xavier looks at the inputs alone, its He at no slope.
+        """
         for name, module in self.named_modules():
             if not isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 continue
