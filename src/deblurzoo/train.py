@@ -26,13 +26,17 @@ from deblurzoo.status import recorded
 log = logging.getLogger(__name__)
 
 
-def train(cfg: DictConfig) -> None:
-    """Train `cfg.model` in the run folder `cfg.run`; in a sweep, go on with what is there and evaluate in the end."""
+def train(cfg: DictConfig) -> float | None:
+    """Train `cfg.model` in the run folder `cfg.run`; in a sweep, go on with what is there and evaluate in the end.
+
+    Returns:
+        In a sweep, the PSNR of the evaluation, which a sweeper like Optuna may maximise.
+    """
     run = Path(cfg.run)
     run = run.relative_to(Path.cwd()) if run.is_relative_to(Path.cwd()) else run
     if HydraConfig.get().mode != RunMode.MULTIRUN:
         fit(cfg, run)
-        return
+        return None
     cfg.resume = cfg.resume or "auto"
     cfg.label = cfg.name if run.name == cfg.name else f"{cfg.name} {run.name}"
     with recorded(run):
@@ -40,6 +44,8 @@ def train(cfg: DictConfig) -> None:
         checkpoint = find_checkpoint(run)
         if not any(run.glob("evaluate/*/results.json")):
             evaluate(_evaluation(cfg, str(checkpoint)))
+        (results, *_) = sorted(run.glob("evaluate/*/results.json"))
+        return float(json.loads(results.read_text())["restored"]["psnr"])
 
 
 def _evaluation(cfg: DictConfig, checkpoint: str) -> DictConfig:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 from typing import Any
 
 import cv2
@@ -140,6 +141,8 @@ class DeblurDataModule(pl.LightningDataModule):
             num_workers=self.workers,
             worker_init_fn=_one_opencv_thread,
             persistent_workers=self.workers > 0,
+            # A launcher of several jobs (joblib) sets another start method, which would pickle the pipeline.
+            multiprocessing_context="fork" if self.workers and sys.platform == "linux" else None,
             pin_memory=torch.cuda.is_available(),
             **arguments,
         )
