@@ -30,7 +30,7 @@ demo: $(VENV)/installed data/toy ## train, evaluate and compare small networks o
 	  $(BIN)/deblurzoo evaluate ckpt=$(RUNS)/$$experiment data=toy data.common_frames=2 trainer=cpu || exit 1; \
 	done
 	@echo
-	@$(BIN)/deblurzoo compare $(addprefix $(RUNS)/,$(DEMO))
+	@$(BIN)/deblurzoo compare $(addprefix $(RUNS)/,$(DEMO)) --html $(RUNS)/comparison.html
 	@echo "blurry | restored | sharp pictures: $(RUNS)/*/evaluate/*/side_by_side"
 	@echo "train anew: rm -r $(RUNS); other settings: $(BIN)/deblurzoo train experiment=svrnn_toy name=mine model.net.width=0.25"
 	@echo "real data:  $(BIN)/deblurzoo train experiment=srn_gopro data.root=GOPRO_Large"

@@ -21,21 +21,21 @@ Results = dict[str, Any]
 HEADINGS = ("network", "parameters", "PSNR", "SSIM", "SSIM 3-D", "gain dB", "ms / image")
 
 
-def read_results(path: Path, needed: bool = True) -> list[Results]:
-    """Return the evaluations at or below a folder, or the one of a `results.json`; none only if none is `needed`."""
+def read_results(path: Path, needed: bool = True) -> dict[Path, Results]:
+    """Return the evaluations at or below a folder by file, or the one given; none only if none is `needed`."""
     files = [path] if path.is_file() else sorted(path.glob("**/results.json"))
     if not files and needed:
         raise DeblurzooError(f"{path} has no results.json: run `deblurzoo evaluate ckpt={path} data=…` first")
     try:
-        found = [json.loads(file.read_text()) for file in files]
-        for results in found:
-            _conditions(results)
+        found = {file: json.loads(file.read_text()) for file in files}
+        for results in found.values():
+            conditions(results)
         return found
     except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
         raise DeblurzooError(f"results below {path} cannot be read ({error}): evaluate anew") from error
 
 
-def _conditions(results: Results) -> tuple[str, ...]:
+def conditions(results: Results) -> tuple[str, ...]:
     """Return all that must agree for two figures to be comparable."""
     return (
         results["dataset"],
@@ -56,7 +56,7 @@ def failures(path: Path) -> list[tuple[str, str]]:
 
 def groups(all_results: list[Results]) -> list[list[Results]]:
     """Return results by conditions: figures of different conditions never share a column."""
-    return [list(group) for _, group in groupby(sorted(all_results, key=_conditions), key=_conditions)]
+    return [list(group) for _, group in groupby(sorted(all_results, key=conditions), key=conditions)]
 
 
 def rows(group: list[Results]) -> list[list[str]]:
@@ -77,7 +77,7 @@ def rows(group: list[Results]) -> list[list[str]]:
 
 def title(group: list[Results]) -> str:
     """Return the conditions of a group in words."""
-    dataset, protocol, split, blur, resolution, frames, _ = _conditions(group[0])
+    dataset, protocol, split, blur, resolution, frames, _ = conditions(group[0])
     return f"{dataset} {split}, protocol {protocol}, {blur}/, {resolution}, {frames}"
 
 
@@ -107,7 +107,7 @@ def as_markdown(all_results: list[Results], failed: Sequence[tuple[str, str]]) -
 
 def as_csv(all_results: list[Results], failed: Sequence[tuple[str, str]]) -> str:
     """Return every evaluation as a line, in full precision, and every failure with its reason."""
-    conditions = ("dataset", "protocol", "split", "blur_folder", "resolution", "frames")
+    given = ("dataset", "protocol", "split", "blur_folder", "resolution", "frames")
     figures = ("psnr", "ssim", "ssim_matlab3d")
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -119,12 +119,12 @@ def as_csv(all_results: list[Results], failed: Sequence[tuple[str, str]]) -> str
         "paper_psnr",
         "paper_ssim_matlab3d",
     ]
-    writer.writerow([*conditions, "name", "parameters", *heads, "failure"])
+    writer.writerow([*given, "name", "parameters", *heads, "failure"])
     for results in all_results:
         paper = published(results) or {}
         writer.writerow(
             [
-                *_conditions(results)[:5],
+                *conditions(results)[:5],
                 results["frames"],
                 results["name"],
                 results["network"]["parameters"],
@@ -138,7 +138,7 @@ def as_csv(all_results: list[Results], failed: Sequence[tuple[str, str]]) -> str
             ]
         )
     for name, reason in failed:
-        writer.writerow([*[""] * len(conditions), name, *[""] * (1 + len(heads)), reason])
+        writer.writerow([*[""] * len(given), name, *[""] * (1 + len(heads)), reason])
     return text.getvalue()
 
 
@@ -154,11 +154,35 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run, folder of runs or results.json")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="also write all figures as CSV")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="also write the tables as Markdown")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="also write a page with curves and pictures")
+    parser.add_argument("--inline", action="store_true", help="put the pictures into the page, not beside it")
     options = parser.parse_args(arguments)
     failed = [failure for run in options.runs for failure in failures(run)]
-    found = [results for run in options.runs for results in read_results(run, needed=not failed)]
+    files = {file: r for run in options.runs for file, r in read_results(run, needed=not failed).items()}
+    found = list(files.values())
     print_table(found, failed)
     if options.csv:
         write_atomically(options.csv, as_csv(found, failed).encode())
     if options.markdown:
         write_atomically(options.markdown, as_markdown(found, failed).encode())
+    if options.html:
+        _write_page(files, failed, options.html, options.inline)
+
+
+def _write_page(files: dict[Path, Results], failed: list[tuple[str, str]], out: Path, inline: bool) -> None:
+    from deblurzoo.page import Evaluation, Failure, write_page  # takes seconds to import
+
+    evaluations = []
+    for file, results in files.items():
+        run = file.parents[2]
+        evaluations.append(
+            Evaluation(
+                name=results["name"],
+                run=run if (run / "config.yaml").is_file() else None,
+                folder=file.parent,
+                results=results,
+                paper=published(results),
+            )
+        )
+    write_page(evaluations, [Failure(*failure) for failure in failed], out, inline)
+    print(f"page: {out}")

@@ -1,0 +1,141 @@
+"""One self-contained HTML page that compares networks: table, curves, per-image differences, viewer.
+
+Nothing in the page is loaded from a network: style, script, plotting library and figures are in the file, pictures in
+it or in a folder beside it.
+"""
+
+import html
+import json
+import string
+from importlib.resources import files
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from plotly.offline import get_plotlyjs
+
+from deblurzoo.compare import conditions
+from deblurzoo.files import write_atomically
+from deblurzoo.page.figures import figures
+from deblurzoo.page.pictures import PictureStore, viewer_frames
+from deblurzoo.page.table import failed_table, table
+from deblurzoo.page.types import Evaluation, Failure, Network, networks
+
+__all__ = ["Evaluation", "Failure", "write_page"]
+
+
+def write_page(evaluations: list[Evaluation], failures: list[Failure], out: Path, inline_pictures: bool) -> None:
+    """Write the page of evaluations and of runs that failed to `out`, e.g. `comparison.html`.
+
+    Args:
+        evaluations: what was measured; those of different conditions stand in sections of their own.
+        failures: runs without a result, shown as rows with their reason.
+        out: the page; pictures go to the folder `OUT_files` beside it, e.g. `comparison_files`.
+        inline_pictures: put pictures into the page, which can then be moved or sent alone.
+
+    Raises:
+        DeblurzooError: a picture cannot be read, or a file not written; an earlier page is then as it was.
+    """
+    store = PictureStore(out.with_name(f"{out.stem}_files"), inline_pictures)
+    sections, data = [], []
+    numbers: dict[str, int] = {}
+    groups = [networks(list(group), numbers) for _, group in groupby(sorted(evaluations, key=_key), key=_key)]
+    for number, group in enumerate(groups):
+        sections.append(_section(number, group, failures if len(groups) == 1 else []))
+        data.append(_data(group, store))
+    if failures and len(groups) != 1:
+        sections.insert(0, f'<section class="group"><h2>Failed runs</h2>{failed_table(failures)}</section>')
+    page = _template("page.html").substitute(
+        css=_read("page.css"),
+        script=_read("page.js"),
+        plotly=get_plotlyjs(),
+        summary=_summary(groups, failures),
+        contents=_contents(groups),
+        sections="\n".join(sections),
+        data=_json({"pictures": store.urls, "groups": data}),
+    )
+    store.write()
+    write_atomically(out, page.encode())
+    store.remove_stale()
+
+
+def _key(evaluation: Evaluation) -> tuple[str, ...]:
+    return conditions(evaluation.results)
+
+
+def _title(group: list[Network]) -> str:
+    results = group[0].results
+    return html.escape(f"{results['dataset']} · {results['split']} · {results['blur_folder']}/")
+
+
+def _conditions_line(group: list[Network]) -> str:
+    """Return what all figures of a section have in common, as a list of terms."""
+    results = group[0].results
+    terms = {
+        "protocol": results["protocol"],
+        "resolution": ", ".join(results["resolution"]),
+        "frames": f"{results['frames']:,}",
+    }
+    items = (f"<div><dt>{term}</dt><dd>{html.escape(value)}</dd></div>" for term, value in terms.items())
+    return f'<dl class="conditions">{"".join(items)}</dl>'
+
+
+def _section(number: int, group: list[Network], failures: list[Failure]) -> str:
+    return _template("section.html").substitute(
+        number=number,
+        title=_title(group),
+        conditions=_conditions_line(group),
+        table=table(group, failures, _title(group)),
+    )
+
+
+def _data(group: list[Network], store: PictureStore) -> dict[str, Any]:
+    """Return what the script needs of one section."""
+    return {
+        "networks": [{"name": n.name, "colour": n.colour, "ink": n.ink, "number": n.number} for n in group],
+        "figures": figures(group),
+        "images": _images(group),
+        "frames": viewer_frames(group, store),
+    }
+
+
+def _images(group: list[Network]) -> list[dict[str, Any]]:
+    """Return the PSNR of each image before and after each network; null where a network has not measured it."""
+    blurry = {(i["clip"], i["frame"]): i["blurry"]["psnr"] for n in group for i in n.results["images"]}
+    psnr = [{(i["clip"], i["frame"]): i["restored"]["psnr"] for i in n.results["images"]} for n in group]
+    return [
+        {"id": "/".join(key), "blurry": before, "psnr": [of.get(key) for of in psnr]}
+        for key, before in sorted(blurry.items())
+    ]
+
+
+def _summary(groups: list[list[Network]], failures: list[Failure]) -> str:
+    def count(number: int, noun: str) -> str:
+        return f"{number} {noun}{'' if number == 1 else 's'}"
+
+    parts = [count(sum(map(len, groups)), "evaluation"), f"{count(len(groups), 'set')} of conditions"]
+    return ", ".join(parts + ([f"{count(len(failures), 'run')} failed"] if failures else []))
+
+
+def _contents(groups: list[list[Network]]) -> str:
+    if len(groups) < 2:
+        return ""
+    links = []
+    for number, group in enumerate(groups):
+        results = group[0].results
+        terms = html.escape(f"protocol {results['protocol']}, {', '.join(results['resolution'])}")
+        links.append(f'<li><a href="#group-{number}">{_title(group)}, {terms}</a></li>')
+    return f'<nav aria-label="Conditions"><ul>{"".join(links)}</ul></nav>'
+
+
+def _json(data: Any) -> str:
+    """Return JSON that no text in it can end the script element of, nor open a comment in."""
+    return json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _read(name: str) -> str:
+    return files("deblurzoo.page").joinpath(name).read_text(encoding="utf-8")
+
+
+def _template(name: str) -> string.Template:
+    return string.Template(_read(name))

@@ -1,0 +1,429 @@
+"""The page of `deblurzoo compare`: what is in it, and what it does in a real browser."""
+
+import io
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deblurzoo.data.images import read_image, write_png
+from deblurzoo.errors import DeblurzooError
+from deblurzoo.page import Evaluation, Failure, write_page
+from deblurzoo.page.figures import read_curves, thin
+from deblurzoo.page.types import networks
+
+EVIL = '<script>alert("x")</script>&<img src=x onerror=alert(1)>'
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+HEIGHT, WIDTH = 96, 144
+FRAMES = [("clip_a", f"{number:06d}") for number in range(6)]
+PICTURED = FRAMES[::3]
+
+
+def evaluation(
+    folder: Path,
+    name: str,
+    psnr: float = 30.0,
+    size: int = 1000,
+    blur: str = "blur",
+    paper: dict[str, float] | None = None,
+) -> Evaluation:
+    """Write a run folder with training curves, results and pictures, as training and evaluation do."""
+    run = folder / f"run_{psnr}"
+    out = run / "evaluate" / blur
+    (run / "csv" / "version_0").mkdir(parents=True, exist_ok=True)
+    lines = [f"{step},{0.01 / step},,\n{step},,{psnr - 1 / step}," for step in range(1, 6)]
+    (run / "csv" / "version_0" / "metrics.csv").write_text("step,train/loss,val/psnr,other\n" + "\n".join(lines) + "\n")
+    means = {"psnr": psnr, "ssim": psnr / 40, "ssim_matlab3d": psnr / 35}
+    before = {"psnr": 25.0, "ssim": 0.7, "ssim_matlab3d": 0.8}
+    images = [
+        {
+            "clip": clip,
+            "frame": frame,
+            "ms": 5.0,
+            "blurry": before,
+            "restored": {**means, "psnr": psnr + (-1) ** n * n / 4},
+        }
+        for n, (clip, frame) in enumerate(FRAMES)
+    ]
+    results: dict[str, Any] = {
+        "name": name,
+        "network": {"class": "SRN", "arguments": {}, "parameters": size},
+        "dataset": "toy",
+        "protocol": "toy",
+        "split": "test",
+        "blur_folder": blur,
+        "resolution": [f"{WIDTH}x{HEIGHT}"],
+        "frames": len(FRAMES),
+        "restored": means,
+        "blurry": before,
+        "gain_db": psnr - 25,
+        "ms_per_image": size / 100,
+        "images": images,
+    }
+    out.mkdir(parents=True)
+    (out / "results.json").write_text(json.dumps(results))
+    for clip, frame in FRAMES:
+        write_png(out / "restored" / clip / f"{frame}.png", flat(120 + int(psnr)))
+    for clip, frame in PICTURED:
+        write_png(out / "side_by_side" / f"{clip}_{frame}.png", np.concatenate([flat(40), flat(90), flat(200)], axis=1))
+    return Evaluation(name, run, out, results, paper)
+
+
+def flat(value: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    return np.full((HEIGHT, WIDTH, 3), value, np.uint8)
+
+
+class Elements(HTMLParser):
+    """Collects tags with their attributes, and the text outside scripts and styles."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        if self.tags and self.tags[-1][0] not in ("script", "style"):
+            self.text += data
+
+
+def data_of(page: Path) -> Any:
+    _, _, rest = page.read_text().partition('<script type="application/json" id="data">')
+    return json.loads(rest.partition("</script>")[0])
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Path:
+    evaluations = [
+        evaluation(tmp_path, "middle", 30.0, 2_000, paper={"psnr": 31.5, "ssim": 0.9}),
+        evaluation(tmp_path, EVIL, 29.98, 1_990),
+        evaluation(tmp_path, "best_of_the_three.with-a_rather.long-name", 31.0, 3_000_000),
+    ]
+    failures = [Failure("broken <b>run</b>", "data.root=/nowhere does not exist & more")]
+    write_page(evaluations, failures, tmp_path / "page & more.html", inline_pictures=False)
+    return tmp_path / "page & more.html"
+
+
+def test_names_are_text(page: Path) -> None:
+    elements = Elements(page.read_text())
+    assert EVIL in elements.text
+    assert "broken <b>run</b>" in elements.text
+    assert "b" not in [tag for tag, _ in elements.tags]
+    assert not [attributes for _, attributes in elements.tags if "onerror" in attributes]
+    assert data_of(page)["groups"][0]["networks"][1]["name"] == EVIL
+
+
+def test_nothing_is_loaded_from_elsewhere(page: Path) -> None:
+    for tag, attributes in Elements(page.read_text()).tags:
+        for name in ("src", "href", "srcset", "data", "action"):
+            assert not (attributes.get(name) or "").startswith(("http:", "https:", "//")), (tag, attributes)
+    for url in data_of(page)["pictures"].values():
+        assert (page.parent / unquote(url)).is_file()
+
+
+def test_table_has_figures_failures_and_the_paper(page: Path) -> None:
+    text = Elements(page.read_text()).text
+    assert "blurry input" in text and "25.00" in text
+    assert "30.00 (31.50)" in text and "0.7500 (0.9000)" in text
+    assert "3,000,000" in text and "+6.00" in text
+    assert "data.root=/nowhere does not exist & more" in text
+    assert "3 evaluations, 1 set of conditions, 1 run failed" in text
+
+
+def test_conditions_do_not_share_a_table(tmp_path: Path) -> None:
+    evaluations = [
+        evaluation(tmp_path, "one", 30.0),
+        evaluation(tmp_path, "two", 30.5),
+        evaluation(tmp_path, "two", 31.0, blur="blur_gamma"),
+    ]
+    write_page(evaluations, [Failure("late", "killed")], tmp_path / "page.html", inline_pictures=False)
+    groups = data_of(tmp_path / "page.html")["groups"]
+    assert [[network["name"] for network in group["networks"]] for group in groups] == [["one", "two"], ["two"]]
+    assert groups[0]["networks"][1] == groups[1]["networks"][0], "a network has one number and colour"
+    tables = (tmp_path / "page.html").read_text().split('<table class="results">')[1:]
+    assert ["killed" in part.partition("</table>")[0] for part in tables] == [True, False, False]
+
+
+def test_pictures_are_the_thirds_of_strips_and_the_restored_ones(page: Path) -> None:
+    data = data_of(page)
+    frames = data["groups"][0]["frames"]
+    assert [frame["id"] for frame in frames] == ["/".join(frame) for frame in PICTURED]
+    layers = [frames[0]["blurry"], frames[0]["sharp"], *frames[0]["restored"]]
+    pictures = [read_image(page.parent / unquote(data["pictures"][key])) for key in layers]
+    assert [int(picture.mean()) for picture in pictures] == [40, 200, 150, 149, 151]
+    assert {picture.shape for picture in pictures} == {(HEIGHT, WIDTH, 3)}
+
+
+def test_inlined_pictures_need_no_files_and_stale_ones_go(page: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "page & more_files"
+    assert len(list(folder.iterdir())) == 5
+    (folder / "mine.png").write_bytes(b"")
+    write_page([evaluation(tmp_path, "other", 20.0)], [], page, inline_pictures=True)
+    assert [path.name for path in folder.iterdir()] == ["mine.png"]
+    assert all(url.startswith("data:image/png;base64,") for url in data_of(page)["pictures"].values())
+
+
+def test_an_unreadable_strip_leaves_the_earlier_page(page: Path, tmp_path: Path) -> None:
+    before = page.read_bytes()
+    broken = evaluation(tmp_path, "broken", 20.0)
+    write_png(broken.folder / "side_by_side" / "clip_a_000000.png", flat(0)[:, :-1])
+    with pytest.raises(DeblurzooError, match="is no blurry"):
+        write_page([broken], [], page, inline_pictures=False)
+    assert page.read_bytes() == before
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_without_evaluations_the_page_has_the_failures(tmp_path: Path) -> None:
+    write_page([], [Failure("late", "killed")], tmp_path / "page.html", inline_pictures=False)
+    assert "killed" in Elements((tmp_path / "page.html").read_text()).text
+
+
+def test_curves_of_resumed_and_killed_runs(tmp_path: Path) -> None:
+    for version, rows in {2: "1,0.5,\n2,0.4,\n2,,30\n", 10: "2,0.3,\n3,nan,\n4,0.2,31\n5,0."}.items():
+        folder = tmp_path / "csv" / f"version_{version}"
+        folder.mkdir(parents=True)
+        (folder / "metrics.csv").write_text(f"step,train/loss,val/psnr\n{rows}")
+    curves = read_curves(tmp_path)
+    assert curves["train/loss"] == [(1, 0.5), (2, 0.3), (4, 0.2), (5, 0.0)]
+    assert curves["val/psnr"] == [(2, 30), (4, 31)]
+    assert read_curves(None) == read_curves(tmp_path / "nothing") == {"val/psnr": [], "train/loss": []}
+    assert thin([(step, float(step)) for step in range(1, 7)], most=3) == [(2, 1.5), (4, 3.5), (6, 5.5)]
+
+
+def test_equal_names_stay_apart(tmp_path: Path) -> None:
+    twins = [evaluation(tmp_path, "net", 30.0), evaluation(tmp_path, "net", 31.0)]
+    assert [network.name for network in networks(twins, {})] == ["net", "net (2)"]
+
+
+# ---- in a browser -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium in PATH: install it, e.g. apt-get install chromium")
+    sync = pytest.importorskip("playwright.sync_api", reason="no playwright: install the dev extra")
+    with sync.sync_playwright() as playwright:
+        # Chromium's sandbox refuses to run as root, as in containers; the page is our own.
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def width() -> int:
+    return 1280
+
+
+both_widths = pytest.mark.parametrize("width", [1280, 400])
+
+
+@pytest.fixture
+def tab(chromium: Any, page: Path, width: int) -> Iterator[Any]:
+    """The page in a window of a width, without a network; fails if anything complains or asks for more."""
+    context = chromium.new_context(viewport={"width": width, "height": 900}, offline=True)
+    tab = context.new_page()
+    complaints: list[str] = []
+    tab.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
+    tab.on("pageerror", lambda error: complaints.append(str(error)))
+    tab.on("dialog", lambda dialog: complaints.append(f"dialog {dialog.message}"))
+    tab.on("request", lambda r: None if r.url.startswith(("file:", "data:")) else complaints.append(r.url))
+    tab.on("requestfailed", lambda failed: complaints.append(f"failed: {failed.url}"))
+    tab.goto(page.as_uri())
+    tab.wait_for_selector("html[data-ready=true]", state="attached")
+    yield tab
+    context.close()
+    assert not complaints
+
+
+def names(tab: Any) -> list[str]:
+    found: list[str] = tab.locator(".results tbody th .name").all_inner_texts()
+    return [name.split("\n")[-1][:6] for name in found]
+
+
+def colour_at(tab: Any, x: float, y: float) -> int:
+    """Return the red channel of the stage's picture at fractions of its width and height."""
+    shot = Image.open(io.BytesIO(tab.locator(".stage").screenshot())).convert("RGB")
+    red: int = np.asarray(shot)[int(y * shot.height), int(x * shot.width), 0]
+    return int(red)
+
+
+def until(tab: Any, condition: str) -> None:
+    """Wait for a condition; playwright's own way needs eval, which the page forbids."""
+    for _ in range(100):
+        if tab.evaluate(condition):
+            return
+        tab.wait_for_timeout(50)
+    pytest.fail(f"not so after 5 s: {condition}")
+
+
+def split(tab: Any, percent: int) -> None:
+    tab.locator("[data-choice=split]").fill(str(percent))
+
+
+def transforms(tab: Any) -> list[str]:
+    found: list[str] = tab.evaluate("[...document.querySelectorAll('.world')].map(w => getComputedStyle(w).transform)")
+    return found
+
+
+@both_widths
+def test_no_horizontal_overflow_and_no_cut_words(tab: Any) -> None:
+    assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    cut = """[...document.querySelectorAll('h1,h2,h3,h4,p,dd,figcaption,.legend button,.tag,li,.thumbs span,label')]
+        .filter(e => e.offsetParent && (e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).display !== 'inline'
+            || e.getBoundingClientRect().right > innerWidth))
+        .map(e => e.outerHTML)"""
+    assert tab.evaluate(cut) == []
+
+
+@both_widths
+def test_figures_are_drawn_and_labels_do_not_overlap(tab: Any) -> None:
+    assert tab.locator(".figures .main-svg").count() >= 4
+    boxes = """[...document.querySelectorAll('[data-figure]')].map(f => [...f.querySelectorAll('.annotation .bg')]
+        .filter(b => b.style.fill !== 'rgb(0, 0, 0)').map(b => b.getBoundingClientRect())
+        .map(b => [b.left, b.top, b.right, b.bottom]))"""
+    for figure in tab.evaluate(boxes):
+        assert len(figure) >= 3
+        for index, a in enumerate(figure):
+            for b in figure[:index]:
+                assert a[0] >= b[2] - 1 or b[0] >= a[2] - 1 or a[1] >= b[3] - 1 or b[1] >= a[3] - 1, (a, b)
+
+
+def test_sorting_by_click_and_enter(tab: Any) -> None:
+    assert names(tab) == ["blurry", "middle", "<scrip", "best_o", "broken"]
+    psnr = tab.get_by_role("button", name="PSNR (dB)")
+    psnr.click()
+    assert names(tab) == ["blurry", "best_o", "middle", "<scrip", "broken"]
+    psnr.press("Enter")
+    assert names(tab) == ["blurry", "<scrip", "middle", "best_o", "broken"]
+    assert tab.locator("th[aria-sort=ascending]").inner_text().startswith("PSNR")
+    tab.get_by_role("button", name="network", exact=True).press("Enter")
+    assert names(tab) == ["blurry", "<scrip", "best_o", "middle", "broken"]
+    assert tab.locator("th[aria-sort=ascending]").count() == 1
+
+
+def test_figures_follow_the_window(tab: Any) -> None:
+    tab.set_viewport_size({"width": 400, "height": 900})
+    until(tab, "[...document.querySelectorAll('.main-svg')].every(svg => svg.getBoundingClientRect().width < 400)")
+    sizes = (
+        "[...document.querySelectorAll('.plot')].map(p => [p, p.querySelector('.main-svg')]).map(pair => pair.map(%s))"
+    )
+    for outer, inner in tab.evaluate(sizes % "e => e.getBoundingClientRect().height"):
+        assert outer >= 250 and abs(outer - inner) <= 1
+    for outer, inner in tab.evaluate(sizes % "e => e.getBoundingClientRect().width"):
+        assert abs(outer - inner) <= 1
+
+
+def test_a_network_can_be_hidden_in_figures(tab: Any) -> None:
+    lines = tab.locator("[data-figure=val] .scatterlayer .trace")
+    before = lines.count()
+    tab.locator(".legend button").first.click()
+    assert (before, lines.count()) == (3, 2)
+
+
+@both_widths
+def test_the_slider_reveals_the_other_picture(tab: Any) -> None:
+    assert (colour_at(tab, 0.25, 0.4), colour_at(tab, 0.75, 0.4)) == (40, 151)
+    split(tab, 90)
+    assert (colour_at(tab, 0.25, 0.4), colour_at(tab, 0.75, 0.4)) == (40, 40)
+    slider = tab.locator("[data-choice=split]")
+    slider.focus()
+    for _ in range(5):
+        slider.press("ArrowLeft")
+    assert slider.input_value() == "85"
+    tab.locator(".stage").press("ArrowRight")
+    assert slider.input_value() == "87"
+    split(tab, 10)
+    assert (colour_at(tab, 0.25, 0.4), colour_at(tab, 0.75, 0.4)) == (151, 151)
+
+
+def test_the_divider_can_be_dragged(tab: Any) -> None:
+    tab.locator(".stage").scroll_into_view_if_needed()
+    box = tab.locator(".stage").bounding_box()
+    middle = box["y"] + box["height"] / 2
+    tab.mouse.move(box["x"] + box["width"] / 2, middle)
+    tab.mouse.down()
+    tab.mouse.move(box["x"] + box["width"] * 0.8, middle, steps=4)
+    tab.mouse.up()
+    assert 78 <= int(tab.locator("[data-choice=split]").input_value()) <= 82
+    assert transforms(tab)[0] == "matrix(1, 0, 0, 1, 0, 0)", "the picture stays"
+
+
+@both_widths
+def test_zoom_and_pan_stay_in_step(tab: Any) -> None:
+    stage = tab.locator(".stage")
+    stage.scroll_into_view_if_needed()
+    box = stage.bounding_box()
+    tab.mouse.move(box["x"] + box["width"] * 0.2, box["y"] + box["height"] * 0.2)
+    tab.mouse.wheel(0, -700)
+    until(tab, "document.querySelector('output').textContent !== '100 %'")
+    zoomed = transforms(tab)
+    tab.mouse.down()
+    tab.mouse.move(box["x"] + box["width"] * 0.15, box["y"] + box["height"] * 0.15, steps=3)
+    tab.mouse.up()
+    moved = transforms(tab)
+    assert zoomed[0] == zoomed[1] != moved[0] == moved[1]
+    stage.press("Shift+ArrowRight")
+    stage.press("+")
+    again = transforms(tab)
+    assert again[0] == again[1] != moved[0]
+    stage.dblclick(position={"x": 5, "y": box["height"] - 5})
+    assert transforms(tab) == ["matrix(1, 0, 0, 1, 0, 0)"] * 2
+    tab.get_by_role("button", name="Zoom in").press("Enter")
+    assert transforms(tab)[0] == transforms(tab)[1] != "matrix(1, 0, 0, 1, 0, 0)"
+
+
+def test_error_map_is_four_times_the_difference(tab: Any) -> None:
+    tab.locator("[data-choice=left]").select_option("sharp")
+    tab.locator("[data-choice=error]").check()
+    assert (colour_at(tab, 0.25, 0.4), colour_at(tab, 0.75, 0.4)) == (0, 4 * (200 - 151))
+
+
+def test_per_image_differences_follow_the_choice(tab: Any) -> None:
+    verdict = tab.locator(".verdict")
+    tab.locator("[data-choice=first]").select_option("blurry")
+    tab.locator("[data-choice=second]").select_option("0")
+    assert verdict.inner_text() == "middle is better on 6 of 6 images than blurry input, by +4.88 dB on average."
+    items = tab.locator(".extremes li").all_inner_texts()
+    assert items[0].startswith("clip_a/000004: +6.00") and items[3].startswith("clip_a/000005: +3.75")
+    tab.locator("[data-choice=second]").select_option("blurry")
+    assert "blurry input is better on 0 of 6 images than middle" in verdict.inner_text()
+    assert tab.locator(".bars .bars .point").count() == 6
+    tab.get_by_role("button", name="Open in the viewer").first.click()
+    assert tab.locator("[data-choice=left]").input_value() == "0"
+    assert tab.locator(".stage").evaluate("stage => stage === document.activeElement")
+
+
+def test_a_page_without_curves_and_pictures(chromium: Any, tmp_path: Path) -> None:
+    whole = evaluation(tmp_path, "bare", 30.0)
+    shutil.rmtree(whole.folder)
+    write_page([replace(whole, run=None)], [], tmp_path / "page.html", inline_pictures=True)
+    tab = chromium.new_page()
+    errors: list[str] = []
+    tab.on("console", lambda message: errors.append(message.text))
+    tab.on("pageerror", lambda error: errors.append(str(error)))
+    tab.goto((tmp_path / "page.html").as_uri())
+    tab.wait_for_selector("html[data-ready=true]", state="attached")
+    assert [box.is_visible() for box in tab.locator("[data-figure]").all()] == [False, False, True, True]
+    assert not tab.locator(".viewer").is_visible()
+    assert "bare is better on 6 of 6 images than blurry input" in tab.locator(".verdict").inner_text()
+    tab.close()
+    assert not errors
+
+
+def test_focus_is_visible(tab: Any) -> None:
+    tab.keyboard.press("Tab")
+    tab.keyboard.press("Tab")
+    outline = tab.evaluate("[document.activeElement.tagName, getComputedStyle(document.activeElement).outlineStyle]")
+    assert outline == ["BUTTON", "solid"]
