@@ -10,6 +10,8 @@ from pytorch_lightning.loggers import WandbLogger
 log = logging.getLogger(__name__)
 
 INIT_SECONDS = 10.0
+TAG_LENGTH = 64
+"""W&B refuses longer tags."""
 
 
 def wandb_logger(
@@ -52,6 +54,12 @@ def wandb_logger(
         experiment = wandb.init(**arguments, mode="disabled" if mode == "disabled" else "offline")
         log.info("W&B records offline: %s. To upload: wandb sync %s", reason, folder / "wandb" / "offline-run-*")
     return WandbLogger(experiment=experiment)
+
+
+def summarise_wandb(figures: dict[str, float]) -> None:
+    """Put figures into the summary of the open W&B run, if there is one: its columns in a table of runs."""
+    if wandb.run is not None:
+        wandb.run.summary.update(figures)
 
 
 def finish_wandb(exit_code: int) -> None:

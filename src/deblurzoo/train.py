@@ -18,7 +18,7 @@ from deblurzoo.entry import build, hydra_main, plain, quiet_lightning, require_v
 from deblurzoo.errors import DeblurzooError, require_at_least
 from deblurzoo.evaluate import evaluate
 from deblurzoo.files import write_atomically
-from deblurzoo.loggers import finish_wandb
+from deblurzoo.loggers import TAG_LENGTH, finish_wandb, summarise_wandb
 from deblurzoo.modules import DeblurModule
 from deblurzoo.modules.loading import find_checkpoint, read_checkpoint
 from deblurzoo.status import recorded
@@ -34,18 +34,33 @@ def train(cfg: DictConfig) -> float | None:
     """
     run = Path(cfg.run)
     run = run.relative_to(Path.cwd()) if run.is_relative_to(Path.cwd()) else run
-    if HydraConfig.get().mode != RunMode.MULTIRUN:
-        fit(cfg, run)
-        return None
+    exit_code = 1
+    try:
+        psnr = None
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            psnr = _job(cfg, run)
+        else:
+            fit(cfg, run)
+        exit_code = 0
+        return psnr
+    finally:
+        finish_wandb(exit_code)
+
+
+def _job(cfg: DictConfig, run: Path) -> float:
+    """Train and evaluate as one job of a sweep; return the PSNR."""
     cfg.resume = cfg.resume or "auto"
-    cfg.label = cfg.name if run.name == cfg.name else f"{cfg.name} {run.name}"
+    if run.name != cfg.name:
+        cfg.label = f"{cfg.name} {run.name}"
+    cfg.tags = [*cfg.tags, *(name[:TAG_LENGTH] for name in {cfg.name: None, run.name: None})]
     with recorded(run):
         fit(cfg, run)
-        checkpoint = find_checkpoint(run)
         if not any(run.glob("evaluate/*/results.json")):
-            evaluate(_evaluation(cfg, str(checkpoint)))
-        (results, *_) = sorted(run.glob("evaluate/*/results.json"))
-        return float(json.loads(results.read_text())["restored"]["psnr"])
+            evaluate(_evaluation(cfg, str(find_checkpoint(run))))
+        (file, *_) = sorted(run.glob("evaluate/*/results.json"))
+        restored = json.loads(file.read_text())["restored"]
+        summarise_wandb({f"test/{name}": value for name, value in restored.items()})
+        return float(restored["psnr"])
 
 
 def _evaluation(cfg: DictConfig, checkpoint: str) -> DictConfig:
@@ -90,7 +105,6 @@ def fit(cfg: DictConfig, run: Path) -> None:
     config = plain(cfg)
     write_atomically(run / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True).encode())
     write_atomically(run / "run.json", json.dumps({"id": cfg.run_id, "name": cfg.label}).encode())
-    exit_code = 1
     try:
         loggers = [build(logger) for logger in cfg.logger.values()]
         for logger in loggers:
@@ -104,12 +118,9 @@ def fit(cfg: DictConfig, run: Path) -> None:
         parameters = sum(p.numel() for p in module.net.parameters())
         log.info("%s: %s with %s parameters on %s", cfg.name, type(module).__name__, f"{parameters:,}", source.name)
         trainer.fit(module, datamodule, ckpt_path=start, weights_only=True)
-        exit_code = 0
     except SystemExit:  # how Lightning ends a run on SIGINT and, with exit code 0, on SIGTERM
         log.error("stopped by a signal at step %d: resume=auto goes on from the last checkpoint", trainer.global_step)
         sys.exit(1)
-    finally:
-        finish_wandb(exit_code)
     log.info("done. Next: deblurzoo evaluate ckpt=%s data=%s …", run, source.name)
 
 

@@ -42,6 +42,19 @@ def test_offline_run_is_recorded_and_continued(deblurzoo: Run, toy: Path, tmp_pa
     assert json.loads((run / "run.json").read_text())["id"] == identity
 
 
+def test_the_jobs_of_a_sweep_are_runs_of_one_group_with_results(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
+    arguments = [*TINY, f"data.root={toy}", "logger=wandb", "name=table", "group=table", "trainer.max_steps=1"]
+    done = deblurzoo("train", "-m", *arguments, "seed=1,2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    folders = sorted(tmp_path.glob("runs/table/*/wandb/offline-run-*"))
+    assert len(folders) == 2 and len({folder.name[-8:] for folder in folders}) == 2
+    for seed, folder in enumerate(folders, 1):
+        text = json.dumps(records(folder))
+        assert f"seed-{seed}" in text and "kernel_size" in text
+        for expected in ("test/psnr", "test/ssim_matlab3d", "table"):
+            assert expected in text, expected
+
+
 def test_a_server_that_refuses_does_not_stop_training(deblurzoo: Run, toy: Path) -> None:
     variables = {"WANDB_API_KEY": "0" * 40, "WANDB_BASE_URL": "http://127.0.0.1:9"}
     done = deblurzoo("train", *TINY, f"data.root={toy}", "logger=wandb", "name=run", "trainer.max_steps=1", **variables)
