@@ -21,8 +21,12 @@ from deblurzoo.status import name_of
 log = logging.getLogger(__name__)
 
 
-def evaluate(cfg: DictConfig) -> None:
-    """Restore the test split of `cfg.data` with the network of `cfg.ckpt`; write PNGs and `results.json`."""
+def evaluate(cfg: DictConfig) -> dict[str, Any]:
+    """Restore the test split of `cfg.data` with the network of `cfg.ckpt`; write PNGs and `results.json`.
+
+    Returns:
+        What `results.json` says.
+    """
     quiet_lightning()
     if cfg.trainer.devices != 1:
         raise DeblurzooError(
@@ -79,6 +83,7 @@ def evaluate(cfg: DictConfig) -> None:
     trainer.test(module, datamodule, verbose=False)
     print_table([writer.results])
     print(f"per image: {out / 'results.json'}\npictures:  {out / 'side_by_side'}")
+    return writer.results
 
 
 def checkpoint_of(path: Path) -> Path:

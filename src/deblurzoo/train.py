@@ -52,15 +52,19 @@ def _job(cfg: DictConfig, run: Path) -> float:
     cfg.resume = cfg.resume or "auto"
     if run.name != cfg.name:
         cfg.label = f"{cfg.name} {run.name}"
-    cfg.tags = [*cfg.tags, *(name[:TAG_LENGTH] for name in {cfg.name: None, run.name: None})]
+    cfg.tags = [*cfg.tags, *(name[:TAG_LENGTH] for name in dict.fromkeys([cfg.name, run.name]))]
     with recorded(run):
         fit(cfg, run)
-        if not any(run.glob("evaluate/*/results.json")):
-            evaluate(_evaluation(cfg, str(find_checkpoint(run))))
-        (file, *_) = sorted(run.glob("evaluate/*/results.json"))
-        restored = json.loads(file.read_text())["restored"]
-        summarise_wandb({f"test/{name}": value for name, value in restored.items()})
-        return float(restored["psnr"])
+        results = _evaluated(run, cfg.trainer.max_steps) or evaluate(_evaluation(cfg, str(find_checkpoint(run))))
+        summarise_wandb({f"test/{name}": value for name, value in results["restored"].items()})
+        return float(results["restored"]["psnr"])
+
+
+def _evaluated(run: Path, step: int) -> dict[str, Any] | None:
+    """Return what an earlier job has measured of the checkpoint of a step, or None."""
+    files = sorted(run.glob("evaluate/*/results.json"))
+    found: list[dict[str, Any]] = [json.loads(file.read_text()) for file in files]
+    return next((results for results in found if results["checkpoint"]["step"] == step), None)
 
 
 def _evaluation(cfg: DictConfig, checkpoint: str) -> DictConfig:

@@ -56,6 +56,13 @@ def test_a_sweep_is_evaluated_and_a_second_one_does_nothing(deblurzoo: Run, swee
     assert "evaluating" not in again.stdout
     assert written == {path: path.stat().st_mtime_ns for path in written}
 
+    experiment = tmp_path / "conf" / "experiment" / "table.yaml"
+    experiment.write_text(EXPERIMENT.replace("max_steps: 2", "max_steps: 3"))
+    longer = deblurzoo(*arguments)
+    assert longer.returncode == 0, longer.stdout + longer.stderr
+    measured = [json.loads(next(run.glob("evaluate/*/results.json")).read_text()) for run in runs]
+    assert [results["checkpoint"]["step"] for results in measured] == [3, 3]
+
 
 def test_a_failed_job_stops_no_other_and_is_told(deblurzoo: Run, sweep: list[str], tmp_path: Path) -> None:
     done = deblurzoo(*sweep, "model.net.variant=nope,no_rnns")
