@@ -15,6 +15,7 @@ USAGE = """usage: deblurzoo VERB …
   train       train a network:            deblurzoo train experiment=srn_gopro data.root=GOPRO
   evaluate    measure a trained network:  deblurzoo evaluate ckpt=RUN data=gopro data.root=GOPRO
   compare     one table of evaluations:   deblurzoo compare RUN…
+  experiments list them with their sizes: deblurzoo experiments
   data toy    make the toy data set:      deblurzoo data toy --out DIR
   data check  look for damage and gaps:   deblurzoo data check data=gopro data.root=GOPRO
 
@@ -56,10 +57,17 @@ def _compare(arguments: list[str]) -> None:
     main(arguments)
 
 
+def _experiments(arguments: list[str]) -> None:
+    from deblurzoo.experiments import main
+
+    main(arguments)
+
+
 VERBS: dict[tuple[str, ...], Callable[[list[str]], None]] = {
     ("train",): _hydra("deblurzoo.train"),
     ("evaluate",): _hydra("deblurzoo.evaluate"),
     ("compare",): _compare,
+    ("experiments",): _experiments,
     ("data", "toy"): _toy,
     ("data", "check"): _hydra("deblurzoo.data.check"),
 }

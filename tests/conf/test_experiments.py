@@ -7,10 +7,10 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from conftest import TINY_NETS, TINY_RUN, Run
-from deblurzoo.entry import build
+from deblurzoo.experiments import names
 from deblurzoo.paths import conf_dir
 
-EXPERIMENTS = sorted(path.stem for path in (conf_dir() / "experiment").glob("*.yaml"))
+EXPERIMENTS = names()
 PARAMETERS = {
     "srn_gopro": 8_061_411,
     "srn_gopro_k3_ss": 2_731_619,
@@ -47,13 +47,19 @@ def test_every_experiment_of_a_paper_has_a_count() -> None:
     assert set(PARAMETERS) == {name for name in EXPERIMENTS if not name.endswith("_toy")}
 
 
-@pytest.mark.parametrize("name", PARAMETERS)
-def test_full_size_networks_have_the_papers_parameters(name: str) -> None:
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_experiments_are_called_as_their_files(name: str) -> None:
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        cfg = compose("train", overrides=[f"experiment={name}"])
-    module = build(cfg.model)
-    assert sum(p.numel() for p in module.net.parameters()) == PARAMETERS[name]
-    assert cfg.name == name
+        assert compose("train", overrides=[f"experiment={name}"]).name == name
+
+
+def test_one_command_prints_the_papers_parameters(deblurzoo: Run) -> None:
+    done = deblurzoo("experiments")
+    assert done.returncode == 0, done.stderr
+    printed = {cells[1]: int(cells[3].replace(",", "")) for cells in map(str.split, done.stdout.splitlines())
+               if len(cells) == 5 and cells[3][0].isdigit()}  # fmt: skip
+    assert set(printed) == set(EXPERIMENTS)
+    assert {name: printed[name] for name in PARAMETERS} == PARAMETERS
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
