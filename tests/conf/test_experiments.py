@@ -30,8 +30,8 @@ PARAMETERS = {
     "svrnn_gopro_no_convs": 9_116_339,
     "svrnn_gopro_no_rnns": 153_299,
     "svrnn_gopro_weights_only": 7_821_059,
-    "svrnn_gopro_dvd": 9_227_027,
-    "liu2016_gopro": 147_677,
+    "svrnn_dvd_gopro": 9_227_027,
+    "svrnn_gopro_liu2016": 147_677,
     "flow_dvd": 8_281_696,
     "flow_dvd_no_rnns": 725_280,
     "flow_dvd_concat_weights": 8_752_864,
@@ -98,6 +98,18 @@ def test_srn_gopro_is_the_papers_recipe() -> None:
         "warmup": 0,
     }
     assert cfg.model.optimizer.lr == 1e-4 and cfg.model.clip_lstm_norm == 3.0
+
+
+@pytest.mark.parametrize(
+    ("name", "batch_size", "crop", "steps"),
+    [("svrnn_gopro", 20, 128, 200_000), ("svrnn_gopro_liu2016", 20, 128, 200_000), ("flow_dvd", 20, 256, 800_000)],
+)
+def test_the_spatial_rnns_have_their_papers_recipes(name: str, batch_size: int, crop: int, steps: int) -> None:
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        cfg = compose("train", overrides=[f"experiment={name}", "data.root=/data", "run=/run"])
+    assert (cfg.loader.batch_size, cfg.loader.augmentation.crop, cfg.trainer.max_steps) == (batch_size, crop, steps)
+    assert cfg.loader.augmentation.rot90 and cfg.loader.augmentation.permute_channels
+    assert (cfg.model.optimizer.lr, cfg.model.schedule.power, cfg.model.schedule.end) == (1e-4, 2.0, 0.0)
 
 
 @pytest.mark.parametrize("logger", ["csv", "wandb", "tensorboard", "many"])
