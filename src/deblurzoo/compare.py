@@ -4,6 +4,7 @@ import argparse
 import csv
 import io
 import json
+import tempfile
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
@@ -151,12 +152,26 @@ def _figures(means: dict[str, float], paper: dict[str, float] | None = None) -> 
 def main(arguments: list[str]) -> None:
     """Run `deblurzoo compare`."""
     parser = argparse.ArgumentParser("deblurzoo compare", description="Compare evaluated runs, beside the papers.")
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run, folder of runs or results.json")
+    parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="run, folder of runs or results.json")
+    parser.add_argument("--wandb", metavar="ENTITY/PROJECT", help="also the runs of a W&B project")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="also write all figures as CSV")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="also write the tables as Markdown")
     parser.add_argument("--html", type=Path, metavar="FILE", help="also write a page with curves and pictures")
     parser.add_argument("--inline", action="store_true", help="put the pictures into the page, not beside it")
+    parser.add_argument("--to-wandb", metavar="PROJECT", help="also put the evaluations into W&B, a run each")
     options = parser.parse_args(arguments)
+    if not options.runs and not options.wandb:
+        parser.error("give runs, or --wandb ENTITY/PROJECT")
+    with tempfile.TemporaryDirectory() as fetched:
+        if options.wandb:
+            from deblurzoo.wandb_runs import fetch_runs  # takes seconds to import
+
+            fetch_runs(options.wandb, Path(fetched))
+            options.runs.append(Path(fetched))
+        _compare(options)
+
+
+def _compare(options: argparse.Namespace) -> None:
     failed = [failure for run in options.runs for failure in failures(run)]
     files = {file: r for run in options.runs for file, r in read_results(run, needed=not failed).items()}
     found = list(files.values())
@@ -167,6 +182,11 @@ def main(arguments: list[str]) -> None:
         write_atomically(options.markdown, as_markdown(found, failed).encode())
     if options.html:
         _write_page(files, failed, options.html, options.inline)
+    if options.to_wandb:
+        from deblurzoo.wandb_runs import send_run
+
+        for file in files:
+            send_run(file.parents[2], file, options.to_wandb)
 
 
 def _write_page(files: dict[Path, Results], failed: list[tuple[str, str]], out: Path, inline: bool) -> None:

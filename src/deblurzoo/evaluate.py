@@ -21,11 +21,11 @@ from deblurzoo.status import name_of
 log = logging.getLogger(__name__)
 
 
-def evaluate(cfg: DictConfig) -> dict[str, Any]:
+def evaluate(cfg: DictConfig) -> Path:
     """Restore the test split of `cfg.data` with the network of `cfg.ckpt`; write PNGs and `results.json`.
 
     Returns:
-        What `results.json` says.
+        The `results.json`.
     """
     quiet_lightning()
     if cfg.trainer.devices != 1:
@@ -83,7 +83,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     trainer.test(module, datamodule, verbose=False)
     print_table([writer.results])
     print(f"per image: {out / 'results.json'}\npictures:  {out / 'side_by_side'}")
-    return writer.results
+    return out / "results.json"
 
 
 def checkpoint_of(path: Path) -> Path:

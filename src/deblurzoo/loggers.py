@@ -56,12 +56,6 @@ def wandb_logger(
     return WandbLogger(experiment=experiment)
 
 
-def summarise_wandb(figures: dict[str, float]) -> None:
-    """Put figures into the summary of the open W&B run, if there is one: its columns in a table of runs."""
-    if wandb.run is not None:
-        wandb.run.summary.update(figures)
-
-
 def finish_wandb(exit_code: int) -> None:
     """Close the open W&B run, if there is one: the next job of a multirun would else be merged into it."""
     if wandb.run is not None:

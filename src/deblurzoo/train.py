@@ -18,10 +18,11 @@ from deblurzoo.entry import build, hydra_main, plain, quiet_lightning, require_v
 from deblurzoo.errors import DeblurzooError, require_at_least
 from deblurzoo.evaluate import evaluate
 from deblurzoo.files import write_atomically
-from deblurzoo.loggers import TAG_LENGTH, finish_wandb, summarise_wandb
+from deblurzoo.loggers import TAG_LENGTH, finish_wandb
 from deblurzoo.modules import DeblurModule
 from deblurzoo.modules.loading import find_checkpoint, read_checkpoint
 from deblurzoo.status import recorded
+from deblurzoo.wandb_runs import send_evaluation
 
 log = logging.getLogger(__name__)
 
@@ -56,15 +57,16 @@ def _job(cfg: DictConfig, run: Path) -> float:
     with recorded(run):
         fit(cfg, run)
         results = _evaluated(run, cfg.trainer.max_steps) or evaluate(_evaluation(cfg, str(find_checkpoint(run))))
-        summarise_wandb({f"test/{name}": value for name, value in results["restored"].items()})
-        return float(results["restored"]["psnr"])
+        send_evaluation(run, results)
+        return float(json.loads(results.read_text())["restored"]["psnr"])
 
 
-def _evaluated(run: Path, step: int) -> dict[str, Any] | None:
-    """Return what an earlier job has measured of the checkpoint of a step, or None."""
-    files = sorted(run.glob("evaluate/*/results.json"))
-    found: list[dict[str, Any]] = [json.loads(file.read_text()) for file in files]
-    return next((results for results in found if results["checkpoint"]["step"] == step), None)
+def _evaluated(run: Path, step: int) -> Path | None:
+    """Return the `results.json` that an earlier job has of the checkpoint of a step, or None."""
+    for file in sorted(run.glob("evaluate/*/results.json")):
+        if json.loads(file.read_text())["checkpoint"]["step"] == step:
+            return file
+    return None
 
 
 def _evaluation(cfg: DictConfig, checkpoint: str) -> DictConfig:

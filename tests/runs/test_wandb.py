@@ -5,9 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 
 from conftest import TINY, Run
+from runs.wandb_server import serving
 
 WANDB = Path(sys.executable).with_name("wandb")
 
@@ -42,17 +44,64 @@ def test_offline_run_is_recorded_and_continued(deblurzoo: Run, toy: Path, tmp_pa
     assert json.loads((run / "run.json").read_text())["id"] == identity
 
 
-def test_the_jobs_of_a_sweep_are_runs_of_one_group_with_results(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def sweep(deblurzoo: Run, toy: Path, tmp_path: Path) -> list[Path]:
+    """The W&B folders of a sweep of two, recorded offline."""
     arguments = [*TINY, f"data.root={toy}", "logger=wandb", "name=table", "group=table", "trainer.max_steps=1"]
     done = deblurzoo("train", "-m", *arguments, "seed=1,2")
     assert done.returncode == 0, done.stdout + done.stderr
-    folders = sorted(tmp_path.glob("runs/table/*/wandb/offline-run-*"))
-    assert len(folders) == 2 and len({folder.name[-8:] for folder in folders}) == 2
-    for seed, folder in enumerate(folders, 1):
+    return sorted(tmp_path.glob("runs/table/*/wandb/offline-run-*"))
+
+
+def test_the_jobs_of_a_sweep_are_runs_of_one_group_with_results(sweep: list[Path]) -> None:
+    assert len(sweep) == 2 and len({folder.name[-8:] for folder in sweep}) == 2
+    for seed, folder in enumerate(sweep, 1):
         text = json.dumps(records(folder))
-        assert f"seed-{seed}" in text and "kernel_size" in text
-        for expected in ("test/psnr", "test/ssim_matlab3d", "table"):
+        for expected in (f"seed-{seed}", "kernel_size", "table", "test/psnr", "test/ssim_matlab3d", "test/images"):
             assert expected in text, expected
+
+
+def test_compare_reads_runs_from_wandb_as_from_disk(sweep: list[Path], deblurzoo: Run, tmp_path: Path) -> None:
+    def lines(csv: str) -> list[str]:
+        return sorted((tmp_path / csv).read_text().splitlines())
+
+    assert deblurzoo("compare", "runs", "--csv", "disk.csv").returncode == 0
+    runs = {
+        folder.name[-8:]: (state, folder / "files")
+        for folder, state in zip(sweep, ("finished", "crashed"), strict=True)
+    }
+    with serving(runs) as variables:
+        fetched = deblurzoo(
+            "compare", "--wandb", "team/project", "--csv", "wandb.csv", "--html", "page.html", **variables
+        )
+        assert fetched.returncode == 0, fetched.stdout + fetched.stderr
+        wrong = deblurzoo("compare", "--wandb", "team/other", **variables)
+    assert set(lines("disk.csv")) < set(lines("wandb.csv"))
+    assert fetched.stdout.count("crashed in W&B") == 1
+    assert len(list((tmp_path / "page_files").glob("*.png"))) > 2
+    assert wrong.returncode == 1 and "W&B's team/other cannot be read" in wrong.stderr
+
+
+def test_runs_trained_without_wandb_are_sent_to_it(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
+    arguments = [*TINY, f"data.root={toy}", "name=table", "group=table", "tags=[toy]", "trainer.max_steps=1"]
+    assert deblurzoo("train", "-m", *arguments, "seed=1").returncode == 0
+    sent = deblurzoo("compare", "runs", "--to-wandb", "project")
+    assert sent.returncode == 0, sent.stdout + sent.stderr
+    (folder,) = tmp_path.glob("runs/table/*/wandb/offline-run-*")
+    assert folder.name[-8:] == json.loads(next(tmp_path.glob("runs/table/*/run.json")).read_text())["id"]
+    text = json.dumps(records(folder))
+    for expected in ("seed-1", "toy", "kernel_size", "test/psnr", "test/images"):
+        assert expected in text, expected
+    with serving({"sent": ("finished", folder / "files")}) as variables:
+        fetched = deblurzoo("compare", "--wandb", "team/project", **variables)
+    assert "blurry input" in fetched.stdout, fetched.stdout + fetched.stderr
+
+
+def test_compare_without_an_account_says_so(deblurzoo: Run) -> None:
+    done = deblurzoo("compare", "--wandb", "team/project")
+    assert done.returncode == 1 and "wandb login" in done.stderr and "Traceback" not in done.stderr
+    done = deblurzoo("compare", "--wandb", "project")
+    assert done.returncode == 1 and "must be ENTITY/PROJECT" in done.stderr
 
 
 def test_a_server_that_refuses_does_not_stop_training(deblurzoo: Run, toy: Path) -> None:
