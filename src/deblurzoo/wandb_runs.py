@@ -44,12 +44,16 @@ def send_evaluation(run: Path, results: Path) -> None:
             image["blurry"]["psnr"],
             image["restored"]["psnr"],
         )
-        restored = results.parent / "restored" / image["clip"] / f"{image['frame']}.png"
-        wandb.run.save(restored, base_path=run, policy="now")
+        _send(results.parent / "restored" / image["clip"] / f"{image['frame']}.png", run)
     wandb.run.log({"test/images": table})
     for pattern in FILES:
         for file in run.glob(pattern):
-            wandb.run.save(file, base_path=run, policy="now")
+            _send(file, run)
+
+
+def _send(file: Path, run: Path) -> None:
+    assert wandb.run is not None
+    wandb.run.save(file, base_path=run, policy="now", glob=False)  # names of sweeps' folders may have brackets
 
 
 def _strips(folder: Path, facts: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Path]]:
