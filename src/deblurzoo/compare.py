@@ -172,17 +172,6 @@ def main(arguments: list[str]) -> None:
 def _write_page(files: dict[Path, Results], failed: list[tuple[str, str]], out: Path, inline: bool) -> None:
     from deblurzoo.page import Evaluation, Failure, write_page  # takes seconds to import
 
-    evaluations = []
-    for file, results in files.items():
-        run = file.parents[2]
-        evaluations.append(
-            Evaluation(
-                name=results["name"],
-                run=run if (run / "config.yaml").is_file() else None,
-                folder=file.parent,
-                results=results,
-                paper=published(results),
-            )
-        )
+    evaluations = [Evaluation.of(file, results) for file, results in files.items()]
     write_page(evaluations, [Failure(*failure) for failure in failed], out, inline)
     print(f"page: {out}")
