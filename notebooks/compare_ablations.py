@@ -82,16 +82,18 @@ gain = {image: psnr[best.name][image] - psnr[second.name][image] for image in ps
 ranked = sorted(gain, key=gain.get)
 print(f"{best.name} is better than {second.name} in {sum(g > 0 for g in gain.values())} of {len(gain)} images")
 
-bars = go.Bar(
-    x=["/".join(image) for image in ranked],
-    y=[gain[image] for image in ranked],
-    marker_color=[best.colour if gain[image] > 0 else second.colour for image in ranked],
-)
-axes = {
-    "xaxis": {"title": "image", "showticklabels": False},
-    "yaxis_title": f"PSNR of {best.name} - {second.name} (dB)",
-}
-go.Figure(bars, {**axes, "template": "plotly_white", "height": 380, "margin": {"t": 20}})
+# %%
+bars = go.Figure()
+worse, better = [image for image in ranked if gain[image] < 0], [image for image in ranked if gain[image] >= 0]
+for network, images in ((second, worse), (best, better)):
+    bars.add_bar(
+        x=["/".join(image) for image in images],
+        y=[gain[image] for image in images],
+        name=f"{network.name} is better",
+        marker_color=network.colour,
+    )
+bars.update_xaxes(title="image", showticklabels=False).update_yaxes(title="difference (dB)")
+bars.update_layout(template="plotly_white", height=380, margin={"t": 40, "b": 50}, showlegend=True)
 
 # %% [markdown]
 # ## Where they differ most

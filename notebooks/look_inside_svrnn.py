@@ -16,7 +16,7 @@ from deblurzoo.data.datamodule import FullFrames
 from deblurzoo.entry import build
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.evaluate import checkpoint_of
-from deblurzoo.inside import feature_picture, receptive_field, receptive_field_picture, recurrences, weight_picture
+from deblurzoo.inside import feature_columns, receptive_field, receptive_field_picture, recurrences, weight_columns
 from deblurzoo.metrics import psnr, to_uint8
 from deblurzoo.modules.loading import load_module, read_checkpoint
 from deblurzoo.nets import SVRNN
@@ -27,7 +27,7 @@ if Path.cwd().name == "notebooks":  # where Jupyter starts; paths are relative t
 
 RUN = Path(os.environ.get("DEBLURZOO_RUN", "runs/demo/svrnn_toy"))
 FRAME = 0  # which of the held-out frames
-CHANNELS = (0, 1, 2)  # which of the maps to draw
+CHANNELS = (0, 1)  # which of the maps to draw
 
 # %% [markdown]
 # ## A network and a held-out frame
@@ -65,10 +65,10 @@ show({**blurry_picture, **captioned("restored", restored), **sharp_picture})
 
 # %%
 calls = recurrences(net, blur)
-show({"weights of the first RNN": weight_picture(calls[0].w, CHANNELS)})
+show(weight_columns(calls[0].w, CHANNELS))  # of the first RNN
 
 # %%
-show({"weights of the last RNN": weight_picture(calls[-1].w, CHANNELS)})
+show(weight_columns(calls[-1].w, CHANNELS))  # of the last
 
 # %% [markdown]
 # ## What the RNNs make of the features (figure 7)
@@ -76,7 +76,7 @@ show({"weights of the last RNN": weight_picture(calls[-1].w, CHANNELS)})
 # The same channels before the first RNN and after the last. Each map has its own scale: red is positive, blue negative.
 
 # %%
-show({"features": feature_picture(calls[0].x, calls[-1].h, CHANNELS)})
+show(feature_columns(calls[0].x, calls[-1].h, CHANNELS))
 
 # %% [markdown]
 # ## Why there are convolutions between the RNNs (figure 3)
@@ -88,7 +88,7 @@ show({"features": feature_picture(calls[0].x, calls[-1].h, CHANNELS)})
 # %%
 no_convs = SVRNN(**{**module.hparams["net"], "variant": "no_convs"}).eval()
 no_convs.load_state_dict(net.state_dict(), strict=False)  # all but conv17, conv18 and conv19
-fields = {"with convolutions": net, "without": no_convs}
+fields = {"with convolutions": net, "without them": no_convs}
 show({name: receptive_field_picture(receptive_field(which, blur)) for name, which in fields.items()})
 
 # %% [markdown]
@@ -102,4 +102,4 @@ net.disable_rnn = True
 with torch.no_grad():
     without = module.restore(blur)
 net.disable_rnn = False
-show({**captioned("with RNNs", restored), **captioned("without", without), **sharp_picture})
+show({**captioned("with RNNs", restored), **captioned("without them", without), **sharp_picture})

@@ -1,6 +1,7 @@
 """The page's figures in a notebook, and pictures beside each other."""
 
 import html
+import textwrap
 
 import numpy as np
 import plotly.express as px
@@ -11,6 +12,8 @@ from deblurzoo.page.figures import Figure
 
 _WIDTH = 1000
 """About how wide a notebook's cells are, in pixels; figures follow the width, their height does not."""
+_LETTERS = 150
+"""How many letters of a heading fit into that width."""
 
 
 def plot(figure: Figure) -> go.Figure:
@@ -30,11 +33,13 @@ def plot(figure: Figure) -> go.Figure:
 def show(pictures: dict[str, Image]) -> go.Figure:
     """Return named pictures of one size beside each other; zooming into one zooms into all."""
     figure = px.imshow(np.stack(list(pictures.values())), facet_col=0, facet_col_spacing=0.005, binary_string=True)
-    for heading, name in zip(figure.layout.annotations, pictures, strict=True):
-        heading.text = html.escape(name)
+    headings = [textwrap.wrap(name, _LETTERS // len(pictures)) for name in pictures]
+    for heading, lines in zip(figure.layout.annotations, headings, strict=True):
+        heading.text = "<br>".join(map(html.escape, lines))
+    top = 12 + 16 * max(map(len, headings))
     height, width = next(iter(pictures.values())).shape[:2]
     figure.update_xaxes(visible=False).update_yaxes(visible=False)
     figure.update_traces(hoverinfo="skip", hovertemplate=None)
     return figure.update_layout(
-        height=round(_WIDTH / len(pictures) * height / width) + 30, margin={"l": 0, "r": 0, "t": 30, "b": 0}
+        height=round(_WIDTH / len(pictures) * height / width) + top, margin={"l": 0, "r": 0, "t": top, "b": 0}
     )
