@@ -73,6 +73,7 @@ def test_colours_say_sign_and_size() -> None:
     picture = weight_picture(w, channels=(0, 1, 9))
     assert picture.shape == (18 + 2 * 5, 4 * 100, 3)
     red, white, blue = picture[20, 10], picture[26, 10], picture[20, 3 * 100 + 10]
+    assert weight_picture(w, channels=(9,)).shape == (18, 4 * 100, 3)
     assert red[0] > 150 > red[2] and blue[2] > 150 > blue[0] and white.tolist() == [255, 255, 255]
 
 

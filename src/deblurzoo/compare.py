@@ -24,7 +24,8 @@ HEADINGS = ("network", "parameters", "PSNR", "SSIM", "SSIM 3-D", "gain dB", "ms 
 
 def read_results(path: Path, needed: bool = True) -> dict[Path, Results]:
     """Return the evaluations at or below a folder by file, or the one given; none only if none is `needed`."""
-    files = [path] if path.is_file() else sorted(path.glob("**/results.json"))
+    below = sorted(path.glob("**/results.json"))
+    files = [path] if path.is_file() else [file for file in below if "wandb" not in file.relative_to(path).parts]
     if not files and needed:
         raise DeblurzooError(f"{path} has no results.json: run `deblurzoo evaluate ckpt={path} data=…` first")
     try:
@@ -88,7 +89,10 @@ def print_table(all_results: list[Results], failed: Sequence[tuple[str, str]] = 
     for group in groups(all_results):
         table = Table(title=title(group), title_justify="left")
         for heading in HEADINGS:
-            table.add_column(heading, justify="left" if heading == "network" else "right", no_wrap=heading == "network")
+            if heading == "network":
+                table.add_column(heading, overflow="fold")
+            else:
+                table.add_column(heading, justify="right", no_wrap=True, min_width=len(heading))
         for row in rows(group):
             table.add_row(*row)
         console.print(table)
@@ -192,17 +196,6 @@ def _compare(options: argparse.Namespace) -> None:
 def _write_page(files: dict[Path, Results], failed: list[tuple[str, str]], out: Path, inline: bool) -> None:
     from deblurzoo.page import Evaluation, Failure, write_page  # takes seconds to import
 
-    evaluations = []
-    for file, results in files.items():
-        run = file.parents[2]
-        evaluations.append(
-            Evaluation(
-                name=results["name"],
-                run=run if (run / "config.yaml").is_file() else None,
-                folder=file.parent,
-                results=results,
-                paper=published(results),
-            )
-        )
+    evaluations = [Evaluation.of(file, results) for file, results in files.items()]
     write_page(evaluations, [Failure(*failure) for failure in failed], out, inline)
     print(f"page: {out}")

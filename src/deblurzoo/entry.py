@@ -66,7 +66,7 @@ def _require_backend() -> None:
         raise DeblurzooError(f"{VARIABLE}={os.environ[VARIABLE]}: {error}") from error
 
 
-def build(cfg: DictConfig, **arguments: Any) -> Any:
+def build(cfg: DictConfig | dict[str, Any], **arguments: Any) -> Any:
     """Instantiate a config's `_target_` with plain dicts and lists for everything nested.
 
     Raises:
@@ -87,7 +87,7 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
     return content
 
 
-def require_values(cfg: DictConfig) -> None:
+def require_values(cfg: DictConfig | dict[str, Any]) -> None:
     """Raise if a key of `cfg` still is `???`."""
     if missing := sorted(OmegaConf.missing_keys(cfg)):
         raise DeblurzooError(

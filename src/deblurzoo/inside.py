@@ -114,27 +114,39 @@ def _weights(net: nn.Module, blur: Tensor, calls: list[Recurrence]) -> list[Tens
     return [call.w for n, call in enumerate(calls) if n == 0 or call.w is not calls[n - 1].w]
 
 
-def weight_picture(w: Tensor, channels: Sequence[int]) -> Image:
-    """Draw weights (B, 4C, H, W) of the first picture: a row per channel, a column per direction; small maps enlarged.
+def weight_columns(w: Tensor, channels: Sequence[int]) -> dict[str, Image]:
+    """Draw weights (B, 4C, H, W) of the first picture: a column per direction with a row per channel.
 
     Blue is -1, white 0, red 1: red remembers what came before, white takes the pixel as it is.
     """
-    enlarged = -(-_CAPTION_WIDTH // w.shape[-1])
     directions = [maps.float().cpu().numpy() for maps in w[0].chunk(4)]
-    rows = [np.hstack([_diverging(maps[c]) for maps in directions]) for c in _existing(channels, directions[0])]
-    rows = [row.repeat(enlarged, axis=0).repeat(enlarged, axis=1) for row in rows]
-    return np.vstack([_captions(DIRECTIONS, enlarged * w.shape[-1]), *rows])
+    drawn = _existing(channels, directions[0])
+    return {name: _below_each_other(maps[drawn]) for name, maps in zip(DIRECTIONS, directions, strict=True)}
 
 
-def feature_picture(before: Tensor, after: Tensor, channels: Sequence[int]) -> Image:
-    """Draw maps (B, C, H, W) of the first picture: channels before the RNNs on the left, after them on the right.
+def weight_picture(w: Tensor, channels: Sequence[int]) -> Image:
+    """Draw `weight_columns` as one picture with captions; small maps enlarged."""
+    columns = weight_columns(w, channels)
+    enlarged = -(-_CAPTION_WIDTH // w.shape[-1])
+    maps = np.hstack(list(columns.values())).repeat(enlarged, axis=0).repeat(enlarged, axis=1)
+    return np.vstack([_captions(tuple(columns), enlarged * w.shape[-1]), maps])
+
+
+def feature_columns(before: Tensor, after: Tensor, channels: Sequence[int]) -> dict[str, Image]:
+    """Draw maps (B, C, H, W) of the first picture: a column before the RNNs and one after, with a row per channel.
 
     Each map has a scale of its own: blue is its largest magnitude below 0, white 0, red above 0.
     """
-    sides = [maps[0].float().cpu().numpy() for maps in (before, after)]
-    rows = [np.hstack([_diverging(maps[c] / np.abs(maps[c]).max().clip(1e-12)) for maps in sides])
-            for c in _existing(channels, *sides)]  # fmt: skip
-    return np.vstack([_captions(("before the RNNs", "after the RNNs"), before.shape[-1]), *rows])
+    sides = {"before the RNNs": before[0].float().cpu().numpy(), "after the RNNs": after[0].float().cpu().numpy()}
+    drawn = _existing(channels, *sides.values())
+    scaled = {name: maps / np.abs(maps).max(axis=(1, 2), keepdims=True).clip(1e-12) for name, maps in sides.items()}
+    return {name: _below_each_other(maps[drawn]) for name, maps in scaled.items()}
+
+
+def feature_picture(before: Tensor, after: Tensor, channels: Sequence[int]) -> Image:
+    """Draw `feature_columns` as one picture with captions."""
+    columns = feature_columns(before, after, channels)
+    return np.vstack([_captions(tuple(columns), before.shape[-1]), np.hstack(list(columns.values()))])
 
 
 def receptive_field_picture(field: Tensor) -> Image:
@@ -168,6 +180,11 @@ def flow_picture(blur: Tensor, flow: Tensor) -> Image:
 
 def _existing(channels: Sequence[int], *maps: np.ndarray) -> list[int]:
     return [channel for channel in channels if all(channel < len(m) for m in maps)]
+
+
+def _below_each_other(maps: np.ndarray) -> Image:
+    """Colour (N, H, W) in [-1, 1] as one picture, N maps high."""
+    return _diverging(maps.reshape(-1, maps.shape[-1]))
 
 
 def _diverging(values: np.ndarray) -> Image:

@@ -76,6 +76,7 @@ def test_compare_reads_runs_from_wandb_as_from_disk(sweep: list[Path], deblurzoo
         )
         assert fetched.returncode == 0, fetched.stdout + fetched.stderr
         wrong = deblurzoo("compare", "--wandb", "team/other", **variables)
+    assert len(lines("disk.csv")) == 1 + len(sweep)  # what W&B keeps of a run in its folder is no other run
     assert set(lines("disk.csv")) < set(lines("wandb.csv"))
     assert fetched.stdout.count("crashed in W&B") == 1
     assert len(list((tmp_path / "page_files").glob("*.png"))) > 2

@@ -21,7 +21,7 @@ from deblurzoo.page.pictures import PictureStore, viewer_frames
 from deblurzoo.page.table import failed_table, table
 from deblurzoo.page.types import Evaluation, Failure, Network, networks
 
-__all__ = ["Evaluation", "Failure", "write_page"]
+__all__ = ["Evaluation", "Failure", "Network", "sections", "write_page"]
 
 
 def write_page(evaluations: list[Evaluation], failures: list[Failure], out: Path, inline_pictures: bool) -> None:
@@ -37,26 +37,31 @@ def write_page(evaluations: list[Evaluation], failures: list[Failure], out: Path
         DeblurzooError: a picture cannot be read, or a file not written; an earlier page is then as it was.
     """
     store = PictureStore(out.with_name(f"{out.stem}_files"), inline_pictures)
-    sections, data = [], []
-    numbers: dict[str, int] = {}
-    groups = [networks(list(group), numbers) for _, group in groupby(sorted(evaluations, key=_key), key=_key)]
+    written, data = [], []
+    groups = sections(evaluations)
     for number, group in enumerate(groups):
-        sections.append(_section(number, group, failures if len(groups) == 1 else []))
+        written.append(_section(number, group, failures if len(groups) == 1 else []))
         data.append(_data(group, store))
     if failures and len(groups) != 1:
-        sections.insert(0, f'<section class="group"><h2>Failed runs</h2>{failed_table(failures)}</section>')
+        written.insert(0, f'<section class="group"><h2>Failed runs</h2>{failed_table(failures)}</section>')
     page = _template("page.html").substitute(
         css=_read("page.css"),
         script=_read("page.js"),
         plotly=get_plotlyjs(),
         summary=_summary(groups, failures),
         contents=_contents(groups),
-        sections="\n".join(sections),
+        sections="\n".join(written),
         data=_json({"pictures": store.urls, "groups": data}),
     )
     store.write()
     write_atomically(out, page.encode())
     store.remove_stale()
+
+
+def sections(evaluations: list[Evaluation]) -> list[list[Network]]:
+    """Return the networks that can be compared with each other, a list for each set of conditions."""
+    numbers: dict[str, int] = {}
+    return [networks(list(group), numbers) for _, group in groupby(sorted(evaluations, key=_key), key=_key)]
 
 
 def _key(evaluation: Evaluation) -> tuple[str, ...]:

@@ -3,7 +3,9 @@
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+
+from deblurzoo.papers import published
 
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#8a8a8a")
 """Okabe and Ito's palette, which colour-blind readers can tell apart, without its black and yellow."""
@@ -28,6 +30,18 @@ class Evaluation:
     folder: Path
     results: dict[str, Any]
     paper: dict[str, float] | None
+
+    @classmethod
+    def of(cls, file: Path, results: dict[str, Any]) -> Self:
+        """Return the evaluation that wrote `results.json` into a run folder, at `evaluate/KIND/results.json`."""
+        run = file.parents[2]
+        return cls(
+            name=results["name"],
+            run=run if (run / "config.yaml").is_file() else None,
+            folder=file.parent,
+            results=results,
+            paper=published(results),
+        )
 
 
 @dataclass(frozen=True)
