@@ -26,6 +26,9 @@ from deblurzoo.wandb_runs import send_evaluation
 
 log = logging.getLogger(__name__)
 
+_folders: set[Path] = set()
+"""The run folders of this process's sweep: data.root and others of conf/train.yaml's exclude_keys name none."""
+
 
 def train(cfg: DictConfig) -> float | None:
     """Train `cfg.model` in the run folder `cfg.run`; in a sweep, go on with what is there and evaluate in the end.
@@ -50,6 +53,12 @@ def train(cfg: DictConfig) -> float | None:
 
 def _job(cfg: DictConfig, run: Path) -> float:
     """Train and evaluate as one job of a sweep; return the PSNR."""
+    if run in _folders:
+        raise DeblurzooError(
+            f"{run} is the folder of an earlier job of this sweep: what differs between them names no folders, "
+            "so sweep over experiment or name, or run them one by one"
+        )
+    _folders.add(run)
     cfg.resume = cfg.resume or "auto"
     if run.name != cfg.name:
         cfg.label = f"{cfg.name} {run.name}"

@@ -64,15 +64,34 @@ def test_a_sweep_is_evaluated_and_a_second_one_does_nothing(deblurzoo: Run, swee
     assert [results["checkpoint"]["step"] for results in measured] == [3, 3]
 
 
-def test_a_failed_job_stops_no_other_and_is_told(deblurzoo: Run, sweep: list[str], tmp_path: Path) -> None:
-    done = deblurzoo(*sweep, "model.net.variant=nope,no_rnns")
-    assert done.returncode == 1 and "variant='nope' is unknown" in done.stdout + done.stderr
-    failed, other = (tmp_path / "runs" / "table" / f"model.net.variant-{v}" for v in ("nope", "no_rnns"))
+def test_a_failed_job_stops_no_other_is_told_and_run_again(
+    deblurzoo: Run, sweep: list[str], tmp_path: Path, toy: Path
+) -> None:
+    broken = tmp_path / "conf" / "experiment" / "broken.yaml"
+    broken.write_text(EXPERIMENT.replace("name: table", "name: broken\ndata: {root: nowhere}"))
+    good = tmp_path / "conf" / "experiment" / "table.yaml"
+    good.write_text(EXPERIMENT.replace("name: table", f"name: table\ndata: {{root: {toy}}}"))
+    arguments = [*sweep[:-2], "experiment=broken,table"]
+    done = deblurzoo(*arguments)
+    assert done.returncode == 1 and "data.root=nowhere is not a folder" in done.stdout + done.stderr
+    failed, other = (next((tmp_path / "runs" / name).glob("**/status.json")).parent for name in ("broken", "table"))
     assert (state(failed), state(other)) == ("failed", "done")
-    compared = deblurzoo("compare", "runs/table")
+    compared = deblurzoo("compare", "runs", "--html", "page.html")
     assert compared.returncode == 0
-    assert "model.net.variant-nope: " in compared.stdout and "variant='nope' is unknown" in compared.stdout
-    assert "table model.net.variant-no_rnns" in compared.stdout
+    for told in (compared.stdout, (tmp_path / "page.html").read_text()):
+        assert "data.root=nowhere is not a folder" in told
+
+    broken.write_text(EXPERIMENT.replace("name: table", f"name: broken\ndata: {{root: {toy}}}"))
+    again = deblurzoo(*arguments)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert again.stdout.count("is finished at step 2") == 1 and again.stdout.count("training 2/2") == 1
+    assert (state(failed), state(other)) == ("done", "done")
+
+
+def test_two_jobs_of_a_sweep_never_share_a_folder(deblurzoo: Run, sweep: list[str], tmp_path: Path, toy: Path) -> None:
+    done = deblurzoo(*sweep[:-1], f"data.root={toy},nowhere")
+    assert done.returncode == 1
+    assert "is the folder of an earlier job of this sweep" in done.stdout + done.stderr
 
 
 def test_a_killed_sweep_goes_on_where_it_was(
