@@ -11,7 +11,7 @@ from pathlib import Path
 import plotly.graph_objects as go
 from IPython.display import Markdown, display
 
-from deblurzoo.compare import as_markdown, failures, read_results
+from deblurzoo.compare import as_markdown, gather
 from deblurzoo.data.images import read_image
 from deblurzoo.entry import build
 from deblurzoo.errors import DeblurzooError
@@ -31,8 +31,8 @@ RUNS = Path(os.environ.get("DEBLURZOO_RUNS", "runs/demo"))
 # sets, protocols or frames never share a table. Runs without a result stand below with the reason.
 
 # %%
-files = read_results(RUNS)
-Markdown(as_markdown(list(files.values()), failures(RUNS)))
+files, failed = gather([RUNS])
+Markdown(as_markdown(list(files.values()), failed))
 
 # %% [markdown]
 # What follows is about one set of conditions: the one under which most networks were measured.

@@ -22,11 +22,12 @@ SRN_TABLE = {
 }
 
 
-def results(network: Any, arguments: dict[str, Any], **conditions: str) -> dict[str, Any]:
+def results(network: Any, arguments: dict[str, Any], **conditions: Any) -> dict[str, Any]:
     defaults = {"scales": 3, "shared": True, "bottleneck": "conv_lstm", "block": "residual"} if network is SRN else {}
     parameters = sum(p.numel() for p in network(**arguments).parameters())
     facts = {"class": network.__name__, "arguments": {**defaults, **arguments}, "parameters": parameters}
-    return {"dataset": "gopro", "protocol": "gopro", "blur_folder": "blur", **conditions, "network": facts}
+    gopro = {"dataset": "gopro", "protocol": "gopro", "blur_folder": "blur", "frames": 1111}
+    return {**gopro, **conditions, "network": facts}
 
 
 @pytest.mark.parametrize("name", SRN_TABLE)
@@ -46,6 +47,8 @@ def test_every_row_that_names_a_network_can_be_built() -> None:
 
 def test_other_conditions_and_other_networks_have_no_figure() -> None:
     assert published(results(SVRNN, {"variant": "full"}, blur_folder="blur_gamma")) is None
+    assert published(results(SVRNN, {"variant": "full"}, frames=1110)) is None
+    assert published(results(SVRNN, {"variant": "full", "disable_rnn": True})) is None
     assert published(results(SVRNN, {"variant": "full"}, dataset="toy", protocol="toy")) is None
     assert published(results(SVRNN, {"variant": "full", "width": 0.5})) is None
     assert published(results(SVRNN, {"variant": "full", "residual": True})) is None

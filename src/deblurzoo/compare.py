@@ -2,11 +2,12 @@
 
 import argparse
 import csv
+import html
 import io
 import json
 import tempfile
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +23,43 @@ Results = dict[str, Any]
 HEADINGS = ("network", "parameters", "PSNR", "SSIM", "SSIM 3-D", "gain dB", "ms / image")
 
 
-def read_results(path: Path, needed: bool = True) -> dict[Path, Results]:
-    """Return the evaluations at or below a folder by file, or the one given; none only if none is `needed`."""
-    below = sorted(path.glob("**/results.json"))
-    files = [path] if path.is_file() else [file for file in below if "wandb" not in file.relative_to(path).parts]
-    if not files and needed:
-        raise DeblurzooError(f"{path} has no results.json: run `deblurzoo evaluate ckpt={path} data=…` first")
-    try:
-        found = {file: json.loads(file.read_text()) for file in files}
-        for results in found.values():
-            conditions(results)
-        return found
-    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise DeblurzooError(f"results below {path} cannot be read ({error}): evaluate anew") from error
+def gather(paths: Sequence[Path]) -> tuple[dict[Path, Results], list[tuple[str, str]]]:
+    """Return the evaluations at or below folders (or files) by file, and name and reason of what cannot be shown.
+
+    Raises:
+        DeblurzooError: there is nothing at one of the paths.
+    """
+    results: dict[Path, Results] = {}
+    failed: dict[Path, tuple[str, str]] = {}
+    for path in paths:
+        files = [path] if path.is_file() else [file for file in path.glob("**/results.json") if not _is_wandbs(file)]
+        runs = [status.parent for status in path.glob("**/status.json")]
+        if not files and not runs:
+            raise DeblurzooError(f"{path} has no results.json: run `deblurzoo evaluate ckpt={path} data=…` first")
+        for file in sorted(files):
+            try:
+                results[file.resolve()] = _read(file)
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                failed[file.resolve()] = (str(file), f"cannot be read ({error!r}): evaluate anew")
+        for run in sorted(runs):
+            if reason := problem(run):
+                earlier = "; shown is an earlier evaluation" if any(run.glob("evaluate/*/results.json")) else ""
+                failed[run.resolve()] = (name_of(run), reason + earlier)
+    return results, list(failed.values())
+
+
+def _read(file: Path) -> Results:
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is no figure")
+
+    results: Results = json.loads(file.read_text(), parse_constant=refuse)
+    rows([results])
+    return results
+
+
+def _is_wandbs(file: Path) -> bool:
+    """Whether a file is one that W&B keeps of a run in the run's folder."""
+    return any(a == "wandb" and b.startswith(("offline-run-", "run-")) for a, b in pairwise(file.parts))
 
 
 def conditions(results: Results) -> tuple[str, ...]:
@@ -48,12 +73,6 @@ def conditions(results: Results) -> tuple[str, ...]:
         f"{results['frames']} frames",
         f"{results['blurry']['psnr']:.6f}",  # other pictures have another one
     )
-
-
-def failures(path: Path) -> list[tuple[str, str]]:
-    """Return name and reason of every run at or below a folder that is not done."""
-    runs = [status.parent for status in sorted(path.glob("**/status.json"))]
-    return [(name_of(run), reason) for run in runs if (reason := problem(run))]
 
 
 def groups(all_results: list[Results]) -> list[list[Results]]:
@@ -105,9 +124,14 @@ def as_markdown(all_results: list[Results], failed: Sequence[tuple[str, str]]) -
     lines = []
     for group in groups(all_results):
         lines += [f"**{title(group)}**", "", f"| {' | '.join(HEADINGS)} |", "|---|" + "---:|" * (len(HEADINGS) - 1)]
-        lines += [f"| {' | '.join(row)} |" for row in rows(group)] + [""]
-    lines += [f"- {name}: {reason}" for name, reason in failed]
+        lines += [f"| {' | '.join(map(_escaped, row))} |" for row in rows(group)] + [""]
+    lines += [f"- {_escaped(name)}: {_escaped(reason)}" for name, reason in failed]
     return "\n".join(lines) + "\n"
+
+
+def _escaped(text: str) -> str:
+    """Return text as one cell of a Markdown table."""
+    return html.escape(" ".join(text.split()), quote=False).replace("|", "\\|").replace("*", "\\*")
 
 
 def as_csv(all_results: list[Results], failed: Sequence[tuple[str, str]]) -> str:
@@ -176,8 +200,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _compare(options: argparse.Namespace) -> None:
-    failed = [failure for run in options.runs for failure in failures(run)]
-    files = {file: r for run in options.runs for file, r in read_results(run, needed=not failed).items()}
+    files, failed = gather(options.runs)
     found = list(files.values())
     print_table(found, failed)
     if options.csv:
@@ -190,7 +213,7 @@ def _compare(options: argparse.Namespace) -> None:
         from deblurzoo.wandb_runs import send_run
 
         for file in files:
-            send_run(file.parents[2], file, options.to_wandb)
+            send_run(file, options.to_wandb)
 
 
 def _write_page(files: dict[Path, Results], failed: list[tuple[str, str]], out: Path, inline: bool) -> None:

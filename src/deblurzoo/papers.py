@@ -34,4 +34,5 @@ def published(results: dict[str, Any]) -> Row | None:
 def _is_of(network: dict[str, Any], row: Row) -> bool:
     named = {"class": network["class"], **network["arguments"]}
     agrees = all(named.get(key) == value for key, value in row["network"].items())
-    return agrees and network["parameters"] == row["parameters"] and not named.get("residual")
+    changed = any(named.get(switch) for switch in ("residual", "disable_rnn", "same_frame"))
+    return agrees and network["parameters"] == row["parameters"] and not changed

@@ -34,7 +34,10 @@ def problem(run: Path) -> str | None:
     """Return why a run is not done: it failed, was interrupted, or still runs; None if it is, or has no status."""
     if not (run / FILE).is_file():
         return None
-    facts: dict[str, Any] = json.loads((run / FILE).read_text())
+    try:
+        facts: dict[str, Any] = json.loads((run / FILE).read_text())
+    except ValueError:
+        return f"{FILE} is damaged: run it again"
     if facts["state"] == "running":
         here = facts["host"] == socket.gethostname()
         return "interrupted" if here and not _is_alive(facts["process"]) else f"running on {facts['host']}"
@@ -43,8 +46,16 @@ def problem(run: Path) -> str | None:
 
 def name_of(run: Path) -> str:
     """Return how a run is called: as `run.json` says, else the folder's name."""
-    file = run / "run.json"
-    return str(json.loads(file.read_text())["name"]) if file.is_file() else run.name
+    try:
+        return str(json.loads((run / "run.json").read_text())["name"])
+    except (FileNotFoundError, ValueError):
+        return run.name
+
+
+def run_of(results: Path) -> Path | None:
+    """Return the run folder of RUN/evaluate/KIND/results.json, or None if the file lies elsewhere."""
+    run = results.resolve().parent.parent.parent
+    return run if (run / "config.yaml").is_file() else None
 
 
 def _is_alive(process: int) -> bool:

@@ -14,7 +14,7 @@ from deblurzoo.compare import title
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.loggers import finish_wandb, wandb_logger
 from deblurzoo.status import FILE as STATUS
-from deblurzoo.status import name_of
+from deblurzoo.status import name_of, run_of
 
 FILES = ("config.yaml", "run.json", "csv/*/metrics.csv", "evaluate/*/results.json", "evaluate/*/side_by_side/*.png")
 RESTORED = "evaluate/*/restored/*.png"
@@ -64,13 +64,14 @@ def _strips(folder: Path, facts: dict[str, Any]) -> Iterator[tuple[dict[str, Any
             yield image, strip
 
 
-def send_run(run: Path, results: Path, project: str) -> None:
+def send_run(results: Path, project: str) -> None:
     """Make or continue the W&B run of a run folder, with its config, group and tags, and put an evaluation into it.
 
     A run has one summary: of several evaluations it shows the last one sent. `fetch_runs` gives all of them.
     """
-    if not (run / "config.yaml").is_file():
-        raise DeblurzooError(f"{run} has no config.yaml: W&B takes evaluations that lie in their run folder")
+    run = run_of(results)
+    if run is None:
+        raise DeblurzooError(f"{results} lies in no run folder: W&B takes RUN/evaluate/KIND/results.json")
     config = OmegaConf.load(run / "config.yaml")
     identity = str(json.loads((run / "run.json").read_text())["id"])
     name, tags = name_of(run), list(config.tags)

@@ -122,7 +122,8 @@ def test_truncated_checkpoint(deblurzoo: Run, toy: Path, tmp_path: Path) -> None
     assert deblurzoo("train", *SHORT, f"data.root={toy}").returncode == 0
     path = tmp_path / "runs/run/checkpoints/step_00000003.ckpt"
     path.write_bytes(path.read_bytes()[:5000])
-    refused(deblurzoo("evaluate", "ckpt=runs/run", "data=toy", f"data.root={toy}"), f"{path.name} cannot be read")
+    for ckpt in ("runs/run", path):
+        refused(deblurzoo("evaluate", f"ckpt={ckpt}", "data=toy", f"data.root={toy}"), f"{path.name} cannot be read")
 
 
 @pytest.mark.parametrize(

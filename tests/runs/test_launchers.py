@@ -33,9 +33,9 @@ def test_joblib_runs_two_jobs_at_once(deblurzoo: Run, toy: Path, tmp_path: Path)
     assert states(tmp_path) == ["done", "done"]
 
 
-def test_optuna_maximises_the_psnr(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
-    search = ["hydra/sweeper=optuna", "hydra.sweeper.direction=maximize", "hydra.sweeper.n_trials=2"]
-    done = deblurzoo(*arguments(tmp_path, toy), *search, "model.net.residual=choice(true,false)", "seed=range(0,9)")
+def test_optuna_maximises_the_psnr_and_may_repeat_a_trial(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
+    search = ["hydra/sweeper=optuna", "hydra.sweeper.direction=maximize", "hydra.sweeper.n_trials=3"]
+    done = deblurzoo(*arguments(tmp_path, toy), *search, "model.net.residual=choice(true,false)")
     assert done.returncode == 0, done.stdout + done.stderr
     assert set(states(tmp_path)) == {"done"}
     psnr = [

@@ -63,6 +63,15 @@ def test_a_sweep_is_evaluated_and_a_second_one_does_nothing(deblurzoo: Run, swee
     measured = [json.loads(next(run.glob("evaluate/*/results.json")).read_text()) for run in runs]
     assert [results["checkpoint"]["step"] for results in measured] == [3, 3]
 
+    damaged, other = (next(run.glob("evaluate/*/results.json")) for run in runs)
+    damaged.write_text(damaged.read_text()[:500])
+    compared = deblurzoo("compare", "runs/table", "runs", "--markdown", "table.md")
+    assert compared.returncode == 0, compared.stderr
+    text = (tmp_path / "table.md").read_text()
+    assert str(damaged.relative_to(tmp_path)) in text and text.count(runs[1].name) == 1
+    inside = deblurzoo("compare", other, "--html", "page.html")
+    assert inside.returncode == 0, inside.stderr
+
 
 def test_a_failed_job_stops_no_other_is_told_and_run_again(
     deblurzoo: Run, sweep: list[str], tmp_path: Path, toy: Path

@@ -1,5 +1,6 @@
 """Checkpoints that are whole or absent, one every so many steps."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -7,21 +8,24 @@ import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from deblurzoo.errors import require_at_least
-from deblurzoo.files import replace_atomically
+from deblurzoo.files import write_atomically
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes beside the target and renames; Lightning's own goes through the system's temporary folder."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write one checkpoint."""
-        replace_atomically(Path(path), lambda file: torch.save(checkpoint, file))
+        """Write one checkpoint; through memory, as torch's own writer hides that a disk is full."""
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        write_atomically(Path(path), content.getbuffer())
 
 
 class StepCheckpoints(Checkpoint):
-    """Saves `checkpoints/step_NNNNNNNN.ckpt` every `every` steps and after the last one.
+    """Saves `checkpoints/step_NNNNNNNN.ckpt` every `every` steps, after the last one, and when a run is told to stop.
 
     There is no choice of a best checkpoint: the papers report the last one, and the pictures that are measured
     during training belong to the test split.
@@ -48,8 +52,17 @@ class StepCheckpoints(Checkpoint):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save when it is time; between optimiser steps (accumulation) nothing happens."""
+        if trainer.global_step % self.every == 0 or trainer.global_step == trainer.max_steps:
+            self._save(trainer)
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Save on SIGTERM, which Lightning heeds between two steps; in a validation, the weights may be averages."""
+        if isinstance(exception, SIGTERMException) and not trainer.validating:
+            self._save(trainer)
+
+    def _save(self, trainer: pl.Trainer) -> None:
         step = trainer.global_step
-        if step == self._saved_step or (step % self.every and step != trainer.max_steps):
+        if step == self._saved_step:
             return
         self._saved_step = step
         trainer.save_checkpoint(self.folder / f"step_{step:08d}.ckpt")

@@ -50,12 +50,12 @@ COLUMNS: tuple[_Column, ...] = (
     (
         "SSIM",
         lambda n: n.results["restored"]["ssim"],
-        lambda n: _with_paper(f"{n.results['restored']['ssim']:.4f}", n.evaluation.paper, "ssim", 4),
+        lambda n: f"{n.results['restored']['ssim']:.4f}",
     ),
     (
         "SSIM 3-D",
         lambda n: n.results["restored"]["ssim_matlab3d"],
-        lambda n: f"{n.results['restored']['ssim_matlab3d']:.4f}",
+        lambda n: _with_paper(f"{n.results['restored']['ssim_matlab3d']:.4f}", n.evaluation.paper, "ssim", 4),
     ),
     (
         "gain (dB)",

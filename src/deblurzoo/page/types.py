@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from deblurzoo.papers import published
+from deblurzoo.status import run_of
 
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#8a8a8a")
 """Okabe and Ito's palette, which colour-blind readers can tell apart, without its black and yellow."""
@@ -34,10 +35,10 @@ class Evaluation:
     @classmethod
     def of(cls, file: Path, results: dict[str, Any]) -> Self:
         """Return the evaluation that wrote `results.json` into a run folder, at `evaluate/KIND/results.json`."""
-        run = file.parents[2]
+        run = run_of(file)
         return cls(
             name=results["name"],
-            run=run if (run / "config.yaml").is_file() else None,
+            run=run,
             folder=file.parent,
             results=results,
             paper=published(results),

@@ -1,0 +1,127 @@
+"""What training survives: damaged checkpoints, a full disk, killed readers, a silent server, a second run."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from conftest import TINY, Run
+
+Start = Callable[..., "subprocess.Popen[str]"]
+ENDLESS = [*TINY, "name=run", "trainer.max_steps=100000", "callbacks.checkpoints.every=5"]
+
+
+def steps(tmp_path: Path) -> list[int]:
+    return sorted(int(path.stem[5:]) for path in tmp_path.glob("runs/run/checkpoints/step_*.ckpt"))
+
+
+def wait_for(event: Callable[[], object], process: "subprocess.Popen[str]") -> None:
+    deadline = time.monotonic() + 120
+    while not event():
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()[0]
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def start(environment: dict[str, str], tmp_path: Path) -> Iterator[Start]:
+    """Start `deblurzoo ARGUMENTS…` beside the test; what still runs in the end is killed."""
+    processes = []
+
+    def run(*arguments: object) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-m", "deblurzoo.cli", *map(str, arguments)]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        processes.append(subprocess.Popen(command, cwd=tmp_path, env=environment, start_new_session=True, **pipes))
+        return processes[-1]
+
+    yield run
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("damage", [lambda content: content[:5000], lambda content: os.urandom(len(content))])
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(
+    damage: Callable[[bytes], bytes], deblurzoo: Run, toy: Path, tmp_path: Path
+) -> None:
+    arguments = ["train", *TINY, f"data.root={toy}", "name=run", "callbacks.checkpoints.every=1"]
+    assert deblurzoo(*arguments, "trainer.max_steps=3").returncode == 0
+    newest = tmp_path / "runs/run/checkpoints/step_00000003.ckpt"
+    undisturbed = torch.load(newest, weights_only=True)
+    newest.write_bytes(damage(newest.read_bytes()))
+
+    again = deblurzoo(*arguments, "trainer.max_steps=3", "resume=auto")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "step_00000003.ckpt cannot be read" in again.stdout and "Going back to the one before" in again.stdout
+    restored = torch.load(newest, weights_only=True)
+    assert all(torch.equal(undisturbed["state_dict"][key], value) for key, value in restored["state_dict"].items())
+
+
+def test_a_second_run_in_a_folder_is_refused(start: Start, deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
+    first = start("train", *ENDLESS, f"data.root={toy}")
+    wait_for(lambda: steps(tmp_path), first)
+    second = deblurzoo("train", *ENDLESS, f"data.root={toy}", "resume=auto")
+    assert second.returncode == 1
+    assert "error: another process is working in runs/run: wait for it or stop it" in second.stderr
+    assert first.poll() is None
+
+
+def test_sigterm_saves_the_step_it_came_in(start: Start, toy: Path, tmp_path: Path) -> None:
+    arguments = [*ENDLESS[:-1], "callbacks.checkpoints.every=100000", "trainer.log_every_n_steps=1"]
+    process = start("train", *arguments, f"data.root={toy}")
+    wait_for(lambda: list(tmp_path.glob("runs/run/csv/*/metrics.csv")), process)
+    assert not steps(tmp_path)
+    process.terminate()
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    (step,) = steps(tmp_path)
+    assert f"stopped by a signal at step {step}" in output
+
+
+def test_a_killed_reader_ends_training_with_a_message(start: Start, toy: Path, tmp_path: Path) -> None:
+    process = start("train", *ENDLESS, f"data.root={toy}")
+    wait_for(lambda: steps(tmp_path), process)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    for child in children:
+        if b"deblurzoo" in Path(f"/proc/{child}/cmdline").read_bytes():
+            os.kill(int(child), signal.SIGKILL)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "error: a process that reads frames was killed" in output and "resume=auto goes on" in output
+
+
+def test_a_full_disk_ends_training_and_keeps_the_last_checkpoint(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=5m", "tmpfs", runs], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("a small disk can be mounted by root alone")
+    try:
+        arguments = ["train", *TINY, f"data.root={toy}", "name=run"]
+        every = ["callbacks.checkpoints.every=1", "callbacks.checkpoints.keep=1000"]
+        full = deblurzoo(*arguments, *every, "trainer.max_steps=1000")
+        assert full.returncode == 1
+        assert "cannot be written (No space left on device): free space or choose another folder" in full.stderr
+        assert "Traceback" not in full.stderr
+        kept = steps(tmp_path)
+        for step in kept:
+            assert torch.load(runs / f"run/checkpoints/step_{step:08d}.ckpt", weights_only=True)["global_step"] == step
+        assert kept and not list(runs.rglob("*.tmp"))
+    finally:
+        subprocess.run(["umount", runs], check=True)
+
+
+def test_a_server_that_never_answers_costs_seconds_once(deblurzoo: Run, toy: Path) -> None:
+    arguments = ["train", *TINY, f"data.root={toy}", "logger=wandb", "name=run", "trainer.max_steps=1"]
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # connections are accepted and never answered
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        done = deblurzoo(*arguments, WANDB_API_KEY="0" * 40, WANDB_BASE_URL=url)
+    assert done.returncode == 0, done.stderr
+    assert "W&B records offline: the server did not answer" in done.stdout + done.stderr
