@@ -41,7 +41,7 @@ class Cut:
                 f"--frames {least}-{most} must be odd numbers from 3, the smaller one first: set others"
             )
         for key, value, bound in (
-            ("stride", self.stride or 1, 1),
+            ("stride", 1 if self.stride is None else self.stride, 1),
             ("clip-length", self.clip_length, 1),
             ("gap", self.gap, 0),
         ):
@@ -94,9 +94,8 @@ def plan(sources: list[Source], cut: Cut) -> list[list[Pair]]:
 
 
 def _names(sources: list[Source]) -> list[str]:
-    """Return what the clips of each source are called after: its file or folder, numbered where that is not unique."""
-    stems = [Path(source.path).resolve() for source in sources]
-    names = [path.stem if path.is_file() else path.name for path in stems]
+    """Return what the clips of each source are called after, numbered where its name is not unique."""
+    names = [source.name for source in sources]
     return [f"{name}-{names[:i].count(name) + 1}" if names.count(name) > 1 else name for i, name in enumerate(names)]
 
 

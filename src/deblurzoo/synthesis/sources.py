@@ -28,6 +28,12 @@ class Source:
     fps: float | None
     """Frames per second of a video."""
 
+    @property
+    def name(self) -> str:
+        """What the file or folder is called, without a file's suffix."""
+        path = Path(self.path).resolve()
+        return path.stem if self.kind == "video" or path.suffix.lower() in SUFFIXES else path.name
+
     def read(self) -> Iterator[Callable[[], Image]]:
         """Yield for each frame in order what returns it as (H, W, 3) RGB uint8, if it is wanted."""
         path = Path(self.path)
