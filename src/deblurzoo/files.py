@@ -8,11 +8,15 @@ from typing import BinaryIO
 from deblurzoo.errors import DeblurzooError
 
 
+class WriteError(DeblurzooError):
+    """A file cannot be written: the disk is full, or the folder not writable."""
+
+
 def replace_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Let `write` fill a temporary file beside `path`, flush it to disk and rename it to `path`.
 
     Raises:
-        DeblurzooError: the disk is full or the folder cannot be written; `path` is then as it was.
+        WriteError: the disk is full or the folder cannot be written; `path` is then as it was.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -23,7 +27,7 @@ def replace_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise DeblurzooError(
+        raise WriteError(
             f"{path} cannot be written ({error.strerror or error}): free space or choose another folder"
         ) from error
     finally:

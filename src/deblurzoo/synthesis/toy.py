@@ -11,14 +11,13 @@ import cv2
 import numpy as np
 import skimage.data
 import sklearn.datasets
-import torch
 from numpy.typing import NDArray
 from rich.progress import track
 
 from deblurzoo.data.images import Image, read_image, write_png
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import write_atomically
-from deblurzoo.synthesis.formation import CAMERA_GAMMA, form_blur
+from deblurzoo.synthesis.formation import CAMERA_GAMMA, expose
 from deblurzoo.synthesis.motion import Floats, Trajectory, blob, hand_shake
 
 _SKIMAGE = Path(skimage.data.__file__).parent
@@ -155,12 +154,6 @@ def true_flow(layers: list[Layer], step: int, later: int, size: tuple[int, int])
     return flow
 
 
-def _expose(frames: list[Image], gamma: float | None) -> Image:
-    stored = torch.from_numpy(np.stack(frames)).double() / 255
-    exposed: Image = (form_blur(stored, gamma) * 255).round().to(torch.uint8).numpy()
-    return exposed
-
-
 def _write_clip(folder: Path, paths: tuple[Path, ...], rng: np.random.Generator, options: ToyOptions) -> None:
     exposure = int(rng.choice([7, 9, 11, 13]))
     steps, size = exposure * options.frames, (options.height, options.width)
@@ -174,8 +167,8 @@ def _write_clip(folder: Path, paths: tuple[Path, ...], rng: np.random.Generator,
         frames = [render(layers, number * exposure + i, size) for i in range(exposure)]
         name = f"{number + 1:06d}.png"
         write_png(folder / "sharp" / name, frames[middle])
-        write_png(folder / "blur" / name, _expose(frames, None))
-        write_png(folder / "blur_gamma" / name, _expose(frames, CAMERA_GAMMA))
+        write_png(folder / "blur" / name, expose(frames))
+        write_png(folder / "blur_gamma" / name, expose(frames, CAMERA_GAMMA))
         if options.flow and number + 1 < options.frames:
             flow = true_flow(layers, number * exposure + middle, (number + 1) * exposure + middle, size)
             data = io.BytesIO()
