@@ -8,15 +8,11 @@ from typing import BinaryIO
 from deblurzoo.errors import DeblurzooError
 
 
-class WriteError(DeblurzooError):
-    """A file cannot be written: the disk is full, or the folder not writable."""
-
-
 def replace_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Let `write` fill a temporary file beside `path`, flush it to disk and rename it to `path`.
 
     Raises:
-        WriteError: the disk is full or the folder cannot be written; `path` is then as it was.
+        DeblurzooError: the disk is full or the folder cannot be written; `path` is then as it was.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -27,7 +23,7 @@ def replace_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise WriteError(
+        raise DeblurzooError(
             f"{path} cannot be written ({error.strerror or error}): free space or choose another folder"
         ) from error
     finally:

@@ -47,18 +47,19 @@ def test_splits_by_time_keep_the_gap() -> None:
 
 
 @pytest.mark.parametrize(("share", "tests"), [(0.01, 1), (0.4, 2), (0.99, 4), (0, 0), (1, 5)])
-def test_splits_by_source_are_drawn(share: float, tests: int) -> None:
+def test_the_last_sources_are_for_testing(share: float, tests: int) -> None:
     sources = [video(30, f"{letter}.mp4") for letter in "abcde"]
-    splits = [{pair.clip.parts[0] for pair in pairs} for pairs in plan(sources, Cut(split="source", test_share=share))]
-    assert all(len(split) == 1 for split in splits)
-    assert splits.count({"test"}) == tests
+    planned = plan(sources, Cut(split="source", test_share=share))
+    splits = [{pair.clip.parts[0] for pair in pairs} for pairs in planned]
+    assert splits == [{"train"}] * (5 - tests) + [{"test"}] * tests
 
 
 def test_photographs_are_clips_of_their_own() -> None:
-    (pairs,) = plan([Source("photos", "photographs", 10, None, None)], Cut(test_share=0.2, gap=2))
-    assert spans(pairs, "train") == [(i, i + 1) for i in range(6)]
-    assert spans(pairs, "test") == [(8, 9), (9, 10)]
-    assert pairs[0] == Pair(range(1), Path("train/photos_0001"), 1)
+    photos = [Source(f"photos/{number}.jpg", "photograph", 1, "64x48", None) for number in range(4)]
+    assert plan(photos, Cut(split="source")) == [
+        *([Pair(range(1), Path(f"train/{number}"), 1)] for number in range(3)),
+        [Pair(range(1), Path("test/3"), 1)],
+    ]
 
 
 def test_clips_of_sources_of_one_name_are_told_apart() -> None:

@@ -20,10 +20,10 @@ class Cut:
         frames: least and most frames N of a window, both odd; each clip draws its own N.
         stride: frames from one window to the next; None takes N, so that windows follow each other.
         clip_length: pairs in a clip at most.
-        split: `source` puts whole sources into the test split, `time` the end of each source.
+        split: `source` puts the last ones of several sources into the test split, `time` the end of each source.
         test_share: how much of the sources, or of each one's time, is for testing: 0 to 1.
         gap: pairs left out between the splits of a source.
-        seed: of the draws of N and of the test sources.
+        seed: of the draws of N.
     """
 
     frames: tuple[int, int] = (11, 11)
@@ -69,14 +69,16 @@ def plan(sources: list[Source], cut: Cut) -> list[list[Pair]]:
         DeblurzooError: a source is too short for a window, or a split would be empty.
     """
     pairs = []
-    for index, (source, name, tested) in enumerate(
-        zip(sources, _names(sources), _tested(len(sources), cut), strict=True)
-    ):
-        rng = np.random.default_rng([cut.seed, index])
-        parts = [("test" if tested else "train", range(source.frames))] if cut.split == "source" else _ends(source, cut)
-        found = list(
-            _photographs(source, name, parts) if source.kind == "photographs" else _clips(name, parts, cut, rng)
-        )
+    tests = _share_of(len(sources), cut.test_share)
+    for index, (source, name) in enumerate(zip(sources, _names(sources), strict=True)):
+        if cut.split == "time":
+            parts = _halves(source.frames, cut)
+        else:
+            parts = [("test" if index >= len(sources) - tests else "train", range(source.frames))]
+        if source.kind == "photograph":
+            found = [Pair(part, Path(split, name), 1) for split, part in parts if part]
+        else:
+            found = list(_clips(name, parts, cut, np.random.default_rng([cut.seed, index])))
         if not found:
             raise DeblurzooError(
                 f"{source.path} has {source.frames} frames, too few for a window of {cut.frames[0]} in a split: "
@@ -99,22 +101,16 @@ def _names(sources: list[Source]) -> list[str]:
     return [f"{name}-{names[:i].count(name) + 1}" if names.count(name) > 1 else name for i, name in enumerate(names)]
 
 
-def _tested(count: int, cut: Cut) -> list[bool]:
-    """Draw which sources are for testing: at least one, and not all, where a share is asked for."""
-    if cut.test_share in (0, 1):
-        tests = count * int(cut.test_share)
-    else:
-        tests = min(max(round(count * cut.test_share), 1), count - 1)
-    drawn = np.random.default_rng(cut.seed).permutation(count)[:tests]
-    return [index in drawn for index in range(count)]
+def _share_of(count: int, share: float) -> int:
+    """Return a share of a number of sources, leaving at least one on each side if there is a share on it."""
+    return round(count * share) if share in (0, 1) else min(max(round(count * share), 1), count - 1)
 
 
-def _ends(source: Source, cut: Cut) -> list[tuple[str, range]]:
-    """Split the frames of a source by time: training, then a gap, then testing."""
-    border = source.frames - round(source.frames * cut.test_share)
-    step = 1 if source.kind == "photographs" else max(cut.stride or 0, cut.frames[1])
-    gap = cut.gap * step if 0 < border < source.frames else 0
-    return [("train", range(border - gap)), ("test", range(border, source.frames))]
+def _halves(frames: int, cut: Cut) -> list[tuple[str, range]]:
+    """Split frames by time: training, then a gap, then testing."""
+    border = frames - round(frames * cut.test_share)
+    gap = cut.gap * max(cut.stride or 0, cut.frames[1]) if 0 < border < frames else 0
+    return [("train", range(border - gap)), ("test", range(border, frames))]
 
 
 def _clips(name: str, parts: list[tuple[str, range]], cut: Cut, rng: np.random.Generator) -> Iterator[Pair]:
@@ -131,11 +127,3 @@ def _clips(name: str, parts: list[tuple[str, range]], cut: Cut, rng: np.random.G
                 yield Pair(span, Path(split, f"{name}_{frames:02d}_{clip:02d}"), i + 1)
             start += (count - 1) * stride + max(frames, stride)
             clip += 1
-
-
-def _photographs(source: Source, name: str, parts: list[tuple[str, range]]) -> Iterator[Pair]:
-    """Make each photograph a clip of its own: it has no neighbours in time."""
-    for split, part in parts:
-        for index in part:
-            clip = name if source.frames == 1 else f"{name}_{index + 1:04d}"
-            yield Pair(range(index, index + 1), Path(split, clip), 1)

@@ -17,14 +17,13 @@ from deblurzoo.errors import DeblurzooError
 
 @dataclass(frozen=True)
 class Source:
-    """A video, a folder of consecutive frames, or photographs, each of which is a scene of its own."""
+    """A video, a folder of consecutive frames, or a photograph: one scene."""
 
     path: str
-    kind: Literal["video", "frames", "photographs"]
+    kind: Literal["video", "frames", "photograph"]
     frames: int
-    """How many frames or photographs."""
-    size: str | None
-    """WIDTHxHEIGHT in pixels; None where photographs differ."""
+    size: str
+    """WIDTHxHEIGHT in pixels."""
     fps: float | None
     """Frames per second of a video."""
 
@@ -32,7 +31,7 @@ class Source:
     def name(self) -> str:
         """What the file or folder is called, without a file's suffix."""
         path = Path(self.path).resolve()
-        return path.stem if self.kind == "video" or path.suffix.lower() in SUFFIXES else path.name
+        return path.name if self.kind == "frames" else path.stem
 
     def read(self) -> Iterator[Callable[[], Image]]:
         """Yield for each frame in order what returns it as (H, W, 3) RGB uint8, if it is wanted."""
@@ -64,19 +63,19 @@ class Source:
 
     def _checked(self, image: Image, number: int) -> Image:
         size = _size_text(image.shape[1], image.shape[0])
-        if self.size not in (size, None):
+        if size != self.size:
             raise DeblurzooError(
                 f"{self.path}: frame {number} is {size}, the first {self.size}: give frames of one size"
             )
         return image
 
 
-def inspect(path: Path, photographs: bool) -> Source:
-    """Look at a source without reading its frames.
+def inspect(path: Path, photographs: bool) -> list[Source]:
+    """Look at what there is at a path, reading no more than the heads of its pictures.
 
     Args:
         path: a video, a picture, or a folder of pictures.
-        photographs: a folder holds photographs rather than consecutive frames.
+        photographs: a folder holds photographs, each a source of its own, rather than consecutive frames.
 
     Raises:
         DeblurzooError: there is nothing at `path`, or nothing to be used.
@@ -85,21 +84,20 @@ def inspect(path: Path, photographs: bool) -> Source:
         raise DeblurzooError(f"{path} does not exist: give a video, a picture or a folder of pictures")
     if path.is_file() and path.suffix.lower() not in SUFFIXES:
         video = inspect_video(path)
-        return Source(str(path), "video", video.frames, _size_text(video.width, video.height), video.fps)
+        return [Source(str(path), "video", video.frames, _size_text(video.width, video.height), video.fps)]
     files = _pictures(path)
     if not files:
         raise DeblurzooError(f"{path} has no pictures in it ({', '.join(SUFFIXES)}): give a folder that has some")
-    sizes = {file: _size(file) for file in files}
-    first = sizes[files[0]]
-    other = next((file for file in files if sizes[file] != first), None)
+    sizes = [_size(file) for file in files]
     if path.is_file() or photographs:
-        return Source(str(path), "photographs", len(files), None if other else first, None)
-    if other:
-        raise DeblurzooError(
-            f"{path} has frames of several sizes: {files[0].name} is {first}, {other.name} {sizes[other]}: give a "
-            "folder for each clip, or --photographs if these are no consecutive frames"
-        )
-    return Source(str(path), "frames", len(files), first, None)
+        return [Source(str(file), "photograph", 1, size, None) for file, size in zip(files, sizes, strict=True)]
+    for file, size in zip(files, sizes, strict=True):
+        if size != sizes[0]:
+            raise DeblurzooError(
+                f"{path} has frames of several sizes: {files[0].name} is {sizes[0]}, {file.name} {size}: give a folder "
+                "for each clip, or --photographs if these are no consecutive frames"
+            )
+    return [Source(str(path), "frames", len(files), sizes[0], None)]
 
 
 def _pictures(path: Path) -> list[Path]:
