@@ -18,6 +18,10 @@ FOLDERS = ("blur", "blur_gamma", "sharp")
 """What a pair consists of, in the order of writing."""
 
 
+MOST_STEPS = 32
+"""From one frame of an interpolated exposure to the next; they are all in memory."""
+
+
 @dataclass(frozen=True)
 class Camera:
     """How a pair comes about from the sub-frames of an exposure.
@@ -42,18 +46,19 @@ class Camera:
 
 
 def interpolated(frames: Sequence[Image]) -> list[Image]:
-    """Return frames with others between them, about a pixel of motion apart and even in time.
+    """Return frames with others between them, even in time and about a pixel of motion apart.
 
     Raises:
         DeblurzooError: the motion is too large.
     """
     largest = max(motion(first, second) for first, second in pairwise(frames))
-    if largest > LARGEST_MOTION:
+    trusted = LARGEST_MOTION * max(frames[0].shape)
+    if largest > trusted:
         raise DeblurzooError(
-            f"things move {largest:.0f} pixels from frame to frame, more than the {LARGEST_MOTION:.0f} that can be "
-            "interpolated: leave it out, shrink the video, or record at a higher frame rate"
+            f"things move {largest:.0f} pixels from one frame to the next, and more than {trusted:.0f} cannot be "
+            "interpolated: cut such places out, or record at a higher frame rate"
         )
-    steps = max(1, ceil(largest))
+    steps = min(max(1, ceil(largest)), MOST_STEPS)
     times = [step / steps for step in range(1, steps)]
     dense = [frames[0]]
     for first, second in pairwise(frames):
