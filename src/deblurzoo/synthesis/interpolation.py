@@ -80,11 +80,11 @@ def _arrive(frame: Image, flow: Pixels, time: float) -> tuple[Image, Pixels]:
     height, width = flow.shape[:2]
     here = np.dstack(np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)))
     origin, step = here, -np.float32(time) * flow
-    for _ in range(3):
+    for _ in range(4):
         origin = origin + step
         step = here - np.float32(time) * _sample(flow, origin) - origin
     inside = ((origin > -0.5) & (origin < (width - 0.5, height - 0.5))).all(axis=2)
-    sure = inside / (1 + np.square(step).sum(axis=2) / 3)
+    sure = inside / (1 + np.square(step).sum(axis=2) / 10)
     return _sample(frame, origin), np.asarray(sure.clip(1e-3), np.float32)
 
 
