@@ -189,7 +189,8 @@ def _make_pair(out: Path, recipe: Recipe, job: _Job) -> tuple[int, str | None]:
     try:
         exposure = recipe.exposure(job.source, job.window, rng)
     except DeblurzooError as error:
-        return job.number, f"{job.source.path}, frames {span.start} to {span.stop - 1}: {error}"
+        where = f", frames {span.start} to {span.stop - 1}" if len(span) > 1 else ""
+        return job.number, f"{job.source.path}{where}: {error}"
     write_pair(out / job.pair.clip, job.pair.number, exposure, recipe.camera, rng)
     return job.number, None
 

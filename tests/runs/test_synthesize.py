@@ -120,7 +120,7 @@ def test_motion_that_is_too_large_to_interpolate(tmp_path: Path) -> None:
 def test_photographs_are_shaken_and_those_too_small_left_out(tmp_path: Path) -> None:
     photos = write_frames(tmp_path / "photos", moving(5, height=96, width=128))
     write_png(photos / "0001.png", moving(1, height=8, width=8)[0])
-    too_small = f"complete, but without these sources:\n{photos / '0001.png'}, "
+    too_small = f"complete, but without these sources:\n{photos / '0001.png'}: "
     refused(photos, "--photographs", "--shake", "8", "--out", tmp_path / "data", because=too_small)
     assert [str(p.relative_to(tmp_path)) for p in sorted(tmp_path.glob("data/*/*"))] == [
         "data/test/0004", "data/train/0000", "data/train/0002", "data/train/0003",

@@ -80,6 +80,7 @@ def test_clips_of_sources_of_one_name_are_told_apart() -> None:
         ([300], {"stride": 0}, "--stride=0 must be a whole number of at least 1"),
         ([300], {"clip_length": 0}, "--clip-length=0 must be"),
         ([300], {"gap": -1}, "--gap=-1 must be"),
+        ([300], {"seed": -1}, "--seed=-1 must be"),
         ([300], {"test_share": 1.5}, "--test-share 1.5 must be from 0 to 1"),
     ],
 )

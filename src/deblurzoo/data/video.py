@@ -56,11 +56,15 @@ def inspect_video(path: Path) -> Video:
         DeblurzooError: it is no video, cut off, HDR, or of a variable frame rate.
     """
     with _opened(path) as (container, stream):
-        packets = [packet for packet in container.demux(stream) if packet.size]
-        if len(packets) < _promised(stream) or any(packet.is_corrupt for packet in packets):
-            raise DeblurzooError(f"{path} is cut off after {len(packets)} frames: copy it again")
-        shown = [packet for packet in packets if not packet.is_discard]
-        _require_constant_rate(path, stream, [packet.pts for packet in shown])
+        times, found, cut_off = [], 0, False
+        for packet in container.demux(stream):
+            if packet.size:
+                found += 1
+                cut_off |= packet.is_corrupt
+                times += [] if packet.is_discard else [packet.pts]  # an edit list may hide some
+        if cut_off or found < _promised(stream):
+            raise DeblurzooError(f"{path} is cut off after {found} frames: copy it again")
+        _require_constant_rate(path, stream, times)
         if curve := _HDR.get(stream.codec_context.color_trc):
             raise DeblurzooError(f"{path} is HDR video ({curve}): convert it to SDR first")
     with _opened(path) as (container, stream):
@@ -68,7 +72,7 @@ def inspect_video(path: Path) -> Video:
         if first is None:
             raise DeblurzooError(f"{path} has no frames: give another file")
         height, width = _picture(first).shape[:2]
-        return Video(len(shown), width, height, round(float(stream.average_rate or stream.guessed_rate or 0), 3))
+        return Video(len(times), width, height, round(float(stream.average_rate or stream.guessed_rate or 0), 3))
 
 
 def read_video(path: Path) -> Iterator[Callable[[], Image]]:

@@ -44,6 +44,7 @@ class Cut:
             ("stride", 1 if self.stride is None else self.stride, 1),
             ("clip-length", self.clip_length, 1),
             ("gap", self.gap, 0),
+            ("seed", self.seed, 0),
         ):
             require_at_least(f"--{key}", value, bound)
         if not 0 <= self.test_share <= 1:
