@@ -234,42 +234,43 @@ def _parser() -> argparse.ArgumentParser:
     add("--out", type=Path, required=True, metavar="DIR", help="folder to make")
     add("--photographs", action="store_true", help="folders hold photographs: blur them by simulated hand shake")
     add("--interpolate", action="store_true", help="add frames between those of ordinary video, by optical flow")
-    add("--frames", type=_whole_numbers, metavar="N[-M]", help="frames of an exposure, odd (11; 3 with --interpolate)")
-    add("--shake", type=_numbers, default=(5, 20), metavar="L[-M]", help="length of a hand's path in pixels (5-20)")
+    add("--frames", type=_range(int), metavar="N[-M]", help="frames of an exposure, odd (11; 3 with --interpolate)")
+    add(
+        "--shake", type=_range(float), default=(5, 20), metavar="L[-M]", help="length of a hand's path in pixels (5-20)"
+    )
     add("--objects", type=int, default=0, metavar="N", help="moving objects before a photograph, at most (%(default)s)")
     add("--stride", type=int, metavar="N", help="frames from one exposure to the next (as many as it has)")
     add("--response", type=_response, default=CAMERA_GAMMA, help="of blur_gamma: a number or srgb (%(default)s)")
     add("--noise", type=float, default=0.0, metavar="SIGMA", help="noise in the blurry pictures, in 8-bit levels (0)")
     add("--jpeg", type=int, metavar="QUALITY", help="compress the blurry pictures, 1 to 100 (not)")
     add("--clip-length", type=int, default=100, metavar="N", help="pairs in a clip at most (%(default)s)")
-    add(
-        "--split", choices=("source", "time"), help="test on the last sources, or on the end of each (time if only one)"
-    )
+    add("--split", choices=("source", "time"), help="test on the last sources, or the end of each (time if only one)")
     add("--test-share", type=float, default=0.2, metavar="SHARE", help="share of the test split (%(default)s)")
     add("--gap", type=int, default=5, metavar="N", help="pairs between splits by time (%(default)s)")
     add("--seed", type=int, default=0, help="of everything random (%(default)s)")
-    add(
-        "--workers",
-        type=int,
-        default=min(os.cpu_count() or 1, 8),
-        metavar="N",
-        help="exposures made at a time (%(default)s)",
-    )
+    workers = min(os.cpu_count() or 1, 8)
+    add("--workers", type=int, default=workers, metavar="N", help="exposures made at a time (%(default)s)")
     return parser
 
 
-def _numbers(text: str) -> tuple[float, float]:
-    least, _, most = text.partition("-")
-    return float(least), float(most or least)
+def _range(number: Callable[[str], T]) -> Callable[[str], tuple[T, T]]:
+    """Return what reads `LEAST-MOST`, or one number for both."""
 
+    def parse(text: str) -> tuple[T, T]:
+        least, _, most = text.partition("-")
+        try:
+            return number(least), number(most or least)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"{text} is neither a number nor two as in 7-13") from error
 
-def _whole_numbers(text: str) -> tuple[int, int]:
-    least, _, most = text.partition("-")
-    return int(least), int(most or least)
+    return parse
 
 
 def _response(text: str) -> Response:
-    return "srgb" if text == "srgb" else float(text)
+    try:
+        return "srgb" if text == "srgb" else float(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text} is neither a number nor srgb") from error
 
 
 def main(arguments: list[str]) -> None:
