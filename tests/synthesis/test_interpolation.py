@@ -22,10 +22,11 @@ def panned(x: float) -> np.ndarray:
 def passing(x: float) -> np.ndarray:
     """A disc of one photograph, x pixels to the right of its place, before another photograph."""
     shift = np.array([[1, 0, x], [0, 1, 0]], float)
-    shape = np.zeros((240, 320), np.float32)
-    cv2.circle(shape, (130, 120), 50, 1, -1)
-    opacity, disc = (cv2.warpAffine(p, shift, (320, 240)) for p in (shape, ASTRONAUT[:240, 100:420].astype(np.float32)))
-    picture = opacity[..., None] * disc + (1 - opacity[..., None]) * COFFEE[60:300, 100:420]
+    shape = np.zeros((400, 600), np.float32)
+    cv2.circle(shape, (200, 200), 80, 1, -1)
+    disc = cv2.copyMakeBorder(ASTRONAUT[:400].astype(np.float32), 0, 0, 0, 88, cv2.BORDER_REPLICATE)
+    opacity, disc = (cv2.warpAffine(picture, shift, (600, 400)) for picture in (shape, disc))
+    picture = opacity[..., None] * disc + (1 - opacity[..., None]) * COFFEE
     return np.asarray(picture.round(), np.uint8)
 
 
@@ -48,11 +49,11 @@ def test_the_same_frames_come_out_when_time_runs_backwards() -> None:
 
 
 def test_a_passing_object_leaves_no_ghost() -> None:
-    first, second, middle = passing(0), passing(8), passing(4)
+    first, second, middle = passing(0), passing(24), passing(12)
     plain = (first.astype(float) + second) / 2
     frame = in_between(first, second, [0.5])[0]
-    whole, uncovered, covered = np.s_[:], np.s_[60:180, 60:100], np.s_[60:180, 170:200]
-    for place, gain in ((whole, 7), (uncovered, 2.5), (covered, 15)):
+    whole, uncovered, covered = np.s_[:], np.s_[120:280, 90:150], np.s_[120:280, 250:310]
+    for place, gain in ((whole, 14), (uncovered, 12), (covered, 13)):
         assert psnr(frame[place], middle[place]) > psnr(plain[place], middle[place]) + gain
 
 
