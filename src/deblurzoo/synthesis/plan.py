@@ -38,7 +38,7 @@ class Cut:
         least, most = self.frames
         if not (3 <= least <= most and least % 2 == most % 2 == 1):
             raise DeblurzooError(
-                f"--frames {least}-{most} must be odd numbers from 3, the smaller one first: set others"
+                f"--frames {least}-{most} must be an odd number from 3, or two, the smaller first: set others"
             )
         for key, value, bound in (
             ("stride", 1 if self.stride is None else self.stride, 1),
