@@ -16,6 +16,7 @@ USAGE = """usage: deblurzoo VERB …
   evaluate    measure a trained network:  deblurzoo evaluate ckpt=RUN data=gopro data.root=GOPRO
   compare     one table of evaluations:   deblurzoo compare RUN…
   experiments list them with their sizes: deblurzoo experiments
+  synthesize  make training data:         deblurzoo synthesize VIDEO… --out DIR
   data toy    make the toy data set:      deblurzoo data toy --out DIR
   data check  look for damage and gaps:   deblurzoo data check data=gopro data.root=GOPRO
 
@@ -63,11 +64,18 @@ def _experiments(arguments: list[str]) -> None:
     main(arguments)
 
 
+def _synthesize(arguments: list[str]) -> None:
+    from deblurzoo.synthesize import main
+
+    main(arguments)
+
+
 VERBS: dict[tuple[str, ...], Callable[[list[str]], None]] = {
     ("train",): _hydra("deblurzoo.train"),
     ("evaluate",): _hydra("deblurzoo.evaluate"),
     ("compare",): _compare,
     ("experiments",): _experiments,
+    ("synthesize",): _synthesize,
     ("data", "toy"): _toy,
     ("data", "check"): _hydra("deblurzoo.data.check"),
 }

@@ -4,7 +4,18 @@ from deblurzoo.data.clips import Clip, ClipSource, Sample
 from deblurzoo.data.datamodule import DeblurDataModule
 from deblurzoo.data.dvd import Dvd
 from deblurzoo.data.folder import Folder
-from deblurzoo.data.gopro import Gopro, Toy
+from deblurzoo.data.gopro import Gopro, Synthesized, Toy
 from deblurzoo.data.gopro_dvd import GoproDvd
 
-__all__ = ["Clip", "ClipSource", "DeblurDataModule", "Dvd", "Folder", "Gopro", "GoproDvd", "Sample", "Toy"]
+__all__ = [
+    "Clip",
+    "ClipSource",
+    "DeblurDataModule",
+    "Dvd",
+    "Folder",
+    "Gopro",
+    "GoproDvd",
+    "Sample",
+    "Synthesized",
+    "Toy",
+]

@@ -55,3 +55,9 @@ class Toy(Gopro):
 
     name = "toy"
     official: Mapping[str, Mapping[str, int]] = {}
+
+
+class Synthesized(Toy):
+    """Clips that `deblurzoo synthesize` made of somebody's own pictures, in GOPRO's layout."""
+
+    name = "synthesized"

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.synthesis.motion import blob, hand_shake, motion_kernel
+from deblurzoo.synthesis.motion import hand_shake, motion_kernel, strange_patch
 
 SUBFRAMES = 64
 """Points of a motion path."""
@@ -92,10 +92,9 @@ class ExtraBlur:
     def _patch(self, rng: np.random.Generator, sharp: Pixels, side: int) -> Pixels:
         """Return an object whose longer side is `side`, (h, w, 4): RGB in [0, 255] times opacity, and opacity."""
         if self.objects is None:
-            top, left = (rng.integers(0, extent - side + 1) for extent in sharp.shape[:2])
-            texture = sharp[top : top + side, left : left + side, rng.permutation(3)]
-            opacity = blob(rng, side)
-            return np.dstack([np.rot90(texture, 2) * opacity[..., None], opacity])
+            patch = strange_patch(rng, sharp, side)
+            patch[..., :3] *= patch[..., 3:]
+            return patch
         paths = sorted(Path(self.objects).glob("*.png"))
         cutout = _read_cutout(paths[rng.integers(len(paths))])
         factor = side / max(cutout.shape[:2])

@@ -1,19 +1,78 @@
 """The blur former: a camera's exposure as an average of sharp frames."""
 
+from collections.abc import Callable, Iterable
+from itertools import chain
+from typing import Literal
+
+import torch
 from torch import Tensor
+
+from deblurzoo.data.images import Image
 
 CAMERA_GAMMA = 2.2
 """The camera response that GOPRO assumes (Nah et al., CVPR 2017, section 2.1)."""
 
+Response = float | Literal["srgb"] | None
+"""How a camera stores light x in [0, 1]: None as x, a number g as x^(1/g), `srgb` as IEC 61966-2-1 says."""
 
-def form_blur(frames: Tensor, gamma: float | None = None) -> Tensor:
-    """Average N consecutive sharp frames (N, ..., H, W) in [0, 1] to one blurry picture (..., H, W) in [0, 1].
+
+def form_blur(frames: Iterable[Tensor], response: Response = None) -> Tensor:
+    """Average N consecutive sharp frames to one blurry picture (..., H, W), reading them one by one.
 
     Args:
-        frames: as the camera stored them; computed in float64, so that equal frames give that frame again.
-        gamma: None averages the stored values (GOPRO's `blur`); a number g averages in linear light, x^g, and goes
-            back to display values with 1/g (GOPRO's `blur_gamma`, g = 2.2).
+        frames: (N, ..., H, W), or N times (..., H, W), as the camera stored them: float in [0, 1], or uint8.
+            Computed in float64, so that equal frames give that frame again; plain sums of uint8 are exact.
+        response: None averages the stored values (GOPRO's `blur`); any other goes to linear light, averages there and
+            stores the result again (GOPRO's `blur_gamma`, with 2.2).
+
+    Returns:
+        The picture in the frames' type; uint8 is rounded half to even.
+
+    Raises:
+        ValueError: there are no frames.
     """
-    exact = frames.double()
-    mean = exact.mean(dim=0) if gamma is None else exact.pow(gamma).mean(dim=0).pow(1 / gamma)
-    return mean.to(frames.dtype)
+    sequence = iter(frames)
+    first = next(sequence, None)
+    if first is None:
+        raise ValueError("there are no frames to average")
+    light = _light_of(first.dtype, response)
+    total, count = torch.zeros(first.shape, dtype=torch.float64, device=first.device), 0
+    for frame in chain([first], sequence):
+        total += light(frame)
+        count += 1
+    mean = total / count
+    if first.dtype != torch.uint8:
+        return _to_display(mean, response).to(first.dtype)
+    return (mean if response is None else _to_display(mean, response) * 255).round().to(torch.uint8)
+
+
+def expose(frames: Iterable[Image], response: Response = None) -> Image:
+    """Return `form_blur` of pictures (H, W, 3) uint8 as such a picture."""
+    blurred: Image = form_blur(map(torch.from_numpy, frames), response).numpy()
+    return blurred
+
+
+def _light_of(dtype: torch.dtype, response: Response) -> Callable[[Tensor], Tensor]:
+    """Return what turns a frame into what is averaged; 256 values are looked up rather than computed."""
+    if dtype != torch.uint8:
+        return lambda frame: _to_light(frame.double(), response)
+    if response is None:
+        return lambda frame: frame
+    table = _to_light(torch.arange(256, dtype=torch.float64) / 255, response)
+    return lambda frame: table.to(frame.device).index_select(0, frame.int().flatten()).view(frame.shape)
+
+
+def _to_light(display: Tensor, response: Response) -> Tensor:
+    if response is None:
+        return display
+    if response == "srgb":
+        return torch.where(display <= 0.04045, display / 12.92, ((display + 0.055) / 1.055) ** 2.4)
+    return display**response
+
+
+def _to_display(light: Tensor, response: Response) -> Tensor:
+    if response is None:
+        return light
+    if response == "srgb":
+        return torch.where(light <= 0.04045 / 12.92, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
+    return light ** (1 / response)

@@ -1,6 +1,7 @@
 """How cameras and objects move during an exposure, and what random objects look like."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -50,6 +51,13 @@ def blob(rng: np.random.Generator, side: int) -> NDArray[np.float32]:
     angle = np.arctan2(y, x)
     outline = 0.7 + sum(rng.uniform(-0.08, 0.08) * np.cos(k * angle + rng.uniform(0, 2 * np.pi)) for k in (2, 3, 5))
     return np.asarray(cv2.GaussianBlur((np.hypot(x, y) < outline).astype(np.float32), (0, 0), 0.7), np.float32)
+
+
+def strange_patch(rng: np.random.Generator, picture: NDArray[Any], side: int) -> NDArray[np.float32]:
+    """Return a blob of a picture, upside down and in exchanged colours: (side, side, 4), RGB and opacity."""
+    top, left = (rng.integers(0, extent - side + 1) for extent in picture.shape[:2])
+    texture = picture[top : top + side, left : left + side, rng.permutation(3)]
+    return np.dstack([np.rot90(texture, 2), blob(rng, side)]).astype(np.float32)
 
 
 def motion_kernel(path: Floats) -> NDArray[np.float32]:

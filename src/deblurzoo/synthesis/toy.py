@@ -11,15 +11,15 @@ import cv2
 import numpy as np
 import skimage.data
 import sklearn.datasets
-import torch
 from numpy.typing import NDArray
 from rich.progress import track
 
-from deblurzoo.data.images import Image, read_image, write_png
+from deblurzoo.data.images import read_image, write_png
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import write_atomically
-from deblurzoo.synthesis.formation import CAMERA_GAMMA, form_blur
-from deblurzoo.synthesis.motion import Floats, Trajectory, blob, hand_shake
+from deblurzoo.synthesis.formation import CAMERA_GAMMA, expose
+from deblurzoo.synthesis.motion import Trajectory, blob, hand_shake
+from deblurzoo.synthesis.scene import Layer, render, true_flow
 
 _SKIMAGE = Path(skimage.data.__file__).parent
 _SKLEARN = Path(sklearn.datasets.__file__).parent / "images"
@@ -66,38 +66,6 @@ class ToyOptions:
             raise DeblurzooError(f"min_blur={self.min_blur} and max_blur={self.max_blur} must be 0 <= min <= max")
 
 
-def _affine(trajectory: Trajectory, step: int, centre: Floats, size: tuple[int, int]) -> Floats:
-    """Return the 2x3 map from output pixels to layer pixels at one sub-frame."""
-    angle, zoom = trajectory.rotation[step], trajectory.zoom[step]
-    linear = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) / zoom
-    middle = np.array([(size[1] - 1) / 2, (size[0] - 1) / 2])
-    offset = centre + trajectory.shift[step] - linear @ middle
-    return np.hstack([linear, offset[:, None]])
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A picture (h, w, 4) of RGB in [0, 255] and opacity in [0, 1], moving before the camera."""
-
-    picture: NDArray[np.float32]
-    trajectory: Trajectory
-    centre: Floats
-    """x and y in the picture of what is in the middle of the frame at rest."""
-    border: int
-    """OpenCV's border mode outside the picture."""
-
-    def at(self, step: int, size: tuple[int, int]) -> NDArray[np.float32]:
-        """Return what the camera sees of this layer at a sub-frame, (H, W, 4)."""
-        seen = cv2.warpAffine(
-            self.picture,
-            _affine(self.trajectory, step, self.centre, size),
-            (size[1], size[0]),
-            flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
-            borderMode=self.border,
-        )
-        return np.asarray(seen, np.float32)
-
-
 def _photograph(rng: np.random.Generator, paths: tuple[Path, ...], side: int) -> NDArray[np.float32]:
     """Return a random photograph, shrunk so that it is crisp and its shorter side is 1.2 to 2.4 times `side`."""
     photo = read_image(paths[rng.integers(len(paths))])
@@ -129,38 +97,6 @@ def _object(
     return Layer(patch, moving, np.array([side / 2, side / 2]) - place, cv2.BORDER_CONSTANT)
 
 
-def render(layers: list[Layer], step: int, size: tuple[int, int]) -> Image:
-    """Return the 8-bit frame (H, W, 3) that the camera stores at a sub-frame; later layers are nearer."""
-    picture = layers[0].at(step, size)[..., :3]
-    for layer in layers[1:]:
-        seen = layer.at(step, size)
-        opacity = seen[..., 3:].clip(0, 1)
-        picture = picture * (1 - opacity) + seen[..., :3] * opacity
-    frame: Image = picture.round().clip(0, 255).astype(np.uint8)
-    return frame
-
-
-def true_flow(layers: list[Layer], step: int, later: int, size: tuple[int, int]) -> NDArray[np.float32]:
-    """Return how far what is seen at each pixel at a sub-frame moves until a later one: u and v, (2, H, W), in pixels.
-
-    Where a soft outline lets two layers through, the flow is that of the more opaque one.
-    """
-    here = np.mgrid[: size[0], : size[1]][::-1].reshape(2, -1)  # x, y
-    flow = np.zeros((2, *size), np.float32)
-    for layer in layers:
-        now, then = (_affine(layer.trajectory, t, layer.centre, size) for t in (step, later))
-        there = np.linalg.solve(then[:, :2], now[:, :2] @ here + now[:, 2:] - then[:, 2:])
-        visible = layer.at(step, size)[..., 3] > 0.5
-        flow = np.where(visible, (there - here).reshape(2, *size).astype(np.float32), flow)
-    return flow
-
-
-def _expose(frames: list[Image], gamma: float | None) -> Image:
-    stored = torch.from_numpy(np.stack(frames)).double() / 255
-    exposed: Image = (form_blur(stored, gamma) * 255).round().to(torch.uint8).numpy()
-    return exposed
-
-
 def _write_clip(folder: Path, paths: tuple[Path, ...], rng: np.random.Generator, options: ToyOptions) -> None:
     exposure = int(rng.choice([7, 9, 11, 13]))
     steps, size = exposure * options.frames, (options.height, options.width)
@@ -174,8 +110,8 @@ def _write_clip(folder: Path, paths: tuple[Path, ...], rng: np.random.Generator,
         frames = [render(layers, number * exposure + i, size) for i in range(exposure)]
         name = f"{number + 1:06d}.png"
         write_png(folder / "sharp" / name, frames[middle])
-        write_png(folder / "blur" / name, _expose(frames, None))
-        write_png(folder / "blur_gamma" / name, _expose(frames, CAMERA_GAMMA))
+        write_png(folder / "blur" / name, expose(frames))
+        write_png(folder / "blur_gamma" / name, expose(frames, CAMERA_GAMMA))
         if options.flow and number + 1 < options.frames:
             flow = true_flow(layers, number * exposure + middle, (number + 1) * exposure + middle, size)
             data = io.BytesIO()

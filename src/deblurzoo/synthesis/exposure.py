@@ -1,0 +1,101 @@
+"""From a window of frames to a pair on disk: sub-frames of one exposure, averaged."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import ceil
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from deblurzoo.data.images import Image, write_png
+from deblurzoo.errors import DeblurzooError
+from deblurzoo.synthesis.formation import CAMERA_GAMMA, Response, expose
+from deblurzoo.synthesis.interpolation import LARGEST_MOTION, in_between, motion
+
+FOLDERS = ("blur", "blur_gamma", "sharp")
+"""What a pair consists of, in the order of writing."""
+
+
+MOST_STEPS = 32
+"""From one frame of an interpolated exposure to the next; they are all in memory."""
+
+
+@dataclass(frozen=True)
+class Camera:
+    """How a pair comes about from the sub-frames of an exposure.
+
+    Args:
+        response: of `blur_gamma`: a number, or `srgb`.
+        noise: standard deviation, in 8-bit levels, of Gaussian noise in the blurry pictures.
+        jpeg: quality, 1 to 100, at which the blurry pictures are compressed, or None.
+    """
+
+    response: Response = CAMERA_GAMMA
+    noise: float = 0.0
+    jpeg: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.response is None or (self.response != "srgb" and not self.response > 0):
+            raise DeblurzooError(f"--response {self.response} must be a number above 0, or srgb")
+        if not 0 <= self.noise < 255:
+            raise DeblurzooError(f"--noise {self.noise} must be a number of 8-bit levels, from 0")
+        if self.jpeg is not None and not 1 <= self.jpeg <= 100:
+            raise DeblurzooError(f"--jpeg {self.jpeg} must be from 1 to 100")
+
+
+def interpolated(frames: Sequence[Image]) -> list[Image]:
+    """Return frames with others between them, even in time and about a pixel of motion apart.
+
+    Raises:
+        DeblurzooError: the motion is too large.
+    """
+    largest = max(motion(first, second) for first, second in pairwise(frames))
+    trusted = LARGEST_MOTION * max(frames[0].shape)
+    if largest > trusted:
+        raise DeblurzooError(
+            f"things move {largest:.0f} pixels from one frame to the next, and more than {trusted:.0f} cannot be "
+            "interpolated: cut such places out, or record at a higher frame rate"
+        )
+    steps = min(max(1, ceil(largest)), MOST_STEPS)
+    times = [step / steps for step in range(1, steps)]
+    dense = [frames[0]]
+    for first, second in pairwise(frames):
+        dense += [*in_between(first, second, times), second]
+    return dense
+
+
+def write_pair(clip: Path, number: int, exposure: Sequence[Image], camera: Camera, rng: np.random.Generator) -> None:
+    """Average an odd number of sub-frames, the middle one of which is sharp, and write the pair, or nothing of it.
+
+    Raises:
+        WriteError: the disk is full or the folder cannot be written.
+    """
+    pictures = {
+        "blur": _degraded(expose(exposure), camera, rng),
+        "blur_gamma": _degraded(expose(exposure, camera.response), camera, rng),
+        "sharp": exposure[len(exposure) // 2],
+    }
+    try:
+        for folder, path in zip(FOLDERS, pair_files(clip, number), strict=True):
+            write_png(path, pictures[folder])
+    except DeblurzooError:
+        for path in pair_files(clip, number):
+            path.unlink(missing_ok=True)
+        raise
+
+
+def pair_files(clip: Path, number: int) -> list[Path]:
+    """Return the files of a pair; it is done when all are there."""
+    return [clip / folder / f"{number:06d}.png" for folder in FOLDERS]
+
+
+def _degraded(image: Image, camera: Camera, rng: np.random.Generator) -> Image:
+    """Add the camera's noise, then compress."""
+    if camera.noise:
+        image = (image + rng.normal(0, camera.noise, image.shape)).round().clip(0, 255).astype(np.uint8)
+    if camera.jpeg is not None:
+        _, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, camera.jpeg])
+        image = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR_RGB), np.uint8)
+    return image

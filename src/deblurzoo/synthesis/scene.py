@@ -1,0 +1,71 @@
+"""A scene of flat layers before a moving camera."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from deblurzoo.data.images import Image
+from deblurzoo.synthesis.motion import Floats, Trajectory
+
+
+def affine(trajectory: Trajectory, step: int, centre: Floats, size: tuple[int, int]) -> Floats:
+    """Return the 2x3 map from output pixels to layer pixels at one sub-frame."""
+    angle, zoom = trajectory.rotation[step], trajectory.zoom[step]
+    linear = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) / zoom
+    middle = np.array([(size[1] - 1) / 2, (size[0] - 1) / 2])
+    offset = centre + trajectory.shift[step] - linear @ middle
+    return np.hstack([linear, offset[:, None]])
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A picture (h, w, 4) of RGB in [0, 255] and opacity in [0, 1], moving before the camera.
+
+    To be rendered, the hindmost layer needs no opacity: (h, w, 3), also uint8.
+    """
+
+    picture: NDArray[np.float32] | Image
+    trajectory: Trajectory
+    centre: Floats
+    """x and y in the picture of what is in the middle of the frame at rest."""
+    border: int
+    """OpenCV's border mode outside the picture."""
+
+    def at(self, step: int, size: tuple[int, int]) -> NDArray[Any]:
+        """Return what the camera sees of this layer at a sub-frame, (H, W, 4 or 3), in the picture's type."""
+        return cv2.warpAffine(
+            self.picture,
+            affine(self.trajectory, step, self.centre, size),
+            (size[1], size[0]),
+            flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+            borderMode=self.border,
+        )
+
+
+def render(layers: list[Layer], step: int, size: tuple[int, int]) -> Image:
+    """Return the 8-bit frame (H, W, 3) that the camera stores at a sub-frame; later layers are nearer."""
+    picture = layers[0].at(step, size)[..., :3]
+    for layer in layers[1:]:
+        seen = layer.at(step, size)
+        opacity = seen[..., 3:].clip(0, 1)
+        picture = picture * (1 - opacity) + seen[..., :3] * opacity
+    frame: Image = picture.round().clip(0, 255).astype(np.uint8)
+    return frame
+
+
+def true_flow(layers: list[Layer], step: int, later: int, size: tuple[int, int]) -> NDArray[np.float32]:
+    """Return how far what is seen at each pixel at a sub-frame moves until a later one: u and v, (2, H, W), in pixels.
+
+    Where a soft outline lets two layers through, the flow is that of the more opaque one.
+    """
+    here = np.mgrid[: size[0], : size[1]][::-1].reshape(2, -1)  # x, y
+    flow = np.zeros((2, *size), np.float32)
+    for layer in layers:
+        now, then = (affine(layer.trajectory, t, layer.centre, size) for t in (step, later))
+        there = np.linalg.solve(then[:, :2], now[:, :2] @ here + now[:, 2:] - then[:, 2:])
+        visible = layer.at(step, size)[..., 3] > 0.5
+        flow = np.where(visible, (there - here).reshape(2, *size).astype(np.float32), flow)
+    return flow

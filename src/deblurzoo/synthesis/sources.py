@@ -1,0 +1,121 @@
+"""What sharp frames are taken from: videos, folders of frames, and photographs."""
+
+import re
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import PIL.Image
+
+from deblurzoo.data.images import SUFFIXES, Image, read_image
+from deblurzoo.data.video import inspect_video, read_video
+from deblurzoo.errors import DeblurzooError
+
+
+@dataclass(frozen=True)
+class Source:
+    """A video, a folder of consecutive frames, or a photograph: one scene."""
+
+    path: str
+    kind: Literal["video", "frames", "photograph"]
+    frames: int
+    size: str
+    """WIDTHxHEIGHT in pixels."""
+    fps: float | None
+    """Frames per second of a video."""
+
+    @property
+    def name(self) -> str:
+        """What the file or folder is called, without a file's suffix."""
+        path = Path(self.path).resolve()
+        return path.name if self.kind == "frames" else path.stem
+
+    def read(self) -> Iterator[Callable[[], Image]]:
+        """Yield for each frame in order what returns it as (H, W, 3) RGB uint8, if it is wanted."""
+        path = Path(self.path)
+        return read_video(path) if self.kind == "video" else (partial(read_image, file) for file in _pictures(path))
+
+    def windows(self, spans: Sequence[range]) -> Iterator[list[Image]]:
+        """Yield the frames of each span, reading the source once; spans are in the order of their starts and stops.
+
+        No more is kept than the frames of one span.
+
+        Raises:
+            DeblurzooError: the source is damaged, or ends too early.
+        """
+        sequence = enumerate(self.read())
+        kept: deque[tuple[int, Image]] = deque()
+        read = 0
+        for span in spans:
+            while kept and kept[0][0] < span.start:
+                kept.popleft()
+            while read < span.stop:
+                number, picture = next(sequence, (None, None))
+                if number is None or picture is None:
+                    raise DeblurzooError(f"{self.path} ends after {read} of {self.frames} frames: copy it again")
+                read = number + 1
+                if number >= span.start:
+                    kept.append((number, self._checked(picture(), number)))
+            yield [image for _, image in kept]
+
+    def _checked(self, image: Image, number: int) -> Image:
+        size = _size_text(image.shape[1], image.shape[0])
+        if size != self.size:
+            raise DeblurzooError(
+                f"{self.path}: frame {number} is {size}, the first {self.size}: give frames of one size"
+            )
+        return image
+
+
+def inspect(path: Path, photographs: bool) -> list[Source]:
+    """Look at what there is at a path, reading no more than the heads of its pictures.
+
+    Args:
+        path: a video, a picture, or a folder of pictures.
+        photographs: a folder holds photographs, each a source of its own, rather than consecutive frames.
+
+    Raises:
+        DeblurzooError: there is nothing at `path`, or nothing to be used.
+    """
+    if not path.exists():
+        raise DeblurzooError(f"{path} does not exist: give a video, a picture or a folder of pictures")
+    if path.is_file() and path.suffix.lower() not in SUFFIXES:
+        video = inspect_video(path)
+        return [Source(str(path), "video", video.frames, _size_text(video.width, video.height), video.fps)]
+    files = _pictures(path)
+    if not files:
+        raise DeblurzooError(f"{path} has no pictures in it ({', '.join(SUFFIXES)}): give a folder that has some")
+    sizes = [_size(file) for file in files]
+    if path.is_file() or photographs:
+        return [Source(str(file), "photograph", 1, size, None) for file, size in zip(files, sizes, strict=True)]
+    for file, size in zip(files, sizes, strict=True):
+        if size != sizes[0]:
+            raise DeblurzooError(
+                f"{path} has frames of several sizes: {files[0].name} is {sizes[0]}, {file.name} {size}: give a folder "
+                "for each clip, or --photographs if these are no consecutive frames"
+            )
+    return [Source(str(path), "frames", len(files), sizes[0], None)]
+
+
+def _pictures(path: Path) -> list[Path]:
+    """Return a picture itself, or those of a folder in the order of their names: 2 comes before 10."""
+    if path.is_file():
+        return [path]
+    files = [file for file in path.iterdir() if file.suffix.lower() in SUFFIXES]
+    return sorted(files, key=lambda file: [int(p) if p.isdigit() else p for p in re.split(r"([0-9]+)", file.name)])
+
+
+def _size(path: Path) -> str:
+    """Return the size that the head of a picture tells."""
+    try:
+        with PIL.Image.open(path) as picture:
+            return _size_text(*picture.size)
+    except (PIL.UnidentifiedImageError, OSError) as error:
+        raise DeblurzooError(f"{path} cannot be read ({error}): copy it again, or remove it") from error
+
+
+def _size_text(width: int, height: int) -> str:
+    return f"{width}x{height}"

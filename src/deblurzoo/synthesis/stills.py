@@ -1,0 +1,116 @@
+"""Blur from still photographs: the hand shakes during the exposure, and objects move."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from deblurzoo.data.images import Image
+from deblurzoo.errors import DeblurzooError
+from deblurzoo.synthesis.motion import Floats, Trajectory, hand_shake, strange_patch
+from deblurzoo.synthesis.scene import Layer, affine, render
+
+POINTS = 65
+"""Of a motion path as it is drawn; odd, so that one of them is in the middle."""
+
+
+@dataclass(frozen=True)
+class Shake:
+    """What moves during the exposure of a photograph, and how far.
+
+    Args:
+        min_length, max_length: range of the length of a motion path in pixels: of the camera's, which moves the whole
+            picture, and of the one that each object has besides.
+        roll: rotation and zoom each move the corners by up to this share of the camera's path, and the centre not.
+        objects: up to so many round patches of the photograph, in exchanged colours, move before it.
+    """
+
+    min_length: float = 5.0
+    max_length: float = 20.0
+    roll: float = 0.5
+    objects: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_length <= self.max_length < np.inf:
+            raise DeblurzooError(
+                f"min_length={self.min_length} and max_length={self.max_length} must be 0 <= min <= max"
+            )
+        if not 0 <= self.roll <= 2:
+            raise DeblurzooError(f"roll={self.roll} must be from 0 to 2")
+        if self.objects < 0:
+            raise DeblurzooError(f"objects={self.objects} must not be negative")
+
+
+def shaken(photo: Image, rng: np.random.Generator, options: Shake) -> list[Image]:
+    """Return the sub-frames (h, w, 3) of one exposure of a photograph (H, W, 3), all uint8.
+
+    They are an odd number, at least 9, and so many that nothing moves more than about a pixel between two. At the
+    middle one the camera is at rest: it is the photograph itself (and its objects), nowhere resampled. From each side
+    as many pixels are cut off as come into view, so that nothing outside the photograph is seen; the scale stays.
+    Memory: as many bytes as the sub-frames have, and about 15 bytes (with objects: 60) a pixel.
+
+    Raises:
+        DeblurzooError: the photograph is too small to move so far.
+    """
+    height, width = photo.shape[:2]
+    middle = np.array([(width - 1) / 2, (height - 1) / 2])
+    camera = _path(rng, options, reach=float(np.hypot(*middle)))
+    objects = [_path(rng, options, reach=np.inf) for _ in range(rng.integers(options.objects + 1))]
+    moved = _displacements(camera, middle)
+    border = int(np.ceil(np.abs(moved).max()))
+    size = (height - 2 * border, width - 2 * border)
+    if min(size) < max(1, min(height, width) // 2):
+        raise DeblurzooError(f"a photograph of {width}x{height} pixels is too small for {options}: give a larger one")
+    fastest = _speed(moved) + max((_speed(own.shift) for own in objects), default=0)
+    steps = 2 * max(4, int(np.ceil((POINTS - 1) * fastest / 2))) + 1
+    layers = [Layer(photo, _resampled(camera, steps), middle, cv2.BORDER_REFLECT_101)]
+    layers += [_object(rng, photo, size, _resampled(_together(camera, own), steps)) for own in objects]
+    return [render(layers, step, size) for step in range(steps)]
+
+
+def _path(rng: np.random.Generator, options: Shake, reach: float) -> Trajectory:
+    """Return a path that is at rest in its middle; what it rotates and zooms is `reach` pixels away from the centre."""
+    length = rng.uniform(options.min_length, options.max_length)
+    drawn = hand_shake(rng, POINTS, POINTS, length)
+    share = options.roll * length / reach * rng.uniform(0, 1, 2)
+    return Trajectory(
+        shift=drawn.shift - drawn.shift[POINTS // 2],
+        rotation=share[0] * _of_length_1(drawn.rotation),
+        zoom=np.exp(share[1] * _of_length_1(np.log(drawn.zoom))),
+    )
+
+
+def _of_length_1(values: Floats) -> Floats:
+    return np.asarray((values - values[POINTS // 2]) / np.abs(np.diff(values)).sum())
+
+
+def _speed(places: Floats) -> float:
+    """Return the largest distance between neighbouring points of paths (POINTS, ..., 2)."""
+    return float(np.linalg.norm(np.diff(places, axis=0), axis=-1).max())
+
+
+def _displacements(camera: Trajectory, middle: Floats) -> Floats:
+    """Return how far from their places the corners of a picture see it, (POINTS, 4, 2); no place sees it farther."""
+    width, height = 2 * middle + 1
+    corners = np.array([[x, y] for x in (0, width - 1) for y in (0, height - 1)])
+    maps = (affine(camera, point, middle, (height, width)) for point in range(POINTS))
+    return np.stack([corners @ linear[:, :2].T + linear[:, 2] - corners for linear in maps])
+
+
+def _together(camera: Trajectory, own: Trajectory) -> Trajectory:
+    return Trajectory(camera.shift + own.shift, camera.rotation + own.rotation, camera.zoom * own.zoom)
+
+
+def _resampled(path: Trajectory, steps: int) -> Trajectory:
+    """Return a path of POINTS points with another odd number of them; the middle one stays."""
+    old, new = np.linspace(-1, 1, POINTS), np.linspace(-1, 1, steps)
+    x, y, rotation, zoom = (np.interp(new, old, values) for values in (*path.shift.T, path.rotation, path.zoom))
+    return Trajectory(np.stack([x, y], axis=1), rotation, zoom)
+
+
+def _object(rng: np.random.Generator, photo: Image, size: tuple[int, int], path: Trajectory) -> Layer:
+    """Return a patch 0.1 to 0.4 of the frame's shorter side long, its middle somewhere in the frame."""
+    side = max(2, int(min(size) * rng.uniform(0.1, 0.4)))
+    place = (rng.uniform(0, 1, 2) - 0.5) * np.array([size[1], size[0]])
+    patch = strange_patch(rng, photo, side)
+    return Layer(patch, path, np.array([side / 2, side / 2]) - place, cv2.BORDER_CONSTANT)

@@ -1,0 +1,97 @@
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from av.video.reformatter import Colorspace
+
+from deblurzoo.data.video import Video, inspect_video, read_video
+from deblurzoo.errors import DeblurzooError
+from videos import moving, write_video
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    return write_video(tmp_path / "video.mp4", moving(40))
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi"])
+def test_frames_are_read_in_order_and_counted(tmp_path: Path, suffix: str) -> None:
+    frames = moving(40)
+    path = write_video(tmp_path / f"video{suffix}", frames)
+    assert inspect_video(path) == Video(frames=40, width=64, height=48, fps=240.0)
+    read = [picture() for picture in read_video(path)]
+    assert len(read) == 40
+    grey = np.array(frames).mean(axis=3)  # chroma has half the resolution
+    for number, image in enumerate(read):
+        assert image.dtype == np.uint8
+        assert np.abs(grey - image.mean(axis=2)).mean(axis=(1, 2)).argmin() == number
+
+
+@pytest.mark.parametrize("matrix", [None, Colorspace.ITU601, Colorspace.ITU709])
+def test_colours_follow_the_matrix_that_the_video_names(tmp_path: Path, matrix: Colorspace | None) -> None:
+    colour = np.array([200, 40, 90])
+    flat = np.broadcast_to(colour.astype(np.uint8), (48, 64, 3)).copy()
+    path = write_video(tmp_path / "flat.mp4", [flat] * 3, matrix=matrix)
+    for picture in read_video(path):
+        assert np.abs(picture().astype(int) - colour).max() <= 2
+
+
+def test_videos_are_turned_as_they_are_meant_to_be_seen(video: Path) -> None:
+    upright = next(read_video(video))()
+    data = bytearray(video.read_bytes())
+    one = 1 << 16
+    head = data.find(b"tkhd")
+    place = data.find(struct.pack(">9i", one, 0, 0, 0, one, 0, 0, 0, 1 << 30), head)
+    data[place : place + 36] = struct.pack(">9i", 0, one, 0, -one, 0, 0, 0, 0, 1 << 30)
+    video.write_bytes(data)
+    assert (inspect_video(video).width, inspect_video(video).height) == (48, 64)
+    assert np.array_equal(next(read_video(video))(), np.rot90(upright, -1))
+
+
+def refused(path: Path, message: str) -> None:
+    with pytest.raises(DeblurzooError, match=message) as caught:
+        inspect_video(path)
+        for picture in read_video(path):
+            picture()
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi"])
+def test_cut_off(tmp_path: Path, suffix: str) -> None:
+    path = write_video(tmp_path / f"video{suffix}", moving(40))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
+    refused(path, r"is cut off after \d+ frames: copy it again")
+
+
+def test_cut_off_before_its_head(tmp_path: Path, video: Path) -> None:
+    data = video.read_bytes()
+    video.write_bytes(data[: data.index(b"mdat")])
+    refused(video, "cannot be read as a video|is cut off")
+
+
+def test_damaged_in_the_middle(video: Path) -> None:
+    data = bytearray(video.read_bytes())
+    middle = len(data) * 6 // 10
+    data[middle : middle + 400] = bytes(byte ^ 0x5A for byte in data[middle : middle + 400])
+    video.write_bytes(data)
+    refused(video, r"cannot be read as a video \(Invalid data|is damaged")
+
+
+def test_no_video_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "text.mp4"
+    path.write_text("hello\n" * 100)
+    refused(path, "cannot be read as a video")
+    path.write_text("")
+    refused(path, "cannot be read as a video")
+
+
+def test_variable_frame_rate(tmp_path: Path) -> None:
+    times = [*range(20), *range(22, 42)]
+    path = write_video(tmp_path / "variable.mp4", moving(40), fps=50, times=times)
+    refused(path, r"variable frame rate: frame 20 comes 60\.0 ms after the one before, others 20\.0 ms")
+
+
+def test_rounded_clocks_are_constant(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "video.mkv", moving(40), fps=30)  # Matroska counts whole milliseconds: 33, 34, 33
+    assert inspect_video(path).frames == 40

@@ -1,0 +1,79 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deblurzoo.data.images import Image, write_png
+from deblurzoo.errors import DeblurzooError
+from deblurzoo.synthesis.sources import Source, inspect
+from videos import moving, write_video
+
+
+def flat(level: int, height: int = 4, width: int = 6) -> Image:
+    return np.full((height, width, 3), level, np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Twelve frames, each of its own number, named 1.png to 12.png."""
+    for number in range(12):
+        write_png(tmp_path / "frames" / f"{number + 1}.png", flat(number))
+    return tmp_path / "frames"
+
+
+def numbers(windows: list[list[Image]]) -> list[list[int]]:
+    return [[int(image[0, 0, 0]) for image in window] for window in windows]
+
+
+def frames(folder: Path) -> Source:
+    (source,) = inspect(folder, photographs=False)
+    return source
+
+
+def test_kinds(folder: Path, tmp_path: Path) -> None:
+    assert inspect(folder, photographs=False) == [Source(str(folder), "frames", 12, "6x4", None)]
+    photos = [Source(str(folder / f"{number}.png"), "photograph", 1, "6x4", None) for number in range(1, 13)]
+    assert inspect(folder, photographs=True) == photos
+    assert inspect(folder / "3.png", photographs=False) == photos[2:3]
+    video = write_video(tmp_path / "a.mp4", moving(5), fps=30)
+    assert inspect(video, photographs=True) == [Source(str(video), "video", 5, "64x48", 30.0)]
+
+
+def test_windows_are_in_the_order_of_names_and_may_overlap_or_leave_gaps(folder: Path) -> None:
+    source = frames(folder)
+    spans = [range(0, 3), range(2, 5), range(8, 11)]
+    assert numbers(list(source.windows(spans))) == [[0, 1, 2], [2, 3, 4], [8, 9, 10]]
+    assert list(source.windows([])) == []
+
+
+def test_only_frames_of_windows_are_read(folder: Path) -> None:
+    source = frames(folder)
+    (folder / "5.png").write_bytes(b"damaged after it was looked at")
+    assert numbers(list(source.windows([range(0, 3), range(5, 8)]))) == [[0, 1, 2], [5, 6, 7]]
+    with pytest.raises(DeblurzooError, match=r"5\.png cannot be read"):
+        list(source.windows([range(2, 5)]))
+
+
+def test_frames_of_several_sizes(folder: Path) -> None:
+    source = frames(folder)
+    write_png(folder / "7.png", flat(0, 5, 5))
+    with pytest.raises(DeblurzooError, match=r"frames of several sizes: 1\.png is 6x4, 7\.png 5x5"):
+        inspect(folder, photographs=False)
+    assert [photo.size for photo in inspect(folder, photographs=True)][5:8] == ["6x4", "5x5", "6x4"]
+    with pytest.raises(DeblurzooError, match="frame 6 is 5x5, the first 6x4"):
+        list(source.windows([range(4, 7)]))
+
+
+def test_a_source_that_ends_early(folder: Path) -> None:
+    with pytest.raises(DeblurzooError, match="ends after 12 of 15 frames"):
+        list(Source(str(folder), "frames", 15, "6x4", None).windows([range(10, 13)]))
+
+
+def test_what_is_no_source(tmp_path: Path) -> None:
+    with pytest.raises(DeblurzooError, match="does not exist"):
+        inspect(tmp_path / "nowhere", photographs=False)
+    with pytest.raises(DeblurzooError, match="has no pictures in it"):
+        inspect(tmp_path, photographs=False)
+    (tmp_path / "broken.png").write_text("no picture")
+    with pytest.raises(DeblurzooError, match=r"broken\.png cannot be read"):
+        inspect(tmp_path, photographs=False)
