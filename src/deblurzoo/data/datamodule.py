@@ -3,7 +3,8 @@
 import logging
 import os
 import sys
-from typing import Any
+from functools import cache
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -14,31 +15,60 @@ from torch.utils.data import DataLoader, Dataset
 
 from deblurzoo.batch import Batch
 from deblurzoo.data.clips import ClipSource, Sample
-from deblurzoo.data.images import Image, read_image
+from deblurzoo.data.frames import Frame, frame_size, read_frame
+from deblurzoo.data.images import Image
 from deblurzoo.data.sampling import Shuffle, StepSampler, sample_seed
 from deblurzoo.data.transforms import Augmentation, apply
 from deblurzoo.errors import DeblurzooError, require_at_least
 
 log = logging.getLogger(__name__)
 
+Item = TypeVar("Item")
+
+PREFETCH = 4
+"""Batches that each reading process has ready: a slow file then stops no step."""
+
+
+def require_sizes(samples: list[Sample], augmentation: Augmentation | None = None) -> None:
+    """Look at the headers of all frames: a mistake shows before training, not after hours.
+
+    Raises:
+        DeblurzooError: the frames of a sample differ in size, or one is too small for the augmentation.
+    """
+    size = cache(frame_size)
+    least = augmentation.smallest_side() if augmentation else 0
+    for sample in samples:
+        width, height = size(sample.sharp)
+        for frame in sample.blur:
+            if size(frame) != (width, height):
+                raise _other_size(frame, size(frame), sample.sharp, (width, height))
+        if augmentation and min(width, height) < least:
+            raise DeblurzooError(
+                f"{sample.sharp} is {width}x{height}, too small for loader.augmentation.crop={augmentation.crop} with "
+                f"zoom {augmentation.zoom} (at least {least} is needed): set a smaller crop"
+            )
+
+
+def _other_size(frame: Frame, size: tuple[int, int], other: Frame, others: tuple[int, int]) -> DeblurzooError:
+    return DeblurzooError(
+        f"{frame} is {size[0]}x{size[1]} but {other} is {others[0]}x{others[1]}: "
+        "frames of one sample must have one size"
+    )
+
 
 def _read(sample: Sample) -> list[Image]:
     """Return the T blurry frames and the sharp one, all of one size."""
-    paths = [*sample.blur, sample.sharp]
-    images = [read_image(path) for path in paths]
-    for path, image in zip(paths, images, strict=True):
-        if image.shape != images[0].shape:
-            height, width = image.shape[:2]
-            raise DeblurzooError(
-                f"{path} is {width}x{height} but {paths[0]} is {images[0].shape[1]}x{images[0].shape[0]}: "
-                "frames of one sample must have one size"
-            )
-    return images
+    sharp = read_frame(sample.sharp)
+    images = [read_frame(frame) for frame in sample.blur]
+    for frame, image in zip(sample.blur, images, strict=True):
+        if image.shape != sharp.shape:
+            raise _other_size(frame, image.shape[1::-1], sample.sharp, sharp.shape[1::-1])
+    return [*images, sharp]
 
 
 def _as_batch(sample: Sample, images: Image) -> Batch:
     """Turn (T+1, H, W, 3) uint8 into a sample without batch dimension; it is scaled to [0, 1] on the device."""
-    tensor = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
+    tensor = torch.from_numpy(images).permute(0, 3, 1, 2)
     return Batch(tensor[:-1], tensor[-1], sample.clip, sample.frame)
 
 
@@ -48,7 +78,7 @@ class TrainingCrops(Dataset[Batch]):
     def __init__(self, samples: list[Sample], augmentation: Augmentation, seed: int) -> None:
         self.samples, self.augmentation, self.seed = samples, augmentation, seed
         self.order = Shuffle(seed, len(samples))
-        self.pipeline = augmentation.compose()
+        self.pipeline = augmentation.compose(images=len(samples[0].blur) + 1)
         extra = augmentation.extra_blur
         if extra and not any(sample.dataset in extra.datasets for sample in samples):
             log.warning("no picture gets extra blur: none is of %s", ", ".join(extra.datasets))
@@ -56,15 +86,8 @@ class TrainingCrops(Dataset[Batch]):
     def __getitem__(self, number: int) -> Batch:
         """Return sample number `number`: uint8 crops (T, 3, h, w) and (3, h, w)."""
         sample = self.samples[self.order[number]]
-        images = _read(sample)
-        height, width = images[0].shape[:2]
-        if min(height, width) < self.augmentation.smallest_side():
-            raise DeblurzooError(
-                f"{sample.sharp} is {width}x{height}, too small for loader.augmentation.crop={self.augmentation.crop} "
-                f"with zoom {self.augmentation.zoom}: set a smaller crop"
-            )
         seed = sample_seed(self.seed, number)
-        return _as_batch(sample, apply(self.augmentation, self.pipeline, images, sample.dataset, seed))
+        return _as_batch(sample, apply(self.augmentation, self.pipeline, _read(sample), sample.dataset, seed))
 
 
 class FullFrames(Dataset[Batch]):
@@ -86,10 +109,28 @@ def _one_opencv_thread(_: int) -> None:
     cv2.setNumThreads(0)  # workers are parallel already
 
 
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
 def default_workers() -> int:
     """Return a number of reading processes for this machine: half its cores, between 1 and 8."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    return max(1, min(8, cores // 2))
+    return max(1, min(8, cores() // 2))
+
+
+def reader(dataset: Dataset[Item], workers: int, **arguments: Any) -> DataLoader[Item]:
+    """Return a loader that reads in `workers` processes, in order and some items ahead."""
+    return DataLoader(
+        dataset,
+        num_workers=workers,
+        worker_init_fn=_one_opencv_thread,
+        persistent_workers=workers > 0,
+        prefetch_factor=PREFETCH if workers else None,
+        # A launcher of several jobs (joblib) sets another start method, which would pickle the pipeline.
+        multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
+        **arguments,
+    )
 
 
 class DeblurDataModule(pl.LightningDataModule):
@@ -128,24 +169,22 @@ class DeblurDataModule(pl.LightningDataModule):
         """List the frames of the splits that `stage` needs."""
         if stage == "fit":
             self.train_samples = self.source.samples("train", self.frames)
+            require_sizes(self.train_samples, self.augmentation)
         if stage in ("fit", "validate"):
             held_out = self.source.samples("test", self.frames)
             picks = np.linspace(0, len(held_out) - 1, min(self.val_frames, len(held_out))).round().astype(int)
             self.val_samples = [held_out[i] for i in picks]
+            require_sizes(self.val_samples)
         if stage == "test":
             self.test_samples = self.source.samples("test", self.frames)
+            require_sizes(self.test_samples)
 
     def _loader(self, dataset: Dataset[Batch], **arguments: Any) -> DataLoader[Batch]:
-        return DataLoader(
-            dataset,
-            num_workers=self.workers,
-            worker_init_fn=_one_opencv_thread,
-            persistent_workers=self.workers > 0,
-            # A launcher of several jobs (joblib) sets another start method, which would pickle the pipeline.
-            multiprocessing_context="fork" if self.workers and sys.platform == "linux" else None,
-            pin_memory=torch.cuda.is_available(),
-            **arguments,
-        )
+        return reader(dataset, self.workers, pin_memory=torch.cuda.is_available(), **arguments)
+
+    def training_crops(self) -> TrainingCrops:
+        """Return the training samples by number."""
+        return TrainingCrops(self.train_samples, self.augmentation, self.seed)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Give the batches from the trainer's current step on."""
@@ -158,8 +197,7 @@ class DeblurDataModule(pl.LightningDataModule):
             rank=trainer.global_rank,
             world_size=trainer.world_size,
         )
-        crops = TrainingCrops(self.train_samples, self.augmentation, self.seed)
-        return self._loader(crops, batch_sampler=sampler)
+        return self._loader(self.training_crops(), batch_sampler=sampler)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Give the fixed validation frames one by one."""
