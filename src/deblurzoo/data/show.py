@@ -9,7 +9,7 @@ from torch import Tensor
 from deblurzoo.batch import Batch
 from deblurzoo.data.datamodule import DeblurDataModule
 from deblurzoo.data.images import Image, write_png
-from deblurzoo.entry import build, hydra_main, quiet_lightning, require_values
+from deblurzoo.entry import build, hydra_main, quiet_lightning
 from deblurzoo.errors import require_at_least
 
 COLUMNS = 8
@@ -41,9 +41,7 @@ def _pixels(frame: Tensor) -> Image:
 def run(cfg: DictConfig) -> None:
     """Write the first `cfg.samples` training samples of a config of `deblurzoo train` to the PNG `cfg.out`."""
     quiet_lightning()
-    require_values(cfg.model)
     require_at_least("samples", cfg.samples, 1)
-    cfg.model.vgg16 = None
     frames: int = build(cfg.model).frames
     datamodule: DeblurDataModule = build(cfg.loader, source=build(cfg.data), frames=frames, seed=cfg.seed)
     datamodule.setup("fit")
