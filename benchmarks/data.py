@@ -25,7 +25,7 @@ from rich.progress import track
 from rich.table import Table
 
 from deblurzoo.data import ClipSource, Gopro, frames
-from deblurzoo.data.datamodule import TrainingCrops, reader
+from deblurzoo.data.datamodule import TrainingCrops, batches
 from deblurzoo.data.images import Image, read_image
 from deblurzoo.data.pack import pack
 from deblurzoo.data.sampling import StepSampler
@@ -58,18 +58,18 @@ def as_jpegs(root: Path, out: Path) -> None:
 
 def loaded(crops: TrainingCrops, workers: int, seconds: float, step: float) -> tuple[float, float]:
     """Return samples per second of the loader, and milliseconds that a step of `step` seconds waits for its batch."""
-    batches = iter(reader(crops, workers, batch_sampler=StepSampler(BATCH, 0, 1_000_000)))
-    next(batches)
+    loader = iter(batches(crops, workers, batch_sampler=StepSampler(BATCH, 0, 1_000_000)))
+    next(loader)
     start, count = time.perf_counter(), 0
     while count < 2 or time.perf_counter() - start < seconds:
-        next(batches)
+        next(loader)
         count += 1
     rate = BATCH * count / (time.perf_counter() - start)
     waits = []
     for _ in range(8):
         time.sleep(step)
         start = time.perf_counter()
-        next(batches)
+        next(loader)
         waits.append(time.perf_counter() - start)
     return rate, 1000 * statistics.mean(waits[2:])
 

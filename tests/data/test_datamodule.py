@@ -132,6 +132,8 @@ def test_validation_frames_are_a_fixed_spread(toy: Path) -> None:
     assert scaled.blur.shape == (1, 1, 3, 48, 64) and scaled.blur.dtype == torch.float32
     assert 0.3 < scaled.blur.max() <= 1
     assert list(batch.clip) == ["TOY_test_000"]
+    assert torch.equal(scaled.sharp[0], FullFrames(data.val_samples)[0].sharp / 255)
+    assert scaled.blur.is_contiguous() and scaled.sharp.is_contiguous()
 
 
 def test_extra_blur_is_for_its_data_set_alone(toy: Path) -> None:
