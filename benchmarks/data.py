@@ -18,6 +18,10 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+from deblurzoo.allocator import keep_memory
+
+keep_memory()  # as the command line does, before torch is imported
+
 import cv2
 import numpy as np
 from rich.console import Console
@@ -25,7 +29,8 @@ from rich.progress import track
 from rich.table import Table
 
 from deblurzoo.data import ClipSource, Gopro, frames
-from deblurzoo.data.datamodule import TrainingCrops, batches
+from deblurzoo.data.batches import BatchLoader
+from deblurzoo.data.datamodule import TrainingCrops
 from deblurzoo.data.images import Image, read_image
 from deblurzoo.data.pack import pack
 from deblurzoo.data.sampling import StepSampler
@@ -58,7 +63,7 @@ def as_jpegs(root: Path, out: Path) -> None:
 
 def loaded(crops: TrainingCrops, workers: int, seconds: float, step: float) -> tuple[float, float]:
     """Return samples per second of the loader, and milliseconds that a step of `step` seconds waits for its batch."""
-    loader = iter(batches(crops, workers, batch_sampler=StepSampler(BATCH, 0, 1_000_000)))
+    loader = iter(BatchLoader(crops, workers, batch_sampler=StepSampler(BATCH, 0, 1_000_000)))
     next(loader)
     start, count = time.perf_counter(), 0
     while count < 2 or time.perf_counter() - start < seconds:

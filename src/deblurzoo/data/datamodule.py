@@ -1,19 +1,17 @@
 """How frames are read: one data module for every data set and every network."""
 
 import logging
-import os
-import sys
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any
 
-import cv2
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, default_collate
+from torch.utils.data import DataLoader, Dataset
 
 from deblurzoo.batch import Batch
+from deblurzoo.data.batches import BatchLoader, default_workers
 from deblurzoo.data.clips import ClipSource, Sample
 from deblurzoo.data.frames import Frame, frame_size, read_frame
 from deblurzoo.data.images import Image
@@ -22,11 +20,6 @@ from deblurzoo.data.transforms import Augmentation, apply
 from deblurzoo.errors import DeblurzooError, require_at_least
 
 log = logging.getLogger(__name__)
-
-Item = TypeVar("Item")
-
-PREFETCH = 4
-"""Batches that each reading process has ready: a slow file then stops no step."""
 
 
 def require_sizes(samples: list[Sample], augmentation: Augmentation | None = None) -> None:
@@ -105,51 +98,6 @@ class FullFrames(Dataset[Batch]):
         return _as_batch(sample, np.stack(_read(sample)))
 
 
-def _collate(samples: list[Batch]) -> Batch:
-    """Stack samples, but leave each pixel's R, G, B together in memory as pictures have them: copying is several times
-    faster than reordering, which is left to the device."""
-    batch: Batch = default_collate([_moved(sample, -3, -1) for sample in samples])
-    return _moved(batch, -1, -3)
-
-
-def _moved(batch: Batch, source: int, target: int) -> Batch:
-    """Move a dimension of the pictures, as a view."""
-    return batch._replace(blur=batch.blur.movedim(source, target), sharp=batch.sharp.movedim(source, target))
-
-
-def _one_opencv_thread(_: int) -> None:
-    cv2.setNumThreads(0)  # workers are parallel already
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-
-
-def default_workers() -> int:
-    """Return a number of reading processes for this machine: half its cores, between 1 and 8."""
-    return max(1, min(8, cores() // 2))
-
-
-def reader(dataset: Dataset[Item], workers: int, **arguments: Any) -> DataLoader[Item]:
-    """Return a loader that reads in `workers` processes, in order and some items ahead."""
-    return DataLoader(
-        dataset,
-        num_workers=workers,
-        worker_init_fn=_one_opencv_thread,
-        persistent_workers=workers > 0,
-        prefetch_factor=PREFETCH if workers else None,
-        # A launcher of several jobs (joblib) sets another start method, which would pickle the pipeline.
-        multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
-        **arguments,
-    )
-
-
-def batches(dataset: Dataset[Batch], workers: int, **arguments: Any) -> DataLoader[Batch]:
-    """Return a `reader` of batches: uint8 pictures (B, T, 3, H, W) and (B, 3, H, W), whose memory order is another."""
-    return reader(dataset, workers, collate_fn=_collate, **arguments)
-
-
 class DeblurDataModule(pl.LightningDataModule):
     """Reads a data set for a network of `frames` frames.
 
@@ -197,7 +145,7 @@ class DeblurDataModule(pl.LightningDataModule):
             require_sizes(self.test_samples)
 
     def _loader(self, dataset: Dataset[Batch], **arguments: Any) -> DataLoader[Batch]:
-        return batches(dataset, self.workers, pin_memory=torch.cuda.is_available(), **arguments)
+        return BatchLoader(dataset, self.workers, pin_memory=torch.cuda.is_available(), **arguments)
 
     def training_crops(self) -> TrainingCrops:
         """Return the training samples by number."""

@@ -17,11 +17,11 @@ import torch
 from omegaconf import DictConfig
 from rich.progress import track
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
+from deblurzoo.data.batches import cores, worker_options
 from deblurzoo.data.check import assume_blur
 from deblurzoo.data.clips import ClipSource
-from deblurzoo.data.datamodule import cores, reader
 from deblurzoo.data.frames import Clip, read_frame
 from deblurzoo.data.images import picture_size
 from deblurzoo.data.packed import INDEX, KINDS, UNFINISHED, Index, Kind, PackedClip, sources
@@ -82,7 +82,8 @@ def pack(source: ClipSource, out: Path) -> Index:
 
 def _read(paths: list[Path]) -> Iterator[Tensor]:
     """Start to decode pictures in several processes (kornia-rs holds Python's lock), before any thread is started."""
-    return iter(reader(_Pictures(paths), min(8, cores()), batch_size=None)) if paths else iter(())
+    loader = DataLoader(_Pictures(paths), batch_size=None, **worker_options(min(8, cores())))
+    return iter(loader) if paths else iter(())
 
 
 def _paths(clip: Clip, kind: Kind) -> list[Path]:
