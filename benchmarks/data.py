@@ -24,6 +24,7 @@ keep_memory()  # as the command line does, before torch is imported
 
 import cv2
 import numpy as np
+import torch
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -40,7 +41,7 @@ from deblurzoo.synthesis.toy import ToyOptions, write_toy
 BATCH, SEED = 16, 0
 RECIPES = {
     "crop": Augmentation(crop=256),
-    "crop, zoom, rot90, permute": Augmentation(crop=256, zoom=(0.5, 1.0), rot90=True, permute_channels=True),
+    "all of SVRNN's": Augmentation(crop=256, zoom=(0.5, 1.0), rot90=True, permute_channels=True),
 }
 CV2, KORNIA, JPEG, PACKED, MEMORY, COPY = (
     *("PNG, OpenCV", "PNG, kornia-rs", "JPEG, kornia-rs", "packed"),
@@ -128,6 +129,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--step", type=float, default=100.0)
     options = parser.parse_args()
+    torch.set_num_threads(1)  # the other cores are the workers'
     with tempfile.TemporaryDirectory() as temporary:
         made = Path(temporary)
         root = options.root or made / "toy"

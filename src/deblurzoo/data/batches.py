@@ -87,7 +87,7 @@ class Collation:
         for stacked, parts in zip(buffers, zip(*pictures, strict=True), strict=True):
             torch.stack(parts, out=stacked)
         blur, sharp = (stacked.movedim(-1, -3) for stacked in buffers)
-        return Batch(blur, sharp, [sample.clip for sample in samples], [sample.frame for sample in samples])
+        return Batch(blur, sharp, *([sample[field] for sample in samples] for field in (2, 3)))
 
 
 def _interleaved(sample: Batch) -> tuple[Tensor, Tensor]:
