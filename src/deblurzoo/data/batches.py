@@ -87,7 +87,7 @@ class Collation:
         for stacked, parts in zip(buffers, zip(*pictures, strict=True), strict=True):
             torch.stack(parts, out=stacked)
         blur, sharp = (stacked.movedim(-1, -3) for stacked in buffers)
-        return Batch(blur, sharp, *([sample[field] for sample in samples] for field in (2, 3)))
+        return Batch(blur, sharp, [str(sample.clip) for sample in samples], [str(sample.frame) for sample in samples])
 
 
 def _interleaved(sample: Batch) -> tuple[Tensor, Tensor]:

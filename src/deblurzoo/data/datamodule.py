@@ -130,11 +130,16 @@ class DeblurDataModule(pl.LightningDataModule):
         self.augmentation = Augmentation(**augmentation)
         self.workers = default_workers() if workers is None else workers
 
+    def training_crops(self) -> TrainingCrops:
+        """List the training frames, look at their sizes, and return the training samples by number."""
+        samples = self.source.samples("train", self.frames)
+        require_sizes(samples, self.augmentation)
+        return TrainingCrops(samples, self.augmentation, self.seed)
+
     def setup(self, stage: str) -> None:
         """List the frames of the splits that `stage` needs."""
         if stage == "fit":
-            self.train_samples = self.source.samples("train", self.frames)
-            require_sizes(self.train_samples, self.augmentation)
+            self.crops = self.training_crops()
         if stage in ("fit", "validate"):
             held_out = self.source.samples("test", self.frames)
             picks = np.linspace(0, len(held_out) - 1, min(self.val_frames, len(held_out))).round().astype(int)
@@ -147,10 +152,6 @@ class DeblurDataModule(pl.LightningDataModule):
     def _loader(self, dataset: Dataset[Batch], **arguments: Any) -> DataLoader[Batch]:
         return BatchLoader(dataset, self.workers, pin_memory=torch.cuda.is_available(), **arguments)
 
-    def training_crops(self) -> TrainingCrops:
-        """Return the training samples by number."""
-        return TrainingCrops(self.train_samples, self.augmentation, self.seed)
-
     def train_dataloader(self) -> DataLoader[Batch]:
         """Give the batches from the trainer's current step on."""
         trainer = self.trainer
@@ -162,7 +163,7 @@ class DeblurDataModule(pl.LightningDataModule):
             rank=trainer.global_rank,
             world_size=trainer.world_size,
         )
-        return self._loader(self.training_crops(), batch_sampler=sampler)
+        return self._loader(self.crops, batch_sampler=sampler)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Give the fixed validation frames one by one."""

@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from deblurzoo.batch import Batch
+from deblurzoo.data.clips import ClipSource
 from deblurzoo.data.datamodule import DeblurDataModule
 from deblurzoo.data.images import Image, write_png
 from deblurzoo.entry import build, hydra_main, quiet_lightning
@@ -43,8 +44,8 @@ def run(cfg: DictConfig) -> None:
     quiet_lightning()
     require_at_least("samples", cfg.samples, 1)
     frames: int = build(cfg.model).frames
-    datamodule: DeblurDataModule = build(cfg.loader, source=build(cfg.data), frames=frames, seed=cfg.seed)
-    datamodule.setup("fit")
+    source: ClipSource = build(cfg.data)
+    datamodule: DeblurDataModule = build(cfg.loader, source=source, frames=frames, seed=cfg.seed)
     crops = datamodule.training_crops()
     samples = [crops[number] for number in range(cfg.samples)]
     write_png(Path(cfg.out), contact_sheet(samples))
