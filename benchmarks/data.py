@@ -67,17 +67,17 @@ def loaded(crops: TrainingCrops, workers: int, seconds: float, step: float) -> t
     loader = iter(BatchLoader(crops, workers, batch_sampler=StepSampler(BATCH, 0, 1_000_000)))
     next(loader)
     start, count = time.perf_counter(), 0
-    while count < 2 or time.perf_counter() - start < seconds:
+    while not count or time.perf_counter() - start < seconds:
         next(loader)
         count += 1
     rate = BATCH * count / (time.perf_counter() - start)
     waits = []
-    for _ in range(8):
+    for _ in range(3):
         time.sleep(step)
         start = time.perf_counter()
         next(loader)
         waits.append(time.perf_counter() - start)
-    return rate, 1000 * statistics.mean(waits[2:])
+    return rate, 1000 * statistics.mean(waits)
 
 
 def repeated(work: Callable[[int], object], seconds: float) -> float:
