@@ -136,12 +136,13 @@ def test_validation_frames_are_a_fixed_spread(toy: Path) -> None:
     assert scaled.blur.is_contiguous() and scaled.sharp.is_contiguous()
 
 
-def test_extra_blur_is_for_its_data_set_alone(toy: Path) -> None:
+def test_extra_blur_is_for_its_data_set_alone_and_leaves_the_sharp_frame(toy: Path) -> None:
     extra = Augmentation(crop=16, extra_blur=ExtraBlur(datasets=("dvd",), max_length=10))
-    data = crops(toy, extra, frames=1)
-    plain = [data[number] for number in range(8)]
+    data = crops(toy, extra, frames=2)
+    plain = [data[number] for number in range(24)]
     data.samples = [replace(sample, dataset="dvd") for sample in data.samples]
-    blurred = [data[number] for number in range(8)]
-    assert all(batch.blur.shape == (1, 3, 16, 16) for batch in [*plain, *blurred])
-    assert sum(torch.equal(a.sharp, b.sharp) for a, b in zip(plain, blurred, strict=True)) >= 2
-    assert sum(not torch.equal(a.blur, b.blur) for a, b in zip(plain, blurred, strict=True)) >= 4
+    blurred = [data[number] for number in range(24)]
+    assert all(batch.blur.shape == (2, 3, 16, 16) for batch in [*plain, *blurred])
+    without_object = [(a, b) for a, b in zip(plain, blurred, strict=True) if torch.equal(a.sharp, b.sharp)]
+    assert 6 <= len(without_object) <= 18
+    assert sum(all(not torch.equal(*pair) for pair in zip(a.blur, b.blur, strict=True)) for a, b in without_object) >= 6

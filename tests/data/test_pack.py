@@ -132,6 +132,13 @@ def test_packing_again_mends_what_is_damaged_or_stale(toy_copy: Path, tmp_path: 
     assert not read_frame(again.samples("test", 1)[0].sharp).any()
 
 
+def test_a_clip_without_frames_is_left_out(toy_copy: Path, tmp_path: Path) -> None:
+    for kind in ("blur", "sharp"):
+        (toy_copy / "train" / "EMPTY" / kind).mkdir(parents=True)
+    pack(Toy(str(toy_copy), "blur"), tmp_path / "packed")
+    assert len(Toy(str(toy_copy), "blur", packed=str(tmp_path / "packed")).samples("train", 1)) == 6
+
+
 def test_a_frame_more_or_a_clip_less_is_stale(toy_copy: Path, packed: Path) -> None:
     source = Toy(str(toy_copy), "blur", packed=str(packed))
     shutil.rmtree(toy_copy / CLIP)
@@ -197,10 +204,11 @@ def test_every_data_set_can_be_packed(toy: Path, dvd: Path, tmp_path: Path) -> N
 
 def test_training_finds_a_truncated_pack_before_it_starts(packed_copy: Path) -> None:
     file = packed_copy / f"{CLIP}.sharp.npy"
-    os.truncate(file, file.stat().st_size - 1)
     data = DeblurDataModule(Toy(None, "blur", packed=str(packed_copy)), 1, 0, batch_size=2, augmentation={"crop": 16})
-    with pytest.raises(DeblurzooError, match=r"TOY_train_000\.sharp\.npy is missing or truncated"):
-        data.setup("fit")
+    for size in (file.stat().st_size - 1, 100, 0):
+        os.truncate(file, size)
+        with pytest.raises(DeblurzooError, match=r"TOY_train_000\.sharp\.npy is missing or truncated"):
+            data.setup("fit")
 
 
 def test_check_reads_the_pack(deblurzoo: Run, toy_copy: Path, tmp_path: Path) -> None:

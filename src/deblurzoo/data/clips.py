@@ -48,7 +48,8 @@ def pictures(folder: Path) -> dict[str, Path]:
 def require_folder(key: str, root: Path | None, inside: str, layout: str) -> Path:
     """Return `root/inside` if it is a folder; else say which config key named it and what should be there."""
     if root is None:
-        raise DeblurzooError(f"{key} is not set: give {key}=FOLDER with {layout}, or a pack of it as packed=FOLDER")
+        packed = key.replace("root", "packed")
+        raise DeblurzooError(f"{key} is not set: give {key}=FOLDER with {layout}, or a pack of it as {packed}=FOLDER")
     folder = root / inside
     if not folder.is_dir():
         problem = "is not a folder" if not root.is_dir() else f"has no folder {inside}"
@@ -144,7 +145,7 @@ class ClipSource(ABC):
             folders = self.folders(split)
         except DeblurzooError:  # gone, as where only the pack was copied to
             return {}
-        found = {folder.name: self._pair(folder) for folder in folders}
+        found = {clip.name: clip for clip in map(self._pair, folders) if clip.blur}
         packed = {entry.name: entry for entry in self.index.of(split)}
         changed = dict.fromkeys(found.keys() - packed.keys(), "is not in the pack")
         changed |= dict.fromkeys(packed.keys() - found.keys(), "is in the pack alone")

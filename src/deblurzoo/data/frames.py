@@ -57,7 +57,7 @@ def _map(file: Path) -> Image:
     """Map a packed array into memory: when its first frame is read, once per process."""
     try:
         array: Image = np.load(file, mmap_mode="r").view(np.ndarray)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise DeblurzooError(
             f"{file} cannot be read ({error}): `deblurzoo data check … data.packed=DIR` finds all such files"
         ) from error

@@ -50,7 +50,9 @@ def pack(source: ClipSource, out: Path) -> Index:
         DeblurzooError: `out` holds something else, a clip has frames of several sizes, a picture cannot be read, or
             the disk is full; finished clips are then kept, and nothing that is half-written.
     """
-    originals = {(split, clip.name): clip for split in source.splits for clip in source.unpacked_clips(split)}
+    originals = {
+        (split, clip.name): clip for split in source.splits for clip in source.unpacked_clips(split) if clip.blur
+    }
     planned = {place: _plan(place[0], clip) for place, clip in originals.items()}
     packed = _finished(out, source)
     kept = {place: packed[place] for place, plan in planned.items() if _is_kept(packed.get(place), plan, out)}
@@ -93,7 +95,7 @@ def _paths(clip: Clip, kind: Kind) -> list[Path]:
 def _plan(split: str, clip: Clip) -> PackedClip:
     """Return the entry of a clip, still without checksums, after a look at the headers of its pictures."""
     paths = [path for kind in KINDS for path in _paths(clip, kind)]
-    width, height = picture_size(paths[0]) if paths else (0, 0)
+    width, height = picture_size(paths[0])
     for path in paths:
         if (size := picture_size(path)) != (width, height):
             raise DeblurzooError(

@@ -78,7 +78,7 @@ class PackedClip:
             file = self.file(pack, kind)
             try:
                 array: Image = np.load(file, mmap_mode="r")
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, EOFError) as error:
                 return f"{file} is missing or truncated ({error})"
             if array.shape != self.shape or array.dtype != np.uint8:
                 return f"{file} has shape {array.shape} of {array.dtype}, the index says {self.shape} of uint8"
