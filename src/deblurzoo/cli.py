@@ -19,8 +19,10 @@ USAGE = """usage: deblurzoo VERB …
   synthesize  make training data:         deblurzoo synthesize VIDEO… --out DIR
   data toy    make the toy data set:      deblurzoo data toy --out DIR
   data check  look for damage and gaps:   deblurzoo data check data=gopro data.root=GOPRO
+  data pack   decode once, read fast:     deblurzoo data pack data=gopro data.root=GOPRO out=DIR
+  data show   picture training samples:   deblurzoo data show experiment=srn_gopro data.root=GOPRO
 
-`deblurzoo VERB --help` says more; train, evaluate and data check take Hydra overrides (KEY=VALUE)."""
+`deblurzoo VERB --help` says more; train, evaluate, data check, pack and show take Hydra overrides (KEY=VALUE)."""
 
 
 def _hydra(module: str) -> Callable[[list[str]], None]:
@@ -78,6 +80,8 @@ VERBS: dict[tuple[str, ...], Callable[[list[str]], None]] = {
     ("synthesize",): _synthesize,
     ("data", "toy"): _toy,
     ("data", "check"): _hydra("deblurzoo.data.check"),
+    ("data", "pack"): _hydra("deblurzoo.data.pack"),
+    ("data", "show"): _hydra("deblurzoo.data.show"),
 }
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from deblurzoo.data import DeblurDataModule, Toy
-from deblurzoo.data.datamodule import FullFrames, TrainingCrops
+from deblurzoo.data.datamodule import FullFrames, TrainingCrops, require_sizes
 from deblurzoo.data.sampling import Shuffle, StepSampler
 from deblurzoo.data.transforms import Augmentation
 from deblurzoo.errors import DeblurzooError
@@ -83,18 +83,44 @@ def test_two_processes_share_one_batch_without_overlap() -> None:
 
 
 def test_too_small_a_picture_names_file_and_key(toy: Path) -> None:
+    samples = Toy(str(toy), "blur").samples("train", 1)
     with pytest.raises(DeblurzooError, match=r"\.png is 64x48, too small for loader\.augmentation\.crop=49"):
-        crops(toy, Augmentation(crop=49))[0]
+        require_sizes(samples, Augmentation(crop=49))
     with pytest.raises(DeblurzooError, match="too small"):
-        crops(toy, Augmentation(crop=32, zoom=(0.5, 1.0)))[0]
+        require_sizes(samples, Augmentation(crop=25, zoom=(0.5, 1.0)))
+    for smallest in (
+        Augmentation(crop=48),
+        Augmentation(crop=24, zoom=(0.5, 1.0)),
+        Augmentation(crop=20, zoom=(0.42, 1)),
+    ):
+        require_sizes(samples, smallest)
+        crops = TrainingCrops(samples, smallest, seed=0)
+        assert {crops[number].sharp.shape[-1] for number in range(40)} == {smallest.crop}
 
 
 def test_frames_of_two_sizes_name_the_odd_one(toy: Path, tmp_path: Path) -> None:
-    sample = Toy(str(toy), "blur").samples("test", 1)[0]
+    sample = Toy(str(toy), "blur").samples("test", 2)[0]
     odd = tmp_path / "odd.png"
     cv2.imwrite(str(odd), np.zeros((48, 60, 3), np.uint8))
+    mixed = replace(sample, blur=(sample.blur[0], odd))
     with pytest.raises(DeblurzooError, match=r"odd\.png is 60x48 but .* is 64x48"):
-        FullFrames([replace(sample, sharp=odd)])[0]
+        FullFrames([mixed])[0]
+    with pytest.raises(DeblurzooError, match=r"odd\.png is 60x48 but .* is 64x48"):
+        require_sizes([sample, mixed])
+
+
+def test_zooms_are_uniform_and_the_crop_is_anywhere(tmp_path: Path) -> None:
+    """A ramp tells by its slope how much it was shrunk, by its values where it was cropped."""
+    ramp = np.broadcast_to(np.arange(64, dtype=np.uint8)[None, :, None] * 4, (64, 64, 3))
+    pipeline = Augmentation(crop=16, zoom=(0.25, 1.0)).compose(images=1)
+    shrunk = []
+    for seed in range(400):
+        pipeline.set_random_seed(seed)
+        shrunk.append(pipeline(image=ramp)["image"][0, :, 0].astype(float))
+    zooms = np.array([4 * 15 / (row[-1] - row[0]) for row in shrunk])
+    assert 0.24 <= zooms.min() < 0.3 and 0.95 < zooms.max() <= 1.03
+    np.testing.assert_allclose(np.quantile(zooms, [0.25, 0.5, 0.75]), [0.4375, 0.625, 0.8125], atol=0.06)
+    assert min(row[0] for row in shrunk) < 10 and max(row[-1] for row in shrunk) > 242
 
 
 def test_validation_frames_are_a_fixed_spread(toy: Path) -> None:
@@ -106,14 +132,17 @@ def test_validation_frames_are_a_fixed_spread(toy: Path) -> None:
     assert scaled.blur.shape == (1, 1, 3, 48, 64) and scaled.blur.dtype == torch.float32
     assert 0.3 < scaled.blur.max() <= 1
     assert list(batch.clip) == ["TOY_test_000"]
+    assert torch.equal(scaled.sharp[0], FullFrames(data.val_samples)[0].sharp / 255)
+    assert scaled.blur.is_contiguous() and scaled.sharp.is_contiguous()
 
 
-def test_extra_blur_is_for_its_data_set_alone(toy: Path) -> None:
+def test_extra_blur_is_for_its_data_set_alone_and_leaves_the_sharp_frame(toy: Path) -> None:
     extra = Augmentation(crop=16, extra_blur=ExtraBlur(datasets=("dvd",), max_length=10))
-    data = crops(toy, extra, frames=1)
-    plain = [data[number] for number in range(8)]
+    data = crops(toy, extra, frames=2)
+    plain = [data[number] for number in range(24)]
     data.samples = [replace(sample, dataset="dvd") for sample in data.samples]
-    blurred = [data[number] for number in range(8)]
-    assert all(batch.blur.shape == (1, 3, 16, 16) for batch in [*plain, *blurred])
-    assert sum(torch.equal(a.sharp, b.sharp) for a, b in zip(plain, blurred, strict=True)) >= 2
-    assert sum(not torch.equal(a.blur, b.blur) for a, b in zip(plain, blurred, strict=True)) >= 4
+    blurred = [data[number] for number in range(24)]
+    assert all(batch.blur.shape == (2, 3, 16, 16) for batch in [*plain, *blurred])
+    without_object = [(a, b) for a, b in zip(plain, blurred, strict=True) if torch.equal(a.sharp, b.sharp)]
+    assert 6 <= len(without_object) <= 18
+    assert sum(all(not torch.equal(*pair) for pair in zip(a.blur, b.blur, strict=True)) for a, b in without_object) >= 6

@@ -2,9 +2,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import PIL.Image
 import pytest
 
-from deblurzoo.data.images import read_image, write_png
+from deblurzoo.data.images import picture_size, read_image, write_png
 from deblurzoo.errors import DeblurzooError
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (21, 33, 3), dtype=np.uint8)
@@ -53,3 +54,37 @@ def test_files_that_are_no_pictures(tmp_path: Path, suffix: str) -> None:
         read_image(path)
     with pytest.raises(DeblurzooError, match="does not exist"):
         read_image(tmp_path / f"nothing{suffix}")
+
+
+def test_kinds_that_the_fast_decoder_does_not_know(tmp_path: Path) -> None:
+    rgb = PIL.Image.fromarray(PICTURE)
+    for name, picture in {
+        "palette.png": rgb.convert("P"),
+        "bit.png": rgb.convert("1"),
+        "gray_alpha.png": rgb.convert("LA"),
+        "cmyk.jpg": rgb.convert("CMYK"),
+    }.items():
+        picture.save(tmp_path / name)
+        assert read_image(tmp_path / name).shape == PICTURE.shape
+        assert picture_size(tmp_path / name) == (33, 21)
+    rgb.save(tmp_path / "a_png.jpg", format="PNG")
+    np.testing.assert_array_equal(read_image(tmp_path / "a_png.jpg"), PICTURE)
+
+
+def test_damage_in_the_middle_is_no_grey_picture(tmp_path: Path) -> None:
+    for suffix in (".png", ".jpg"):
+        path = tmp_path / f"a{suffix}"
+        cv2.imwrite(str(path), PICTURE)
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2 : len(data) // 2 + 4] = b"\xff\x00\xff\xc4"
+        path.write_bytes(data)
+        with pytest.raises(DeblurzooError, match="cannot be read"):
+            read_image(path)
+
+
+def test_header_of_a_file_that_is_no_picture(tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("not a picture")
+    with pytest.raises(DeblurzooError, match="cannot be read"):
+        picture_size(tmp_path / "text.png")
+    with pytest.raises(DeblurzooError, match="does not exist"):
+        picture_size(tmp_path / "nothing.png")

@@ -1,9 +1,10 @@
 """Which pictures there are (clips, one class per data set) and how they are read (data module)."""
 
-from deblurzoo.data.clips import Clip, ClipSource, Sample
+from deblurzoo.data.clips import ClipSource, Sample
 from deblurzoo.data.datamodule import DeblurDataModule
 from deblurzoo.data.dvd import Dvd
 from deblurzoo.data.folder import Folder
+from deblurzoo.data.frames import Clip
 from deblurzoo.data.gopro import Gopro, Synthesized, Toy
 from deblurzoo.data.gopro_dvd import GoproDvd
 

@@ -17,6 +17,7 @@ from deblurzoo.entry import build, hydra_main
 from deblurzoo.errors import DeblurzooError
 
 Size = tuple[int, int]
+_AGAIN = "run `deblurzoo data pack` again"
 
 
 def _size(path: Path) -> Size | str:
@@ -35,6 +36,10 @@ def _missing_numbers(stems: list[str]) -> Iterator[str]:
             yield from (str(number).zfill(len(before)) for number in range(int(before) + 1, int(after)))
 
 
+def _miscount(clip: str, pairs: int, official: int | None) -> list[str]:
+    return [] if official in (None, pairs) else [f"count: {clip} has {pairs} pairs, officially {official}"]
+
+
 def clip_problems(folders: ClipFolders, official: int | None, pool: ThreadPoolExecutor) -> tuple[int, list[str]]:
     """Return how many complete pairs a clip has, and one line for every problem in it."""
     blur, sharp = pictures(folders.blur), pictures(folders.sharp)
@@ -43,8 +48,7 @@ def clip_problems(folders: ClipFolders, official: int | None, pool: ThreadPoolEx
     stems = sorted(blur.keys() | sharp.keys())
     problems += [f"missing: {folders.blur.parent}: frame {number}" for number in _missing_numbers(stems)]
     pairs = blur.keys() & sharp.keys()
-    if official is not None and len(pairs) != official:
-        problems.append(f"count: {folders.name} has {len(pairs)} pairs, officially {official}")
+    problems += _miscount(folders.name, len(pairs), official)
     paths = [*blur.values(), *sharp.values()]
     sizes = dict(zip(paths, pool.map(_size, paths), strict=True))
     problems += [f"unreadable: {reason}" for reason in sizes.values() if isinstance(reason, str)]
@@ -56,8 +60,32 @@ def clip_problems(folders: ClipFolders, official: int | None, pool: ThreadPoolEx
     return len(pairs), sorted(problems)
 
 
+def _examined(source: ClipSource, split: str, pool: ThreadPoolExecutor) -> Iterator[tuple[str, int, list[str]]]:
+    """Read every picture of a split; give each clip's name, pairs and problems."""
+    official = source.official.get(split, {})
+    for folders in track(source.folders(split), description=split, transient=True):
+        pairs, problems = clip_problems(folders, official.get(folders.name), pool)
+        yield folders.name, pairs, problems
+
+
+def _examined_pack(source: ClipSource, split: str) -> Iterator[tuple[str, int, list[str]]]:
+    """Read every array of a split of a pack; give each clip's name, pairs and problems."""
+    assert source.packed is not None
+    official, entries = source.official.get(split, {}), list(source.index.of(split))
+    stale = {name: f"stale: clip {name} {reason}: {_AGAIN}" for name, reason in source.changed_clips(split).items()}
+    for name in stale.keys() - {entry.name for entry in entries}:
+        yield name, 0, [stale[name]]
+    for entry in track(entries, description=split, transient=True):
+        pairs = len(entry.stems)
+        problems = [stale[entry.name]] if entry.name in stale else []
+        if damage := entry.damage(Path(source.packed), pixels=True):
+            problems.append(f"damaged: {damage}: {_AGAIN}, or copy the file again")
+        problems += _miscount(entry.name, pairs, official.get(entry.name))
+        yield entry.name, pairs, problems
+
+
 def check(source: ClipSource) -> list[str]:
-    """Read every picture of a data set, print a table of its clips and return all problems."""
+    """Read all of a data set or of its pack, print a table of its clips and return all problems."""
     table = Table(title=f"{source.name}: {source.blur_folder}/ and sharp frames", title_justify="left")
     for heading in ("split", "clip", "pairs", "official", "problems"):
         table.add_column(heading, justify="left" if heading in ("split", "clip") else "right")
@@ -65,35 +93,41 @@ def check(source: ClipSource) -> list[str]:
     with ThreadPoolExecutor() as pool:
         for split in source.splits:
             official = source.official.get(split, {})
-            folders = source.folders(split)
-            found = 0
-            for clip in track(folders, description=split, transient=True):
-                pairs, lines = clip_problems(clip, official.get(clip.name), pool)
+            found, names = 0, set()
+            examined = _examined_pack(source, split) if source.packed else _examined(source, split, pool)
+            for name, pairs, lines in examined:
                 found += pairs
+                names.add(name)
                 problems += lines
-                table.add_row(split, clip.name, str(pairs), str(official.get(clip.name, "")), str(len(lines) or ""))
-            absent = sorted(official.keys() - {clip.name for clip in folders})
+                table.add_row(split, name, str(pairs), str(official.get(name, "")), str(len(lines) or ""))
+            absent = sorted(official.keys() - names)
             problems += [f"missing: {split} clip {name} ({official[name]} pairs)" for name in absent]
             if official:
-                foreign = sorted({clip.name for clip in folders} - official.keys())
+                foreign = sorted(names - official.keys())
                 problems += [f"foreign: {name} is no {split} clip of {source.name}" for name in foreign]
             if not found:
                 problems.append(f"empty: the {split} split has no pairs")
             total = str(sum(official.values())) if official else ""
-            table.add_row(split, f"all {len(folders)} clips", str(found), total, "", style="bold", end_section=True)
+            table.add_row(split, f"all {len(names)} clips", str(found), total, "", style="bold", end_section=True)
     Console().print(table)
     return problems
 
 
+def assume_blur(data: DictConfig) -> None:
+    """Choose GOPRO's blur folder where the command line does not, and say so."""
+    for gopro in (data, data.get("gopro")):
+        if gopro is not None and OmegaConf.is_missing(gopro, "blur"):
+            gopro.blur = "blur"
+            print("taking the frames of blur/; data.blur=blur_gamma takes the other folder's")
+
+
 def run(cfg: DictConfig) -> None:
     """Check `cfg.data`; raise a DeblurzooError if anything is wrong."""
-    if OmegaConf.is_missing(cfg.data, "blur"):
-        cfg.data.blur = "blur"
-        print("checking blur/; data.blur=blur_gamma checks the other blur folder")
+    assume_blur(cfg.data)
     source: ClipSource = build(cfg.data)
     if not source.splits:
         raise DeblurzooError("data=folder has nothing to check: set data.test.blur and data.test.sharp")
-    problems = check(source)
+    problems = [problem for part in source.parts for problem in check(part)]
     for problem in problems:
         print(problem, file=sys.stderr)
     if problems:

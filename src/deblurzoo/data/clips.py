@@ -4,10 +4,13 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
+from deblurzoo.data.frames import Clip, Frame
 from deblurzoo.data.images import SUFFIXES
+from deblurzoo.data.packed import Index, PackedClip, open_pack
 from deblurzoo.errors import DeblurzooError
 
 log = logging.getLogger(__name__)
@@ -17,23 +20,14 @@ NEIGHBOURS = {1: (0,), 2: (0, 1), 3: (0, 1, -1)}
 
 
 @dataclass(frozen=True)
-class Clip:
-    """One video: paired frames in order, `blur[i]` and `sharp[i]` having the same stem."""
-
-    name: str
-    blur: tuple[Path, ...]
-    sharp: tuple[Path, ...]
-
-
-@dataclass(frozen=True)
 class Sample:
     """T blurry frames, the first of which is to be restored, and its sharp picture."""
 
     dataset: str
     clip: str
     frame: str
-    blur: tuple[Path, ...]
-    sharp: Path
+    blur: tuple[Frame, ...]
+    sharp: Frame
 
 
 class ClipFolders(NamedTuple):
@@ -51,8 +45,11 @@ def pictures(folder: Path) -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES}
 
 
-def require_folder(key: str, root: Path, inside: str, layout: str) -> Path:
+def require_folder(key: str, root: Path | None, inside: str, layout: str) -> Path:
     """Return `root/inside` if it is a folder; else say which config key named it and what should be there."""
+    if root is None:
+        packed = key.replace("root", "packed")
+        raise DeblurzooError(f"{key} is not set: give {key}=FOLDER with {layout}, or a pack of it as {packed}=FOLDER")
     folder = root / inside
     if not folder.is_dir():
         problem = "is not a folder" if not root.is_dir() else f"has no folder {inside}"
@@ -65,13 +62,13 @@ def _follows(frame: str, other: str, offset: int) -> bool:
     return not (frame.isdigit() and other.isdigit()) or int(other) - int(frame) == offset
 
 
-def _with_neighbours(clip: tuple[Path, ...], index: int, frames: int) -> tuple[Path, ...]:
+def _with_neighbours(clip: tuple[Frame, ...], index: int, frames: int) -> tuple[Frame, ...]:
     """Return frame `index` of a clip and the others that a network of `frames` frames reads, or () at an end or gap."""
     offsets = NEIGHBOURS[frames]
     if index + min(offsets) < 0 or index + max(offsets) >= len(clip):
         return ()
     found = tuple(clip[index + offset] for offset in offsets)
-    follow = all(_follows(found[0].stem, path.stem, offset) for path, offset in zip(found, offsets, strict=True))
+    follow = all(_follows(found[0].stem, frame.stem, offset) for frame, offset in zip(found, offsets, strict=True))
     return found if follow else ()
 
 
@@ -84,6 +81,7 @@ class ClipSource(ABC):
     Args:
         common_frames: leave out what a network of this many frames cannot restore, so that networks of fewer frames
             are measured on the same pictures; None leaves out what the network itself cannot restore.
+        packed: a folder that `deblurzoo data pack` made of this data set, to read from; its pictures may be gone.
     """
 
     name: str
@@ -94,10 +92,13 @@ class ClipSource(ABC):
     blur_folder: str
     splits: tuple[str, ...] = ("train", "test")
 
-    def __init__(self, common_frames: int | None = None) -> None:
+    def __init__(self, common_frames: int | None = None, packed: str | None = None) -> None:
         if common_frames is not None and common_frames not in NEIGHBOURS:
             raise DeblurzooError(f"data.common_frames={common_frames} must be 1, 2, 3 or null")
         self.common_frames = common_frames
+        self.packed = packed
+        self.parts: tuple[ClipSource, ...] = (self,)
+        """The data sets that this one consists of, each packed by itself."""
 
     @abstractmethod
     def folders(self, split: str) -> list[ClipFolders]:
@@ -105,21 +106,67 @@ class ClipSource(ABC):
 
     def restored_frames(self, clip: Clip, split: str) -> set[str]:
         """Return the stems of the frames that the protocol restores; all of them unless overridden."""
-        return {path.stem for path in clip.blur}
+        return {frame.stem for frame in clip.blur}
 
     def clips(self, split: str) -> list[Clip]:
         """Return the paired frames of every clip.
 
         Raises:
-            DeblurzooError: a frame lacks its partner, or the split is empty.
+            DeblurzooError: a frame lacks its partner, the split is empty, or the pack is not of these pictures.
         """
-        clips = [self._pair(folders) for folders in self.folders(split)]
+        clips = self._packed_clips(split) if self.packed else self.unpacked_clips(split)
         if not any(clip.blur for clip in clips):
             raise DeblurzooError(
                 f"the {split} split of {self.name} has no frames (looked for {self.blur_folder}/ pictures): "
                 f"run `deblurzoo data check data={self.name}`"
             )
         return clips
+
+    def unpacked_clips(self, split: str) -> list[Clip]:
+        """Return the clips of a split as they lie in the folders of the data set; raise as `clips`."""
+        return [self._pair(folders) for folders in self.folders(split)]
+
+    @cached_property
+    def index(self) -> Index:
+        """What the pack holds; raise a DeblurzooError if it is none, or of another data set."""
+        assert self.packed is not None
+        index = open_pack(f"{self.key}.packed", Path(self.packed))
+        theirs, ours = (index.dataset, index.blur_folder), (self.name, self.blur_folder)
+        if theirs != ours:
+            raise DeblurzooError(
+                f"{self.key}.packed={self.packed} is a pack of {' '.join(theirs)}/, not of {' '.join(ours)}/: "
+                f"set another {self.key}.packed, or null to read the pictures"
+            )
+        return index
+
+    def changed_clips(self, split: str) -> dict[str, str]:
+        """Return the packed clips whose pictures are others now, and why; none where there are no pictures."""
+        try:
+            folders = self.folders(split)
+        except DeblurzooError:  # gone, as where only the pack was copied to
+            return {}
+        found = {clip.name: clip for clip in map(self._pair, folders) if clip.blur}
+        packed = {entry.name: entry for entry in self.index.of(split)}
+        changed = dict.fromkeys(found.keys() - packed.keys(), "is not in the pack")
+        changed |= dict.fromkeys(packed.keys() - found.keys(), "is in the pack alone")
+        for name in packed.keys() & found.keys():
+            if picture := packed[name].stale(found[name]):
+                changed[name] = f"has another {picture} than the one packed"
+        return dict(sorted(changed.items()))
+
+    def _packed_clips(self, split: str) -> list[Clip]:
+        assert self.packed is not None
+        pack, key = Path(self.packed), f"{self.key}.packed"
+        entries: list[PackedClip] = list(self.index.of(split))
+        for entry in entries:
+            if damage := entry.damage(pack, pixels=False):
+                raise DeblurzooError(f"{key}: {damage}: run `deblurzoo data pack` again, or copy the file again")
+        for name, reason in self.changed_clips(split).items():
+            raise DeblurzooError(
+                f"{key}={pack} is stale: clip {name} {reason}: run `deblurzoo data pack` again, set {key}=null to read "
+                f"the pictures, or {self.key}.root=null to use the pack as it is"
+            )
+        return [entry.clip(pack) for entry in entries]
 
     def incomplete_clips(self, split: str) -> list[str]:
         """Return the official clips of which frames are missing; results on the rest are not the papers'."""
@@ -142,12 +189,12 @@ class ClipSource(ABC):
         samples, left_out = [], 0
         for clip in self.clips(split):
             wanted = self.restored_frames(clip, split)
-            for index, path in enumerate(clip.blur):
-                if path.stem not in wanted:
+            for index, frame in enumerate(clip.blur):
+                if frame.stem not in wanted:
                     continue
                 blur = _with_neighbours(clip.blur, index, needed)
                 if blur:
-                    samples.append(Sample(self.name, clip.name, path.stem, blur[:frames], clip.sharp[index]))
+                    samples.append(Sample(self.name, clip.name, frame.stem, blur[:frames], clip.sharp[index]))
                 else:
                     left_out += 1
         if not samples:

@@ -1,11 +1,9 @@
 """How frames are read: one data module for every data set and every network."""
 
 import logging
-import os
-import sys
+from functools import cache
 from typing import Any
 
-import cv2
 import numpy as np
 import pytorch_lightning as pl
 import torch
@@ -13,8 +11,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from deblurzoo.batch import Batch
+from deblurzoo.data.batches import BatchLoader, default_workers
 from deblurzoo.data.clips import ClipSource, Sample
-from deblurzoo.data.images import Image, read_image
+from deblurzoo.data.frames import Frame, frame_size, read_frame
+from deblurzoo.data.images import Image
 from deblurzoo.data.sampling import Shuffle, StepSampler, sample_seed
 from deblurzoo.data.transforms import Augmentation, apply
 from deblurzoo.errors import DeblurzooError, require_at_least
@@ -22,23 +22,46 @@ from deblurzoo.errors import DeblurzooError, require_at_least
 log = logging.getLogger(__name__)
 
 
+def require_sizes(samples: list[Sample], augmentation: Augmentation | None = None) -> None:
+    """Look at the headers of all frames: a mistake shows before training, not after hours.
+
+    Raises:
+        DeblurzooError: the frames of a sample differ in size, or one is too small for the augmentation.
+    """
+    size = cache(frame_size)
+    least = augmentation.smallest_side() if augmentation else 0
+    for sample in samples:
+        width, height = size(sample.sharp)
+        for frame in sample.blur:
+            if size(frame) != (width, height):
+                raise _other_size(frame, size(frame), sample.sharp, (width, height))
+        if augmentation and min(width, height) < least:
+            raise DeblurzooError(
+                f"{sample.sharp} is {width}x{height}, too small for loader.augmentation.crop={augmentation.crop} with "
+                f"zoom {augmentation.zoom} (at least {least} is needed): set a smaller crop"
+            )
+
+
+def _other_size(frame: Frame, size: tuple[int, int], other: Frame, others: tuple[int, int]) -> DeblurzooError:
+    return DeblurzooError(
+        f"{frame} is {size[0]}x{size[1]} but {other} is {others[0]}x{others[1]}: "
+        "frames of one sample must have one size"
+    )
+
+
 def _read(sample: Sample) -> list[Image]:
     """Return the T blurry frames and the sharp one, all of one size."""
-    paths = [*sample.blur, sample.sharp]
-    images = [read_image(path) for path in paths]
-    for path, image in zip(paths, images, strict=True):
-        if image.shape != images[0].shape:
-            height, width = image.shape[:2]
-            raise DeblurzooError(
-                f"{path} is {width}x{height} but {paths[0]} is {images[0].shape[1]}x{images[0].shape[0]}: "
-                "frames of one sample must have one size"
-            )
-    return images
+    sharp = read_frame(sample.sharp)
+    images = [read_frame(frame) for frame in sample.blur]
+    for frame, image in zip(sample.blur, images, strict=True):
+        if image.shape != sharp.shape:
+            raise _other_size(frame, image.shape[1::-1], sample.sharp, sharp.shape[1::-1])
+    return [*images, sharp]
 
 
 def _as_batch(sample: Sample, images: Image) -> Batch:
     """Turn (T+1, H, W, 3) uint8 into a sample without batch dimension; it is scaled to [0, 1] on the device."""
-    tensor = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
+    tensor = torch.from_numpy(images).permute(0, 3, 1, 2)
     return Batch(tensor[:-1], tensor[-1], sample.clip, sample.frame)
 
 
@@ -48,7 +71,7 @@ class TrainingCrops(Dataset[Batch]):
     def __init__(self, samples: list[Sample], augmentation: Augmentation, seed: int) -> None:
         self.samples, self.augmentation, self.seed = samples, augmentation, seed
         self.order = Shuffle(seed, len(samples))
-        self.pipeline = augmentation.compose()
+        self.pipeline = augmentation.compose(images=len(samples[0].blur) + 1)
         extra = augmentation.extra_blur
         if extra and not any(sample.dataset in extra.datasets for sample in samples):
             log.warning("no picture gets extra blur: none is of %s", ", ".join(extra.datasets))
@@ -56,15 +79,8 @@ class TrainingCrops(Dataset[Batch]):
     def __getitem__(self, number: int) -> Batch:
         """Return sample number `number`: uint8 crops (T, 3, h, w) and (3, h, w)."""
         sample = self.samples[self.order[number]]
-        images = _read(sample)
-        height, width = images[0].shape[:2]
-        if min(height, width) < self.augmentation.smallest_side():
-            raise DeblurzooError(
-                f"{sample.sharp} is {width}x{height}, too small for loader.augmentation.crop={self.augmentation.crop} "
-                f"with zoom {self.augmentation.zoom}: set a smaller crop"
-            )
         seed = sample_seed(self.seed, number)
-        return _as_batch(sample, apply(self.augmentation, self.pipeline, images, sample.dataset, seed))
+        return _as_batch(sample, apply(self.augmentation, self.pipeline, _read(sample), sample.dataset, seed))
 
 
 class FullFrames(Dataset[Batch]):
@@ -80,16 +96,6 @@ class FullFrames(Dataset[Batch]):
         """Return uint8 frames (T, 3, H, W) and (3, H, W)."""
         sample = self.samples[index]
         return _as_batch(sample, np.stack(_read(sample)))
-
-
-def _one_opencv_thread(_: int) -> None:
-    cv2.setNumThreads(0)  # workers are parallel already
-
-
-def default_workers() -> int:
-    """Return a number of reading processes for this machine: half its cores, between 1 and 8."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    return max(1, min(8, cores // 2))
 
 
 class DeblurDataModule(pl.LightningDataModule):
@@ -124,28 +130,27 @@ class DeblurDataModule(pl.LightningDataModule):
         self.augmentation = Augmentation(**augmentation)
         self.workers = default_workers() if workers is None else workers
 
+    def training_crops(self) -> TrainingCrops:
+        """List the training frames, look at their sizes, and return the training samples by number."""
+        samples = self.source.samples("train", self.frames)
+        require_sizes(samples, self.augmentation)
+        return TrainingCrops(samples, self.augmentation, self.seed)
+
     def setup(self, stage: str) -> None:
         """List the frames of the splits that `stage` needs."""
         if stage == "fit":
-            self.train_samples = self.source.samples("train", self.frames)
+            self.crops = self.training_crops()
         if stage in ("fit", "validate"):
             held_out = self.source.samples("test", self.frames)
             picks = np.linspace(0, len(held_out) - 1, min(self.val_frames, len(held_out))).round().astype(int)
             self.val_samples = [held_out[i] for i in picks]
+            require_sizes(self.val_samples)
         if stage == "test":
             self.test_samples = self.source.samples("test", self.frames)
+            require_sizes(self.test_samples)
 
     def _loader(self, dataset: Dataset[Batch], **arguments: Any) -> DataLoader[Batch]:
-        return DataLoader(
-            dataset,
-            num_workers=self.workers,
-            worker_init_fn=_one_opencv_thread,
-            persistent_workers=self.workers > 0,
-            # A launcher of several jobs (joblib) sets another start method, which would pickle the pipeline.
-            multiprocessing_context="fork" if self.workers and sys.platform == "linux" else None,
-            pin_memory=torch.cuda.is_available(),
-            **arguments,
-        )
+        return BatchLoader(dataset, self.workers, pin_memory=torch.cuda.is_available(), **arguments)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Give the batches from the trainer's current step on."""
@@ -158,8 +163,7 @@ class DeblurDataModule(pl.LightningDataModule):
             rank=trainer.global_rank,
             world_size=trainer.world_size,
         )
-        crops = TrainingCrops(self.train_samples, self.augmentation, self.seed)
-        return self._loader(crops, batch_sampler=sampler)
+        return self._loader(self.crops, batch_sampler=sampler)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Give the fixed validation frames one by one."""
@@ -173,6 +177,6 @@ class DeblurDataModule(pl.LightningDataModule):
         """Scale to [0, 1] on the device: bytes travel, not floats."""
 
         def scale(images: Tensor) -> Tensor:
-            return images.float().div_(255)
+            return images.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
 
         return batch._replace(blur=scale(batch.blur), sharp=scale(batch.sharp))

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from deblurzoo.data.clips import Clip, ClipFolders, ClipSource, require_folder
+from deblurzoo.data.clips import ClipFolders, ClipSource, require_folder
+from deblurzoo.data.frames import Clip
 from deblurzoo.errors import DeblurzooError
 
 _TRAIN = {
@@ -33,18 +34,20 @@ class Dvd(ClipSource):
         root: the folder that has `quantitative_datasets`.
         protocol: which frames of the ten test videos are restored. `flow`: 0..98 of each (990; TCSVT 2021);
             `su30`: 30 of each (the authors of the data set); `all`: all 1000.
-        common_frames: as in `ClipSource`.
+        common_frames, packed: as in `ClipSource`.
     """
 
     name = "dvd"
     official: Mapping[str, Mapping[str, int]] = {"train": _TRAIN, "test": _TEST}
     blur_folder = "input"
 
-    def __init__(self, root: str, protocol: str, common_frames: int | None = None) -> None:
-        super().__init__(common_frames)
+    def __init__(
+        self, root: str | None, protocol: str, common_frames: int | None = None, packed: str | None = None
+    ) -> None:
+        super().__init__(common_frames, packed)
         if protocol not in ("flow", "su30", "all"):
             raise DeblurzooError(f"data.protocol={protocol} is unknown for dvd: choose flow, su30 or all")
-        self.root = Path(root)
+        self.root = Path(root) if root else None
         self.protocol = protocol
 
     def folders(self, split: str) -> list[ClipFolders]:
@@ -59,7 +62,7 @@ class Dvd(ClipSource):
 
     def restored_frames(self, clip: Clip, split: str) -> set[str]:
         """Return what the protocol restores of a test video; training uses every frame."""
-        stems = [path.stem for path in clip.blur]
+        stems = [frame.stem for frame in clip.blur]
         if split == "train" or self.protocol == "all":
             return set(stems)
         wanted = _SU30 if self.protocol == "su30" else set(range(99))

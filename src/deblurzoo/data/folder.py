@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from deblurzoo.data.clips import ClipFolders, ClipSource, require_folder
+from deblurzoo.data.packed import open_pack
 from deblurzoo.errors import DeblurzooError
 
 
@@ -12,19 +13,27 @@ class Folder(ClipSource):
     Args:
         train: `{blur: DIR, sharp: DIR}`, or nulls where nothing is trained.
         test: the same for the held-out pictures.
-        common_frames: as in `ClipSource`.
+        common_frames, packed: as in `ClipSource`.
     """
 
     name = "folder"
     protocol = "folder"
 
     def __init__(
-        self, train: dict[str, str | None], test: dict[str, str | None], common_frames: int | None = None
+        self,
+        train: dict[str, str | None],
+        test: dict[str, str | None],
+        common_frames: int | None = None,
+        packed: str | None = None,
     ) -> None:
-        super().__init__(common_frames)
+        super().__init__(common_frames, packed)
         self.pairs = {"train": train, "test": test}
         self.splits = tuple(split for split, pair in self.pairs.items() if any(pair.values()))
         self.blur_folder = "+".join(Path(pair["blur"]).name for pair in self.pairs.values() if pair["blur"])
+        if packed and not self.splits:
+            index = open_pack("data.packed", Path(packed))
+            self.splits = tuple(dict.fromkeys(clip.split for clip in index.clips))
+            self.blur_folder = index.blur_folder
 
     def folders(self, split: str) -> list[ClipFolders]:
         """Return the one clip of a split."""

@@ -28,17 +28,19 @@ class Gopro(ClipSource):
         root: the folder with `train/CLIP/{blur,blur_gamma,sharp}/NNNNNN.png` and the same under `test`.
         blur: `blur` is the mean of the stored frames, `blur_gamma` the mean in linear light (gamma 2.2). The three
             papers use `blur`; testing on the other one costs about 3 dB.
-        common_frames: as in `ClipSource`.
+        common_frames, packed: as in `ClipSource`.
     """
 
     name = "gopro"
     official: Mapping[str, Mapping[str, int]] = {"train": _TRAIN, "test": _TEST}
 
-    def __init__(self, root: str, blur: str, common_frames: int | None = None) -> None:
-        super().__init__(common_frames)
+    def __init__(
+        self, root: str | None, blur: str, common_frames: int | None = None, packed: str | None = None
+    ) -> None:
+        super().__init__(common_frames, packed)
         if blur not in ("blur", "blur_gamma"):
             raise DeblurzooError(f"data.blur={blur} is not a blur folder of {self.name}: choose blur or blur_gamma")
-        self.root = Path(root)
+        self.root = Path(root) if root else None
         self.blur_folder = blur
         self.protocol = self.name
 

@@ -1,8 +1,10 @@
 """GOPRO and DVD as one data set, which the SVRNN paper trains on."""
 
 from dataclasses import replace
+from pathlib import Path
 
 from deblurzoo.data.clips import ClipFolders, ClipSource, Sample
+from deblurzoo.data.frames import Clip
 
 
 class GoproDvd(ClipSource):
@@ -10,13 +12,17 @@ class GoproDvd(ClipSource):
 
     Args:
         gopro, dvd: the two data sets.
+        packed: a folder with packs of both, `gopro` and `dvd`.
     """
 
     name = "gopro_dvd"
 
-    def __init__(self, gopro: ClipSource, dvd: ClipSource) -> None:
-        super().__init__()
+    def __init__(self, gopro: ClipSource, dvd: ClipSource, packed: str | None = None) -> None:
+        super().__init__(packed=packed)
         self.parts = (gopro, dvd)
+        if packed:
+            for part in self.parts:
+                part.packed = part.packed or str(Path(packed) / part.name)
         gopro.key, dvd.key = "data.gopro", "data.dvd"
         self.protocol = "+".join(part.protocol for part in self.parts)
         self.blur_folder = "+".join(part.blur_folder for part in self.parts)
@@ -36,6 +42,10 @@ class GoproDvd(ClipSource):
             for part in self.parts
             for folders in part.folders(split)
         ]
+
+    def clips(self, split: str) -> list[Clip]:
+        """Return the paired frames of both."""
+        return [replace(clip, name=f"{part.name}_{clip.name}") for part in self.parts for clip in part.clips(split)]
 
     def samples(self, split: str, frames: int) -> list[Sample]:
         """Return the samples of both, each by its own protocol."""

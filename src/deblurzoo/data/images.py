@@ -6,6 +6,7 @@ from typing import Any
 import cv2
 import kornia_rs
 import numpy as np
+import PIL.Image
 from numpy.typing import NDArray
 
 from deblurzoo.errors import DeblurzooError
@@ -28,12 +29,16 @@ def read_image(path: Path) -> Image:
     image: NDArray[Any] | None = None
     reason = "not a picture in a known format"
     if path.suffix.lower() in _FAST:
+        jpeg = _is_jpeg(path)
         try:
             image = kornia_rs.io.read_image(str(path))
-        except Exception as error:  # kornia-rs raises bare Exception for every kind of damage
+        except ValueError as error:  # palette with alpha, CMYK and other kinds that it does not know
             reason = str(error)
-            raise _unreadable(path, reason) from error
-        if path.suffix.lower() != ".png" and not _has_end_of_jpeg(path):
+        except Exception as error:  # it raises bare Exception for damage, and for PNGs of 1 bit
+            reason = str(error)
+            if jpeg:  # OpenCV would fill the rest with grey and say nothing
+                raise _unreadable(path, reason) from error
+        if jpeg and not _has_end_of_jpeg(path):
             raise _unreadable(path, "the JPEG stream has no end")
     if image is None or image.dtype != np.uint8 or image.shape[2] != 3:
         bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
@@ -41,6 +46,27 @@ def read_image(path: Path) -> Image:
             raise _unreadable(path, reason)
         image = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
     return np.asarray(image, np.uint8)
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """Return width and height as the header says, in some microseconds; the pixels may still be damaged.
+
+    Raises:
+        DeblurzooError: the file is missing or no picture.
+    """
+    try:
+        with PIL.Image.open(path) as picture:
+            return picture.size
+    except OSError as error:
+        raise _unreadable(path, "not a picture in a known format") from error
+
+
+def _is_jpeg(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(2) == b"\xff\xd8"
+    except OSError as error:
+        raise _unreadable(path, error.strerror or "unknown error") from error
 
 
 def _has_end_of_jpeg(path: Path) -> bool:

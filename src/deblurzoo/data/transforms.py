@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,7 +21,7 @@ class Augmentation:
 
     Args:
         crop: side of the square crop in pixels.
-        zoom: range of the factor by which the frames are shrunk before the crop (antialiased); None for no zoom.
+        zoom: range of the factor by which what becomes the crop is shrunk (antialiased); None for no zoom.
         rot90: rotate by a random multiple of 90 degrees.
         flip: mirror horizontally with probability 0.5.
         permute_channels: one of the six orders of R, G, B.
@@ -42,25 +43,27 @@ class Augmentation:
                 f"loader.augmentation.zoom={zoom} must be a range within (0, 1], e.g. [0.5,1.0], or null"
             )
 
-    def compose(self) -> A.Compose:
-        """Build the albumentations pipeline; it takes and gives `images=(N, H, W, 3)` uint8, crops with margins."""
-        steps: list[A.BasicTransform] = []
+    def compose(self, images: int) -> A.Compose:
+        """Build the albumentations pipeline for so many images, named by `names`; it crops with margins.
+
+        The crop comes first: of packed frames, nothing else is read.
+        """
+        side = self.crop + 2 * self.margin
+        steps: list[A.BasicTransform] = [A.RandomCrop(side, side)]
         if self.zoom is not None:
-            low, high = self.zoom
-            steps.append(A.RandomScale((low - 1, high - 1), interpolation=cv2.INTER_AREA, p=1))
-        steps.append(A.RandomCrop(self.crop + 2 * self.margin, self.crop + 2 * self.margin))
+            sides = (round(side / self.zoom[1]), round(side / self.zoom[0]))
+            steps = [ZoomedCrop(min_max_height=sides, size=(side, side), interpolation=cv2.INTER_AREA)]
         if self.rot90:
             steps.append(A.RandomRotate90(p=1))
         if self.flip:
             steps.append(A.HorizontalFlip(p=0.5))
         if self.permute_channels:
             steps.append(A.ChannelShuffle(p=1))
-        return A.Compose(steps)
+        return A.Compose(steps, additional_targets=dict.fromkeys(names(images)[1:], "image"))
 
     def smallest_side(self) -> int:
         """Return the smallest height or width that a frame may have."""
-        side = self.crop + 2 * self.margin
-        return int(np.ceil((side + 0.5) / self.zoom[0])) if self.zoom else side
+        return round((self.crop + 2 * self.margin) / (self.zoom[0] if self.zoom else 1))
 
     @property
     def margin(self) -> int:
@@ -68,10 +71,29 @@ class Augmentation:
         return self.extra_blur.margin if self.extra_blur else 0
 
 
+class ZoomedCrop(A.RandomSizedCrop):  # type: ignore[misc]
+    """A square of random side and place, shrunk to `size`: of the zooms, not of the sides, each is as likely."""
+
+    def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+        """Return the place of the square in a picture of `params["shape"]`."""
+        least, most = self.min_max_height
+        side = round(1 / self.py_random.uniform(1 / most, 1 / least))
+        height, width = params["shape"][:2]
+        top, left = self.py_random.randint(0, height - side), self.py_random.randint(0, width - side)
+        return {"crop_coords": (left, top, left + side, top + side)}
+
+
+def names(images: int) -> list[str]:
+    """Return what the images of a sample are called in the pipeline; handed over one by one, none is copied whole."""
+    return ["image", *(f"image{number}" for number in range(1, images))]
+
+
 def apply(augmentation: Augmentation, pipeline: A.Compose, images: list[Image], dataset: str, seed: int) -> Image:
     """Transform the images of a sample, blurry ones first, as a function of `seed`; return (N, crop, crop, 3)."""
     pipeline.set_random_seed(seed)
-    stack: Image = pipeline(images=np.stack(images))["images"]
+    keys = names(len(images))
+    transformed = pipeline(**dict(zip(keys, images, strict=True)))
+    stack: Image = np.stack([transformed[key] for key in keys])
     if augmentation.extra_blur and dataset in augmentation.extra_blur.datasets:
         stack = augmentation.extra_blur(stack, seed)
     inside = slice(augmentation.margin, augmentation.margin + augmentation.crop)

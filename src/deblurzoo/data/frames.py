@@ -1,0 +1,64 @@
+"""A frame of a clip: a picture file, or one of the frames of a packed clip. Both are read here, and nowhere else."""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from deblurzoo.data.images import Image, picture_size, read_image
+from deblurzoo.errors import DeblurzooError
+
+
+@dataclass(frozen=True)
+class PackedFrame:
+    """Frame `index` of the array (N, H, W, 3) in a .npy file."""
+
+    file: Path
+    index: int
+    stem: str
+
+    def __str__(self) -> str:
+        return f"{self.file} (frame {self.stem})"
+
+
+Frame = Path | PackedFrame
+"""Both have a `stem`, the frame's name within its clip."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One video: paired frames in order, `blur[i]` and `sharp[i]` having the same stem."""
+
+    name: str
+    blur: tuple[Frame, ...]
+    sharp: tuple[Frame, ...]
+
+
+def read_frame(frame: Frame) -> Image:
+    """Return (H, W, 3) RGB uint8; of a packed frame a read-only view, of which only what is used is read from disk.
+
+    Raises:
+        DeblurzooError: the file is missing, truncated or of another kind.
+    """
+    return _map(frame.file)[frame.index] if isinstance(frame, PackedFrame) else read_image(frame)
+
+
+def frame_size(frame: Frame) -> tuple[int, int]:
+    """Return width and height without reading the pixels; raise as `read_frame`, as far as the header tells."""
+    if isinstance(frame, PackedFrame):
+        _, height, width, _ = _map(frame.file).shape
+        return width, height
+    return picture_size(frame)
+
+
+@cache
+def _map(file: Path) -> Image:
+    """Map a packed array into memory: when its first frame is read, once per process."""
+    try:
+        array: Image = np.load(file, mmap_mode="r").view(np.ndarray)
+    except (OSError, ValueError, EOFError) as error:
+        raise DeblurzooError(
+            f"{file} cannot be read ({error}): `deblurzoo data check … data.packed=DIR` finds all such files"
+        ) from error
+    return array

@@ -1,0 +1,140 @@
+"""A data set packed by `deblurzoo data pack`: one uint8 array per clip and kind, and an index of them."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from deblurzoo.data.frames import Clip, PackedFrame
+from deblurzoo.data.images import Image
+from deblurzoo.errors import DeblurzooError
+
+INDEX, UNFINISHED = "index.json", "unfinished.json"
+FORMAT = 1
+"""Version of the index."""
+Kind = Literal["blur", "sharp"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+Source = tuple[str, int, int]
+"""Name, size in bytes and time of change in ns of a picture."""
+
+
+def sources(paths: Iterable[Path]) -> list[Source]:
+    """Return what tells whether pictures are those that were packed."""
+    return [(path.name, (found := path.stat()).st_size, found.st_mtime_ns) for path in paths]
+
+
+@dataclass(frozen=True)
+class PackedClip:
+    """One entry of the index: a clip, the pictures it was made of, and its arrays."""
+
+    split: str
+    name: str
+    stems: list[str]
+    height: int
+    width: int
+    sources: dict[Kind, list[Source]]
+    sha256: dict[Kind, str]
+    """Of the pixels, without the header of the file."""
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(N, H, W, 3) of both arrays."""
+        return len(self.stems), self.height, self.width, 3
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of pixels in each of both arrays."""
+        return len(self.stems) * self.height * self.width * 3
+
+    def file(self, pack: Path, kind: Kind) -> Path:
+        """Return where an array lies."""
+        return pack / self.split / f"{self.name}.{kind}.npy"
+
+    def clip(self, pack: Path) -> Clip:
+        """Return the frames, none of them read yet."""
+        blur, sharp = (
+            tuple(PackedFrame(self.file(pack, kind), index, stem) for index, stem in enumerate(self.stems))
+            for kind in KINDS
+        )
+        return Clip(self.name, blur, sharp)
+
+    def stale(self, clip: Clip) -> str | None:
+        """Return the first picture of a clip that is not the one packed, or None."""
+        for kind, frames in zip(KINDS, (clip.blur, clip.sharp), strict=True):
+            paths = [frame for frame in frames if isinstance(frame, Path)]
+            then, now = self.sources[kind], sources(paths)
+            if then != now:
+                changed = {name for name, *_ in set(then) ^ set(now)}
+                return f"{kind}/{min(changed)}"
+        return None
+
+    def damage(self, pack: Path, pixels: bool) -> str | None:
+        """Return what is wrong with the arrays, or None: file and shape, and all `pixels` if asked."""
+        for kind in KINDS:
+            file = self.file(pack, kind)
+            try:
+                array: Image = np.load(file, mmap_mode="r")
+            except (OSError, ValueError, EOFError) as error:
+                return f"{file} is missing or truncated ({error})"
+            if array.shape != self.shape or array.dtype != np.uint8:
+                return f"{file} has shape {array.shape} of {array.dtype}, the index says {self.shape} of uint8"
+            if pixels and digest(array) != self.sha256[kind]:
+                return f"{file} is corrupted: its pixels are not those that were packed"
+        return None
+
+
+def digest(array: Image) -> str:
+    """Return the SHA-256 of an array's bytes, frame by frame."""
+    sha256 = hashlib.sha256()
+    for frame in array:
+        sha256.update(frame)
+    return sha256.hexdigest()
+
+
+@dataclass(frozen=True)
+class Index:
+    """What a pack holds: the clips of one data set."""
+
+    dataset: str
+    protocol: str
+    blur_folder: str
+    clips: list[PackedClip]
+
+    def encode(self) -> bytes:
+        """Return it as JSON."""
+        return json.dumps({"format": FORMAT, **asdict(self)}, indent=1).encode()
+
+    @classmethod
+    def read(cls, file: Path) -> "Index":
+        """Read it from a file; raise a DeblurzooError if that is no index of this version."""
+        try:
+            content: dict[str, Any] = json.loads(file.read_bytes())
+            if content.pop("format") != FORMAT:
+                raise ValueError(f"not of format {FORMAT}")
+            entries = content.pop("clips")
+            for entry in entries:
+                entry["sources"] = {kind: [tuple(s) for s in found] for kind, found in entry["sources"].items()}
+            return cls(**content, clips=[PackedClip(**entry) for entry in entries])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DeblurzooError(f"{file} is no index of a pack ({error}): pack again into another folder") from error
+
+    def of(self, split: str) -> Iterator[PackedClip]:
+        """Give the clips of a split."""
+        return (clip for clip in self.clips if clip.split == split)
+
+
+def open_pack(key: str, folder: Path) -> Index:
+    """Return the index of the pack that config key `key` names.
+
+    Raises:
+        DeblurzooError: it is no pack, or unfinished.
+    """
+    if (folder / UNFINISHED).exists():
+        raise DeblurzooError(f"{key}={folder} is not finished: run the same `deblurzoo data pack` again")
+    if not (folder / INDEX).exists():
+        raise DeblurzooError(f"{key}={folder} has no {INDEX}: set {key} to a folder made by `deblurzoo data pack`")
+    return Index.read(folder / INDEX)

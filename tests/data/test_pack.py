@@ -1,0 +1,295 @@
+import json
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from conftest import Run
+from deblurzoo.data import ClipSource, DeblurDataModule, Dvd, Folder, Gopro, GoproDvd, Toy
+from deblurzoo.data.clips import Sample
+from deblurzoo.data.datamodule import FullFrames, TrainingCrops
+from deblurzoo.data.frames import PackedFrame, read_frame
+from deblurzoo.data.pack import pack
+from deblurzoo.data.transforms import Augmentation
+from deblurzoo.errors import DeblurzooError
+from deblurzoo.synthesis import ExtraBlur
+
+CLIP = Path("train") / "TOY_train_000"
+RECIPES = {
+    "srn": Augmentation(crop=32),
+    "svrnn": Augmentation(crop=16, zoom=(0.5, 1.0), rot90=True, permute_channels=True),
+    "svrnn_gopro_dvd": Augmentation(
+        crop=16, zoom=(0.7, 1.0), rot90=True, flip=True, extra_blur=ExtraBlur(datasets=("toy",), max_length=6)
+    ),
+}
+
+
+@pytest.fixture(scope="session")
+def packed(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The toy data set, packed; treat as read-only."""
+    out = tmp_path_factory.mktemp("packed") / "toy"
+    pack(Toy(str(toy), "blur"), out)
+    return out
+
+
+@pytest.fixture
+def toy_copy(toy: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(toy, tmp_path / "toy"))
+
+
+@pytest.fixture
+def packed_copy(packed: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(packed, tmp_path / "packed"))
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+@pytest.mark.parametrize("frames", [1, 2])
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_samples_are_those_of_the_pictures_to_the_bit(toy: Path, packed: Path, recipe: str, frames: int) -> None:
+    pictures, arrays = (
+        TrainingCrops(source.samples("train", frames), RECIPES[recipe], seed=3)
+        for source in (Toy(str(toy), "blur"), Toy(None, "blur", packed=str(packed)))
+    )
+    assert all(isinstance(frame, PackedFrame) for sample in arrays.samples for frame in (*sample.blur, sample.sharp))
+    for number in range(20):
+        a, b = pictures[number], arrays[number]
+        assert torch.equal(a.blur, b.blur) and torch.equal(a.sharp, b.sharp) and a[2:] == b[2:]
+
+
+def test_whole_frames_are_those_of_the_pictures(toy: Path, packed: Path) -> None:
+    pictures, arrays = (
+        FullFrames(source.samples("test", 2)) for source in (Toy(str(toy), "blur"), Toy(None, "blur", packed=packed))
+    )
+    assert len(pictures) == len(arrays) == 2
+    for a, b in zip(pictures, arrays, strict=True):
+        assert torch.equal(a.blur, b.blur) and torch.equal(a.sharp, b.sharp) and a[2:] == b[2:]
+
+
+def test_a_frame_is_a_read_only_view_of_the_map(packed: Path) -> None:
+    frame = read_frame(Toy(None, "blur", packed=str(packed)).samples("train", 1)[0].blur[0])
+    assert isinstance(frame.base, np.ndarray) and not frame.flags.owndata and not frame.flags.writeable
+
+
+def test_workers_read_the_pack(packed: Path) -> None:
+    samples = Toy(None, "blur", packed=str(packed)).samples("test", 1)
+    here = [batch.sharp for batch in FullFrames(samples)]  # maps are open before the workers start
+    data = FullFrames(pickle.loads(pickle.dumps(samples)))
+    there = [batch.sharp[0] for batch in DataLoader(data, num_workers=1)]
+    assert all(torch.equal(a, b) for a, b in zip(here, there, strict=True))
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_of_a_packed_frame_only_the_crop_is_read(tmp_path: Path) -> None:
+    shape = (1, 12_000, 12_000, 3)
+    with (tmp_path / "large.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        file.truncate(file.tell() + int(np.prod(shape)))
+    frame = PackedFrame(tmp_path / "large.npy", 0, "000001")
+    crops = TrainingCrops([Sample("toy", "large", "000001", (frame,), frame)], RECIPES["svrnn"], seed=0)
+    before = resident_bytes()
+    for number in range(10):
+        crops[number]
+    assert resident_bytes() - before < 50e6 < np.prod(shape)
+
+
+def test_packing_again_changes_nothing(toy: Path, packed_copy: Path) -> None:
+    before = content(packed_copy)
+    inodes = {file: file.stat().st_ino for file in packed_copy.rglob("*.npy")}
+    pack(Toy(str(toy), "blur"), packed_copy)
+    assert content(packed_copy) == before
+    assert {file: file.stat().st_ino for file in packed_copy.rglob("*.npy")} == inodes
+
+
+def test_packing_again_mends_what_is_damaged_or_stale(toy_copy: Path, tmp_path: Path) -> None:
+    out = tmp_path / "packed"
+    pack(Toy(str(toy_copy), "blur"), out)
+    os.truncate(out / f"{CLIP}.blur.npy", 500)
+    cv2.imwrite(str(toy_copy / "test" / "TOY_test_000" / "sharp" / "000001.png"), np.zeros((48, 64, 3), np.uint8))
+    source = Toy(str(toy_copy), "blur", packed=str(out))
+    with pytest.raises(DeblurzooError, match=r"TOY_train_000\.blur\.npy is missing or truncated.*data pack` again"):
+        source.samples("train", 1)
+    with pytest.raises(DeblurzooError, match=r"stale: clip TOY_test_000 has another sharp/000001\.png.*root=null"):
+        source.samples("test", 1)
+    pack(Toy(str(toy_copy), "blur"), out)
+    again = Toy(str(toy_copy), "blur", packed=str(out))
+    assert len(again.samples("train", 1)) == 6
+    assert not read_frame(again.samples("test", 1)[0].sharp).any()
+
+
+def test_a_clip_without_frames_is_left_out(toy_copy: Path, tmp_path: Path) -> None:
+    for kind in ("blur", "sharp"):
+        (toy_copy / "train" / "EMPTY" / kind).mkdir(parents=True)
+    pack(Toy(str(toy_copy), "blur"), tmp_path / "packed")
+    assert len(Toy(str(toy_copy), "blur", packed=str(tmp_path / "packed")).samples("train", 1)) == 6
+
+
+def test_a_frame_more_or_a_clip_less_is_stale(toy_copy: Path, packed: Path) -> None:
+    source = Toy(str(toy_copy), "blur", packed=str(packed))
+    shutil.rmtree(toy_copy / CLIP)
+    with pytest.raises(DeblurzooError, match="clip TOY_train_000 is in the pack alone"):
+        source.samples("train", 1)
+    for kind in ("blur", "sharp"):
+        shutil.copy(
+            toy_copy / "test" / "TOY_test_000" / kind / "000001.png", toy_copy / "test/TOY_test_000" / kind / "9.png"
+        )
+    with pytest.raises(DeblurzooError, match=r"clip TOY_test_000 has another blur/9\.png"):
+        source.samples("test", 1)
+
+
+def test_the_pack_of_something_else_is_refused(toy: Path, packed: Path, tmp_path: Path) -> None:
+    for other, name in (
+        (Toy(str(toy), "blur_gamma", packed=packed), "toy blur_gamma/"),
+        (
+            Gopro(None, "blur", packed=packed),
+            "gopro blur/",
+        ),
+    ):
+        with pytest.raises(DeblurzooError, match=f"is a pack of toy blur/, not of {name}"):
+            other.samples("train", 1)
+    with pytest.raises(DeblurzooError, match=r"has no index\.json: set data\.packed to a folder made by"):
+        Toy(str(toy), "blur", packed=str(tmp_path)).samples("train", 1)
+    with pytest.raises(DeblurzooError, match="is a pack of toy blur/, not of toy blur_gamma/"):
+        pack(Toy(str(toy), "blur_gamma"), packed)
+    with pytest.raises(DeblurzooError, match="exists and is no pack"):
+        pack(Toy(str(toy), "blur"), toy)
+    with pytest.raises(DeblurzooError, match=r"data\.root is not set"):
+        Toy(None, "blur").samples("train", 1)
+
+
+def test_frames_of_two_sizes_leave_nothing_behind(toy_copy: Path, tmp_path: Path) -> None:
+    cv2.imwrite(str(toy_copy / CLIP / "sharp" / "000002.png"), np.zeros((40, 64, 3), np.uint8))
+    with pytest.raises(
+        DeblurzooError, match=r"sharp/000002\.png is 64x40 but .*blur/000001\.png is 64x48.*mend or move"
+    ):
+        pack(Toy(str(toy_copy), "blur"), tmp_path / "packed")
+    assert not (tmp_path / "packed").exists()
+
+
+def test_every_data_set_can_be_packed(toy: Path, dvd: Path, tmp_path: Path) -> None:
+    clip = toy / "test" / "TOY_test_000"
+    folder = {"blur": str(clip / "blur"), "sharp": str(clip / "sharp")}
+    nothing = {"blur": None, "sharp": None}
+    both = GoproDvd(Gopro(str(toy), "blur"), Dvd(str(dvd), "all"))
+    for part in both.parts:
+        pack(part, tmp_path / "both" / part.name)
+    pack(Folder(train=nothing, test=folder), tmp_path / "folder")
+    pairs: list[tuple[ClipSource, ClipSource]] = [
+        (both, GoproDvd(Gopro(None, "blur"), Dvd(None, "all"), packed=str(tmp_path / "both"))),
+        (Dvd(str(dvd), "flow"), Dvd(None, "flow", packed=str(tmp_path / "both" / "dvd"))),
+        (Folder(nothing, folder), Folder(nothing, nothing, packed=str(tmp_path / "folder"))),
+    ]
+    for pictures, packed in pairs:
+        a, b = (FullFrames(source.samples("test", 1)) for source in (pictures, packed))
+        assert (pictures.splits, pictures.blur_folder) == (packed.splits, packed.blur_folder)
+        assert [clip.name for clip in pictures.clips("test")] == [clip.name for clip in packed.clips("test")]
+        assert [(s.dataset, s.clip, s.frame) for s in a.samples] == [(s.dataset, s.clip, s.frame) for s in b.samples]
+        assert torch.equal(a[0].blur, b[0].blur) and torch.equal(a[0].sharp, b[0].sharp)
+
+
+def test_training_finds_a_truncated_pack_before_it_starts(packed_copy: Path) -> None:
+    file = packed_copy / f"{CLIP}.sharp.npy"
+    data = DeblurDataModule(Toy(None, "blur", packed=str(packed_copy)), 1, 0, batch_size=2, augmentation={"crop": 16})
+    for size in (file.stat().st_size - 1, 100, 0):
+        os.truncate(file, size)
+        with pytest.raises(DeblurzooError, match=r"TOY_train_000\.sharp\.npy is missing or truncated"):
+            data.setup("fit")
+
+
+def test_check_reads_the_pack(deblurzoo: Run, toy_copy: Path, tmp_path: Path) -> None:
+    done = deblurzoo("data", "pack", "data=toy", f"data.root={toy_copy}", "out=packed")
+    assert done.returncode == 0, done.stderr
+    check = ("data", "check", "data=toy", "data.packed=packed")
+    whole = deblurzoo(*check, "data.root=null")
+    assert whole.returncode == 0 and "no problems" in whole.stdout, whole.stderr
+    corrupted = tmp_path / "packed" / f"{CLIP}.blur.npy"
+    pixels = bytearray(corrupted.read_bytes())
+    pixels[5000] ^= 1
+    corrupted.write_bytes(pixels)
+    truncated = tmp_path / "packed" / "test" / "TOY_test_000.sharp.npy"
+    os.truncate(truncated, 1000)
+    os.utime(toy_copy / "train" / "TOY_train_001" / "sharp" / "000002.png")
+    done = deblurzoo(*check, f"data.root={toy_copy}")
+    assert done.returncode == 1
+    assert "TOY_train_000.blur.npy is corrupted" in done.stderr
+    assert "TOY_test_000.sharp.npy is missing or truncated" in done.stderr
+    assert "stale: clip TOY_train_001 has another sharp/000002.png than the one packed" in done.stderr
+    assert done.stderr.count("run `deblurzoo data pack` again") == 3
+    assert "3 problems in toy" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def many_clips(toy: Path, tmp_path: Path) -> Path:
+    """200 clips that are the same three frames."""
+    for number in range(200):
+        for kind in ("blur", "sharp"):
+            shutil.copytree(toy / CLIP / kind, tmp_path / f"many/train/A{number:03d}" / kind, copy_function=os.link)
+    shutil.copytree(toy / "test", tmp_path / "many" / "test")
+    return tmp_path / "many"
+
+
+def test_a_killed_pack_is_taken_up_and_ends_with_the_same_bytes(
+    deblurzoo: Run, environment: dict[str, str], many_clips: Path, tmp_path: Path
+) -> None:
+    command = ("data", "pack", "data=toy", f"data.root={many_clips}", "out=killed")
+    process = subprocess.Popen([sys.executable, "-m", "deblurzoo.cli", *command], cwd=tmp_path, env=environment)
+    unfinished, third = tmp_path / "killed" / "unfinished.json", tmp_path / "killed" / "train" / "A003.blur.npy"
+    while not third.exists():
+        assert process.poll() is None, "it ended before it could be killed"
+        time.sleep(0.001)
+    process.kill()
+    process.wait()
+    finished = [clip["name"] for clip in json.loads(unfinished.read_text())["clips"]]
+    assert 1 <= len(finished) < 201 and not (tmp_path / "killed" / "index.json").exists()
+    (tmp_path / "killed" / "train" / ".A100.blur.npy.1.tmp").write_bytes(b"half-written")
+    inodes = [(tmp_path / "killed" / "train" / f"{name}.sharp.npy").stat().st_ino for name in finished]
+    with pytest.raises(DeblurzooError, match="is not finished: run the same"):
+        Toy(None, "blur", packed=str(tmp_path / "killed")).samples("train", 1)
+
+    assert deblurzoo(*command).returncode == 0
+    pack(Toy(str(many_clips), "blur"), tmp_path / "whole")
+    assert content(tmp_path / "killed") == content(tmp_path / "whole")
+    assert [(tmp_path / "killed" / "train" / f"{name}.sharp.npy").stat().st_ino for name in finished] == inodes
+
+
+def test_a_write_that_fails_leaves_nothing_half_written(environment: dict[str, str], toy: Path, tmp_path: Path) -> None:
+    """A limit on the size of files stops the first array in the middle, as a disk does that fills up meanwhile."""
+    pack_it = f"{sys.executable} -m deblurzoo.cli data pack data=toy data.root={toy} out=packed"
+    done = subprocess.run(
+        ["bash", "-c", f"ulimit -f 20; exec {pack_it}"], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 1, done.stderr
+    assert "TOY_train_000.blur.npy cannot be written" in done.stderr and "free space" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(content(tmp_path / "packed")) == ["unfinished.json"]
+
+
+def test_a_full_disk_is_told_before_anything_is_written(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip(f"no tmpfs can be mounted: {mounted.stderr.decode().strip()}")
+    try:
+        done = deblurzoo("data", "pack", "data=toy", f"data.root={toy}", f"out={disk}/packed")
+        left = list(disk.iterdir())
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+    assert done.returncode == 1
+    assert "needs 0.00 GB" in done.stderr and "free space or give another folder" in done.stderr
+    assert left == []
