@@ -94,7 +94,7 @@ def test_frames_of_two_sizes_name_the_odd_one(toy: Path, tmp_path: Path) -> None
     odd = tmp_path / "odd.png"
     cv2.imwrite(str(odd), np.zeros((48, 60, 3), np.uint8))
     with pytest.raises(DeblurzooError, match=r"odd\.png is 60x48 but .* is 64x48"):
-        FullFrames([replace(sample, sharp=odd)])[0]
+        FullFrames([replace(sample, sharp_frames=(odd,))])[0]
 
 
 def test_validation_frames_are_a_fixed_spread(toy: Path) -> None:

@@ -1,10 +1,23 @@
 """Which pictures there are (clips, one class per data set) and how they are read (data module)."""
 
-from deblurzoo.data.clips import Clip, ClipSource, Sample
+from deblurzoo.data.clips import Clip, ClipSource, Sample, Source
 from deblurzoo.data.datamodule import DeblurDataModule
 from deblurzoo.data.dvd import Dvd
 from deblurzoo.data.folder import Folder
 from deblurzoo.data.gopro import Gopro, Toy
 from deblurzoo.data.gopro_dvd import GoproDvd
+from deblurzoo.data.kohler import Kohler
 
-__all__ = ["Clip", "ClipSource", "DeblurDataModule", "Dvd", "Folder", "Gopro", "GoproDvd", "Sample", "Toy"]
+__all__ = [
+    "Clip",
+    "ClipSource",
+    "DeblurDataModule",
+    "Dvd",
+    "Folder",
+    "Gopro",
+    "GoproDvd",
+    "Kohler",
+    "Sample",
+    "Source",
+    "Toy",
+]

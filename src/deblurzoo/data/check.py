@@ -13,6 +13,7 @@ from rich.table import Table
 
 from deblurzoo.data.clips import ClipFolders, ClipSource, pictures
 from deblurzoo.data.images import read_image
+from deblurzoo.data.kohler import Kohler
 from deblurzoo.entry import build, hydra_main
 from deblurzoo.errors import DeblurzooError
 
@@ -90,10 +91,10 @@ def run(cfg: DictConfig) -> None:
     if OmegaConf.is_missing(cfg.data, "blur"):
         cfg.data.blur = "blur"
         print("checking blur/; data.blur=blur_gamma checks the other blur folder")
-    source: ClipSource = build(cfg.data)
+    source: ClipSource | Kohler = build(cfg.data)
     if not source.splits:
         raise DeblurzooError("data=folder has nothing to check: set data.test.blur and data.test.sharp")
-    problems = check(source)
+    problems = source.problems() if isinstance(source, Kohler) else check(source)
     for problem in problems:
         print(problem, file=sys.stderr)
     if problems:

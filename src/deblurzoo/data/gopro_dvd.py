@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from deblurzoo.data.clips import ClipFolders, ClipSource, Sample
+from deblurzoo.errors import DeblurzooError
 
 
 class GoproDvd(ClipSource):
@@ -18,6 +19,10 @@ class GoproDvd(ClipSource):
         super().__init__()
         self.parts = (gopro, dvd)
         gopro.key, dvd.key = "data.gopro", "data.dvd"
+        if dvd.measure != gopro.measure:
+            raise DeblurzooError(
+                f"data.dvd.protocol={dvd.protocol} is not measured as {gopro.name} is: choose flow or all"
+            )
         self.protocol = "+".join(part.protocol for part in self.parts)
         self.blur_folder = "+".join(part.blur_folder for part in self.parts)
         self.official = {
