@@ -69,7 +69,14 @@ def groups(all_results: list[Results]) -> list[list[Results]]:
 
 def headings(group: list[Results]) -> list[str]:
     """Return the headings of a table of one group."""
-    return ["network", "parameters", *(FIGURES[name] for name in group[0]["blurry"]), "gain dB", "do no harm", "ms / image"]
+    return [
+        "network",
+        "parameters",
+        *(FIGURES[name] for name in group[0]["blurry"]),
+        "gain dB",
+        "do no harm",
+        "ms / image",
+    ]
 
 
 def do_no_harm(results: Results) -> str:

@@ -117,3 +117,18 @@ def test_extra_blur_is_for_its_data_set_alone(toy: Path) -> None:
     assert all(batch.blur.shape == (1, 3, 16, 16) for batch in [*plain, *blurred])
     assert sum(torch.equal(a.sharp, b.sharp) for a, b in zip(plain, blurred, strict=True)) >= 2
     assert sum(not torch.equal(a.blur, b.blur) for a, b in zip(plain, blurred, strict=True)) >= 4
+
+
+def test_sharp_frames_with_their_sharp_neighbours_come_after_the_test_frames(toy: Path) -> None:
+    source = Toy(str(toy), "blur")
+    datamodule = DeblurDataModule(source, 2, seed=0, batch_size=1, augmentation={"crop": 16}, no_harm=1)
+    datamodule.setup("test")
+    *blurry, sharp = datamodule.test_samples
+    assert [sample.is_fed_sharp for sample in datamodule.test_samples] == [False, False, True]
+    assert [path.parent.name for path in (*sharp.blur, sharp.sharp)] == ["sharp"] * 3
+    assert [path.stem for path in sharp.blur] == [path.stem for path in blurry[0].blur]
+    assert (sharp.clip, sharp.frame) == (blurry[0].clip, blurry[0].frame)
+    datamodule.measured = 2
+    batch = FullFrames(datamodule.test_samples[2:])[0]
+    assert torch.equal(batch.blur[0], batch.sharp) and not torch.equal(batch.blur[1], batch.sharp)
+    assert len(datamodule.test_dataloader()) == 1

@@ -42,12 +42,10 @@ class Zipped:
         try:
             data = _opened(self.archive, os.getpid()).read(self.member)
         except (OSError, EOFError, BadZipFile, zlib.error, RuntimeError) as error:  # RuntimeError: an encrypted member
-            raise DeblurzooError(
-                f"{self} cannot be read ({error}): the archive is damaged; download it again"
-            ) from error
+            raise self._unreadable(str(error)) from error
         bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
         if bgr is None:
-            raise DeblurzooError(f"{self} is not a picture: the archive is damaged; download it again")
+            raise self._unreadable("not a picture")
         return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
 
     def _unreadable(self, reason: str) -> DeblurzooError:
