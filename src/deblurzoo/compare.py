@@ -5,12 +5,14 @@ import csv
 import io
 import json
 import tempfile
+import textwrap
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from deblurzoo.errors import DeblurzooError
@@ -117,12 +119,15 @@ def print_table(all_results: list[Results], failed: Sequence[tuple[str, str]] = 
         table = Table(title=title(group), title_justify="left")
         for heading in headings(group):
             if heading == "network":
-                table.add_column(heading, overflow="fold")
+                table.add_column(heading, overflow="fold", min_width=9)
             else:
-                table.add_column(heading, justify="right", no_wrap=True, min_width=len(heading))
+                words = textwrap.wrap(heading, 6, break_long_words=False)
+                table.add_column("\n".join(words), justify="right", no_wrap=True)
         for row in rows(group):
             table.add_row(*row)
-        console.print(table)
+        least = Measurement.get(console, console.options.update(width=1000), table).minimum
+        table.width = least if least > console.width else None  # rather too wide than figures cut
+        console.print(table, crop=False)
     for name, reason in failed:
         console.print(f"{name}: {reason}", style="red", markup=False)
 

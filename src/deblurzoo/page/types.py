@@ -34,7 +34,7 @@ class Evaluation:
     @classmethod
     def of(cls, file: Path, results: dict[str, Any]) -> Self:
         """Return the evaluation that wrote `results.json` into a run folder, at `evaluate/KIND/results.json`."""
-        run = file.parents[2]
+        run = file.absolute().parents[2]
         return cls(
             name=results["name"],
             run=run if (run / "config.yaml").is_file() else None,
