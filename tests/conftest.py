@@ -3,12 +3,17 @@
 import os
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
+import torch
+from scipy.ndimage import gaussian_filter
 
+from deblurzoo.modules import SRNDeblur
 from deblurzoo.synthesis.toy import ToyOptions, write_toy
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -69,6 +74,44 @@ def dvd(toy: Path, tmp_path: Path) -> Path:
             for number, picture in enumerate(sorted((clip / kind).iterdir())):
                 cv2.imwrite(str(target / f"{number:05d}.jpg"), cv2.imread(str(picture)))
     return root
+
+
+def write_kohler(root: Path, height: int, width: int) -> None:
+    """Write archives in Köhler's layout: 48 blurry pictures and the ground-truth frames 2 and 10 of each.
+
+    The blurry picture of a pair is its frame 10, darker by a fifth, moved by (pair's kernel, 3) pixels, with noise.
+    """
+    rng = np.random.default_rng(0)
+    root.mkdir()
+
+    def png(values: np.ndarray) -> bytes:
+        return cv2.imencode(".png", values.round().clip(0, 255).astype(np.uint8))[1].tobytes()
+
+    with zipfile.ZipFile(root / "BlurryImages.zip", "w") as blurry:
+        for image in range(1, 5):
+            scene = gaussian_filter(rng.normal(size=(height, width, 3)), (3, 3, 0), mode="wrap")
+            sharp = 120 + 35 * scene / scene.std()
+            with zipfile.ZipFile(root / f"GroundTruth_pngs_Image{image}.zip", "w") as truth:
+                for kernel in range(1, 13):
+                    moved = np.roll(sharp, (kernel, 3), (0, 1))
+                    folder = f"Image{image}/Kernel{kernel}/GroundTruth{image}_{kernel}"
+                    truth.writestr(f"{folder}_2.png", png(cv2.GaussianBlur(sharp, (0, 0), 4)))
+                    truth.writestr(f"{folder}_10.png", png(sharp))
+                    noisy = 0.8 * moved + rng.normal(0, 3, sharp.shape)
+                    blurry.writestr(f"Blurry{image}_{kernel}.png", png(noisy))
+
+
+@pytest.fixture
+def identity(tmp_path: Path) -> Path:
+    """A checkpoint of a small network that gives its input back, as `deblurzoo train` writes them."""
+    arguments = {"optimizer": {"lr": 1e-3}, "schedule": {"steps": 1, "power": 1}}
+    module = SRNDeblur(net={"kernel_size": 3, "blocks": 1, "width": 0.125, "residual": True}, **arguments)
+    facts = {"run_id": "0", "blur_folder": "blur", "module": "SRNDeblur"}
+    path = tmp_path / "runs" / "identity" / "checkpoints" / "step_00000000.ckpt"
+    path.parent.mkdir(parents=True)
+    content = {"state_dict": module.state_dict(), "hyper_parameters": dict(module.hparams), "deblurzoo": facts}
+    torch.save({**content, "global_step": 0, "optimizer_states": [], "lr_schedulers": []}, path)
+    return path.parents[1]
 
 
 @pytest.fixture

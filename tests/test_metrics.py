@@ -4,7 +4,8 @@ import torch
 from scipy.ndimage import correlate1d
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from deblurzoo.metrics import image_metrics, psnr, ssim, ssim_matlab3d, to_uint8
+from deblurzoo.metrics import image_metrics, picture_psnr, psnr, ssim, ssim_matlab3d, to_uint8
+from deblurzoo.protocols import UNCHANGED, do_no_harm_psnr, plain
 
 
 @pytest.fixture
@@ -26,6 +27,8 @@ def hwc(image: torch.Tensor) -> np.ndarray:
 def test_psnr_is_scikit_images_per_image(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
     expected = [peak_signal_noise_ratio(s.numpy(), i.numpy(), data_range=255) for i, s in zip(*pair, strict=True)]
     np.testing.assert_allclose(psnr(*pair), expected, rtol=1e-6)
+    pictures = [picture_psnr(hwc(i), hwc(s)) for i, s in zip(*pair, strict=True)]
+    np.testing.assert_allclose(pictures, expected, rtol=1e-12)
 
 
 def test_ssim_is_scikit_images_with_gaussian_weights(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
@@ -74,6 +77,28 @@ def test_rounding_clamps_and_rounds_to_nearest() -> None:
     assert to_uint8(values).tolist() == [0, 0, 0, 1, 255, 255, 255]
     levels = torch.arange(256)
     assert torch.equal(to_uint8(levels / 255).long(), levels)
+
+
+def test_floor_is_never_above_the_nearest() -> None:
+    values = torch.rand(1000, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(to_uint8(values, "floor").long(), (values * 255).floor().long())
+    assert to_uint8(torch.tensor([-0.2, 0.99 / 255, 254.9 / 255, 1.0, 1.7]), "floor").tolist() == [0, 0, 254, 255, 255]
+
+
+def test_plain_measure_is_the_three_figures_of_each_picture(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
+    image, sharp = hwc(pair[0][0]), hwc(pair[1][0])
+    figures = plain([image, image // 2], [sharp])
+    batch = [torch.from_numpy(p.transpose(2, 0, 1).copy())[None] for p in (image, sharp)]
+    assert list(figures[0]) == ["psnr", "ssim", "ssim_matlab3d"]
+    expected = {"psnr": psnr, "ssim": ssim, "ssim_matlab3d": ssim_matlab3d}
+    assert figures[0] == pytest.approx({name: function(*batch).item() for name, function in expected.items()})
+    assert figures[1]["psnr"] < figures[0]["psnr"]
+
+
+def test_doing_no_harm_is_finite(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
+    image, sharp = hwc(pair[0][0]), hwc(pair[1][0])
+    assert do_no_harm_psnr(sharp, sharp) == UNCHANGED == 100
+    assert do_no_harm_psnr(image, sharp) == picture_psnr(image, sharp) < 30
 
 
 def test_metric_is_the_mean_of_images_not_of_batches_or_pooled_errors(

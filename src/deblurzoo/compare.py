@@ -6,21 +6,27 @@ import html
 import io
 import json
 import tempfile
+import textwrap
 from collections.abc import Sequence
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import write_atomically
 from deblurzoo.papers import published
+from deblurzoo.protocols import UNCHANGED
 from deblurzoo.status import name_of, problem
 
 Results = dict[str, Any]
-HEADINGS = ("network", "parameters", "PSNR", "SSIM", "SSIM 3-D", "gain dB", "ms / image")
+FIGURES = {"psnr": "PSNR", "ssim": "SSIM", "ssim_matlab3d": "SSIM 3-D", "mssim": "MSSIM"}
+"""What a protocol may measure, and how tables call it; a group of results has some of these."""
+PAPERS = {"psnr": "psnr", "ssim": "ssim_matlab3d", "mssim": "mssim"}
+"""What the papers' figures are: their `ssim` is MATLAB's, over the volume."""
 
 
 def gather(paths: Sequence[Path]) -> tuple[dict[Path, Results], list[tuple[str, str]]]:
@@ -71,6 +77,8 @@ def conditions(results: Results) -> tuple[str, ...]:
         results["blur_folder"],
         "/".join(results["resolution"]),
         f"{results['frames']} frames",
+        results["rounding"],
+        "/".join(results["blurry"]),  # the measure
         f"{results['blurry']['psnr']:.6f}",  # other pictures have another one
     )
 
@@ -80,9 +88,29 @@ def groups(all_results: list[Results]) -> list[list[Results]]:
     return [list(group) for _, group in groupby(sorted(all_results, key=conditions), key=conditions)]
 
 
+def headings(group: list[Results]) -> list[str]:
+    """Return the headings of a table of one group."""
+    return [
+        "network",
+        "parameters",
+        *(FIGURES[name] for name in group[0]["blurry"]),
+        "gain dB",
+        "do no harm",
+        "ms / image",
+    ]
+
+
+def do_no_harm(results: Results) -> str:
+    """Return in dB how near to sharp input the output is, "" if that was not measured."""
+    value = results.get("do_no_harm_psnr")
+    if value is None:
+        return ""
+    return "unchanged" if value >= UNCHANGED else f"{value:.2f}"
+
+
 def rows(group: list[Results]) -> list[list[str]]:
     """Return a table of one group: the blurry input, then every network, ours (the paper's)."""
-    table = [["blurry input", "", *_figures(group[0]["blurry"]), "", ""]]
+    table = [["blurry input", "", *_figures(group[0]["blurry"]), "", "", ""]]
     for results in group:
         table.append(
             [
@@ -90,6 +118,7 @@ def rows(group: list[Results]) -> list[list[str]]:
                 f"{results['network']['parameters']:,}",
                 *_figures(results["restored"], published(results)),
                 f"{results['gain_db']:+.2f}",
+                do_no_harm(results),
                 f"{results['ms_per_image']:.0f}",
             ]
         )
@@ -98,8 +127,8 @@ def rows(group: list[Results]) -> list[list[str]]:
 
 def title(group: list[Results]) -> str:
     """Return the conditions of a group in words."""
-    dataset, protocol, split, blur, resolution, frames, _ = conditions(group[0])
-    return f"{dataset} {split}, protocol {protocol}, {blur}/, {resolution}, {frames}"
+    dataset, protocol, split, blur, resolution, frames, rounding, *_ = conditions(group[0])
+    return f"{dataset} {split}, protocol {protocol}, {blur}/, {resolution}, {frames}, {rounding}"
 
 
 def print_table(all_results: list[Results], failed: Sequence[tuple[str, str]] = ()) -> None:
@@ -107,14 +136,17 @@ def print_table(all_results: list[Results], failed: Sequence[tuple[str, str]] = 
     console = Console()
     for group in groups(all_results):
         table = Table(title=title(group), title_justify="left")
-        for heading in HEADINGS:
+        for heading in headings(group):
             if heading == "network":
-                table.add_column(heading, overflow="fold")
+                table.add_column(heading, overflow="fold", min_width=9)
             else:
-                table.add_column(heading, justify="right", no_wrap=True, min_width=len(heading))
+                words = textwrap.wrap(heading, 6, break_long_words=False)
+                table.add_column("\n".join(words), justify="right", no_wrap=True)
         for row in rows(group):
             table.add_row(*row)
-        console.print(table)
+        least = Measurement.get(console, console.options.update(width=1000), table).minimum
+        table.width = least if least > console.width else None  # rather too wide than figures cut
+        console.print(table, crop=False)
     for name, reason in failed:
         console.print(f"{name}: {reason}", style="red", markup=False)
 
@@ -123,7 +155,8 @@ def as_markdown(all_results: list[Results], failed: Sequence[tuple[str, str]]) -
     """Return the tables in Markdown."""
     lines = []
     for group in groups(all_results):
-        lines += [f"**{title(group)}**", "", f"| {' | '.join(HEADINGS)} |", "|---|" + "---:|" * (len(HEADINGS) - 1)]
+        heads = headings(group)
+        lines += [f"**{title(group)}**", "", f"| {' | '.join(heads)} |", "|---|" + "---:|" * (len(heads) - 1)]
         lines += [f"| {' | '.join(map(_escaped, row))} |" for row in rows(group)] + [""]
     lines += [f"- {_escaped(name)}: {_escaped(reason)}" for name, reason in failed]
     return "\n".join(lines) + "\n"
@@ -136,18 +169,12 @@ def _escaped(text: str) -> str:
 
 def as_csv(all_results: list[Results], failed: Sequence[tuple[str, str]]) -> str:
     """Return every evaluation as a line, in full precision, and every failure with its reason."""
-    given = ("dataset", "protocol", "split", "blur_folder", "resolution", "frames")
-    figures = ("psnr", "ssim", "ssim_matlab3d")
+    given = ("dataset", "protocol", "split", "blur_folder", "resolution", "frames", "rounding")
+    measured = ("gain_db", "do_no_harm_psnr", "ms_per_image")
+    papers = [f"paper_{figure}" for figure in PAPERS.values()]
+    heads = [*FIGURES, *(f"blurry_{figure}" for figure in FIGURES), *measured, *papers]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    heads = [
-        *figures,
-        *(f"blurry_{f}" for f in figures),
-        "gain_db",
-        "ms_per_image",
-        "paper_psnr",
-        "paper_ssim_matlab3d",
-    ]
     writer.writerow([*given, "name", "parameters", *heads, "failure"])
     for results in all_results:
         paper = published(results) or {}
@@ -155,14 +182,13 @@ def as_csv(all_results: list[Results], failed: Sequence[tuple[str, str]]) -> str
             [
                 *conditions(results)[:5],
                 results["frames"],
+                results["rounding"],
                 results["name"],
                 results["network"]["parameters"],
-                *(results["restored"][f] for f in figures),
-                *(results["blurry"][f] for f in figures),
-                results["gain_db"],
-                results["ms_per_image"],
-                paper.get("psnr", ""),
-                paper.get("ssim", ""),
+                *(results["restored"].get(figure, "") for figure in FIGURES),
+                *(results["blurry"].get(figure, "") for figure in FIGURES),
+                *(results.get(figure, "") for figure in measured),
+                *(paper.get(figure, "") for figure in PAPERS),
                 "",
             ]
         )
@@ -172,9 +198,17 @@ def as_csv(all_results: list[Results], failed: Sequence[tuple[str, str]]) -> str
 
 
 def _figures(means: dict[str, float], paper: dict[str, float] | None = None) -> list[str]:
-    """Return PSNR and both SSIMs, the paper's in brackets: its SSIM is the 3-D one."""
-    psnr, ssim = (f" ({paper['psnr']:.2f})", f" ({paper['ssim']:.4f})") if paper else ("", "")
-    return [f"{means['psnr']:.2f}{psnr}", f"{means['ssim']:.4f}", f"{means['ssim_matlab3d']:.4f}{ssim}"]
+    """Return the figures of a protocol, the paper's in brackets."""
+    theirs = {PAPERS[name]: value for name, value in (paper or {}).items() if name in PAPERS}
+    return [
+        format_figure(name, value) + (f" ({format_figure(name, theirs[name])})" if name in theirs else "")
+        for name, value in means.items()
+    ]
+
+
+def format_figure(name: str, value: float) -> str:
+    """Return a PSNR in dB with two digits, an SSIM with four."""
+    return f"{value:.2f}" if name == "psnr" else f"{value:.4f}"
 
 
 def main(arguments: list[str]) -> None:

@@ -11,9 +11,10 @@ from omegaconf import DictConfig, OmegaConf
 from deblurzoo import __version__
 from deblurzoo.callbacks import ResultsWriter, StepProgress
 from deblurzoo.compare import print_table
-from deblurzoo.data import ClipSource, DeblurDataModule
+from deblurzoo.data import DeblurDataModule, Source
+from deblurzoo.data.batches import default_workers
 from deblurzoo.entry import build, hydra_main, plain, quiet_lightning, require_values
-from deblurzoo.errors import DeblurzooError
+from deblurzoo.errors import DeblurzooError, require_at_least
 from deblurzoo.modules import DeblurModule
 from deblurzoo.modules.loading import find_checkpoint, load_module, read_checkpoint
 from deblurzoo.status import name_of
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 
 def evaluate(cfg: DictConfig) -> Path:
     """Restore the test split of `cfg.data` with the network of `cfg.ckpt`; write PNGs and `results.json`.
+
+    The same command goes on where a killed one stopped.
 
     Returns:
         The `results.json`.
@@ -45,8 +48,11 @@ def evaluate(cfg: DictConfig) -> Path:
             data.blur = checkpoint["deblurzoo"]["blur_folder"].partition("+")[0]
             log.info("blurry frames of %s/, as the network was trained", data.blur)
     require_values(cfg)
-    source: ClipSource = build(cfg.data)
-    datamodule: DeblurDataModule = build(cfg.loader, source=source, frames=module.frames, seed=0)
+    if cfg.rounding not in ("nearest", "floor"):
+        raise DeblurzooError(f"rounding={cfg.rounding} is unknown: choose nearest, or floor as SRN's script does")
+    require_at_least("pictures", cfg.pictures, 0)
+    source: Source = build(cfg.data)
+    datamodule: DeblurDataModule = build(cfg.loader, source=source, frames=module.frames, seed=0, no_harm=cfg.no_harm)
     datamodule.setup("test")
     if cfg.compile:
         module.net.compile()
@@ -63,6 +69,7 @@ def evaluate(cfg: DictConfig) -> Path:
     kind = [source.protocol, source.blur_folder]
     kind += [f"common{source.common_frames}"] if source.common_frames else []
     kind += [cfg.switch] if cfg.switch else []
+    kind += [cfg.rounding] if cfg.rounding != "nearest" else []
     out = Path(cfg.out) if cfg.out else run / "evaluate" / "_".join(kind)
     facts = {
         "name": " ".join([name_of(run), *([cfg.switch] if cfg.switch else [])]),
@@ -70,18 +77,23 @@ def evaluate(cfg: DictConfig) -> Path:
         "checkpoint": {"file": str(path), "step": checkpoint["global_step"], "sha256": sha256(path)},
         "dataset": source.name,
         "protocol": source.protocol,
+        "measure": source.measure,
         "split": "test",
         "blur_folder": source.blur_folder,
         "incomplete_clips": incomplete,
         "common_frames": source.common_frames,
-        "rounding": "uint8, nearest",
+        "rounding": f"uint8, {cfg.rounding}",
         "deblurzoo": __version__,
         "config": plain(cfg),
     }
-    writer = ResultsWriter(out, facts, frames=len(datamodule.test_samples), pictures=cfg.pictures)
-    trainer: pl.Trainer = build(cfg.trainer, callbacks=[writer, StepProgress()], logger=False)
-    trainer.test(module, datamodule, verbose=False)
-    print_table([writer.results])
+    writer = ResultsWriter(out, facts, datamodule.test_samples, cfg.pictures, threads=default_workers())
+    datamodule.measured = writer.measured
+    if writer.measured:
+        log.info("going on with %s: %d of %d are measured", out, writer.measured, len(datamodule.test_samples))
+    if writer.measured < len(datamodule.test_samples):
+        trainer: pl.Trainer = build(cfg.trainer, callbacks=[writer, StepProgress()], logger=False)
+        trainer.test(module, datamodule, verbose=False)
+    print_table([writer.finish()])
     print(f"per image: {out / 'results.json'}\npictures:  {out / 'side_by_side'}")
     return out / "results.json"
 

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities import rank_zero_only
 
 from deblurzoo.callbacks import AtomicCheckpointIO
-from deblurzoo.data import ClipSource, DeblurDataModule
+from deblurzoo.data import DeblurDataModule, Source
 from deblurzoo.entry import build, hydra_main, plain, quiet_lightning, require_values
 from deblurzoo.errors import DeblurzooError, require_at_least
 from deblurzoo.evaluate import evaluate
@@ -83,7 +83,8 @@ def _evaluated(run: Path, step: int) -> Path | None:
 def _evaluation(cfg: DictConfig, checkpoint: str) -> DictConfig:
     """Return the config of `deblurzoo evaluate` for what was just trained."""
     parts = {key: value for key, value in plain(cfg).items() if key in ("data", "loader", "trainer", "compile")}
-    return OmegaConf.create({**parts, "ckpt": checkpoint, "out": None, "switch": None, "pictures": 8})
+    usual = {"out": None, "switch": None, "pictures": 8, "no_harm": 8, "rounding": "nearest"}
+    return OmegaConf.create({**parts, "ckpt": checkpoint, **usual})
 
 
 def fit(cfg: DictConfig, run: Path) -> None:
@@ -105,7 +106,7 @@ def fit(cfg: DictConfig, run: Path) -> None:
 
     pl.seed_everything(cfg.seed, verbose=False)
     module: DeblurModule = build(cfg.model)
-    source: ClipSource = build(cfg.data)
+    source: Source = build(cfg.data)
     if checkpoint:
         require_same_run(checkpoint, module, source, "ema" in cfg.callbacks, str(start))
     else:
@@ -166,9 +167,7 @@ def resume_point(resume: str | None, run: Path) -> Path | None:
     return Path(resume) if resume else None
 
 
-def require_same_run(
-    checkpoint: dict[str, Any], module: DeblurModule, source: ClipSource, ema: bool, path: str
-) -> None:
+def require_same_run(checkpoint: dict[str, Any], module: DeblurModule, source: Source, ema: bool, path: str) -> None:
     """Raise a DeblurzooError that names what differs if the checkpoint holds another network or saw another blur."""
     facts = checkpoint["deblurzoo"]
     theirs = {"module": facts["module"], **checkpoint["hyper_parameters"]["net"]}

@@ -34,6 +34,8 @@ def send_evaluation(run: Path, results: Path) -> None:
         return
     facts = json.loads(results.read_text())
     figures = {**facts["restored"], "gain_db": facts["gain_db"], "ms_per_image": facts["ms_per_image"]}
+    if facts.get("do_no_harm_psnr") is not None:
+        figures["do_no_harm_psnr"] = facts["do_no_harm_psnr"]
     figures["conditions"] = title([facts])
     wandb.run.summary.update({f"test/{name}": value for name, value in figures.items()})
     table = wandb.Table(columns=["frame", "blurry | restored | sharp", "PSNR blurry", "PSNR"])

@@ -146,3 +146,18 @@ def test_extra_blur_is_for_its_data_set_alone_and_leaves_the_sharp_frame(toy: Pa
     without_object = [(a, b) for a, b in zip(plain, blurred, strict=True) if torch.equal(a.sharp, b.sharp)]
     assert 6 <= len(without_object) <= 18
     assert sum(all(not torch.equal(*pair) for pair in zip(a.blur, b.blur, strict=True)) for a, b in without_object) >= 6
+
+
+def test_sharp_frames_with_their_sharp_neighbours_come_after_the_test_frames(toy: Path) -> None:
+    source = Toy(str(toy), "blur")
+    datamodule = DeblurDataModule(source, 2, seed=0, batch_size=1, augmentation={"crop": 16}, no_harm=1)
+    datamodule.setup("test")
+    *blurry, sharp = datamodule.test_samples
+    assert [sample.is_fed_sharp for sample in datamodule.test_samples] == [False, False, True]
+    assert [path.parent.name for path in (*sharp.blur, sharp.sharp)] == ["sharp"] * 3
+    assert [path.stem for path in sharp.blur] == [path.stem for path in blurry[0].blur]
+    assert (sharp.clip, sharp.frame) == (blurry[0].clip, blurry[0].frame)
+    datamodule.measured = 2
+    batch = FullFrames(datamodule.test_samples[2:])[0]
+    assert torch.equal(batch.blur[0], batch.sharp) and not torch.equal(batch.blur[1], batch.sharp)
+    assert len(datamodule.test_dataloader()) == 1

@@ -2,22 +2,27 @@
 
 import json
 import math
+import os
 import shutil
 import time
-from collections import Counter
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 
 from deblurzoo.batch import Batch
-from deblurzoo.callbacks.pictures import side_by_side
-from deblurzoo.data.images import write_png
+from deblurzoo.data.clips import Sample
+from deblurzoo.data.frames import read_frame
+from deblurzoo.data.images import Image, write_png
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import write_atomically
-from deblurzoo.metrics import FUNCTIONS, to_uint8
+from deblurzoo.metrics import to_uint8
+from deblurzoo.protocols import MEASURES, do_no_harm_psnr
 
 Row = dict[str, Any]
 
@@ -25,21 +30,46 @@ Row = dict[str, Any]
 class ResultsWriter(pl.Callback):
     """Measures every restored frame and its blurry input, writes the PNGs and, at the end, `results.json`.
 
+    Threads measure and write beside the network; a few images wait for them at most. What is measured is a line each
+    in an unfinished folder beside `out`, from which the same evaluation goes on after it was killed.
+
     Args:
         out: folder for `results.json`, `restored/CLIP/FRAME.png` and `side_by_side/CLIP_FRAME.png`; they
             replace those of an earlier evaluation when all frames have been measured.
-        facts: what is known before: network, checkpoint, data set, config; copied into `results.json`.
-        frames: how many frames must have been measured for the result to be valid.
+        facts: what is known before: network, checkpoint, data set, config; copied into `results.json`. Only an
+            unfinished evaluation of equal facts is gone on with.
+        samples: what is measured, in this order; those that are fed sharp come last.
         pictures: how many evenly spaced blurry | restored | sharp strips are written.
+        threads: how many measure.
+
+    Attributes:
+        measured: how many of the samples an unfinished evaluation has measured already.
     """
 
-    def __init__(self, out: Path, facts: dict[str, Any], frames: int, pictures: int) -> None:
-        self.finished, self.facts, self.frames = out, facts, frames
+    def __init__(self, out: Path, facts: dict[str, Any], samples: list[Sample], pictures: int, threads: int) -> None:
+        self.finished, self.facts, self.samples = out, json.loads(json.dumps(facts)), samples
         self.out = out.with_name(f".{out.name}.unfinished")
-        shutil.rmtree(self.out, ignore_errors=True)
+        self.measure, self.rounding = MEASURES[facts["measure"]], facts["rounding"].removeprefix("uint8, ")
+        frames = sum(not sample.is_fed_sharp for sample in samples)
         self.picture_step = max(1, frames // pictures) if pictures else frames + 1
-        self.rows: list[Row] = []
-        self.results: dict[str, Any] = {}
+        self._rows = self.out / "measured.jsonl"
+        self.measured = self._resume()
+        self._threads, self._pool = threads, ThreadPoolExecutor(threads)
+        self._pending: deque[Future[Row]] = deque()
+
+    def _resume(self) -> int:
+        """Return how many samples are measured already; empty the folder if it is of another evaluation."""
+        known = self.out / "facts.json"
+        rows = _read_rows(self._rows)
+        ids = [(sample.clip, sample.frame) for sample in self.samples[: len(rows)]]
+        same = known.is_file() and json.loads(known.read_text()) == self.facts
+        if same and ids == [(row["clip"], row["frame"]) for row in rows]:
+            for half_written in self.out.rglob(".*.tmp"):
+                half_written.unlink()
+            return len(rows)
+        shutil.rmtree(self.out, ignore_errors=True)
+        write_atomically(known, json.dumps(self.facts).encode())
+        return 0
 
     def on_test_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int, dataloader_idx: int = 0
@@ -57,67 +87,120 @@ class ResultsWriter(pl.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Measure and write one frame (1, 3, H, W)."""
+        """Hand one restored frame (1, 3, H, W) to the threads."""
         _finish_device_work()
         milliseconds = 1000 * (time.perf_counter() - self._start)
-        clip, frame = batch.clip[0], batch.frame[0]
-        blurry, restored, sharp = (to_uint8(image) for image in (batch.blur[:, 0], outputs, batch.sharp))
-        self.rows.append(
-            {
-                "clip": clip,
-                "frame": frame,
-                "height": restored.shape[-2],
-                "width": restored.shape[-1],
-                "ms": milliseconds,
-                "restored": {name: function(restored, sharp).item() for name, function in FUNCTIONS.items()},
-                "blurry": {name: function(blurry, sharp).item() for name, function in FUNCTIONS.items()},
-            }
-        )
-        if not all(math.isfinite(value) for kind in ("restored", "blurry") for value in self.rows[-1][kind].values()):
-            raise DeblurzooError(
-                f"{clip}/{frame} has no finite PSNR or SSIM: it equals its sharp picture (are blur and sharp the same "
-                "folder?) or is smaller than 11 pixels"
-            )
-        write_png(self.out / "restored" / clip / f"{frame}.png", restored[0].permute(1, 2, 0).cpu().numpy())
-        if batch_idx % self.picture_step == 0:
-            strip = side_by_side(batch.blur[0, 0], outputs[0], batch.sharp[0])
-            write_png(self.out / "side_by_side" / f"{clip}_{frame}.png", strip)
+        restored = _picture(to_uint8(outputs, self.rounding))
+        blurry, sharp = (_picture(to_uint8(image)) for image in (batch.blur[:, 0], batch.sharp))
+        index = self.measured + batch_idx
+        sample = self.samples[index]
+        assert (sample.clip, sample.frame) == (batch.clip[0], batch.frame[0])
+        if sample.is_fed_sharp:
+            self._pending.append(self._pool.submit(_do_no_harm_row, sample, restored, sharp))
+        else:
+            arguments = (index, milliseconds, blurry, restored, sharp)
+            self._pending.append(self._pool.submit(self._measure, *arguments))
+        self._keep(waiting=2 * self._threads)
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the results if every frame was measured exactly once."""
-        counts = Counter((row["clip"], row["frame"]) for row in self.rows)
-        if len(counts) != self.frames or max(counts.values()) != 1:
-            raise DeblurzooError(f"{len(self.rows)} frames were measured instead of {self.frames}: evaluate anew")
-        self.results = {**self.facts, **summarise(self.rows), "images": self.rows}
-        write_atomically(self.out / "results.json", json.dumps(self.results, indent=1, allow_nan=False).encode())
-        self._replace_finished()
+        """Wait for the last images."""
+        self._keep(waiting=0)
+        self._pool.shutdown()
 
-    def _replace_finished(self) -> None:
-        """Put our own files in the place of an earlier evaluation's, results last; touch nothing else there."""
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Keep no thread busy with what is not wanted any more."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def _measure(self, index: int, milliseconds: float, blurry: Image, restored: Image, sharp: Image) -> Row:
+        """Measure and write one frame; runs in a thread."""
+        sample = self.samples[index]
+        references = (read_frame(frame) for frame in sample.references) if sample.references else iter([sharp])
+        figures = dict(zip(("restored", "blurry"), self.measure([restored, blurry], references), strict=True))
+        if not all(math.isfinite(value) for values in figures.values() for value in values.values()):
+            raise DeblurzooError(
+                f"{sample.clip}/{sample.frame} has no finite PSNR or SSIM: it equals its sharp picture (are blur and "
+                "sharp the same folder?) or is smaller than 11 pixels"
+            )
+        write_png(self.out / "restored" / sample.clip / f"{sample.frame}.png", restored)
+        if index % self.picture_step == 0:
+            strip = np.concatenate([blurry, restored, sharp], axis=1)
+            write_png(self.out / "side_by_side" / f"{sample.clip}_{sample.frame}.png", strip)
+        height, width = restored.shape[:2]
+        return {**_names(sample), "height": height, "width": width, "ms": milliseconds, **figures}
+
+    def _keep(self, waiting: int) -> None:
+        """Append what is measured to the file, in order, until at most `waiting` images are left."""
+        while self._pending and (len(self._pending) > waiting or self._pending[0].done()):
+            row = self._pending.popleft().result()
+            with self._rows.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+
+    def finish(self) -> dict[str, Any]:
+        """Put the results in the place of an earlier evaluation's and return them.
+
+        Raises:
+            DeblurzooError: not every sample was measured.
+        """
+        rows = _read_rows(self._rows)
+        if len(rows) != len(self.samples):
+            raise DeblurzooError(f"{len(rows)} of {len(self.samples)} frames were measured: the same command goes on")
+        results = {**self.facts, **summarise(rows)}
+        write_atomically(self.out / "results.json", json.dumps(results, indent=1, allow_nan=False).encode())
         self.finished.mkdir(parents=True, exist_ok=True)
         (self.finished / "results.json").unlink(missing_ok=True)
-        for name in ("restored", "side_by_side", "results.json"):
+        for name in ("restored", "side_by_side", "results.json"):  # nothing else there is ours
             if (self.out / name).exists():
                 shutil.rmtree(self.finished / name, ignore_errors=True)
                 (self.out / name).rename(self.finished / name)
-        self.out.rmdir()
+        shutil.rmtree(self.out)
+        return results
 
 
 def summarise(rows: list[Row]) -> dict[str, Any]:
-    """Return the means over images, the gain in dB, the median time and the resolutions."""
+    """Return the means over images, the gain in dB, the median time, the resolutions and the images themselves."""
+    images = [row for row in rows if "restored" in row]
+    harmless = [row for row in rows if "restored" not in row]
 
     def means(kind: str) -> dict[str, float]:
-        return {name: fmean(row[kind][name] for row in rows) for name in FUNCTIONS}
+        return {name: fmean(row[kind][name] for row in images) for name in images[0][kind]}
 
     restored, blurry = means("restored"), means("blurry")
     return {
-        "frames": len(rows),
-        "resolution": sorted({f"{row['width']}x{row['height']}" for row in rows}),
+        "frames": len(images),
+        "resolution": sorted({f"{row['width']}x{row['height']}" for row in images}),
         "restored": restored,
         "blurry": blurry,
         "gain_db": restored["psnr"] - blurry["psnr"],
-        "ms_per_image": median(row["ms"] for row in rows),
+        "do_no_harm_psnr": fmean(row["psnr"] for row in harmless) if harmless else None,
+        "ms_per_image": median(row["ms"] for row in images),
+        "images": images,
+        "do_no_harm": harmless,
     }
+
+
+def _do_no_harm_row(sample: Sample, restored: Image, sharp: Image) -> Row:
+    return {**_names(sample), "psnr": do_no_harm_psnr(restored, sharp)}
+
+
+def _names(sample: Sample) -> Row:
+    return {"clip": sample.clip, "frame": sample.frame}
+
+
+def _read_rows(file: Path) -> list[Row]:
+    """Return the rows of a file; a last line that a killed process has not finished is cut off."""
+    if not file.is_file():
+        return []
+    whole = file.read_bytes()
+    end = whole.rfind(b"\n") + 1
+    os.truncate(file, end)
+    return [json.loads(line) for line in whole[:end].splitlines()]
+
+
+def _picture(image: torch.Tensor) -> Image:
+    """Return a uint8 (1, 3, H, W) as (H, W, 3) in the CPU's memory."""
+    return np.ascontiguousarray(image[0].permute(1, 2, 0).cpu().numpy())
 
 
 def _finish_device_work() -> None:

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from deblurzoo.data.clips import ClipFolders, ClipSource, pictures
 from deblurzoo.data.images import read_image
+from deblurzoo.data.kohler import Kohler
 from deblurzoo.entry import build, hydra_main
 from deblurzoo.errors import DeblurzooError
 
@@ -124,10 +125,13 @@ def assume_blur(data: DictConfig) -> None:
 def run(cfg: DictConfig) -> None:
     """Check `cfg.data`; raise a DeblurzooError if anything is wrong."""
     assume_blur(cfg.data)
-    source: ClipSource = build(cfg.data)
+    source: ClipSource | Kohler = build(cfg.data)
     if not source.splits:
         raise DeblurzooError("data=folder has nothing to check: set data.test.blur and data.test.sharp")
-    problems = [problem for part in source.parts for problem in check(part)]
+    if isinstance(source, Kohler):
+        problems = source.problems()
+    else:
+        problems = [problem for part in source.parts for problem in check(part)]
     for problem in problems:
         print(problem, file=sys.stderr)
     if problems:

@@ -3,10 +3,10 @@
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from deblurzoo.data.frames import Clip, Frame
 from deblurzoo.data.images import SUFFIXES
@@ -21,13 +21,32 @@ NEIGHBOURS = {1: (0,), 2: (0, 1), 3: (0, 1, -1)}
 
 @dataclass(frozen=True)
 class Sample:
-    """T blurry frames, the first of which is to be restored, and its sharp picture."""
+    """T blurry frames, the first of which is to be restored, and what is known of them.
+
+    Args:
+        dataset, clip, frame: names; `frame` is unique within its clip.
+        blur: the T blurry frames.
+        sharp_frames: their sharp pictures.
+        references: what a restored picture is measured against where that is not its one sharp picture.
+        is_fed_sharp: whether the input is sharp already.
+    """
 
     dataset: str
     clip: str
     frame: str
     blur: tuple[Frame, ...]
-    sharp: Frame
+    sharp_frames: tuple[Frame, ...]
+    references: tuple[Frame, ...] = ()
+    is_fed_sharp: bool = False
+
+    @property
+    def sharp(self) -> Frame:
+        """The sharp picture of the frame to restore."""
+        return self.sharp_frames[0]
+
+    def fed_sharp(self) -> Self:
+        """Return this sample with its sharp pictures as input: what a network should leave as it is."""
+        return replace(self, blur=self.sharp_frames, is_fed_sharp=True)
 
 
 class ClipFolders(NamedTuple):
@@ -72,8 +91,8 @@ def _with_neighbours(clip: tuple[Frame, ...], index: int, frames: int) -> tuple[
     return found if follow else ()
 
 
-class ClipSource(ABC):
-    """A data set: it lists its clips; everything else is shared.
+class Source(ABC):
+    """A data set: which pictures a network restores, and how they are measured.
 
     A subclass sets `name`, `protocol` and `blur_folder` (printed in every result), and `official`: frames per clip
     and split of the published data set, empty where there is none.
@@ -81,7 +100,6 @@ class ClipSource(ABC):
     Args:
         common_frames: leave out what a network of this many frames cannot restore, so that networks of fewer frames
             are measured on the same pictures; None leaves out what the network itself cannot restore.
-        packed: a folder that `deblurzoo data pack` made of this data set, to read from; its pictures may be gone.
     """
 
     name: str
@@ -89,13 +107,35 @@ class ClipSource(ABC):
     """The config key of this data set, for messages."""
     official: Mapping[str, Mapping[str, int]] = {}
     protocol: str
+    measure = "plain"
+    """A key of `deblurzoo.protocols.MEASURES`."""
     blur_folder: str
     splits: tuple[str, ...] = ("train", "test")
 
-    def __init__(self, common_frames: int | None = None, packed: str | None = None) -> None:
+    def __init__(self, common_frames: int | None = None) -> None:
         if common_frames is not None and common_frames not in NEIGHBOURS:
             raise DeblurzooError(f"data.common_frames={common_frames} must be 1, 2, 3 or null")
         self.common_frames = common_frames
+
+    @abstractmethod
+    def samples(self, split: str, frames: int) -> list[Sample]:
+        """Return what a network of `frames` frames can restore."""
+
+    @abstractmethod
+    def incomplete_clips(self, split: str) -> list[str]:
+        """Return the official clips of which frames are missing; results on the rest are not the papers'."""
+
+
+class ClipSource(Source):
+    """A data set of clips in folders: a subclass lists them, everything else is shared.
+
+    Args:
+        common_frames: as in `Source`.
+        packed: a folder that `deblurzoo data pack` made of this data set, to read from; its pictures may be gone.
+    """
+
+    def __init__(self, common_frames: int | None = None, packed: str | None = None) -> None:
+        super().__init__(common_frames)
         self.packed = packed
         self.parts: tuple[ClipSource, ...] = (self,)
         """The data sets that this one consists of, each packed by itself."""
@@ -192,9 +232,10 @@ class ClipSource(ABC):
             for index, frame in enumerate(clip.blur):
                 if frame.stem not in wanted:
                     continue
-                blur = _with_neighbours(clip.blur, index, needed)
+                blur = _with_neighbours(clip.blur, index, needed)[:frames]
                 if blur:
-                    samples.append(Sample(self.name, clip.name, frame.stem, blur[:frames], clip.sharp[index]))
+                    sharp = _with_neighbours(clip.sharp, index, needed)[:frames]
+                    samples.append(Sample(self.name, clip.name, frame.stem, blur, sharp))
                 else:
                     left_out += 1
         if not samples:

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from deblurzoo.batch import Batch
 from deblurzoo.data.batches import BatchLoader, default_workers
-from deblurzoo.data.clips import ClipSource, Sample
+from deblurzoo.data.clips import Sample, Source
 from deblurzoo.data.frames import Frame, frame_size, read_frame
 from deblurzoo.data.images import Image
 from deblurzoo.data.sampling import Shuffle, StepSampler, sample_seed
@@ -98,6 +98,12 @@ class FullFrames(Dataset[Batch]):
         return _as_batch(sample, np.stack(_read(sample)))
 
 
+def evenly_spaced(samples: list[Sample], count: int) -> list[Sample]:
+    """Return `count` of the samples, or all if there are fewer."""
+    picks = np.linspace(0, len(samples) - 1, min(count, len(samples))).round().astype(int)
+    return [samples[i] for i in picks]
+
+
 class DeblurDataModule(pl.LightningDataModule):
     """Reads a data set for a network of `frames` frames.
 
@@ -109,25 +115,32 @@ class DeblurDataModule(pl.LightningDataModule):
         augmentation: keyword arguments of `Augmentation`.
         val_frames: how many frames, evenly spaced over the test split, are measured during training.
         workers: reading processes; None chooses by the machine, 0 reads in the training process.
+        no_harm: how many test samples, evenly spaced, are given once more with their sharp pictures as input.
     """
+
+    measured = 0
+    """How many test samples an evaluation that goes on need not read again."""
 
     def __init__(
         self,
-        source: ClipSource,
+        source: Source,
         frames: int,
         seed: int,
         batch_size: int,
         augmentation: dict[str, Any],
         val_frames: int = 32,
         workers: int | None = None,
+        no_harm: int = 0,
     ) -> None:
         super().__init__()
         require_at_least("loader.batch_size", batch_size, 1)
         require_at_least("loader.val_frames", val_frames, 1)
         require_at_least("loader.workers", 0 if workers is None else workers, 0)
+        require_at_least("no_harm", no_harm, 0)
         self.source, self.frames, self.seed = source, frames, seed
         self.batch_size, self.val_frames = batch_size, val_frames
         self.augmentation = Augmentation(**augmentation)
+        self.no_harm = no_harm
         self.workers = default_workers() if workers is None else workers
 
     def training_crops(self) -> TrainingCrops:
@@ -141,12 +154,12 @@ class DeblurDataModule(pl.LightningDataModule):
         if stage == "fit":
             self.crops = self.training_crops()
         if stage in ("fit", "validate"):
-            held_out = self.source.samples("test", self.frames)
-            picks = np.linspace(0, len(held_out) - 1, min(self.val_frames, len(held_out))).round().astype(int)
-            self.val_samples = [held_out[i] for i in picks]
+            self.val_samples = evenly_spaced(self.source.samples("test", self.frames), self.val_frames)
             require_sizes(self.val_samples)
         if stage == "test":
-            self.test_samples = self.source.samples("test", self.frames)
+            held_out = self.source.samples("test", self.frames)
+            harmless = [sample.fed_sharp() for sample in evenly_spaced(held_out, self.no_harm)]
+            self.test_samples = [*held_out, *harmless]
             require_sizes(self.test_samples)
 
     def _loader(self, dataset: Dataset[Batch], **arguments: Any) -> DataLoader[Batch]:
@@ -170,8 +183,8 @@ class DeblurDataModule(pl.LightningDataModule):
         return self._loader(FullFrames(self.val_samples), batch_size=1)
 
     def test_dataloader(self) -> DataLoader[Batch]:
-        """Give all frames of the test split one by one."""
-        return self._loader(FullFrames(self.test_samples), batch_size=1)
+        """Give the frames of the test split one by one, then some sharp ones."""
+        return self._loader(FullFrames(self.test_samples[self.measured :]), batch_size=1)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Scale to [0, 1] on the device: bytes travel, not floats."""

@@ -33,7 +33,8 @@ class Dvd(ClipSource):
     Args:
         root: the folder that has `quantitative_datasets`.
         protocol: which frames of the ten test videos are restored. `flow`: 0..98 of each (990; TCSVT 2021);
-            `su30`: 30 of each (the authors of the data set); `all`: all 1000.
+            `su30`: 30 of each, registered and measured by Köhler's code as the authors of the data set do; `all`: all
+            1000.
         common_frames, packed: as in `ClipSource`.
     """
 
@@ -49,6 +50,7 @@ class Dvd(ClipSource):
             raise DeblurzooError(f"data.protocol={protocol} is unknown for dvd: choose flow, su30 or all")
         self.root = Path(root) if root else None
         self.protocol = protocol
+        self.measure = "kohler" if protocol == "su30" else "plain"
 
     def folders(self, split: str) -> list[ClipFolders]:
         """List the official videos of `train` or `test` that are there."""

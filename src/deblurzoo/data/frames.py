@@ -1,4 +1,4 @@
-"""A frame of a clip: a picture file, or one of the frames of a packed clip. Both are read here, and nowhere else."""
+"""A frame of a clip: a picture in a file or an archive, or one of a packed clip. All of them are read here alone."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deblurzoo.data.images import Image, picture_size, read_image
+from deblurzoo.data.images import Image, Picture, Zipped, picture_size, read_image
 from deblurzoo.errors import DeblurzooError
 
 
@@ -22,8 +22,8 @@ class PackedFrame:
         return f"{self.file} (frame {self.stem})"
 
 
-Frame = Path | PackedFrame
-"""Both have a `stem`, the frame's name within its clip."""
+Frame = Picture | PackedFrame
+"""All have a `stem`, the frame's name within its clip."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,9 @@ def frame_size(frame: Frame) -> tuple[int, int]:
     """Return width and height without reading the pixels; raise as `read_frame`, as far as the header tells."""
     if isinstance(frame, PackedFrame):
         _, height, width, _ = _map(frame.file).shape
+        return width, height
+    if isinstance(frame, Zipped):
+        height, width, _ = frame.read().shape
         return width, height
     return picture_size(frame)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from deblurzoo.data.clips import ClipFolders, ClipSource, Sample
 from deblurzoo.data.frames import Clip
+from deblurzoo.errors import DeblurzooError
 
 
 class GoproDvd(ClipSource):
@@ -23,6 +24,10 @@ class GoproDvd(ClipSource):
         if packed:
             for part in self.parts:
                 part.packed = part.packed or str(Path(packed) / part.name)
+        if dvd.measure != gopro.measure:
+            raise DeblurzooError(
+                f"data.dvd.protocol={dvd.protocol} is not measured as {gopro.name} is: choose flow or all"
+            )
         gopro.key, dvd.key = "data.gopro", "data.dvd"
         self.protocol = "+".join(part.protocol for part in self.parts)
         self.blur_folder = "+".join(part.blur_folder for part in self.parts)

@@ -1,7 +1,12 @@
 """Reading and writing 8-bit RGB pictures."""
 
-from pathlib import Path
+import functools
+import os
+import zlib
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import cv2
 import kornia_rs
@@ -18,7 +23,46 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 _FAST = (".png", ".jpg", ".jpeg")
 
 
-def read_image(path: Path) -> Image:
+@dataclass(frozen=True)
+class Zipped:
+    """A picture in a zip archive, read from there."""
+
+    archive: Path
+    member: str
+
+    def __str__(self) -> str:
+        return f"{self.archive}/{self.member}"
+
+    @property
+    def stem(self) -> str:
+        """The picture's name without its suffix."""
+        return PurePosixPath(self.member).stem
+
+    def read(self) -> Image:
+        """Return what `read_image` does."""
+        try:
+            data = _opened(self.archive, os.getpid()).read(self.member)
+        except (OSError, EOFError, BadZipFile, zlib.error, RuntimeError) as error:  # RuntimeError: an encrypted member
+            raise self._unreadable(str(error)) from error
+        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+        if bgr is None:
+            raise self._unreadable("not a picture")
+        return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+
+    def _unreadable(self, reason: str) -> DeblurzooError:
+        return DeblurzooError(f"{self} cannot be read ({reason}): the archive is damaged; download it again")
+
+
+@functools.cache
+def _opened(archive: Path, process: int) -> ZipFile:
+    """Return an archive with its list of members read, one for each process: a fork shares the place in the file."""
+    return ZipFile(archive)
+
+
+Picture = Path | Zipped
+
+
+def read_image(path: Picture) -> Image:
     """Return a picture as (H, W, 3) RGB uint8, in the range 0 to 255.
 
     kornia-rs decodes 8-bit RGB PNG and JPEG twice as fast as OpenCV, which reads everything else.
@@ -26,6 +70,8 @@ def read_image(path: Path) -> Image:
     Raises:
         DeblurzooError: the file is missing, truncated or no picture.
     """
+    if isinstance(path, Zipped):
+        return path.read()
     image: NDArray[Any] | None = None
     reason = "not a picture in a known format"
     if path.suffix.lower() in _FAST:

@@ -80,6 +80,7 @@ def _conditions_line(group: list[Network]) -> str:
         "protocol": results["protocol"],
         "resolution": ", ".join(results["resolution"]),
         "frames": f"{results['frames']:,}",
+        "rounding": results["rounding"],
     }
     items = (f"<div><dt>{term}</dt><dd>{html.escape(value)}</dd></div>" for term, value in terms.items())
     return f'<dl class="conditions">{"".join(items)}</dl>'

@@ -25,7 +25,7 @@
 
   // ---- table --------------------------------------------------------------------------------------------------
 
-  const BEST_IS_HIGHEST = new Set(["PSNR (dB)", "SSIM", "SSIM 3-D", "gain (dB)"]);
+  const BEST_IS_HIGHEST = new Set(["PSNR (dB)", "SSIM", "SSIM 3-D", "MSSIM", "gain (dB)", "do no harm (dB)"]);
 
   function makeSortable(table) {
     const body = table.tBodies[0];

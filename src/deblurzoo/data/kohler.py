@@ -1,0 +1,167 @@
+"""Köhler's benchmark: Köhler et al., "Recording and Playback of Camera Shake", ECCV 2012."""
+
+import hashlib
+import logging
+import os
+import re
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+from zipfile import BadZipFile, ZipFile
+
+from deblurzoo.data.clips import Sample, Source
+from deblurzoo.data.images import Picture, Zipped, read_image
+from deblurzoo.errors import DeblurzooError
+from deblurzoo.files import write_atomically
+
+log = logging.getLogger(__name__)
+
+ARCHIVES = {
+    "BlurryImages.zip": "61ffb1434d93fca6c508976a7216d723",
+    "GroundTruth_pngs_Image1.zip": "acb90b6d9bfdb4b2370e08a5fcb80e68",
+    "GroundTruth_pngs_Image2.zip": "da440d3bf43b32bec0b7170ccd828f29",
+    "GroundTruth_pngs_Image3.zip": "3a77c41c951367f35db52eb18496bbac",
+    "GroundTruth_pngs_Image4.zip": "72ce9690c3ed1296358653396cf9576d",
+}
+"""The official archives and their MD5 sums; from people.kyb.tuebingen.mpg.de/rolfk/BenchmarkECCV2012."""
+
+_PAIRS = [(image, kernel) for image in range(1, 5) for kernel in range(1, 13)]
+_FRAMES = {(2, 11): 200, **dict.fromkeys([(1, 10), (1, 12), (2, 10), (3, 7), (3, 12), (4, 12)], 198), (1, 3): 197}
+"""Ground-truth frames of a pair where they are not 199."""
+_NAME = re.compile(r"(?:Blurry|GroundTruth)(\d+)_(\d+)(?:_(\d+))?\.png")
+_LAYOUT = "BlurryImages.zip and GroundTruth_pngs_Image{1..4}.zip, or what they unpack to"
+
+
+class Kohler(Source):
+    """Four photographs that a robot held and moved as a hand did in twelve takes: 48 pictures blurred by camera shake.
+
+    The ground truth of each is a film of about 200 sharp pictures taken along the same path; no single one of them is
+    what the camera should have seen, so a restored picture is registered to each and the best value counts.
+
+    Args:
+        root: the folder with the official archives, which are read as they are, or with what they unpack to:
+            `Blurry{image}_{kernel}.png` and `GroundTruth{image}_{kernel}_{frame}.png` at any depth.
+        verify: whether archives must have the official MD5 sums; false for pictures of your own in this layout.
+    """
+
+    name = "kohler"
+    protocol = "kohler"
+    measure = "kohler"
+    blur_folder = "BlurryImages"
+    splits = ("test",)
+    official: Mapping[str, Mapping[str, int]] = {"test": {f"{i}_{k}": _FRAMES.get((i, k), 199) for i, k in _PAIRS}}
+
+    def __init__(self, root: str, verify: bool = True) -> None:
+        super().__init__()
+        self.root, self.verify = Path(root), verify
+        self._found: list[Sample] | None = None
+
+    def samples(self, split: str, frames: int) -> list[Sample]:
+        """Return the blurry pictures that have ground truth, each alone: nothing comes before or after it."""
+        if split != "test":
+            raise DeblurzooError("kohler has no pictures to train on: train on another data set, evaluate on this one")
+        if frames != 1:
+            raise DeblurzooError(
+                f"kohler has single pictures and this network reads {frames} frames: evaluate a network of one frame"
+            )
+        if self._found is None:
+            self._found = self._list()
+        return self._found
+
+    def incomplete_clips(self, split: str) -> list[str]:
+        """Return the pairs, as IMAGE_KERNEL, of which the blurry picture or ground-truth frames are missing."""
+        found = {sample.frame.removeprefix("Blurry"): len(sample.references) for sample in self.samples(split, 1)}
+        return [name for name, frames in self.official[split].items() if found.get(name, 0) < frames]
+
+    def problems(self) -> list[str]:
+        """Read every picture; return a line for each that is missing, unreadable or of another size."""
+        samples = self.samples("test", 1)
+        lines = [f"missing: blurry picture or ground truth of {pair}" for pair in self.incomplete_clips("test")]
+        with ThreadPoolExecutor() as pool:
+            for sample in samples:
+                shapes = list(pool.map(_shape, [*sample.blur, *sample.references]))
+                lines += [f"unreadable: {shape}" for shape in shapes if isinstance(shape, str)]
+                if len({shape for shape in shapes if not isinstance(shape, str)}) > 1:
+                    lines.append(f"size: not all pictures of {sample.frame} have one size")
+        return lines
+
+    def _list(self) -> list[Sample]:
+        blurry: dict[tuple[int, int], Picture] = {}
+        truth: dict[tuple[int, int], dict[int, Picture]] = {}
+        for name, picture in self._pictures():
+            if not (match := _NAME.fullmatch(name)):
+                continue
+            image, kernel, frame = (int(number or 0) for number in match.groups())
+            if not frame:
+                blurry[image, kernel] = picture
+            elif (image, kernel) != (1, 3) or (frame != 30 and frame <= 198):  # as the official script has it
+                truth.setdefault((image, kernel), {})[frame] = picture
+        samples = []
+        for image, kernel in sorted(blurry.keys() & truth.keys() & set(_PAIRS)):
+            references = tuple(picture for _, picture in sorted(truth[image, kernel].items()))
+            middle = references[len(references) // 2]
+            frame_name = f"Blurry{image}_{kernel}"
+            samples.append(
+                Sample(self.name, f"Image{image}", frame_name, (blurry[image, kernel],), (middle,), references)
+            )
+        if not samples:
+            raise DeblurzooError(
+                f"{self.key}.root={self.root} has no blurry picture with ground truth: give a folder with {_LAYOUT}"
+            )
+        return samples
+
+    def _pictures(self) -> Iterator[tuple[str, Picture]]:
+        """Yield the name of every picture, and where it is."""
+        if not self.root.is_dir():
+            raise DeblurzooError(f"{self.key}.root={self.root} is not a folder: give one with {_LAYOUT}")
+        archives = [self.root / name for name in ARCHIVES if (self.root / name).is_file()]
+        for archive in archives:
+            if self.verify:
+                require_md5(archive, ARCHIVES[archive.name])
+            yield from ((PurePosixPath(member).name, Zipped(archive, member)) for member in members(archive))
+        if not archives:
+            yield from ((path.name, path) for path in self.root.rglob("*.png"))
+
+
+def members(archive: Path) -> list[str]:
+    """Return the names in a zip archive.
+
+    Raises:
+        DeblurzooError: it is damaged, or a name leads out of the folder that it would be unpacked into.
+    """
+    try:
+        with ZipFile(archive) as file:
+            names = file.namelist()
+    except (OSError, BadZipFile) as error:
+        raise DeblurzooError(f"{archive} cannot be read ({error}): it is damaged; download it again") from error
+    for name in names:
+        if name.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", name) or ":" in name:
+            raise DeblurzooError(f"{archive} has a member named {name!r}, which leads out of it: do not use this file")
+    return names
+
+
+def require_md5(archive: Path, expected: str) -> None:
+    """Raise a DeblurzooError unless an archive has the MD5 sum; a file beside it remembers that it had."""
+    status = archive.stat()
+    remembered = archive.with_name(f".{archive.name}.verified")
+    state = f"{expected} {status.st_size} {status.st_mtime_ns}"
+    if remembered.is_file() and remembered.read_text() == state:
+        return
+    log.info("checking the MD5 sum of %s", archive)
+    with archive.open("rb") as file:
+        found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    if found != expected:
+        raise DeblurzooError(
+            f"{archive} has MD5 sum {found}, the official archive has {expected}: download it again, or set "
+            "data.verify=false if the pictures are your own"
+        )
+    if os.access(archive.parent, os.W_OK):
+        write_atomically(remembered, state.encode())
+
+
+def _shape(picture: Picture) -> tuple[int, ...] | str:
+    """Return (height, width, 3), or why the picture cannot be read."""
+    try:
+        return read_image(picture).shape
+    except DeblurzooError as error:
+        return str(error)

@@ -1,0 +1,258 @@
+"""Real evaluations: protocols, resuming, rounding, sharp input."""
+
+import csv
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from scipy.ndimage import gaussian_filter
+
+from conftest import Run, write_kohler
+from deblurzoo.compare import groups
+from deblurzoo.data.images import read_image
+from deblurzoo.errors import DeblurzooError
+from deblurzoo.evaluate import evaluate
+from deblurzoo.kohler import best_match
+from deblurzoo.paths import conf_dir
+
+FAST = ["trainer=cpu", "loader.workers=1"]
+
+
+def evaluated(done: "subprocess.CompletedProcess[str]", out: Path) -> dict[str, Any]:
+    assert done.returncode == 0, done.stdout + done.stderr
+    results: dict[str, Any] = json.loads((out / "results.json").read_text())
+    return results
+
+
+def test_kohlers_protocol(deblurzoo: Run, identity: Path, tmp_path: Path) -> None:
+    write_kohler(tmp_path / "kohler", height=176, width=168)
+    data = ["data=kohler", f"data.root={tmp_path}/kohler"]
+    done = deblurzoo("evaluate", f"ckpt={identity}", *data, *FAST)
+    assert done.returncode == 1 and "the official archive has" in done.stderr and "Traceback" not in done.stderr
+    done = deblurzoo("evaluate", f"ckpt={identity}", *data, *FAST, "data.verify=false", "no_harm=2")
+    out = identity / "evaluate" / "kohler_BlurryImages"
+    results = evaluated(done, out)
+    assert (results["dataset"], results["protocol"], results["measure"], results["frames"]) == ("kohler",) * 3 + (48,)
+    assert len(results["incomplete_clips"]) == 48 and "48 of 48 official test clips are missing or short" in done.stdout
+    assert list(results["restored"]) == list(results["blurry"]) == ["psnr", "mssim"]
+    for image in results["images"]:
+        assert image["blurry"]["psnr"] == pytest.approx(_kohler_psnr(int(image["frame"].rpartition("_")[2])), abs=0.5)
+        assert image["blurry"]["psnr"] == pytest.approx(image["restored"]["psnr"])  # the network gives its input back
+        assert image["blurry"]["mssim"] > 0.95
+    assert results["blurry"]["psnr"] == pytest.approx(np.mean([i["blurry"]["psnr"] for i in results["images"]]))
+    assert results["do_no_harm_psnr"] == 100
+    restored = read_image(out / "restored" / "Image2" / "Blurry2_5.png")
+    frame = cv2.imdecode(_member(tmp_path / "kohler", 2, 5), cv2.IMREAD_COLOR)
+    (expected,) = best_match([restored], [cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)])
+    assert results["images"][16]["frame"] == "Blurry2_5" and results["images"][16]["restored"] == expected
+    assert "MSSIM" in done.stdout and "unchanged" in done.stdout and "SSIM 3-D" not in done.stdout
+    table = deblurzoo("compare", "runs", "--csv", "t.csv", "--markdown", "t.md", "--html", "page.html")
+    assert table.returncode == 0, table.stderr
+    (row,) = csv.DictReader((tmp_path / "t.csv").open())
+    assert float(row["mssim"]) == results["restored"]["mssim"] and row["ssim"] == row["ssim_matlab3d"] == ""
+    assert float(row["do_no_harm_psnr"]) == 100
+    heads = "| network | parameters | PSNR | MSSIM | gain dB | do no harm | ms / image |"
+    assert heads in (tmp_path / "t.md").read_text() and "MSSIM" in (tmp_path / "page.html").read_text()
+
+
+def _kohler_psnr(kernel: int) -> float:
+    """Return what `write_kohler` must give: of x and z = 0.8 x moved + noise, the gain is <x, z> / <z, z>."""
+    correlation = math.exp(-(kernel**2 + 3**2) / (4 * 3**2))  # of noise smoothed with sigma 3, at that distance
+    gain = 0.8 * (120**2 + 35**2 * correlation) / (0.64 * (120**2 + 35**2) + 3**2)
+    weights = 0.299**2 + 0.587**2 + 0.114**2  # luminance of independent channels
+    error = (0.8 * gain - 1) ** 2 * (120**2 + 35**2 * weights) + gain**2 * 3**2 * weights
+    overlap = (176 - kernel) * (168 - 3) / (176 * 168)
+    return 10 * math.log10(255**2 / (error * overlap))
+
+
+def _member(root: Path, image: int, kernel: int) -> np.ndarray:
+    with zipfile.ZipFile(root / f"GroundTruth_pngs_Image{image}.zip") as archive:
+        data = archive.read(f"Image{image}/Kernel{kernel}/GroundTruth{image}_{kernel}_10.png")
+    return np.frombuffer(data, np.uint8)
+
+
+def write_folders(root: Path, count: int, size: tuple[int, int] = (48, 64)) -> list[str]:
+    """Write noise and something darker; return the config keys of the two folders."""
+    rng = np.random.default_rng(0)
+    for kind in ("blurry", "sharp"):
+        (root / kind).mkdir(parents=True)
+    for number in range(count):
+        sharp = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+        cv2.imwrite(str(root / "sharp" / f"{number:04d}.png"), sharp)
+        cv2.imwrite(str(root / "blurry" / f"{number:04d}.png"), sharp // 2 + 40)
+    return ["data=folder", f"data.test.blur={root}/blurry", f"data.test.sharp={root}/sharp"]
+
+
+def without_times(results: dict[str, Any]) -> dict[str, Any]:
+    kept = {key: value for key, value in results.items() if key not in ("config", "ms_per_image")}
+    return {**kept, "images": [{k: v for k, v in image.items() if k != "ms"} for image in results["images"]]}
+
+
+def test_a_killed_evaluation_goes_on_and_ends_as_if_it_had_not_been(
+    deblurzoo: Run, environment: dict[str, str], identity: Path, tmp_path: Path
+) -> None:
+    arguments = ["evaluate", f"ckpt={identity}", *write_folders(tmp_path, 60), *FAST]
+    whole = evaluated(deblurzoo(*arguments, "out=whole"), tmp_path / "whole")
+
+    process = subprocess.Popen(
+        [sys.executable, "-m", "deblurzoo.cli", *arguments, "out=killed"],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    unfinished = tmp_path / ".killed.unfinished"
+    rows = unfinished / "measured.jsonl"
+    deadline = time.monotonic() + 120
+    while not rows.is_file() or rows.read_text().count("\n") < 5:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "killed").exists()
+    lines = rows.read_text().split("\n")
+    count = len(lines) - 1
+    assert 5 <= count < 60
+    with rows.open("a") as file:
+        file.write('{"clip": "half a li')
+    frames = [json.loads(line)["frame"] for line in lines[:count]]
+    clip = json.loads(lines[0])["clip"]
+    before = {frame: (unfinished / "restored" / clip / f"{frame}.png").stat().st_mtime_ns for frame in frames}
+
+    done = deblurzoo(*arguments, "out=killed")
+    killed = evaluated(done, tmp_path / "killed")
+    assert f"going on with killed: {count} of 68 are measured" in done.stdout
+    assert without_times(killed) == without_times(whole)
+    for frame, written in before.items():
+        assert (tmp_path / "killed" / "restored" / clip / f"{frame}.png").stat().st_mtime_ns == written
+    for pattern in ("restored/*/*.png", "side_by_side/*.png"):
+        files = [{p.name: p.read_bytes() for p in (tmp_path / out).glob(pattern)} for out in ("whole", "killed")]
+        assert files[0] == files[1] and files[0]
+    assert not unfinished.exists() and not list(tmp_path.rglob("*.tmp"))
+
+
+def brighten(run: Path, steps: float) -> None:
+    """Let the network of `identity` add a fraction of an 8-bit step to every pixel."""
+    path = run / "checkpoints" / "step_00000000.ckpt"
+    content = torch.load(path, weights_only=True)
+    content["state_dict"]["net.at_scale.0.out_block.1.bias"] += steps / 255
+    torch.save(content, path)
+
+
+def evaluate_here(*overrides: str) -> dict[str, Any]:
+    """Evaluate in this process, which is faster; return the results."""
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        file = evaluate(compose("evaluate", ["trainer=cpu", "loader.workers=0", *overrides]))
+    results: dict[str, Any] = json.loads(file.read_text())
+    return results
+
+
+def test_other_conditions_start_anew_and_stay_apart(
+    identity: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    brighten(identity, 0.7)
+    data = [f"ckpt={identity}", *write_folders(tmp_path, 3)]
+    out = f"out={tmp_path}/out"
+    broken = tmp_path / "sharp" / "0002.png"
+    whole = broken.read_bytes()
+    broken.write_bytes(whole[:100])
+    with pytest.raises(DeblurzooError, match=r"0002\.png cannot be read"):
+        evaluate_here(*data, out)
+    assert not (tmp_path / "out").exists() and (tmp_path / ".out.unfinished").is_dir()
+    broken.write_bytes(whole)
+    floor = evaluate_here(*data, out, "rounding=floor", "no_harm=0")
+    assert "going on" not in caplog.text and floor["rounding"] == "uint8, floor" and floor["frames"] == 3
+    assert floor["restored"] == floor["blurry"], "less than a step is cut off"
+    assert floor["do_no_harm_psnr"] is None
+
+    nearest = evaluate_here(*data)
+    assert (identity / "evaluate" / "folder_blurry" / "results.json").is_file()
+    assert nearest["rounding"] == "uint8, nearest" and nearest["blurry"] == floor["blurry"]
+    assert nearest["restored"]["psnr"] != floor["restored"]["psnr"]
+    one_step = 20 * math.log10(255)  # but where a pixel is 255 already
+    assert [row["psnr"] for row in nearest["do_no_harm"]] == [pytest.approx(one_step, abs=0.05)] * 3
+    assert len(groups([floor, nearest])) == 2, "never in one table"
+    with pytest.raises(DeblurzooError, match="rounding=up is unknown: choose nearest, or floor"):
+        evaluate_here(*data, "rounding=up")
+    with pytest.raises(DeblurzooError, match="no_harm=-1 must be a whole number of at least 0"):
+        evaluate_here(*data, "no_harm=-1")
+
+
+def test_pictures_too_small_for_su30_are_refused(dvd: Path, identity: Path) -> None:
+    with pytest.raises(DeblurzooError, match="multi-scale SSIM needs at least 161 pixels"):
+        evaluate_here(f"ckpt={identity}", "data=dvd_su30", f"data.root={dvd}")
+
+
+DVD_FRAMES = [0, 1, 2, 3, 5, 96, 97, 98, 99]
+DELTAS = [4 + number % 7 for number in range(100)]
+
+
+def write_clip(blurry: Path, sharp: Path, frames: Sequence[int]) -> np.ndarray:
+    """Write a smooth gray picture as every sharp frame, and as blurry frame n the same with DELTAS[n] added and taken
+    away in a checkerboard; return the picture."""
+    noise = gaussian_filter(np.random.default_rng(0).normal(size=(168, 176)), 4, mode="wrap")
+    picture = np.repeat((120 + 25 * noise / noise.std()).round()[..., None], 3, axis=2)
+    checkers = np.where(np.indices((168, 176)).sum(0) % 2, 1, -1)[..., None]
+    blurry.mkdir(parents=True)
+    sharp.mkdir(parents=True)
+    for number in frames:
+        cv2.imwrite(str(sharp / f"{number:05d}.png"), picture)
+        cv2.imwrite(str(blurry / f"{number:05d}.png"), picture + DELTAS[number] * checkers)
+    return picture
+
+
+@pytest.mark.parametrize(
+    ("data", "facts", "frames"),
+    [
+        ("gopro_blur", ("gopro", "gopro", "blur", "plain"), [0, 1, 2, 3]),
+        ("gopro_blur_1100", ("gopro", "gopro", "blur", "plain"), [0, 1, 2]),
+        ("gopro_blur_gamma", ("gopro", "gopro", "blur_gamma", "plain"), [0, 1, 2, 3]),
+        ("gopro_blur_gamma_1100", ("gopro", "gopro", "blur_gamma", "plain"), [0, 1, 2]),
+        ("dvd_flow", ("dvd", "flow", "input", "plain"), [0, 1, 2, 3, 5, 96, 97, 98]),
+        ("dvd_all", ("dvd", "all", "input", "plain"), DVD_FRAMES),
+        ("dvd_su30", ("dvd", "su30", "input", "kohler"), [2, 5, 97]),
+        ("folder", ("folder", "folder", "input", "plain"), [0, 1, 2, 3]),
+    ],
+)
+def test_protocols_have_their_known_answers(
+    data: str, facts: tuple[str, ...], frames: Sequence[int], identity: Path, tmp_path: Path
+) -> None:
+    kind = facts[0]
+    blurry, sharp = (facts[2], "sharp") if kind == "gopro" else ("input", "GT")
+    clip = {
+        "gopro": tmp_path / "data" / "test" / "GOPR0384_11_00",
+        "dvd": tmp_path / "data" / "quantitative_datasets" / "IMG_0003",
+        "folder": tmp_path / "data" / "clip",
+    }[kind]
+    picture = write_clip(clip / blurry, clip / sharp, DVD_FRAMES if kind == "dvd" else range(4))
+    root = [f"data.root={tmp_path}/data"]
+    folders = [f"data.test.blur={clip}/{blurry}", f"data.test.sharp={clip}/{sharp}"]
+    where = folders if kind == "folder" else root
+    results = evaluate_here(f"ckpt={identity}", f"data={data}", *where, "pictures=0", "no_harm=1")
+    assert tuple(results[key] for key in ("dataset", "protocol", "blur_folder", "measure")) == facts
+    assert [int(image["frame"]) for image in results["images"]] == list(frames)
+    deltas = np.array([DELTAS[number] for number in frames])
+    if facts[3] == "plain":
+        assert list(results["restored"]) == ["psnr", "ssim", "ssim_matlab3d"]
+        expected = 20 * np.log10(255 / deltas)
+    else:
+        assert list(results["restored"]) == ["psnr", "mssim"]
+        energy = (picture**2).mean()
+        expected = 10 * np.log10(255**2 / (deltas**2 * energy / (energy + deltas**2)))  # the best gain is below 1
+    assert [image["restored"]["psnr"] for image in results["images"]] == pytest.approx(list(expected), abs=1e-3)
+    assert results["restored"]["psnr"] == pytest.approx(expected.mean(), abs=1e-3)
+    assert results["do_no_harm_psnr"] == 100
