@@ -1,7 +1,7 @@
 """A trained network for others: `model.safetensors` and `config.json`, the layout of PyTorchModelHubMixin.
 
-The top level of `config.json` are the network's keyword arguments, which huggingface_hub's mixin hands to the class; what deblurzoo
-needs besides is below `deblurzoo`, which the mixin ignores.
+The top level of `config.json` are the network's keyword arguments, which huggingface_hub's mixin hands to the class;
+what deblurzoo needs besides is below `deblurzoo`, which the mixin ignores.
 """
 
 import json
