@@ -12,24 +12,22 @@ from deblurzoo.nets import SVRNN
 
 def test_the_command_measures_prints_and_draws(deblurzoo: Run, tmp_path: Path) -> None:
     small = ["--width", "0.125", "--size", "64x96", "--sizes", "--repeats", "1", "--device", "cpu", "--out", "out"]
-    done = deblurzoo(
-        "benchmark", *small, "--how", "naive", "eager", "onnxruntime", "--networks", "svrnn", COLUMNS="150"
-    )
+    done = deblurzoo("benchmark", *small, "--how", "naive", "eager", "onnxruntime", "--networks", "srn", COLUMNS="150")
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / "out" / "benchmark.json").read_text())
-    assert report["networks"]["svrnn"]["macs"].keys() == {"64x96"}
+    assert report["networks"]["srn"]["macs"].keys() == {"64x96"}
     cases = {(case["how"], case["precision"]): case for case in report["cases"]}
     assert cases.keys() == {(how, p) for how in ("naive", "eager", "onnxruntime") for p in ("fp32", "bf16")}
     for key in (("naive", "fp32"), ("eager", "fp32"), ("eager", "bf16"), ("onnxruntime", "fp32")):
         assert cases[key]["seconds"] > 0 and cases[key]["rounds"] == [cases[key]["seconds"]]
         assert cases[key]["peak_bytes"] > 1e8  # torch alone is more
     assert "naive fp32" in done.stdout and "x naive" in done.stdout and "load average" in done.stdout
-    assert "not measured: svrnn onnxruntime bf16 on cpu: the ONNX file is float32" in done.stdout.replace("\n", " ")
+    assert "not measured: srn onnxruntime bf16 on cpu: the ONNX file is float32" in done.stdout.replace("\n", " ")
     page = (tmp_path / "out" / "benchmark.html").read_text()
-    assert "svrnn eager fp32 cpu" in page and "https://cdn" not in page.partition("<body>")[0]
+    assert "srn eager fp32 cpu" in page and "https://cdn" not in page.partition("<body>")[0]
 
 
-@pytest.mark.parametrize("network", ["srn", "flow_rnn"])
+@pytest.mark.parametrize("network", ["svrnn", "flow_rnn"])
 def test_every_network_is_measured_and_what_cannot_run_has_a_reason(
     network: str, deblurzoo: Run, tmp_path: Path
 ) -> None:
