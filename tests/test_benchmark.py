@@ -24,6 +24,7 @@ def test_the_command_measures_prints_and_draws(deblurzoo: Run, tmp_path: Path) -
     assert cases.keys() == {(how, p) for how in ("naive", "eager", "onnxruntime") for p in ("fp32", "bf16")}
     for key in (("naive", "fp32"), ("eager", "fp32"), ("eager", "bf16"), ("onnxruntime", "fp32")):
         assert cases[key]["seconds"] > 0 and cases[key]["rounds"] == [cases[key]["seconds"]]
+        assert cases[key]["cpu_seconds"] > 0
         assert cases[key]["peak_bytes"] > 1e8  # torch alone is more
     assert "naive fp32" in done.stdout and "x naive" in done.stdout and "load average" in done.stdout
     assert "not measured: srn onnxruntime bf16 on cpu: the ONNX file is float32" in done.stdout.replace("\n", " ")

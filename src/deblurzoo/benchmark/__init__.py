@@ -82,6 +82,7 @@ def _summary(case: Case, rounds: list[Result]) -> dict[str, Any]:
         **facts,
         "size": list(case.size),
         "seconds": statistics.median(result["seconds"] for result in rounds),
+        "cpu_seconds": statistics.median(result["cpu_seconds"] for result in rounds),
         "first_seconds": statistics.median(result["first"] for result in rounds),
         "peak_bytes": median([result["peak"] for result in rounds]),
         "rounds": [result["seconds"] for result in rounds],

@@ -66,9 +66,10 @@ def in_new_process(case: Case, onnx_file: Path) -> Result:
 
 
 def measure(case: Case, onnx_file: Path) -> Result:
-    """Return seconds of the first run (`first`), the median of later ones (`seconds`) and the peak of memory in bytes.
+    """Return seconds of the first run and medians of later ones, by the clock and of the CPU, and the peak in bytes.
 
-    On a CPU the peak is the resident memory of the whole process, on a GPU what torch has allocated there at most.
+    `cpu_seconds` is the time of all threads of the process, which others lengthen less than `seconds`. On a CPU the
+    peak is the resident memory of the whole process, on a GPU what torch has allocated there at most.
     """
     import torch
 
@@ -83,21 +84,22 @@ def measure(case: Case, onnx_file: Path) -> Result:
     blur = torch.rand(1, int(net.frames), 3, *case.size, generator=torch.Generator().manual_seed(0))  # type: ignore[arg-type]
     run = _on_onnxruntime(onnx_file, on_gpu, blur) if case.how == "onnxruntime" else _on_torch(net, case, blur)
 
-    def seconds() -> float:
-        start = time.perf_counter()
+    def seconds() -> tuple[float, float]:
+        start, cpu_start = time.perf_counter(), time.process_time()
         run()
         if on_gpu:
             torch.cuda.synchronize()
-        return time.perf_counter() - start
+        return time.perf_counter() - start, time.process_time() - cpu_start
 
     with torch.inference_mode():
-        first = seconds()
+        first, _ = seconds()
         if on_gpu:
             torch.cuda.reset_peak_memory_stats()
         times = [seconds()]
-        while sum(times) < ENOUGH_SECONDS and len(times) < ENOUGH_RUNS:
+        while sum(wall for wall, _ in times) < ENOUGH_SECONDS and len(times) < ENOUGH_RUNS:
             times.append(seconds())
-    return {"seconds": statistics.median(times), "first": first, "peak": _peak(case)}
+    wall, cpu = (statistics.median(column) for column in zip(*times, strict=True))
+    return {"seconds": wall, "cpu_seconds": cpu, "first": first, "peak": _peak(case)}
 
 
 def _on_torch(net: "nn.Module", case: Case, blur: "Tensor") -> Callable[[], object]:

@@ -16,6 +16,7 @@ NOTES = (
     "SRN has no such loop: its factor is that of the memory alone.",
     "Seconds: median of rounds, each case in a process of its own, without the first run (compilation, warming up). "
     "bf16: torch's autocast; the spatial RNN stays in float32.",
+    "CPU s: the time of all threads at the main size; on a busy machine it is steadier than the milliseconds.",
     "Peak: on a CPU the resident memory of the whole process, with torch and, if compiled, its compiler; on a GPU what "
     "torch allocated. Freed memory that is kept counts.",
     "Multiply-adds: convolutions and the spatial RNN, two for each of its results; not activations and resizing.",
@@ -68,9 +69,9 @@ def _networks(report: Report) -> Table:
 
 
 def _times(report: Report) -> Table:
-    """Return milliseconds by size, and at the main one the factor against the naive network and the peak of memory."""
+    """Return milliseconds by size, and at the main one the factor against the naive network, CPU seconds and peak."""
     sizes = sorted({tuple(case["size"]) for case in report["cases"]}, key=lambda size: size[0] * size[1])
-    table = _table("network", "device", "how", *(f"ms {h}x{w}" for h, w in sizes), "x naive", "peak MB")
+    table = _table("network", "device", "how", *(f"ms {h}x{w}" for h, w in sizes), "x naive", "CPU s", "peak MB")
     for (network, device, how, precision), cases in _lines(report):
         by_size = {tuple(case["size"]): case for case in cases if "seconds" in case}
         if not by_size:
@@ -84,6 +85,7 @@ def _times(report: Report) -> Table:
             f"{how} {precision}",
             *times,
             "" if factor is None else f"{factor:.2f}",
+            f"{main['cpu_seconds']:.2f}" if main else "-",
             "-" if peak is None else f"{peak / 1e6:,.0f}",
         )
     return table
