@@ -10,7 +10,8 @@ import deblurzoo
 ROOT = Path(deblurzoo.__file__).parent
 FRAMEWORKS = {"pytorch_lightning", "hydra", "omegaconf", "wandb", "torchmetrics"}
 ENTRY_POINTS = {
-    *(f"deblurzoo.{verb}" for verb in ("train", "evaluate", "cli", "compare", "experiments", "synthesize")),
+    f"deblurzoo.{verb}"
+    for verb in ("train", "evaluate", "export", "benchmark", "cli", "compare", "experiments", "synthesize")
 }
 FORBIDDEN = {
     "ops": {*FRAMEWORKS, "deblurzoo.nets", "deblurzoo.data", "deblurzoo.modules", "deblurzoo.callbacks"},

@@ -15,6 +15,8 @@ USAGE = """usage: deblurzoo VERB …
   train       train a network:            deblurzoo train experiment=srn_gopro data.root=GOPRO
   evaluate    measure a trained network:  deblurzoo evaluate ckpt=RUN data=gopro data.root=GOPRO
   compare     one table of evaluations:   deblurzoo compare RUN…
+  export      safetensors and ONNX:       deblurzoo export --checkpoint RUN --out DIR --onnx
+  benchmark   speed, memory and size:     deblurzoo benchmark --out DIR
   experiments list them with their sizes: deblurzoo experiments
   synthesize  make training data:         deblurzoo synthesize VIDEO… --out DIR
   data toy    make the toy data set:      deblurzoo data toy --out DIR
@@ -54,30 +56,19 @@ def _toy(arguments: list[str]) -> None:
     print(f"toy data in {out}")
 
 
-def _compare(arguments: list[str]) -> None:
-    from deblurzoo.compare import main
-
-    main(arguments)
-
-
-def _experiments(arguments: list[str]) -> None:
-    from deblurzoo.experiments import main
-
-    main(arguments)
-
-
-def _synthesize(arguments: list[str]) -> None:
-    from deblurzoo.synthesize import main
-
-    main(arguments)
+def _plain(module: str) -> Callable[[list[str]], None]:
+    """Return a verb that hands its arguments to the `main` of a module, imported only then."""
+    return lambda arguments: import_module(module).main(arguments)
 
 
 VERBS: dict[tuple[str, ...], Callable[[list[str]], None]] = {
     ("train",): _hydra("deblurzoo.train"),
     ("evaluate",): _hydra("deblurzoo.evaluate"),
-    ("compare",): _compare,
-    ("experiments",): _experiments,
-    ("synthesize",): _synthesize,
+    ("compare",): _plain("deblurzoo.compare"),
+    ("export",): _plain("deblurzoo.export"),
+    ("benchmark",): _plain("deblurzoo.benchmark"),
+    ("experiments",): _plain("deblurzoo.experiments"),
+    ("synthesize",): _plain("deblurzoo.synthesize"),
     ("data", "toy"): _toy,
     ("data", "check"): _hydra("deblurzoo.data.check"),
     ("data", "pack"): _hydra("deblurzoo.data.pack"),

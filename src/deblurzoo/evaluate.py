@@ -16,7 +16,7 @@ from deblurzoo.data.batches import default_workers
 from deblurzoo.entry import build, hydra_main, plain, quiet_lightning, require_values
 from deblurzoo.errors import DeblurzooError, require_at_least
 from deblurzoo.modules import DeblurModule
-from deblurzoo.modules.loading import find_checkpoint, load_module, read_checkpoint
+from deblurzoo.modules.loading import checkpoint_of, load_module, read_trained
 from deblurzoo.status import name_of
 
 log = logging.getLogger(__name__)
@@ -36,9 +36,9 @@ def evaluate(cfg: DictConfig) -> Path:
             f"trainer.devices={cfg.trainer.devices}: several devices would measure some frames twice; set 1"
         )
     if OmegaConf.is_missing(cfg, "ckpt") or not isinstance(cfg.ckpt, str):
-        raise DeblurzooError("ckpt is not set: give ckpt=RUN_FOLDER or ckpt=FILE.ckpt")
+        raise DeblurzooError("ckpt is not set: give ckpt=RUN_FOLDER, ckpt=FILE.ckpt or ckpt=EXPORT_FOLDER")
     path = checkpoint_of(Path(cfg.ckpt))
-    checkpoint = read_checkpoint(path)
+    checkpoint = read_trained(path)
     module = load_module(checkpoint, path)
     if cfg.switch:
         turn_on(module, cfg.switch)
@@ -65,7 +65,7 @@ def evaluate(cfg: DictConfig) -> Path:
             len(incomplete),
             len(source.official["test"]),
         )
-    run = path.parent.parent
+    run = path.parent.parent if path.suffix == ".ckpt" else path.parent  # an export is its own run
     kind = [source.protocol, source.blur_folder]
     kind += [f"common{source.common_frames}"] if source.common_frames else []
     kind += [cfg.switch] if cfg.switch else []
@@ -96,16 +96,6 @@ def evaluate(cfg: DictConfig) -> Path:
     print_table([writer.finish()])
     print(f"per image: {out / 'results.json'}\npictures:  {out / 'side_by_side'}")
     return out / "results.json"
-
-
-def checkpoint_of(path: Path) -> Path:
-    """Return `path`, or the newest checkpoint if it is a run folder."""
-    if not path.is_dir():
-        return path
-    newest = find_checkpoint(path)
-    if newest is None:
-        raise DeblurzooError(f"ckpt={path} has no checkpoints/step_*.ckpt: give a run folder or a .ckpt file")
-    return newest
 
 
 def turn_on(module: DeblurModule, switch: str) -> None:

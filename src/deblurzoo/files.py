@@ -2,8 +2,10 @@
 
 import logging
 import os
+import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -40,6 +42,28 @@ def replace_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
 def write_atomically(path: Path, data: bytes | memoryview) -> None:
     """Write bytes to `path` through `replace_atomically`."""
     replace_atomically(path, lambda file: file.write(data))
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Give a temporary folder beside `path` to fill, which becomes `path` at the end, or vanishes after an error.
+
+    Raises:
+        DeblurzooError: `path` exists, or cannot be made.
+    """
+    if path.exists() or path.is_symlink():
+        raise DeblurzooError(f"{path} exists already: remove it or choose another folder")
+    temporary = path.absolute().with_name(f".{path.absolute().name}.{os.getpid()}.tmp")
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        temporary.rename(path)
+    except OSError as error:
+        raise DeblurzooError(
+            f"{path} cannot be written ({error.strerror or error}): free space or choose another folder"
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def claim(folder: Path) -> None:

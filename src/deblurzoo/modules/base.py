@@ -12,7 +12,7 @@ from deblurzoo import __version__
 from deblurzoo.batch import Batch, Restored
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.metrics import image_metrics, psnr, to_uint8
-from deblurzoo.restore.padding import pad_to_multiple
+from deblurzoo.restore.padding import restore_any_size
 from deblurzoo.schedules import polynomial
 
 
@@ -52,10 +52,7 @@ class DeblurModule(pl.LightningModule):
 
     def restore(self, blur: Tensor) -> Tensor:
         """Restore (B, T, 3, H, W) of any size: padded to what the network takes, cropped back to (B, 3, H, W)."""
-        height, width = blur.shape[-2:]
-        restored = self.net(pad_to_multiple(blur, int(self.net.size_multiple)))  # type: ignore[arg-type]
-        image: Tensor = restored.image[..., :height, :width].float()
-        return image
+        return restore_any_size(self.net, blur)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of one batch of crops and log its terms."""

@@ -1,13 +1,15 @@
-"""Reading a module back from its checkpoint."""
+"""Reading a module back from its checkpoint or its export."""
 
 import logging
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.modules.base import DeblurModule
+from deblurzoo.modules.exports import WEIGHTS, is_export, read_export
 from deblurzoo.modules.flow_rnn import FlowRNNDeblur
 from deblurzoo.modules.srn import SRNDeblur
 from deblurzoo.modules.svrnn import Liu2016Deblur, SVRNNDeblur
@@ -36,6 +38,49 @@ def find_checkpoint(run: Path) -> Path | None:
     if damage:
         raise damage
     return None
+
+
+def load_any(path: Path) -> DeblurModule:
+    """Rebuild a module from a checkpoint, a run folder (its newest checkpoint), an export folder or its safetensors.
+
+    Raises:
+        DeblurzooError: there is none, or it is damaged, not ours or of another version.
+    """
+    file = checkpoint_of(path)
+    return load_module(read_trained(file), file)
+
+
+def checkpoint_of(path: Path) -> Path:
+    """Return `path`, or what is to be read if it is a folder: an export's weights, or a run's newest checkpoint."""
+    if not path.is_dir():
+        return path
+    if is_export(path):
+        return path / WEIGHTS
+    newest = find_checkpoint(path)
+    if newest is None:
+        raise DeblurzooError(
+            f"{path} has no checkpoints/step_*.ckpt and no {WEIGHTS}: give a run folder, an export or a .ckpt file"
+        )
+    return newest
+
+
+def read_trained(path: Path) -> dict[str, Any]:
+    """Read a checkpoint, or an export's weights in the same form; training resumes from checkpoints alone.
+
+    Raises:
+        DeblurzooError: the file is missing, unreadable, or not deblurzoo's.
+    """
+    if not is_export(path):
+        return read_checkpoint(path)
+    trained = read_export(path)
+    facts = trained["deblurzoo"]
+    module = MODULES.get(facts["module"])
+    if module is None or module.network.__name__ != facts["class"]:
+        raise DeblurzooError(
+            f"{path} is of {facts['module']} with {facts['class']}, which is no network of this version of deblurzoo "
+            f"(known modules: {', '.join(MODULES)}): give one that `deblurzoo export` wrote"
+        )
+    return trained
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -73,13 +118,26 @@ def _is_ours(checkpoint: object) -> bool:
 
 
 def load_module(checkpoint: dict[str, Any], path: Path) -> DeblurModule:
-    """Rebuild the module of a checkpoint that `read_checkpoint` returned; `path` is for messages."""
+    """Rebuild the module of a checkpoint that `read_trained` returned; `path` is for messages."""
     module_class = MODULES[checkpoint["deblurzoo"]["module"]]
     try:
         module = module_class(**checkpoint["hyper_parameters"])
+        _require_fit(checkpoint["state_dict"], module.state_dict())
         module.load_state_dict(checkpoint["state_dict"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise DeblurzooError(
-            f"checkpoint {path} does not fit {module_class.__name__} of this version of deblurzoo: {error}"
+            f"{path} does not fit {module_class.__name__} of this version of deblurzoo: {error}"
         ) from error
     return module
+
+
+def _require_fit(given: dict[str, Tensor], needed: dict[str, Tensor]) -> None:
+    """Raise a ValueError that names the first tensor that is missing, unknown or of another shape."""
+    shapes = [{name: tuple(tensor.shape) for name, tensor in state.items()} for state in (given, needed)]
+    theirs, ours = shapes
+    misfits = [name for name in {**ours, **theirs} if theirs.get(name) != ours.get(name)]
+    if misfits:
+        name, *others = misfits
+        there, wanted = theirs.get(name, "missing"), ours.get(name, "unknown")
+        more = f" (and {len(others)} more)" if others else ""
+        raise ValueError(f"{name} is {there} there, {wanted} here{more}")

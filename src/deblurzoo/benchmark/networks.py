@@ -1,0 +1,67 @@
+"""The networks that `deblurzoo benchmark` measures, what they cost on paper, and how they are run naively."""
+
+import math
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from deblurzoo.nets import SRN, SVRNN, FlowRNN, blocks, flow_rnn, svrnn
+from deblurzoo.ops.spatial_rnn import reference
+from deblurzoo.papers import tables
+from deblurzoo.restore.padding import restore_any_size
+
+NETWORKS: dict[str, type[nn.Module]] = {"svrnn": SVRNN, "srn": SRN, "flow_rnn": FlowRNN}
+PAPERS_SIZE = (720, 1280)
+"""At which the papers print their seconds."""
+
+
+def make(name: str, width: float) -> nn.Module:
+    """Return a network with its first random weights, ready to restore."""
+    torch.manual_seed(0)
+    return NETWORKS[name](width=width).eval()
+
+
+def with_naive_recurrence() -> None:
+    """Let all networks of this process run the spatial RNN as it is written down: torch operations column by column."""
+    for module in (blocks, svrnn, flow_rnn):
+        module.spatial_rnn = reference.forward  # type: ignore[attr-defined]
+
+
+def describe(name: str, width: float, sizes: list[tuple[int, int]]) -> dict[str, Any]:
+    """Return parameters, bytes of the safetensors file, multiply-adds by size, and the paper's seconds or None."""
+    net = make(name, width)
+    facts = {
+        "class": type(net).__name__,
+        "parameters": sum(p.numel() for p in net.parameters()),
+        "file_bytes": len(save(net.state_dict())),
+        "paper_seconds": _paper_seconds(net),
+    }
+    return facts | {"macs": {f"{height}x{width}": macs(net, (height, width)) for height, width in sizes}}
+
+
+def macs(net: nn.Module, size: tuple[int, int]) -> int:
+    """Return the multiply-adds of one picture of a size: of convolutions, transposed ones and the spatial RNN.
+
+    Padding to the sizes that the network takes is part of it; activations and resizing are not counted.
+    """
+    counter = FlopCounterMode(display=False, custom_mapping={torch.ops.deblurzoo.spatial_rnn: _recurrence_flops})
+    on_paper = net.to("meta")
+    with counter, torch.no_grad():
+        restore_any_size(on_paper, torch.empty(1, int(net.frames), 3, *size, device="meta"))  # type: ignore[arg-type]
+    return counter.get_total_flops() // 2
+
+
+def _recurrence_flops(x: torch.Size, w: torch.Size, *_: Any, **__: Any) -> int:
+    """Two products and two sums for each of the four results of a pixel: `(1 - w) x + w h`."""
+    return 4 * math.prod(w)
+
+
+def _paper_seconds(net: nn.Module) -> float | None:
+    """Return the seconds that a paper prints for exactly this network on its own GPU."""
+    size = sum(p.numel() for p in net.parameters())
+    rows = [row for table in tables().values() for row in table["rows"].values() if "seconds" in row]
+    fitting = [row["seconds"] for row in rows if row.get("parameters") == size]
+    return fitting[0] if fitting else None

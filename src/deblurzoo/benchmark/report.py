@@ -1,0 +1,160 @@
+"""What `deblurzoo benchmark` prints and draws."""
+
+import html
+import statistics
+from itertools import groupby
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from deblurzoo.benchmark.networks import PAPERS_SIZE
+
+Report = dict[str, Any]
+NOTES = (
+    "naive: plain PyTorch, the spatial RNN as a loop over columns and rows, freed memory given back to the system. "
+    "SRN has no such loop: its factor is that of the memory alone.",
+    "Seconds: median of rounds, each case in a process of its own, without the first run (compilation, warming up). "
+    "bf16: torch's autocast; the spatial RNN stays in float32.",
+    "CPU s: the time of all threads at the main size; on a busy machine it is steadier than the milliseconds.",
+    "Peak: on a CPU the resident memory of the whole process, with torch and, if compiled, its compiler; on a GPU what "
+    "torch allocated. Freed memory that is kept counts.",
+    "Multiply-adds: convolutions and the spatial RNN, two for each of its results; not activations and resizing.",
+    "paper: what is published for 720x1280 on another GPU, years ago; not comparable with this machine.",
+)
+COLOURS = ("#0072b2", "#d55e00", "#009e73")
+DASHES = {"naive": "dot", "eager": "solid", "compiled": "dash", "onnxruntime": "longdashdot"}
+
+
+def median(values: list[int | None]) -> int | None:
+    """Return the median of what is known, or None."""
+    known = [value for value in values if value is not None]
+    return int(statistics.median(known)) if known else None
+
+
+def print_report(report: Report) -> None:
+    """Print the networks, the times by size, and what could not be measured."""
+    console = Console()
+    machine = report["machine"]
+    gpu = f", {machine['gpu']}" if machine["gpu"] else ""
+    console.print(
+        f"{machine['cpu']}, {machine['threads']} threads{gpu}; torch {machine['torch']}; load average at the start "
+        f"{machine['load_average']}",
+        highlight=False,
+    )
+    console.print(_networks(report))
+    console.print(_times(report))
+    for note in NOTES:
+        console.print(note, style="dim", highlight=False)
+    for line in reasons(report):
+        console.print(line, style="yellow", highlight=False, markup=False)
+
+
+def _table(*headings: str) -> Table:
+    table = Table()
+    for heading in headings:
+        words = heading in ("network", "device", "how")
+        table.add_column(heading, justify="left" if words else "right", no_wrap=not words)
+    return table
+
+
+def _networks(report: Report) -> Table:
+    size = "x".join(map(str, report["size"]))
+    table = _table("network", "parameters", "file MB", f"GMAC {size}", "paper s")
+    for name, facts in report["networks"].items():
+        paper = "" if facts["paper_seconds"] is None else f"{facts['paper_seconds']:g}"
+        megabytes, giga = facts["file_bytes"] / 1e6, facts["macs"][size] / 1e9
+        table.add_row(name, f"{facts['parameters']:,}", f"{megabytes:.1f}", f"{giga:.4g}", paper)
+    return table
+
+
+def _times(report: Report) -> Table:
+    """Return milliseconds by size, and at the main one the factor against the naive network, CPU seconds and peak."""
+    sizes = sorted({tuple(case["size"]) for case in report["cases"]}, key=lambda size: size[0] * size[1])
+    table = _table("network", "device", "how", *(f"ms {h}x{w}" for h, w in sizes), "x naive", "CPU s", "peak MB")
+    for (network, device, how, precision), cases in _lines(report):
+        by_size = {tuple(case["size"]): case for case in cases if "seconds" in case}
+        if not by_size:
+            continue
+        times = [f"{1000 * by_size[size]['seconds']:,.0f}" if size in by_size else "-" for size in sizes]
+        main = by_size.get(tuple(report["size"]), {})
+        factor, peak = factor_of(report, main), main.get("peak_bytes")
+        table.add_row(
+            network,
+            device,
+            f"{how} {precision}",
+            *times,
+            "" if factor is None else f"{factor:.2f}",
+            f"{main['cpu_seconds']:.2f}" if main else "-",
+            "-" if peak is None else f"{peak / 1e6:,.0f}",
+        )
+    return table
+
+
+def _lines(report: Report) -> list[tuple[tuple[str, str, str, str], list[Report]]]:
+    """Return the cases that differ in size alone, by network, device, how and precision, in the order measured."""
+
+    def key(case: Report) -> tuple[str, str, str, str]:
+        return case["network"], case["device"], case["how"], case["precision"]
+
+    order = list(dict.fromkeys(map(key, report["cases"])))
+    networks = list(report["networks"])
+    ordered = sorted(report["cases"], key=lambda case: (networks.index(case["network"]), order.index(key(case))))
+    return [(line, list(cases)) for line, cases in groupby(ordered, key)]
+
+
+def factor_of(report: Report, case: Report) -> float | None:
+    """Return how many times faster a case is than the naive network on the same device at the same size."""
+    for other in report["cases"]:
+        same = all(other[key] == case.get(key) for key in ("network", "device", "size"))
+        if same and other["how"] == "naive" and "seconds" in other:
+            return float(other["seconds"] / case["seconds"])
+    return None
+
+
+def reasons(report: Report) -> list[str]:
+    """Return why there are no figures, for each line once for all sizes that share the reason."""
+    found = []
+    for line, cases in _lines(report):
+        failed = [(case["reason"], "x".join(map(str, case["size"]))) for case in cases if "reason" in case]
+        for reason in dict.fromkeys(reason for reason, _ in failed):
+            sizes = [size for other, size in failed if other == reason]
+            where = "" if len(sizes) == len(cases) else f" at {', '.join(sizes)}"
+            network, device, how, precision = line
+            found.append(f"not measured: {network} {how} {precision} on {device}{where}: {reason}")
+    return found
+
+
+def as_page(report: Report) -> str:
+    """Return a page with time and memory against the number of pixels that opens without a network."""
+    import plotly.graph_objects as go  # takes a second
+    from plotly.subplots import make_subplots
+
+    figure = make_subplots(1, 2, subplot_titles=("milliseconds", "peak memory, MB"))
+    networks = list(report["networks"])
+    for (network, device, how, precision), cases in _lines(report):
+        measured = sorted((case for case in cases if "seconds" in case), key=lambda case: case["size"])
+        name = f"{network} {how} {precision} {device}"
+        style = {
+            "line": {"color": COLOURS[networks.index(network)], "dash": DASHES[how]},
+            "marker": {"symbol": "circle" if precision == "fp32" else "circle-open"},
+            "name": name,
+            "legendgroup": name,
+            "mode": "lines+markers",
+            "text": [f"{name}, {case['size'][0]}x{case['size'][1]}" for case in measured],
+        }
+        pixels = [case["size"][0] * case["size"][1] / 1e6 for case in measured]
+        figure.add_trace(go.Scatter(x=pixels, y=[1000 * case["seconds"] for case in measured], **style), 1, 1)
+        peaks = [case["peak_bytes"] and case["peak_bytes"] / 1e6 for case in measured]
+        figure.add_trace(go.Scatter(x=pixels, y=peaks, showlegend=False, **style), 1, 2)
+    for network, facts in report["networks"].items():
+        if facts["paper_seconds"] is not None:
+            place = {"x": [PAPERS_SIZE[0] * PAPERS_SIZE[1] / 1e6], "y": [1000 * facts["paper_seconds"]]}
+            mark = {"symbol": "star", "size": 12, "color": COLOURS[networks.index(network)]}
+            figure.add_trace(go.Scatter(**place, marker=mark, mode="markers", name=f"{network}, paper's GPU"), 1, 1)
+    figure.update_xaxes(type="log", title="megapixels")
+    figure.update_yaxes(type="log")
+    figure.update_layout(template="plotly_white", height=700, title=f"deblurzoo on {report['machine']['cpu']}")
+    notes = "".join(f"<p>{html.escape(text)}</p>" for text in (*NOTES, *reasons(report)))
+    page: str = figure.to_html(include_plotlyjs=True)
+    return page.replace("</body>", f"<div style='font: 14px sans-serif; margin: 2em'>{notes}</div></body>")
