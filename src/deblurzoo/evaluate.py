@@ -15,7 +15,7 @@ from deblurzoo.data import ClipSource, DeblurDataModule
 from deblurzoo.entry import build, hydra_main, plain, quiet_lightning, require_values
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.modules import DeblurModule
-from deblurzoo.modules.loading import find_checkpoint, load_module, read_checkpoint
+from deblurzoo.modules.loading import checkpoint_of, load_module, read_checkpoint
 from deblurzoo.status import name_of
 
 log = logging.getLogger(__name__)
@@ -84,16 +84,6 @@ def evaluate(cfg: DictConfig) -> Path:
     print_table([writer.results])
     print(f"per image: {out / 'results.json'}\npictures:  {out / 'side_by_side'}")
     return out / "results.json"
-
-
-def checkpoint_of(path: Path) -> Path:
-    """Return `path`, or the newest checkpoint if it is a run folder."""
-    if not path.is_dir():
-        return path
-    newest = find_checkpoint(path)
-    if newest is None:
-        raise DeblurzooError(f"ckpt={path} has no checkpoints/step_*.ckpt: give a run folder or a .ckpt file")
-    return newest
 
 
 def turn_on(module: DeblurModule, switch: str) -> None:

@@ -21,6 +21,26 @@ def find_checkpoint(run: Path) -> Path | None:
     return max((run / "checkpoints").glob("step_*.ckpt"), default=None)
 
 
+def checkpoint_of(path: Path) -> Path:
+    """Return `path`, or the newest checkpoint if it is a run folder."""
+    if not path.is_dir():
+        return path
+    newest = find_checkpoint(path)
+    if newest is None:
+        raise DeblurzooError(f"{path} has no checkpoints/step_*.ckpt: give a run folder or a .ckpt file")
+    return newest
+
+
+def load_any(path: Path) -> DeblurModule:
+    """Rebuild the module of a checkpoint, or of the newest one of a run folder.
+
+    Raises:
+        DeblurzooError: there is none, or it is damaged or not ours.
+    """
+    file = checkpoint_of(path)
+    return load_module(read_checkpoint(file), file)
+
+
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint of ours; it cannot run code (`weights_only=True`).
 
