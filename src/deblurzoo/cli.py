@@ -14,6 +14,7 @@ USAGE = """usage: deblurzoo VERB …
 
   train       train a network:            deblurzoo train experiment=srn_gopro data.root=GOPRO
   evaluate    measure a trained network:  deblurzoo evaluate ckpt=RUN data=gopro data.root=GOPRO
+  deblur      your own pictures, videos:  deblurzoo deblur INPUT… --checkpoint RUN --out OUT
   compare     one table of evaluations:   deblurzoo compare RUN…
   experiments list them with their sizes: deblurzoo experiments
   data toy    make the toy data set:      deblurzoo data toy --out DIR
@@ -51,6 +52,12 @@ def _toy(arguments: list[str]) -> None:
     print(f"toy data in {out}")
 
 
+def _deblur(arguments: list[str]) -> None:
+    from deblurzoo.deblur import main
+
+    main(arguments)
+
+
 def _compare(arguments: list[str]) -> None:
     from deblurzoo.compare import main
 
@@ -66,6 +73,7 @@ def _experiments(arguments: list[str]) -> None:
 VERBS: dict[tuple[str, ...], Callable[[list[str]], None]] = {
     ("train",): _hydra("deblurzoo.train"),
     ("evaluate",): _hydra("deblurzoo.evaluate"),
+    ("deblur",): _deblur,
     ("compare",): _compare,
     ("experiments",): _experiments,
     ("data", "toy"): _toy,

@@ -19,7 +19,7 @@ from deblurzoo.files import replace_atomically
 
 Pixels = NDArray[Any]
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"})
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp"})
 Image.MAX_IMAGE_PIXELS = 2**30  # OpenCV's limit: photographs of 200 megapixels are no attack
 
 _MODES = {"1": "L", "L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA", "P": "RGB", "PA": "RGBA", "RGBX": "RGB"}
@@ -40,7 +40,7 @@ class Picture:
     pixels: Pixels
     """(H, W, C), uint8 or uint16; C is 1 gray, 2 gray and alpha, 3 RGB, 4 RGB and alpha."""
     format: str
-    """PNG, JPEG, TIFF or WEBP."""
+    """PNG, JPEG, TIFF, WEBP or BMP."""
     icc: bytes | None = None
     exif: Mapping[int, Any] = MappingProxyType({})
     """What describes the picture, by tag, without orientation; EXIF's own and GPS's tags are dicts below theirs."""
@@ -64,7 +64,7 @@ class Picture:
 
 
 def read_picture(path: Path) -> Picture:
-    """Read a PNG, JPEG, TIFF or WebP upright, in its own depth.
+    """Read a PNG, JPEG, TIFF, WebP or BMP upright, in its own depth.
 
     Raises:
         DeblurzooError: the file is missing, damaged, of another format, animated, or of colours that are not RGB.
@@ -72,7 +72,7 @@ def read_picture(path: Path) -> Picture:
     if not path.is_file():
         raise DeblurzooError(f"{path} does not exist: give another file")
     try:
-        with Image.open(path, formats=("PNG", "JPEG", "MPO", "TIFF", "WEBP")) as image:
+        with Image.open(path, formats=("PNG", "JPEG", "MPO", "TIFF", "WEBP", "BMP")) as image:
             if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
                 raise DeblurzooError(f"{path} holds several pictures: give each as a file of its own")
             image.load()  # raises where the file is cut, which OpenCV passes over
@@ -84,7 +84,7 @@ def read_picture(path: Path) -> Picture:
 def _picture(path: Path, image: Image.Image) -> Picture:
     data = path.read_bytes()
     kind = "JPEG" if image.format == "MPO" else str(image.format)  # phones add smaller pictures to their JPEGs
-    deep = kind == "PNG" and data[24] == 16 or kind == "TIFF" and 16 in image.tag_v2.get(258, ())  # type: ignore[attr-defined]
+    deep = (kind == "PNG" and data[24] == 16) or (kind == "TIFF" and 16 in image.tag_v2.get(258, ()))  # type: ignore[attr-defined]
     if image.mode not in (_DEEP_MODES if deep else _MODES):
         raise DeblurzooError(f"{path}: {image.mode} is neither gray nor RGB of 8 or 16 bit: convert it first")
     pixels = _deep_pixels(data, gray=kind == "PNG" and not data[25] & 2) if deep else _pixels(image)
@@ -205,7 +205,7 @@ def _deep_png(picture: Picture) -> bytes:
     chunks += [(b"iCCP", b"ICC\0\0" + zlib.compress(picture.icc))] if picture.icc else []
     chunks += [(b"pHYs", struct.pack(">IIB", *(round(d / 0.0254) for d in picture.dpi), 1))] if picture.dpi else []
     chunks += [(b"eXIf", exif.removeprefix(b"Exif\0\0"))] if (exif := _exif(picture)) else []
-    chunks += [(b"IDAT", zlib.compress(filtered, 6)), (b"IEND", b"")]
+    chunks += [(b"IDAT", zlib.compress(filtered.tobytes())), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in chunks
     )

@@ -1,7 +1,7 @@
 """A trained network as a function of pictures."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from itertools import chain
 from typing import Any, Literal, overload
@@ -89,13 +89,19 @@ class Restorer:
             previous, current = current, following
 
     def restore(
-        self, frame: Frame, following: Frame | None = None, previous: Frame | None = None, extra: int = 0
+        self,
+        frame: Frame,
+        following: Frame | None = None,
+        previous: Frame | None = None,
+        extra: int = 0,
+        on_tile: Callable[[], None] = lambda: None,
     ) -> Frame:
         """Restore one frame with its neighbours, itself in place of missing ones; those not needed are ignored.
 
         Args:
             frame, following, previous: as in a call.
             extra: bytes of the memory budget that the caller needs for something else.
+            on_tile: called after each tile.
         """
         neighbours = [frame if other is None else other for other in (following, previous)]
         seen = [frame, *neighbours][: self.frames]
@@ -106,6 +112,7 @@ class Restorer:
         def restore_tile(rows: slice, columns: slice) -> Floats:
             tile = np.stack([other[rows, columns] for other in seen]).astype(np.float32) / np.float32(white)
             restored = self._run(torch.from_numpy(tile).permute(0, 3, 1, 2)[None])
+            on_tile()
             return restored[0].permute(1, 2, 0).cpu().numpy()
 
         result = np.empty_like(frame, order="C")

@@ -27,7 +27,7 @@ class Grid(NamedTuple):
     columns: list[slice]
 
     @property
-    def count(self) -> int:
+    def total(self) -> int:
         """How many tiles there are."""
         return len(self.rows) * len(self.columns)
 
@@ -41,11 +41,10 @@ def plan(height: int, width: int, pixels: float, multiple: int) -> Grid:
     if _up(height, multiple) * _up(width, multiple) <= pixels:
         return Grid([slice(0, height)], [slice(0, width)])
     side = max(int(math.sqrt(pixels)), LEAST)
-    shorter, longer = sorted((height, width))
-    a = min(_up(shorter, multiple), side)
-    b = max(int(pixels / a), LEAST)
-    sides = (a, b) if height <= width else (b, a)
-    return Grid(_cut(height, sides[0], multiple), _cut(width, sides[1], multiple))
+    shorter = min(_up(min(height, width), multiple), side)
+    longer = max(int(pixels / shorter), LEAST)
+    tall, wide = (shorter, longer) if height <= width else (longer, shorter)
+    return Grid(_cut(height, tall, multiple), _cut(width, wide, multiple))
 
 
 def _up(size: int, multiple: int) -> int:
