@@ -3,9 +3,8 @@
 import struct
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, BinaryIO
 
 import cv2
@@ -42,7 +41,7 @@ class Picture:
     format: str
     """PNG, JPEG, TIFF, WEBP or BMP."""
     icc: bytes | None = None
-    exif: Mapping[int, Any] = MappingProxyType({})
+    exif: Mapping[int, Any] = field(default_factory=dict)
     """What describes the picture, by tag, without orientation; EXIF's own and GPS's tags are dicts below theirs."""
     dpi: tuple[float, float] | None = None
     lossless: bool = True
@@ -72,7 +71,7 @@ def read_picture(path: Path) -> Picture:
     if not path.is_file():
         raise DeblurzooError(f"{path} does not exist: give another file")
     try:
-        with Image.open(path, formats=("PNG", "JPEG", "MPO", "TIFF", "WEBP", "BMP")) as image:
+        with Image.open(path, formats=("PNG", "JPEG", "TIFF", "WEBP", "BMP")) as image:
             if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
                 raise DeblurzooError(f"{path} holds several pictures: give each as a file of its own")
             image.load()  # raises where the file is cut, which OpenCV passes over

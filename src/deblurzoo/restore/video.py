@@ -247,7 +247,8 @@ class Writer:
         if source.rotation:
             self.stream.set_display_rotation(source.rotation)
         theirs, ours = stream.codec_context, self.stream.codec_context
-        ours.sample_aspect_ratio = theirs.sample_aspect_ratio
+        if theirs.sample_aspect_ratio:
+            ours.sample_aspect_ratio = theirs.sample_aspect_ratio
         ours.color_primaries, ours.color_trc, ours.colorspace = (
             theirs.color_primaries,
             theirs.color_trc,
