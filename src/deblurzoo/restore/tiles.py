@@ -52,7 +52,7 @@ def _up(size: int, multiple: int) -> int:
 
 
 def _cut(size: int, tile: int, multiple: int) -> list[slice]:
-    if size <= tile:
+    if _up(size, multiple) <= tile:
         return [slice(0, size)]
     tile = tile // multiple * multiple
     count = math.ceil((size - OVERLAP) / (tile - OVERLAP))
