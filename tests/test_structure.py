@@ -9,7 +9,14 @@ import deblurzoo
 
 ROOT = Path(deblurzoo.__file__).parent
 FRAMEWORKS = {"pytorch_lightning", "hydra", "omegaconf", "wandb", "torchmetrics"}
-ENTRY_POINTS = {"deblurzoo.train", "deblurzoo.evaluate", "deblurzoo.cli", "deblurzoo.compare", "deblurzoo.experiments"}
+ENTRY_POINTS = {
+    "deblurzoo.train",
+    "deblurzoo.evaluate",
+    "deblurzoo.cli",
+    "deblurzoo.compare",
+    "deblurzoo.deblur",
+    "deblurzoo.experiments",
+}
 FORBIDDEN = {
     "ops": {*FRAMEWORKS, "deblurzoo.nets", "deblurzoo.data", "deblurzoo.modules", "deblurzoo.callbacks"},
     "nets": {*FRAMEWORKS, "deblurzoo.data", "deblurzoo.modules", "deblurzoo.callbacks", "deblurzoo.losses"},

@@ -102,8 +102,11 @@ def find_jobs(inputs: Sequence[Path], out: Path, frames: bool = False) -> list[J
 
 def _below(folder: Path, out: Path) -> list[Path]:
     """Return the files below a folder, without those of `out`, which may lie there."""
-    inside = out.resolve()
-    return [p for p in sorted(folder.rglob("*")) if p.is_file() and not p.resolve().is_relative_to(inside)]
+    results = out.resolve()
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    if results == folder.resolve():  # which `find_jobs` refuses
+        return files
+    return [path for path in files if not path.resolve().is_relative_to(results)]
 
 
 def _target(source: Path, target: Path) -> Path:

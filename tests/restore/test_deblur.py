@@ -65,9 +65,7 @@ def test_finished_results_stay_unless_told(identity: Path, tmp_path: Path, capsy
     np.testing.assert_array_equal(opened(old), noise(1))
 
 
-def test_pictures_of_a_folder_as_frames(
-    two_frames: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_pictures_of_a_folder_as_frames(two_frames: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for number in range(3):
         save(tmp_path / "clip" / f"{number}.png", number, (70, 90))
     save(tmp_path / "clip" / "3.png", 3, (64, 90))  # another size is no neighbour

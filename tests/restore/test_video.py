@@ -8,6 +8,7 @@ import pytest
 
 from deblurzoo import load
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.restore import video
 from deblurzoo.restore.restorer import Restorer
 from deblurzoo.restore.video import inspect, restore_video, target_of
 
@@ -93,12 +94,12 @@ def test_time_stamps_rotation_and_sound_are_kept(identity: Path, tmp_path: Path,
     (before, pictures, turned), (after, results, turned_after) = decoded(source), decoded(target)
     assert after == pytest.approx(before, abs=1e-6) and len(after) == 8
     assert turned == turned_after == 90
-    assert np.abs(np.stack(results).astype(int) - np.stack(pictures)).mean() < 3
+    assert np.abs(np.stack(results).astype(int) - np.stack(pictures)).mean() < 8
     assert sound_of(target) == sound_of(source) and len(sound_of(target)) == 2 and all(sound_of(target))
     _, beside, _ = decoded(tmp_path / "beside.mp4")
     shown = np.rot90(beside[0])
     assert shown.shape == (64, 2 * 48, 3)
-    assert np.abs(shown[:, :48].astype(int) - shown[:, 48:]).mean() < 3
+    assert np.abs(shown[:, :48].astype(int) - shown[:, 48:]).mean() < 8
 
 
 @pytest.mark.parametrize("matrix", [None, 1, 9])
@@ -111,9 +112,9 @@ def test_colours_and_depth_are_kept(identity: Path, tmp_path: Path, pix_fmt: str
     for path in (source, target):
         with av.open(str(path)) as container:
             frame = next(container.decode(video=0))
-            planes.append(frame.to_ndarray())
+            planes.append(frame.to_ndarray(format="rgb48le"))
             assert frame.format.name == pix_fmt and frame.colorspace == (2 if matrix is None else matrix)
-    assert np.abs(planes[0].astype(int) - planes[1]).max() <= (2 if "10" in pix_fmt else 1)
+    assert np.abs(planes[0].astype(int) - planes[1]).max() <= 600  # of 65535; another matrix: 3000 or more
 
 
 def test_other_containers_and_odd_sizes_become_matroska(identity: Path, tmp_path: Path) -> None:
@@ -125,19 +126,18 @@ def test_other_containers_and_odd_sizes_become_matroska(identity: Path, tmp_path
     assert sound_of(target) == sound_of(source)
 
 
-def test_frames_get_their_real_neighbours(two_frames: Path, tmp_path: Path) -> None:
+def test_frames_get_their_real_neighbours(two_frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded: list[Frame] = []
+    encode = video.Writer.write
+    monkeypatch.setattr(video.Writer, "write", lambda w, image, *t: (encoded.append(image), encode(w, image, *t)))
     source = write(tmp_path / "a.mp4", moving(4, 64, 64))
     restorer = load(two_frames)
-    _, frames, _ = decoded(source)
-    expected = restorer(frames)
-    alone = [restorer(frame) for frame in frames]
-    _, results, _ = decoded(restored(source, restorer))
-
-    def distance(a: list[Frame], b: list[Frame]) -> float:
-        return float(np.abs(np.stack(a).astype(int) - np.stack(b)).mean())
-
-    np.testing.assert_array_equal(expected[-1], alone[-1])  # the last stands in for its next one
-    assert distance(results[:-1], expected[:-1]) < 0.5 * distance(expected[:-1], alone[:-1])
+    restored(source, restorer)
+    with av.open(str(source)) as container:
+        frames = [video._pixels(frame, inspect(source)) for frame in container.decode(video=0)]
+    np.testing.assert_array_equal(encoded, restorer(frames))
+    assert any((result != restorer(frame)).any() for result, frame in zip(encoded[:-1], frames, strict=False))
+    np.testing.assert_array_equal(encoded[-1], restorer(frames[-1]))  # it stands in for its next one
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
@@ -164,5 +164,3 @@ def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
         inspect(tmp_path / "a.mp4")
     with pytest.raises(DeblurzooError, match=r"b\.mp4 cannot be read as a video"):
         inspect(tmp_path / "b.mp4")
-
-

@@ -80,7 +80,7 @@ def inspect(path: Path) -> Source:
             odd = first.width % 2 or first.height % 2  # halved chroma needs even sides
             return Source(
                 path=path,
-                frames=_promised(stream),
+                frames=stream.frames or round(_seconds(stream) * float(stream.average_rate or 0)),
                 height=first.height,
                 width=first.width,
                 rotation=first.rotation,
@@ -105,13 +105,17 @@ def _video(container: InputContainer, path: Path) -> VideoStream:
     return stream
 
 
-def _promised(stream: VideoStream) -> int:
-    """Return how many frames the head of the file says there are, or one less; 0 if it does not."""
-    if stream.frames:
-        return stream.frames
-    hours, minutes, seconds = stream.metadata.get("DURATION", "0:0:0").split(":")  # Matroska
-    duration = 3600 * int(hours) + 60 * int(minutes) + float(seconds)
-    return max(int(duration * float(stream.average_rate or 0)) - 1, 0)
+def _seconds(stream: VideoStream) -> float:
+    """Return how long Matroska's head says that the stream is; 0 in other containers."""
+    hours, minutes, seconds = stream.metadata.get("DURATION", "0:0:0").split(":")
+    return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
+
+
+def _is_cut_off(stream: VideoStream, packets: int, end: int) -> bool:
+    """Whether less than the head promises was found: packets in MP4 and MOV, ticks up to the last one in Matroska."""
+    if "mp4" in stream.container.format.name:
+        return packets < stream.frames
+    return end * (stream.time_base or 0) < _seconds(stream) - 2 / float(stream.average_rate or 1)
 
 
 def target_of(path: Path) -> Path:
@@ -177,12 +181,13 @@ def _restore(
         waiting = deque[tuple[int, int, Frame]]()  # the restorer looks one frame ahead
 
         def frames() -> Iterator[Frame]:
-            packets = count = 0
+            packets = count = end = 0
             for packet in container.demux(stream, *sound):
                 if packet.stream is not stream:
                     writer.copy(packet)
                     continue
                 packets += packet.size > 0
+                end = max(end, (packet.pts or 0) + packet.duration)
                 for frame in stream.decode(packet):
                     if frame.is_corrupt:
                         raise DeblurzooError(f"{source.path}: frame {count} is damaged: copy or convert it again")
@@ -190,7 +195,7 @@ def _restore(
                     waiting.append((_time(frame, count, stream), frame.duration, image))
                     count += 1
                     yield image
-            if packets < _promised(stream):
+            if _is_cut_off(stream, packets, end):
                 raise DeblurzooError(f"{source.path} is cut off after {packets} frames: copy it again")
 
         for restored in restorer.stream(frames(), extra=_BYTES_PER_PIXEL * source.height * source.width):
