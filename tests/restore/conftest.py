@@ -12,9 +12,9 @@ from conftest import TINY_NETS, TINY_RUN
 
 def train(folder: Path, *overrides: str) -> Path:
     """Take one step with a learning rate of 0 and return the run folder."""
+    step = ["name=run", "trainer.max_steps=1", "model.optimizer.lr=0"]
     subprocess.run(
-        [sys.executable, "-m", "deblurzoo.cli", "train", *TINY_RUN, *overrides]
-        + ["name=run", "trainer.max_steps=1", "model.optimizer.lr=0"],
+        [sys.executable, "-m", "deblurzoo.cli", "train", *TINY_RUN, *overrides, *step],
         cwd=folder,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         check=True,

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -17,7 +19,7 @@ def test_tiles_cover_a_picture_and_add_up_to_one(height: int, width: int, pixels
     for size, tiles in ((height, grid.rows), (width, grid.columns)):
         assert tiles[0].start == 0 and tiles[-1].stop == size
         assert all(tile.start % multiple == 0 for tile in tiles)
-        assert all(a.stop - b.start == OVERLAP for a, b in zip(tiles, tiles[1:], strict=False))
+        assert all(a.stop - b.start == OVERLAP for a, b in pairwise(tiles))
     largest = max((r.stop - r.start) * (c.stop - c.start) for r in grid.rows for c in grid.columns)
     assert largest <= max(pixels, LEAST**2)
     value = np.float32(0.7)

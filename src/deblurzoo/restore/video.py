@@ -187,7 +187,7 @@ def _restore(
                     writer.copy(packet)
                     continue
                 packets += packet.size > 0
-                end = max(end, (packet.pts or 0) + packet.duration)
+                end = max(end, (packet.pts or 0) + (packet.duration or 0))
                 for frame in stream.decode(packet):
                     if frame.is_corrupt:
                         raise DeblurzooError(f"{source.path}: frame {count} is damaged: copy or convert it again")
