@@ -15,10 +15,9 @@ from omegaconf import OmegaConf
 from deblurzoo.data.datamodule import FullFrames
 from deblurzoo.entry import build
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.evaluate import checkpoint_of
 from deblurzoo.inside import feature_columns, receptive_field, receptive_field_picture, recurrences, weight_columns
 from deblurzoo.metrics import psnr, to_uint8
-from deblurzoo.modules.loading import load_module, read_checkpoint
+from deblurzoo.modules.loading import checkpoint_of, load_module, read_checkpoint
 from deblurzoo.nets import SVRNN
 from deblurzoo.page.notebook import show
 

@@ -9,10 +9,8 @@ import deblurzoo
 
 ROOT = Path(deblurzoo.__file__).parent
 FRAMEWORKS = {"pytorch_lightning", "hydra", "omegaconf", "wandb", "torchmetrics"}
-ENTRY_POINTS = {
-    f"deblurzoo.{verb}"
-    for verb in ("train", "evaluate", "export", "benchmark", "cli", "compare", "experiments", "synthesize")
-}
+VERBS = ("train", "evaluate", "deblur", "export", "benchmark", "compare", "experiments", "synthesize")
+ENTRY_POINTS = {"deblurzoo.cli", *(f"deblurzoo.{verb}" for verb in VERBS)}
 FORBIDDEN = {
     "ops": {*FRAMEWORKS, "deblurzoo.nets", "deblurzoo.data", "deblurzoo.modules", "deblurzoo.callbacks"},
     "nets": {*FRAMEWORKS, "deblurzoo.data", "deblurzoo.modules", "deblurzoo.callbacks", "deblurzoo.losses"},

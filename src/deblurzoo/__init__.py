@@ -1,3 +1,32 @@
 """deblurzoo: motion-deblurring networks, trained and compared on the same data under the same rules."""
 
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from deblurzoo.restore.restorer import Device, Precision, Restorer
+
 __version__ = "0.1.0"
+
+
+def load(
+    path: str | PathLike[str], device: "Device" = "auto", precision: "Precision" = "fp32", memory: int | None = None
+) -> "Restorer":
+    """Load a trained network as a function of pictures.
+
+    Args:
+        path: a checkpoint, or a run folder, whose newest checkpoint is taken.
+        device, precision, memory: as in `deblurzoo.restore.restorer.Restorer`.
+
+    Returns:
+        What is called with a picture (H, W, 3) RGB, uint8, uint16 or floating in [0, 1], or with a list of consecutive
+        frames, and returns the same kind.
+
+    Raises:
+        DeblurzooError: the file is missing, damaged or not ours, or there is no such device.
+    """
+    from deblurzoo.modules.loading import load_any  # torch takes seconds to import
+    from deblurzoo.restore.restorer import Restorer
+
+    return Restorer(load_any(Path(path)), device, precision, memory)

@@ -14,6 +14,7 @@ USAGE = """usage: deblurzoo VERB …
 
   train       train a network:            deblurzoo train experiment=srn_gopro data.root=GOPRO
   evaluate    measure a trained network:  deblurzoo evaluate ckpt=RUN data=gopro data.root=GOPRO
+  deblur      your own pictures, videos:  deblurzoo deblur INPUT… --checkpoint RUN --out OUT
   compare     one table of evaluations:   deblurzoo compare RUN…
   export      safetensors and ONNX:       deblurzoo export --checkpoint RUN --out DIR --onnx
   benchmark   speed, memory and size:     deblurzoo benchmark --out DIR
@@ -64,6 +65,7 @@ def _plain(module: str) -> Callable[[list[str]], None]:
 VERBS: dict[tuple[str, ...], Callable[[list[str]], None]] = {
     ("train",): _hydra("deblurzoo.train"),
     ("evaluate",): _hydra("deblurzoo.evaluate"),
+    ("deblur",): _plain("deblurzoo.deblur"),
     ("compare",): _plain("deblurzoo.compare"),
     ("export",): _plain("deblurzoo.export"),
     ("benchmark",): _plain("deblurzoo.benchmark"),

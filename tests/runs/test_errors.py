@@ -86,7 +86,7 @@ def test_files_that_are_no_checkpoints_of_ours(deblurzoo: Run, toy: Path, tmp_pa
 
     refused(evaluate("nothing.ckpt"), "checkpoint nothing.ckpt does not exist")
     (tmp_path / "empty").mkdir()
-    refused(evaluate("empty"), "ckpt=empty has no checkpoints/step_*.ckpt")
+    refused(evaluate("empty"), "error: empty has no checkpoints/step_*.ckpt")
     (tmp_path / "noise.ckpt").write_bytes(b"noise" * 100)
     refused(evaluate("noise.ckpt"), "checkpoint noise.ckpt cannot be read")
     torch.save({"state_dict": {}}, tmp_path / "other.ckpt")

@@ -1,0 +1,180 @@
+"""A trained network as a function of pictures."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from itertools import chain
+from typing import Any, Literal, overload
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from deblurzoo.errors import DeblurzooError
+from deblurzoo.modules.base import DeblurModule
+from deblurzoo.restore.memory import Need, free, measure, used
+from deblurzoo.restore.tiles import LEAST, Floats, Grid, blended, plan
+
+Frame = NDArray[Any]
+Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["fp32", "bf16"]
+
+_WHITE = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
+
+
+class Restorer:
+    """Restores pictures and frames of any size, whole where memory allows and otherwise in tiles.
+
+    Args:
+        module: the network.
+        device: `auto` takes the GPU where there is one.
+        precision: `bf16` computes convolutions in bfloat16.
+        memory: bytes that this process, or on a GPU its tensors, may take at most; None for four fifths of what is
+            free. It does not bound pictures that the caller holds besides the one being restored.
+
+    Raises:
+        DeblurzooError: there is no GPU and `cuda` is wanted.
+    """
+
+    def __init__(
+        self,
+        module: DeblurModule,
+        device: Device = "auto",
+        precision: Precision = "fp32",
+        memory: int | None = None,
+    ) -> None:
+        if device == "cuda" and not torch.cuda.is_available():
+            raise DeblurzooError("device cuda: torch finds no GPU here; use cpu or auto")
+        wanted = "cuda" if device == "auto" and torch.cuda.is_available() else device
+        self.device = torch.device("cpu" if wanted == "auto" else wanted)
+        self.precision, self.memory = precision, memory
+        self.module = module.eval().to(self.device)
+        self._need: Need | None = None
+        if memory is not None:  # before any picture takes some of it
+            self._measured()
+
+    @property
+    def frames(self) -> int:
+        """How many consecutive frames the network reads: itself, the next, the previous one."""
+        return self.module.frames
+
+    @overload
+    def __call__(self, picture: Frame) -> Frame: ...
+
+    @overload
+    def __call__(self, picture: Sequence[Frame]) -> list[Frame]: ...
+
+    def __call__(self, picture: Frame | Sequence[Frame]) -> Frame | list[Frame]:
+        """Restore a picture, or each of a list of consecutive frames.
+
+        Args:
+            picture: (H, W, 3) RGB, uint8, uint16 or floating in [0, 1]; or a list of them, all of one size and dtype.
+
+        Returns:
+            The same kind: shape, dtype and range. A missing neighbour is replaced by the frame itself: both of a
+            single picture, the next one of the last frame, the previous one of the first.
+
+        Raises:
+            DeblurzooError: another shape, dtype or range, or too little memory.
+        """
+        return self.restore(picture) if isinstance(picture, np.ndarray) else list(self.stream(picture))
+
+    def stream(self, frames: Iterable[Frame], extra: int = 0) -> Iterator[Frame]:
+        """Restore consecutive frames as they come, holding no more than three; `extra` as in `restore`."""
+        previous = current = None
+        for following in chain(frames, (None,)):
+            if current is not None:
+                yield self.restore(current, following, previous, extra)
+            previous, current = current, following
+
+    def restore(
+        self,
+        frame: Frame,
+        following: Frame | None = None,
+        previous: Frame | None = None,
+        extra: int = 0,
+        on_tile: Callable[[], None] = lambda: None,
+    ) -> Frame:
+        """Restore one frame with its neighbours, itself in place of missing ones; those not needed are ignored.
+
+        Args:
+            frame, following, previous: as in a call.
+            extra: bytes of the memory budget that the caller needs for something else.
+            on_tile: called after each tile.
+        """
+        neighbours = [frame if other is None else other for other in (following, previous)]
+        seen = [frame, *neighbours][: self.frames]
+        _require_frames(seen)
+        height, width = frame.shape[:2]
+        white = _WHITE.get(frame.dtype, 1)
+
+        def restore_tile(rows: slice, columns: slice) -> Floats:
+            tile = np.stack([other[rows, columns] for other in seen]).astype(np.float32) / np.float32(white)
+            restored = self._run(torch.from_numpy(tile).permute(0, 3, 1, 2)[None])
+            on_tile()
+            return restored[0].permute(1, 2, 0).cpu().numpy()
+
+        result = np.empty_like(frame, order="C")
+        for rows, values in blended(self.grid(height, width, frame.itemsize, extra), restore_tile):
+            np.clip(values, 0, 1, out=values)
+            result[rows] = values if white == 1 else np.rint(values * np.float32(white))
+        return result
+
+    def grid(self, height: int, width: int, itemsize: int = 1, extra: int = 0) -> Grid:
+        """Return the tiles of a picture whose channels take `itemsize` bytes.
+
+        Raises:
+            DeblurzooError: not even the smallest tiles fit into the memory.
+        """
+        size = height * width
+        multiple = int(self.module.net.size_multiple)  # type: ignore[arg-type]
+        if size <= LEAST**2:
+            return plan(height, width, math.inf, multiple)
+        need = self._measured()
+        memory = self.memory or used(self.device) + int(0.8 * free(self.device))
+        # Beside the tile: the frames, the result and a copy to encode it from.
+        held = need.base + extra
+        held += 0 if self.device.type == "cuda" else size * (3 * itemsize * (self.frames + 2) + 4)
+        side = math.sqrt(max(memory - held, 0) / need.per_pixel)
+        strip = 0 if self.device.type == "cuda" else 24 * max(height, width) * side  # of floats, twice: see `blended`
+        pixels = (memory - held - min(strip, (memory - held) / 2)) / need.per_pixel
+        if pixels < LEAST**2:
+            least = held + 2 * LEAST**2 * need.per_pixel
+            raise DeblurzooError(
+                f"a picture of {width}x{height} needs about {least / 1e9:.1f} GB, {memory / 1e9:.1f} GB are given: "
+                "allow more memory, or make the picture smaller"
+            )
+        return plan(height, width, pixels, multiple)
+
+    def _measured(self) -> Need:
+        if self._need is None:
+            self._need = measure(self._run, self.frames, self.device)
+        return self._need
+
+    def _run(self, blur: Tensor) -> Tensor:
+        """Restore (1, T, 3, H, W) in [0, 1] to (1, 3, H, W) float32."""
+        low = torch.autocast(self.device.type, torch.bfloat16) if self.precision == "bf16" else nullcontext()
+        try:
+            with torch.inference_mode(), low:
+                return self.module.restore(blur.to(self.device))
+        except torch.OutOfMemoryError as error:
+            raise DeblurzooError(
+                f"the GPU has too little memory for a tile of {blur.shape[-1]}x{blur.shape[-2]}: give a smaller memory"
+            ) from error
+
+
+def _require_frames(frames: Sequence[Frame]) -> None:
+    for frame in frames:
+        if frame.ndim != 3 or frame.shape[2] != 3 or not frame.size:
+            raise DeblurzooError(f"a picture has shape {frame.shape}: give (H, W, 3) RGB")
+        if frame.shape != frames[0].shape or frame.dtype != frames[0].dtype:
+            raise DeblurzooError(
+                f"consecutive frames differ: {frames[0].shape} {frames[0].dtype} and {frame.shape} {frame.dtype}"
+            )
+        if frame.dtype in _WHITE:
+            continue
+        if not np.issubdtype(frame.dtype, np.floating):
+            raise DeblurzooError(f"a picture has dtype {frame.dtype}: give uint8, uint16 or floats in [0, 1]")
+        if not (frame.min() >= 0 and frame.max() <= 1):  # also for NaN
+            raise DeblurzooError(f"a picture of floats goes from {frame.min()} to {frame.max()}: give 0 to 1")

@@ -1,0 +1,166 @@
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from deblurzoo import load
+from deblurzoo.errors import DeblurzooError
+from deblurzoo.restore import video
+from deblurzoo.restore.restorer import Restorer
+from deblurzoo.restore.video import inspect, restore_video, target_of
+
+Frame = np.ndarray[Any, Any]
+
+
+def moving(count: int, height: int = 48, width: int = 64) -> list[Frame]:
+    """Return frames of coarse colours that move to the left."""
+    rng = np.random.default_rng(0)
+    plane = rng.integers(30, 220, (height // 8 + 1, (width + 2 * count) // 8 + 1, 3), dtype=np.uint8)
+    plane = plane.repeat(8, axis=0).repeat(8, axis=1)
+    return [np.ascontiguousarray(plane[:height, 2 * i : 2 * i + width]) for i in range(count)]
+
+
+def write(
+    path: Path,
+    frames: list[Frame],
+    times: list[int] | None = None,
+    codec: str = "libx264",
+    pix_fmt: str = "yuv420p",
+    rotation: int = 0,
+    sound: str | None = None,
+    matrix: int | None = None,
+) -> Path:
+    """Encode frames at 30000/1001 per second, or at `times` of that clock, with two tones as sound."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=Fraction(30000, 1001), options={"crf": "4"})  # type: ignore[call-overload]
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = pix_fmt
+        if matrix is not None:
+            stream.codec_context.colorspace = matrix
+        if rotation:
+            stream.set_display_rotation(rotation)
+        audio = [container.add_stream(sound, rate=48000) for _ in range(2)] if sound else []
+        container.start_encoding()
+        for number, image in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(image).reformat(format=pix_fmt, dst_colorspace=matrix)
+            frame.pts = times[number] if times else number
+            frame.time_base = Fraction(1001, 30000)
+            container.mux(stream.encode(frame))
+        for tone, track in enumerate(audio):
+            for start in range(0, 1600 * len(frames), 1600):
+                wave = np.sin(np.arange(start, start + 1600) * 0.03 * (tone + 1)).astype(np.float32)
+                samples = av.AudioFrame.from_ndarray(wave[None], format="fltp", layout="mono")
+                samples.sample_rate, samples.pts = 48000, start
+                container.mux(track.encode(samples))
+            container.mux(track.encode())
+        container.mux(stream.encode())
+    return path
+
+
+def decoded(path: Path, depth: str = "rgb24") -> tuple[list[float], list[Frame], int]:
+    """Return times in seconds, pictures as stored, and rotation."""
+    with av.open(str(path)) as container:
+        frames = list(container.decode(video=0))
+        return [float(f.time) for f in frames], [f.to_ndarray(format=depth) for f in frames], frames[0].rotation
+
+
+def sound_of(path: Path) -> list[list[bytes]]:
+    with av.open(str(path)) as container:
+        tracks: list[list[bytes]] = [[] for _ in container.streams.audio]
+        first = len(container.streams) - len(tracks)
+        for packet in container.demux(container.streams.audio):
+            if packet.size:
+                tracks[packet.stream.index - first].append(bytes(packet))
+        return tracks
+
+
+def restored(source: Path, restorer: Restorer, compare: Path | None = None) -> Path:
+    target = target_of(source.parent / "out" / source.name)
+    steps: list[None] = []
+    count = restore_video(inspect(source), target, restorer, lambda: steps.append(None), compare)
+    assert count == len(steps)
+    return target
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv"])
+def test_time_stamps_rotation_and_sound_are_kept(identity: Path, tmp_path: Path, name: str) -> None:
+    times = [0, 1, 2, 3, 7, 8, 9, 10]  # a variable frame rate
+    source = write(tmp_path / name, moving(8), times, rotation=90, sound="aac")
+    target = restored(source, load(identity), compare=tmp_path / "beside.mp4")
+    assert target.name == name and sorted(p.name for p in target.parent.iterdir()) == [name]
+    (before, pictures, turned), (after, results, turned_after) = decoded(source), decoded(target)
+    assert after == pytest.approx(before, abs=1e-6) and len(after) == 8
+    assert turned == turned_after == 90
+    assert np.abs(np.stack(results).astype(int) - np.stack(pictures)).mean() < 8
+    assert sound_of(target) == sound_of(source) and len(sound_of(target)) == 2 and all(sound_of(target))
+    _, beside, _ = decoded(tmp_path / "beside.mp4")
+    shown = np.rot90(beside[0])
+    assert shown.shape == (64, 2 * 48, 3)
+    assert np.abs(shown[:, :48].astype(int) - shown[:, 48:]).mean() < 8
+
+
+@pytest.mark.parametrize("matrix", [None, 1, 9])
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv444p10le"])
+def test_colours_and_depth_are_kept(identity: Path, tmp_path: Path, pix_fmt: str, matrix: int | None) -> None:
+    frames = [np.full((48, 64, 3), (200, 90, 30), np.uint8)] * 3
+    source = write(tmp_path / "a.mp4", frames, pix_fmt=pix_fmt, matrix=matrix)
+    target = restored(source, load(identity))
+    planes = []
+    for path in (source, target):
+        with av.open(str(path)) as container:
+            frame = next(container.decode(video=0))
+            planes.append(frame.to_ndarray(format="rgb48le"))
+            assert frame.format.name == pix_fmt and frame.colorspace == (2 if matrix is None else matrix)
+    assert np.abs(planes[0].astype(int) - planes[1]).max() <= 600  # of 65535; another matrix: 3000 or more
+
+
+def test_other_containers_and_odd_sizes_become_matroska(identity: Path, tmp_path: Path) -> None:
+    source = write(tmp_path / "a.avi", moving(4, 31, 45), codec="ffv1", pix_fmt="yuv444p", sound="mp3")
+    target = restored(source, load(identity))
+    assert target.name == "a.avi.mkv"
+    (_, before, _), (_, after, _) = decoded(source), decoded(target)
+    assert np.abs(np.stack(after).astype(int) - np.stack(before)).mean() < 3
+    assert sound_of(target) == sound_of(source)
+
+
+def test_frames_get_their_real_neighbours(two_frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded: list[Frame] = []
+    encode = video.Writer.write
+    monkeypatch.setattr(video.Writer, "write", lambda w, image, *t: (encoded.append(image), encode(w, image, *t)))
+    source = write(tmp_path / "a.mp4", moving(4, 64, 64))
+    restorer = load(two_frames)
+    restored(source, restorer)
+    with av.open(str(source)) as container:
+        frames = [video._pixels(frame, inspect(source)) for frame in container.decode(video=0)]
+    np.testing.assert_array_equal(encoded, restorer(frames))
+    assert any((result != restorer(frame)).any() for result, frame in zip(encoded[:-1], frames, strict=False))
+    np.testing.assert_array_equal(encoded[-1], restorer(frames[-1]))  # it stands in for its next one
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_a_video_that_is_cut_off_leaves_no_result(identity: Path, tmp_path: Path, name: str) -> None:
+    whole = write(tmp_path / f"whole_{name}", moving(60))
+    if name.endswith("mp4"):  # the head first, so that the rest can be read
+        with av.open(str(whole)) as a, av.open(str(tmp_path / name), "w", options={"movflags": "faststart"}) as b:
+            stream = b.add_stream_from_template(a.streams.video[0])
+            for packet in a.demux(video=0):
+                if packet.dts is not None:
+                    packet.stream = stream
+                    b.mux(packet)
+        whole = tmp_path / name
+    data = whole.read_bytes()
+    (tmp_path / name).write_bytes(data[: len(data) // 2])
+    with pytest.raises(DeblurzooError, match=rf"{name} (is cut off after \d+ frames|cannot be read as a video)"):
+        restored(tmp_path / name, load(identity))
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_text("no video")
+    with pytest.raises(DeblurzooError, match=r"a\.mp4 cannot be read as a video"):
+        inspect(tmp_path / "a.mp4")
+    with pytest.raises(DeblurzooError, match=r"b\.mp4 cannot be read as a video"):
+        inspect(tmp_path / "b.mp4")
