@@ -11,13 +11,14 @@ import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.utilities import rank_zero_only
 
 from deblurzoo.callbacks import AtomicCheckpointIO
 from deblurzoo.data import ClipSource, DeblurDataModule
 from deblurzoo.entry import build, hydra_main, plain, quiet_lightning, require_values
 from deblurzoo.errors import DeblurzooError, require_at_least
 from deblurzoo.evaluate import evaluate
-from deblurzoo.files import write_atomically
+from deblurzoo.files import claim, write_atomically
 from deblurzoo.loggers import TAG_LENGTH, finish_wandb
 from deblurzoo.modules import DeblurModule
 from deblurzoo.modules.loading import find_checkpoint, read_checkpoint
@@ -59,6 +60,7 @@ def _job(cfg: DictConfig, run: Path) -> float:
             "so sweep over experiment or name, or run them one by one"
         )
     _folders.add(run)
+    claim(run)
     cfg.resume = cfg.resume or "auto"
     if run.name != cfg.name:
         cfg.label = f"{cfg.name} {run.name}"
@@ -118,8 +120,10 @@ def fit(cfg: DictConfig, run: Path) -> None:
 
     cfg.run_id = checkpoint["deblurzoo"]["run_id"] if checkpoint else secrets.token_hex(4)
     config = plain(cfg)
-    write_atomically(run / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True).encode())
-    write_atomically(run / "run.json", json.dumps({"id": cfg.run_id, "name": cfg.label}).encode())
+    if getattr(rank_zero_only, "rank", 0) == 0:  # Lightning sets it by the launcher's variables
+        claim(run)
+        write_atomically(run / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True).encode())
+        write_atomically(run / "run.json", json.dumps({"id": cfg.run_id, "name": cfg.label}).encode())
     try:
         loggers = [build(logger) for logger in cfg.logger.values()]
         for logger in loggers:
@@ -133,6 +137,13 @@ def fit(cfg: DictConfig, run: Path) -> None:
         parameters = sum(p.numel() for p in module.net.parameters())
         log.info("%s: %s with %s parameters on %s", cfg.name, type(module).__name__, f"{parameters:,}", source.name)
         trainer.fit(module, datamodule, ckpt_path=start, weights_only=True)
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise DeblurzooError(
+            f"a process that reads frames was killed ({error}): memory may have run out, so set fewer loader.workers "
+            "or a smaller loader.batch_size; resume=auto goes on from the last checkpoint"
+        ) from error
     except SystemExit:  # how Lightning ends a run on SIGINT and, with exit code 0, on SIGTERM
         log.error("stopped by a signal at step %d: resume=auto goes on from the last checkpoint", trainer.global_step)
         sys.exit(1)

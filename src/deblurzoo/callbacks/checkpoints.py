@@ -7,6 +7,7 @@ import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from deblurzoo.errors import require_at_least
 from deblurzoo.files import replace_atomically
@@ -21,7 +22,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class StepCheckpoints(Checkpoint):
-    """Saves `checkpoints/step_NNNNNNNN.ckpt` every `every` steps and after the last one.
+    """Saves `checkpoints/step_NNNNNNNN.ckpt` every `every` steps, after the last one, and when a run is told to stop.
 
     There is no choice of a best checkpoint: the papers report the last one, and the pictures that are measured
     during training belong to the test split.
@@ -48,8 +49,17 @@ class StepCheckpoints(Checkpoint):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save when it is time; between optimiser steps (accumulation) nothing happens."""
+        if trainer.global_step % self.every == 0 or trainer.global_step == trainer.max_steps:
+            self._save(trainer)
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Save on SIGTERM, which Lightning heeds between two steps; in a validation, the weights may be averages."""
+        if isinstance(exception, SIGTERMException) and not trainer.validating:
+            self._save(trainer)
+
+    def _save(self, trainer: pl.Trainer) -> None:
         step = trainer.global_step
-        if step == self._saved_step or (step % self.every and step != trainer.max_steps):
+        if step == self._saved_step:
             return
         self._saved_step = step
         trainer.save_checkpoint(self.folder / f"step_{step:08d}.ckpt")

@@ -1,5 +1,6 @@
 """Reading a module back from its checkpoint."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,30 @@ from deblurzoo.modules.flow_rnn import FlowRNNDeblur
 from deblurzoo.modules.srn import SRNDeblur
 from deblurzoo.modules.svrnn import Liu2016Deblur, SVRNNDeblur
 
+log = logging.getLogger(__name__)
+
 MODULES: dict[str, type[DeblurModule]] = {
     cls.__name__: cls for cls in (SRNDeblur, SVRNNDeblur, Liu2016Deblur, FlowRNNDeblur)
 }
 
 
 def find_checkpoint(run: Path) -> Path | None:
-    """Return the newest checkpoint of a run folder, or None."""
-    return max((run / "checkpoints").glob("step_*.ckpt"), default=None)
+    """Return the newest whole checkpoint of a run folder, or None; damaged ones are said and passed over.
+
+    Raises:
+        DeblurzooError: there are checkpoints, and none can be read.
+    """
+    damage: DeblurzooError | None = None
+    for path in sorted((run / "checkpoints").glob("step_*.ckpt"), reverse=True):
+        try:
+            read_checkpoint(path)
+            return path
+        except DeblurzooError as error:
+            log.warning("%s. Going back to the one before", error)
+            damage = damage or error
+    if damage:
+        raise damage
+    return None
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
