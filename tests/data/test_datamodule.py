@@ -78,7 +78,7 @@ def test_resumed_sampler_gives_the_rest() -> None:
 
 def test_two_processes_share_one_batch_without_overlap() -> None:
     single = list(StepSampler(4, start=2, stop=5))
-    halves = [list(StepSampler(2, start=2, stop=5, rank=rank, world_size=2)) for rank in (0, 1)]
+    halves = [list(StepSampler(4, start=2, stop=5, rank=rank, world_size=2)) for rank in (0, 1)]
     assert [a + b for a, b in zip(*halves, strict=True)] == single
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 from typing import Any
 
@@ -82,8 +83,12 @@ class FullFrames(Dataset[Batch]):
         return _as_batch(sample, np.stack(_read(sample)))
 
 
-def _one_opencv_thread(_: int) -> None:
+def _start_worker(_: int) -> None:
     cv2.setNumThreads(0)  # workers are parallel already
+    if sys.platform != "win32":
+        # Slurm sends these to all processes of a job: training needs its workers until it has saved, then ends them.
+        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+            signal.signal(number, signal.SIG_IGN)
 
 
 def default_workers() -> int:
@@ -99,7 +104,7 @@ class DeblurDataModule(pl.LightningDataModule):
         source: the data set.
         frames: T, how many consecutive frames the network reads.
         seed: of the sampling and the augmentation.
-        batch_size: training samples per device and step.
+        batch_size: training samples per step, of all devices together.
         augmentation: keyword arguments of `Augmentation`.
         val_frames: how many frames, evenly spaced over the test split, are measured during training.
         workers: reading processes; None chooses by the machine, 0 reads in the training process.
@@ -135,11 +140,24 @@ class DeblurDataModule(pl.LightningDataModule):
         if stage == "test":
             self.test_samples = self.source.samples("test", self.frames)
 
+    def require_shares(self, devices: int) -> None:
+        """Raise a DeblurzooError if not every device gets an equal share of each batch and a validation frame."""
+        if self.batch_size % devices:
+            raise DeblurzooError(
+                f"loader.batch_size={self.batch_size} is the batch of all {devices} devices together, in equal shares: "
+                f"set a multiple of {devices}, or another number of trainer.devices"
+            )
+        if len(self.val_samples) < devices:
+            raise DeblurzooError(
+                f"{len(self.val_samples)} validation frames are too few for {devices} devices, which share them out: "
+                f"set loader.val_frames={devices}, or fewer trainer.devices"
+            )
+
     def _loader(self, dataset: Dataset[Batch], **arguments: Any) -> DataLoader[Batch]:
         return DataLoader(
             dataset,
             num_workers=self.workers,
-            worker_init_fn=_one_opencv_thread,
+            worker_init_fn=_start_worker,
             persistent_workers=self.workers > 0,
             # A launcher of several jobs (joblib) sets another start method, which would pickle the pipeline.
             multiprocessing_context="fork" if self.workers and sys.platform == "linux" else None,
@@ -162,8 +180,10 @@ class DeblurDataModule(pl.LightningDataModule):
         return self._loader(crops, batch_sampler=sampler)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """Give the fixed validation frames one by one."""
-        return self._loader(FullFrames(self.val_samples), batch_size=1)
+        """Give this process's share of the fixed validation frames one by one: each is measured once."""
+        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        ends = [share * len(self.val_samples) // world_size for share in (rank, rank + 1)]
+        return self._loader(FullFrames(self.val_samples[slice(*ends)]), batch_size=1)
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """Give all frames of the test split one by one."""
