@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from typing import Any
 
 import cv2
@@ -85,10 +86,18 @@ class FullFrames(Dataset[Batch]):
 
 def _start_worker(_: int) -> None:
     cv2.setNumThreads(0)  # workers are parallel already
-    if sys.platform != "win32":
-        # Slurm sends these to all processes of a job: training needs its workers until it has saved, then ends them.
-        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
-            signal.signal(number, signal.SIG_IGN)
+    if sys.platform == "linux":
+        # Slurm signals all processes of a job, and training needs its workers until it has saved.
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        threading.Thread(target=_end_when_the_parent_says, daemon=True).start()
+
+
+def _end_when_the_parent_says() -> None:
+    while signal.sigwaitinfo([signal.SIGTERM]).si_pid != os.getppid():
+        pass
+    os._exit(0)
 
 
 def default_workers() -> int:
