@@ -30,7 +30,7 @@ for s in sockets: s.bind(("127.0.0.1", 0))
 print(*(s.getsockname()[1] for s in sockets))
 PY
 )
-  # cred_expire: a requeued job waits that long before it starts again. OverTimeLimit stays 0: limits are exact.
+  # cred_expire: a requeued job waits that long before it starts again. config_overrides: two CPUs on any machine.
   cat > "$dir/slurm.conf" <<CONF
 ClusterName=one
 SlurmctldHost=$(hostname)(127.0.0.1)
@@ -54,8 +54,9 @@ SchedulerParameters=batch_sched_delay=1,sched_interval=2,bf_interval=2
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 ReturnToService=2
+SlurmdParameters=config_overrides
 JobRequeue=1
-NodeName=$(hostname) NodeAddr=127.0.0.1 CPUs=$(nproc) State=UNKNOWN
+NodeName=$(hostname) NodeAddr=127.0.0.1 CPUs=2 State=UNKNOWN
 PartitionName=main Nodes=$(hostname) Default=YES MaxTime=INFINITE State=UP
 CONF
   export SLURM_CONF="$dir/slurm.conf"

@@ -1,5 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -106,6 +107,17 @@ def test_validation_frames_are_a_fixed_spread(toy: Path) -> None:
     assert scaled.blur.shape == (1, 1, 3, 48, 64) and scaled.blur.dtype == torch.float32
     assert 0.3 < scaled.blur.max() <= 1
     assert list(batch.clip) == ["TOY_test_000"]
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_every_validation_frame_is_measured_by_one_process(toy: Path, processes: int) -> None:
+    frames = []
+    for rank in range(processes):
+        data = DeblurDataModule(Toy(str(toy), "blur"), 1, 0, batch_size=2, augmentation={"crop": 16}, workers=0)
+        data.setup("fit")
+        data.trainer = SimpleNamespace(global_rank=rank, world_size=processes)  # type: ignore[assignment]
+        frames += [frame for batch in data.val_dataloader() for frame in batch.frame]
+    assert frames == ["000001", "000002", "000003"]
 
 
 def test_extra_blur_is_for_its_data_set_alone(toy: Path) -> None:

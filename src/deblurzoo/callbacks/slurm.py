@@ -6,11 +6,12 @@ from types import FrameType
 from typing import Any
 
 import pytorch_lightning as pl
-from lightning_fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
 
 def slurm_plugins() -> list[SLURMEnvironment]:
-    """Return what keeps Lightning, among tasks of `srun`, from requeueing the job itself, with checkpoints of its own."""
+    """Return what keeps Lightning from requeueing tasks of `srun` itself, with checkpoints of its own."""
     tasks_of_srun = SLURMEnvironment.detect() and not TorchElasticEnvironment.detect()
     return [SLURMEnvironment(auto_requeue=False)] if tasks_of_srun else []
 
