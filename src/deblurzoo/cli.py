@@ -33,10 +33,11 @@ def _hydra(module: str) -> Callable[[list[str]], None]:
 
     def run(arguments: list[str]) -> None:
         program = import_module(module)
-        # Lightning starts its other processes by running sys.argv again: it must name this verb's own file.
+        # Lightning starts its other processes by running __main__ again with sys.argv: this verb's own module.
         # Hydra's help composes the config, for which evaluate and data check need some data.
         # Hydra's parser takes no override after -m that follows another override: -m goes first.
         ordered = sorted(arguments, key=lambda argument: argument not in ("-m", "--multirun"))
+        sys.modules["__main__"].__spec__ = program.__spec__
         sys.argv = [str(program.__file__), *ordered, *(["data=toy"] if "--help" in arguments else [])]
         program.main()
 

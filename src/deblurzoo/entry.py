@@ -14,6 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException, InstantiationException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.utilities import rank_zero_only
 
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.ops.spatial_rnn import VARIABLE, check_variable
@@ -96,13 +97,18 @@ def require_values(cfg: DictConfig | dict[str, Any]) -> None:
 
 
 def quiet_lightning() -> None:
-    """Silence what Lightning says that is wrong or of no use here."""
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    """Silence what Lightning says that is wrong or of no use here, and all processes of a run but the first."""
+    if getattr(rank_zero_only, "rank", 0):
+        logging.getLogger().setLevel(logging.ERROR)
+    for framework in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(framework).setLevel(logging.WARNING)
     # Our sampler starts at the step that training resumes at, which Lightning cannot know.
     warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before the epoch ended")
     warnings.filterwarnings("ignore", ".*does not have many workers")
     warnings.filterwarnings("ignore", "The number of training batches")
     warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.")
+    warnings.filterwarnings("ignore", "It is recommended to use .*sync_dist=True")  # torchmetrics has summed up already
+    warnings.filterwarnings("ignore", "The `srun` command is available")  # many train on a Slurm machine without it
 
 
 def _warn_of_shadowed_configs() -> None:

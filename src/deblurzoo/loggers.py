@@ -58,5 +58,9 @@ def wandb_logger(
 
 def finish_wandb(exit_code: int) -> None:
     """Close the open W&B run, if there is one: the next job of a multirun would else be merged into it."""
-    if wandb.run is not None:
+    if wandb.run is None:
+        return
+    try:
         wandb.finish(exit_code=exit_code)
+    except ConnectionError:  # Slurm ends all processes of a job that it requeues at once
+        log.warning("W&B's own process was ended: it may lack the last figures")

@@ -19,6 +19,9 @@ def recorded(run: Path) -> Iterator[None]:
     _write(run, "running")
     try:
         yield
+    except SystemExit:
+        _write(run, "failed", "stopped by a signal")
+        raise
     except BaseException as error:
         _write(run, "failed", str(error).strip() or type(error).__name__)
         raise

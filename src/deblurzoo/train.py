@@ -4,6 +4,7 @@ import json
 import logging
 import secrets
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,8 @@ import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.utilities import rank_zero_only
 
-from deblurzoo.callbacks import AtomicCheckpointIO
+from deblurzoo.callbacks import AtomicCheckpointIO, SlurmRequeue, slurm_plugins
 from deblurzoo.data import DeblurDataModule, Source
 from deblurzoo.entry import build, hydra_main, plain, quiet_lightning, require_values
 from deblurzoo.errors import DeblurzooError, require_at_least
@@ -75,8 +75,9 @@ def _job(cfg: DictConfig, run: Path) -> float:
 def _evaluated(run: Path, step: int) -> Path | None:
     """Return the `results.json` that an earlier job has of the checkpoint of a step, or None."""
     for file in sorted(run.glob("evaluate/*/results.json")):
-        if json.loads(file.read_text())["checkpoint"]["step"] == step:
-            return file
+        with suppress(ValueError):  # damaged: evaluated again
+            if json.loads(file.read_text())["checkpoint"]["step"] == step:
+                return file
     return None
 
 
@@ -120,21 +121,25 @@ def fit(cfg: DictConfig, run: Path) -> None:
         module.net.compile()
 
     cfg.run_id = checkpoint["deblurzoo"]["run_id"] if checkpoint else secrets.token_hex(4)
+    requeue = SlurmRequeue()
+    trainer: pl.Trainer = build(
+        cfg.trainer,
+        callbacks=[*(build(callback) for callback in cfg.callbacks.values()), requeue],
+        logger=False,  # one process logs, as below
+        plugins=[AtomicCheckpointIO(), *slurm_plugins()],
+    )
+    _require_processes(trainer)
+    datamodule.require_shares(trainer.world_size)
     config = plain(cfg)
-    if getattr(rank_zero_only, "rank", 0) == 0:  # Lightning sets it by the launcher's variables
+    if trainer.is_global_zero:
         claim(run)
         write_atomically(run / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True).encode())
         write_atomically(run / "run.json", json.dumps({"id": cfg.run_id, "name": cfg.label}).encode())
     try:
-        loggers = [build(logger) for logger in cfg.logger.values()]
-        for logger in loggers:
+        if trainer.is_global_zero:
+            trainer.loggers = [build(logger) for logger in cfg.logger.values()]
+        for logger in trainer.loggers:
             logger.log_hyperparams(config)
-        trainer: pl.Trainer = build(
-            cfg.trainer,
-            callbacks=[build(callback) for callback in cfg.callbacks.values()],
-            logger=loggers,
-            plugins=[AtomicCheckpointIO()],
-        )
         parameters = sum(p.numel() for p in module.net.parameters())
         log.info("%s: %s with %s parameters on %s", cfg.name, type(module).__name__, f"{parameters:,}", source.name)
         trainer.fit(module, datamodule, ckpt_path=start, weights_only=True)
@@ -147,7 +152,10 @@ def fit(cfg: DictConfig, run: Path) -> None:
         ) from error
     except SystemExit:  # how Lightning ends a run on SIGINT and, with exit code 0, on SIGTERM
         log.error("stopped by a signal at step %d: resume=auto goes on from the last checkpoint", trainer.global_step)
+        finish_wandb(1)
+        requeue.hand_on()
         sys.exit(1)
+    requeue.hand_on()
     log.info("done. Next: deblurzoo evaluate ckpt=%s data=%s …", run, source.name)
 
 
@@ -192,6 +200,16 @@ def _refuse_sweep_on_many_devices(cfg: DictConfig) -> None:
         raise DeblurzooError(
             f"a multirun with trainer.devices={cfg.trainer.devices} would start the whole sweep on each device: "
             "set trainer.devices=1 or run the jobs one by one"
+        )
+
+
+def _require_processes(trainer: pl.Trainer) -> None:
+    """Raise unless torchrun or srun, if it started this process, started one for each device."""
+    devices = trainer.num_devices * trainer.num_nodes
+    if trainer.world_size != devices:
+        raise DeblurzooError(
+            f"{trainer.world_size} processes were started for trainer.devices={trainer.num_devices} on "
+            f"trainer.num_nodes={trainer.num_nodes}: start one process for each device"
         )
 
 

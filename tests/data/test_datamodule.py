@@ -1,5 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -78,7 +79,7 @@ def test_resumed_sampler_gives_the_rest() -> None:
 
 def test_two_processes_share_one_batch_without_overlap() -> None:
     single = list(StepSampler(4, start=2, stop=5))
-    halves = [list(StepSampler(2, start=2, stop=5, rank=rank, world_size=2)) for rank in (0, 1)]
+    halves = [list(StepSampler(4, start=2, stop=5, rank=rank, world_size=2)) for rank in (0, 1)]
     assert [a + b for a, b in zip(*halves, strict=True)] == single
 
 
@@ -134,6 +135,17 @@ def test_validation_frames_are_a_fixed_spread(toy: Path) -> None:
     assert list(batch.clip) == ["TOY_test_000"]
     assert torch.equal(scaled.sharp[0], FullFrames(data.val_samples)[0].sharp / 255)
     assert scaled.blur.is_contiguous() and scaled.sharp.is_contiguous()
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_every_validation_frame_is_measured_by_one_process(toy: Path, processes: int) -> None:
+    frames = []
+    for rank in range(processes):
+        data = DeblurDataModule(Toy(str(toy), "blur"), 1, 0, batch_size=2, augmentation={"crop": 16}, workers=0)
+        data.setup("fit")
+        data.trainer = SimpleNamespace(global_rank=rank, world_size=processes)  # type: ignore[assignment]
+        frames += [frame for batch in data.val_dataloader() for frame in batch.frame]
+    assert frames == ["000001", "000002", "000003"]
 
 
 def test_extra_blur_is_for_its_data_set_alone_and_leaves_the_sharp_frame(toy: Path) -> None:

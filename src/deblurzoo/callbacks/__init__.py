@@ -5,12 +5,15 @@ from deblurzoo.callbacks.inside import InsidePictures
 from deblurzoo.callbacks.pictures import RestoredPictures
 from deblurzoo.callbacks.progress import StepProgress
 from deblurzoo.callbacks.results import ResultsWriter
+from deblurzoo.callbacks.slurm import SlurmRequeue, slurm_plugins
 
 __all__ = [
     "AtomicCheckpointIO",
     "InsidePictures",
     "RestoredPictures",
     "ResultsWriter",
+    "SlurmRequeue",
     "StepCheckpoints",
     "StepProgress",
+    "slurm_plugins",
 ]

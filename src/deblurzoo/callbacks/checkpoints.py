@@ -57,7 +57,8 @@ class StepCheckpoints(Checkpoint):
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Save on SIGTERM, which Lightning heeds between two steps; in a validation, the weights may be averages."""
-        if isinstance(exception, SIGTERMException) and not trainer.validating:
+        told = isinstance(exception, SIGTERMException) or trainer.received_sigterm  # what fails then is others' ending
+        if told and not trainer.validating:
             self._save(trainer)
 
     def _save(self, trainer: pl.Trainer) -> None:

@@ -1,7 +1,9 @@
 """How samples become batches, and batches travel from the reading processes to the training one."""
 
 import os
+import signal
 import sys
+import threading
 from collections import deque
 from collections.abc import Iterator
 from typing import Any
@@ -35,7 +37,7 @@ def worker_options(workers: int) -> dict[str, Any]:
     """Return the options of a data loader that reads in `workers` processes, in order and some items ahead."""
     return {
         "num_workers": workers,
-        "worker_init_fn": _one_opencv_thread,
+        "worker_init_fn": _start_worker,
         "persistent_workers": workers > 0,
         "prefetch_factor": PREFETCH if workers else None,
         # A launcher of several jobs (joblib) sets another start method, which would pickle the pipeline.
@@ -43,8 +45,20 @@ def worker_options(workers: int) -> dict[str, Any]:
     }
 
 
-def _one_opencv_thread(_: int) -> None:
+def _start_worker(_: int) -> None:
     cv2.setNumThreads(0)  # workers are parallel already
+    if sys.platform == "linux":
+        # Slurm signals all processes of a job, and training needs its workers until it has saved.
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        threading.Thread(target=_end_when_the_parent_says, daemon=True).start()
+
+
+def _end_when_the_parent_says() -> None:
+    while signal.sigwaitinfo([signal.SIGTERM]).si_pid != os.getppid():
+        pass
+    os._exit(0)
 
 
 class BatchLoader(DataLoader[Batch]):

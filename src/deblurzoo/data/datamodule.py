@@ -111,7 +111,7 @@ class DeblurDataModule(pl.LightningDataModule):
         source: the data set.
         frames: T, how many consecutive frames the network reads.
         seed: of the sampling and the augmentation.
-        batch_size: training samples per device and step.
+        batch_size: training samples per step, of all devices together.
         augmentation: keyword arguments of `Augmentation`.
         val_frames: how many frames, evenly spaced over the test split, are measured during training.
         workers: reading processes; None chooses by the machine, 0 reads in the training process.
@@ -162,6 +162,19 @@ class DeblurDataModule(pl.LightningDataModule):
             self.test_samples = [*held_out, *harmless]
             require_sizes(self.test_samples)
 
+    def require_shares(self, devices: int) -> None:
+        """Raise a DeblurzooError if not every device gets an equal share of each batch and a validation frame."""
+        if self.batch_size % devices:
+            raise DeblurzooError(
+                f"loader.batch_size={self.batch_size} is the batch of all {devices} devices together, in equal shares: "
+                f"set a multiple of {devices}, or another number of trainer.devices"
+            )
+        if len(self.val_samples) < devices:
+            raise DeblurzooError(
+                f"{len(self.val_samples)} validation frames are too few for {devices} devices, which share them out: "
+                f"set loader.val_frames={devices}, or fewer trainer.devices"
+            )
+
     def _loader(self, dataset: Dataset[Batch], **arguments: Any) -> DataLoader[Batch]:
         return BatchLoader(dataset, self.workers, pin_memory=torch.cuda.is_available(), **arguments)
 
@@ -179,8 +192,10 @@ class DeblurDataModule(pl.LightningDataModule):
         return self._loader(self.crops, batch_sampler=sampler)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """Give the fixed validation frames one by one."""
-        return self._loader(FullFrames(self.val_samples), batch_size=1)
+        """Give this process's share of the fixed validation frames one by one: each is measured once."""
+        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        ends = [share * len(self.val_samples) // world_size for share in (rank, rank + 1)]
+        return self._loader(FullFrames(self.val_samples[slice(*ends)]), batch_size=1)
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """Give the frames of the test split one by one, then some sharp ones."""

@@ -10,15 +10,15 @@ class StepSampler(Sampler[list[int]]):
     """Batches of sample numbers; sample number n is index n mod (batch size) of step n div (batch size).
 
     Args:
-        batch_size: samples per batch on this device.
+        batch_size: samples per batch, of all processes together.
         start: the first batch to give.
         stop: the number of batches of the whole run.
-        rank, world_size: which share of each global batch this process takes.
+        rank, world_size: which share of each batch this process takes; all shares are of one size.
     """
 
     def __init__(self, batch_size: int, start: int, stop: int, rank: int = 0, world_size: int = 1) -> None:
         self.batch_size, self.start, self.stop = batch_size, start, stop
-        self.rank, self.world_size = rank, world_size
+        self.rank, self.share = rank, batch_size // world_size
 
     def __len__(self) -> int:
         """Return the batches of the whole run, also when it starts later: Lightning counts from 0."""
@@ -27,8 +27,8 @@ class StepSampler(Sampler[list[int]]):
     def __iter__(self) -> Iterator[list[int]]:
         """Give the sample numbers of this process, batch after batch."""
         for batch in range(self.start, self.stop):
-            first = (batch * self.world_size + self.rank) * self.batch_size
-            yield list(range(first, first + self.batch_size))
+            first = batch * self.batch_size + self.rank * self.share
+            yield list(range(first, first + self.share))
 
 
 class Shuffle:

@@ -59,13 +59,13 @@ class DeblurModule(pl.LightningModule):
         restored = self.net(batch.blur)
         terms = self.losses(restored, batch)
         loss = torch.stack(list(terms.values())).sum()
-        if not torch.isfinite(loss):
+        values = {"loss": loss, **terms, "psnr": psnr(to_uint8(restored.image), to_uint8(batch.sharp)).mean()}
+        # Means over all devices, whose shares of the batch are equal: one that diverges stops them all.
+        means = self.trainer.strategy.reduce(torch.stack([value.detach().float() for value in values.values()]))
+        if not torch.isfinite(means[0]):
             self._refuse(loss, batch)
         size = len(batch.clip)
-        self.log("train/loss", loss.detach(), batch_size=size)
-        self.log_dict({f"train/{name}": term.detach() for name, term in terms.items()}, batch_size=size)
-        train_psnr = psnr(to_uint8(restored.image.detach()), to_uint8(batch.sharp)).mean()
-        self.log("train/psnr", train_psnr, batch_size=size)
+        self.log_dict({f"train/{name}": mean for name, mean in zip(values, means, strict=True)}, batch_size=size)
         self.log("train/lr", self.trainer.optimizers[0].param_groups[0]["lr"], batch_size=size)
         return loss
 

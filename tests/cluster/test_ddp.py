@@ -1,0 +1,69 @@
+"""Several processes take the steps that one takes."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from conftest import TINY, TINY_NETS, TINY_RUN, Run
+
+DATA = ["loader.batch_size=4", "loader.val_frames=3"]
+TWO = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.precision=32-true"]
+
+
+def weights(run: Path, steps: int) -> dict[str, torch.Tensor]:
+    checkpoint: dict[str, Any] = torch.load(run / "checkpoints" / f"step_{steps:08d}.ckpt", weights_only=True)
+    assert checkpoint["deblurzoo"]["run_id"] in (run / "run.json").read_text()
+    state: dict[str, torch.Tensor] = checkpoint["state_dict"]
+    return state
+
+
+def logged(run: Path) -> dict[str, float]:
+    """Return every value that was logged, by name; the losses and PSNR are those of the last step."""
+    (file,) = run.glob("csv/*/metrics.csv")  # one process logs
+    rows = list(csv.DictReader(file.open()))
+    return {key: float(value) for row in rows for key, value in row.items() if value}
+
+
+@pytest.mark.parametrize(("net", "steps"), [("srn", 20), ("flow_rnn", 2)])
+def test_two_processes_take_the_steps_of_one(
+    net: str, steps: int, deblurzoo: Run, toy: Path, flow_toy: Path, tmp_path: Path
+) -> None:
+    root = flow_toy if net == "flow_rnn" else toy
+    arguments = ["train", f"model={net}", *TINY_RUN, *TINY_NETS[net], *DATA, f"data.root={root}"]
+    arguments += [f"trainer.max_steps={steps}", f"trainer.val_check_interval={steps}"]
+    for name, devices in (("one", []), ("two", TWO)):
+        done = deblurzoo(*arguments, *devices, f"name={name}")
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count(f"training {steps}/{steps}") == done.stdout.count("done. Next") == 1
+    one, two = (tmp_path / "runs" / name for name in ("one", "two"))
+    for key, weight in weights(one, steps).items():
+        torch.testing.assert_close(weights(two, steps)[key], weight, rtol=0, atol=1e-5)
+    assert logged(two).keys() == logged(one).keys() >= {"train/loss", "val/psnr", "val/ssim", "val/gain"}
+    for key, value in logged(one).items():
+        assert logged(two)[key] == pytest.approx(value, rel=1e-5, abs=1e-5), key
+    assert (two / "pictures").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("loader.batch_size=3", "error: loader.batch_size=3 is the batch of all 2 devices together"),
+        ("loader.val_frames=1", "error: 1 validation frames are too few for 2 devices"),
+    ],
+)
+def test_what_cannot_be_shared_out_is_refused(
+    override: str, message: str, deblurzoo: Run, toy: Path, tmp_path: Path
+) -> None:
+    done = deblurzoo("train", *TINY, *DATA, f"data.root={toy}", *TWO, "name=run", override)
+    assert done.returncode == 1 and message in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "runs" / "run" / "config.yaml").exists()
+
+
+def test_torchrun_must_start_a_process_for_each_device(deblurzoo: Run, toy: Path) -> None:
+    torchrun = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "4", "GROUP_RANK": "0",
+                "TORCHELASTIC_RUN_ID": "x", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}  # fmt: skip
+    done = deblurzoo("train", *TINY, f"data.root={toy}", *TWO, **torchrun)
+    assert done.returncode == 1 and "error: 4 processes were started for trainer.devices=2" in done.stderr
