@@ -1,5 +1,6 @@
 """A network as one ONNX file that takes pictures of any size."""
 
+import importlib
 import logging
 import warnings
 from pathlib import Path
@@ -36,14 +37,23 @@ class AnySize(nn.Module):
         return image[..., :height, :width]
 
 
+def _require_packages() -> None:
+    try:
+        for name in ("onnx", "onnxscript", "onnxruntime"):
+            importlib.import_module(name)
+    except ImportError as error:
+        raise DeblurzooError(f"ONNX export needs a package that is not there ({error}): {REMEDY}") from error
+
+
 def write_onnx(net: nn.Module, path: Path) -> None:
     """Write a network with input `blur` (1, T, 3, H, W) in [0, 1] and output `image` (1, 3, H, W), not clamped.
 
     H and W are free from 16 on. The spatial RNN becomes ONNX's Scan.
 
     Raises:
-        DeblurzooError: onnx or onnxscript is not installed.
+        DeblurzooError: onnx, onnxscript or onnxruntime is not installed.
     """
+    _require_packages()
     sides = {3 + i: torch.export.Dim(name, min=LEAST, max=LARGEST) for i, name in enumerate(("height", "width"))}
     example = torch.zeros(1, int(net.frames), 3, 67, 131)  # type: ignore[arg-type]
     # The exporter warns that it does not find torchvision, which nothing here uses.
@@ -63,8 +73,6 @@ def write_onnx(net: nn.Module, path: Path) -> None:
                 external_data=False,
                 verbose=False,
             )
-    except ImportError as error:
-        raise DeblurzooError(f"ONNX export needs a package that is not there ({error}): {REMEDY}") from error
     finally:
         net.train(training)
 
@@ -74,12 +82,11 @@ def largest_difference(net: nn.Module, path: Path) -> dict[str, float]:
     """Return by size the largest absolute difference between onnxruntime on the file and torch, on random pictures.
 
     Raises:
-        DeblurzooError: onnxruntime is not installed.
+        DeblurzooError: onnx, onnxscript or onnxruntime is not installed.
     """
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise DeblurzooError(f"ONNX files are checked by onnxruntime, which is not installed: {REMEDY}") from error
+    _require_packages()
+    import onnxruntime
+
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     generator = torch.Generator().manual_seed(0)
     differences = {}
