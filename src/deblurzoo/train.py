@@ -117,7 +117,7 @@ def fit(cfg: DictConfig, run: Path) -> None:
     if cfg.compile:
         module.net.compile()
 
-    cfg.run_id = checkpoint["deblurzoo"]["run_id"] if checkpoint else secrets.token_hex(4)
+    cfg.run_id = checkpoint["deblurzoo"]["run_id"] if checkpoint else _identity(cfg.resume, run)
     requeue = SlurmRequeue()
     trainer: pl.Trainer = build(
         cfg.trainer,
@@ -170,6 +170,12 @@ def resume_point(resume: str | None, run: Path) -> Path | None:
             f"{run} holds a run already ({newest.name}): resume=auto continues it, name=OTHER starts a new one"
         )
     return Path(resume) if resume else None
+
+
+def _identity(resume: str | None, run: Path) -> str:
+    """Return the id of a run without checkpoints: its own if it was stopped before the first, else a new one."""
+    file = run / "run.json"
+    return str(json.loads(file.read_text())["id"]) if resume == "auto" and file.is_file() else secrets.token_hex(4)
 
 
 def require_same_run(
