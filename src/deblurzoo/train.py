@@ -148,7 +148,7 @@ def fit(cfg: DictConfig, run: Path) -> None:
             "or a smaller loader.batch_size; resume=auto goes on from the last checkpoint"
         ) from error
     except SystemExit:  # how Lightning ends a run on SIGINT and, with exit code 0, on SIGTERM
-        log.error("stopped by a signal at step %d: resume=auto goes on from the last checkpoint", trainer.global_step)
+        log.warning("stopped by a signal at step %d: resume=auto goes on from the last checkpoint", trainer.global_step)
         finish_wandb(1)
         requeue.hand_on()
         sys.exit(1)
