@@ -7,7 +7,7 @@ DEMO := srn_toy svrnn_toy flow_toy
 RUNS := runs/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format packaging clean
+.PHONY: help install demo picture test lint format packaging clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ demo: $(VENV)/installed data/toy ## train, evaluate and compare small networks o
 	@echo "blurry | restored | sharp pictures: $(RUNS)/*/evaluate/*/side_by_side"
 	@echo "train anew: rm -r $(RUNS); other settings: $(BIN)/deblurzoo train experiment=svrnn_toy name=mine model.net.width=0.25"
 	@echo "real data:  $(BIN)/deblurzoo train experiment=srn_gopro data.root=GOPRO_Large"
+
+picture: demo ## take the README's picture of the demo's page (needs Chromium)
+	$(BIN)/python docs/pictures/make.py
 
 test: $(VENV)/installed ## the whole test suite
 	$(BIN)/python -m pytest -n auto

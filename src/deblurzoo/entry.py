@@ -100,7 +100,7 @@ def quiet_lightning() -> None:
     """Silence what Lightning says that is wrong or of no use here, and all processes of a run but the first."""
     if getattr(rank_zero_only, "rank", 0):
         logging.getLogger().setLevel(logging.ERROR)
-    for framework in ("pytorch_lightning", "lightning_fabric"):
+    for framework in ("pytorch_lightning", "lightning_fabric.utilities.distributed"):
         logging.getLogger(framework).setLevel(logging.WARNING)
     # Our sampler starts at the step that training resumes at, which Lightning cannot know.
     warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before the epoch ended")

@@ -120,7 +120,7 @@ def fit(cfg: DictConfig, run: Path) -> None:
     if cfg.compile:
         module.net.compile()
 
-    cfg.run_id = checkpoint["deblurzoo"]["run_id"] if checkpoint else secrets.token_hex(4)
+    cfg.run_id = checkpoint["deblurzoo"]["run_id"] if checkpoint else _identity(cfg.resume, run)
     requeue = SlurmRequeue()
     trainer: pl.Trainer = build(
         cfg.trainer,
@@ -151,7 +151,7 @@ def fit(cfg: DictConfig, run: Path) -> None:
             "or a smaller loader.batch_size; resume=auto goes on from the last checkpoint"
         ) from error
     except SystemExit:  # how Lightning ends a run on SIGINT and, with exit code 0, on SIGTERM
-        log.error("stopped by a signal at step %d: resume=auto goes on from the last checkpoint", trainer.global_step)
+        log.warning("stopped by a signal at step %d: resume=auto goes on from the last checkpoint", trainer.global_step)
         finish_wandb(1)
         requeue.hand_on()
         sys.exit(1)
@@ -175,7 +175,19 @@ def resume_point(resume: str | None, run: Path) -> Path | None:
     return Path(resume) if resume else None
 
 
+<<<<<<< HEAD
 def require_same_run(checkpoint: dict[str, Any], module: DeblurModule, source: Source, ema: bool, path: str) -> None:
+=======
+def _identity(resume: str | None, run: Path) -> str:
+    """Return the id of a run without checkpoints: its own if it was stopped before the first, else a new one."""
+    file = run / "run.json"
+    return str(json.loads(file.read_text())["id"]) if resume == "auto" and file.is_file() else secrets.token_hex(4)
+
+
+def require_same_run(
+    checkpoint: dict[str, Any], module: DeblurModule, source: ClipSource, ema: bool, path: str
+) -> None:
+>>>>>>> 404266a3a8fca1fb49f0c4dbb973a17e8bb5500b
     """Raise a DeblurzooError that names what differs if the checkpoint holds another network or saw another blur."""
     facts = checkpoint["deblurzoo"]
     theirs = {"module": facts["module"], **checkpoint["hyper_parameters"]["net"]}

@@ -62,8 +62,19 @@ def test_what_cannot_be_shared_out_is_refused(
     assert not (tmp_path / "runs" / "run" / "config.yaml").exists()
 
 
-def test_torchrun_must_start_a_process_for_each_device(deblurzoo: Run, toy: Path) -> None:
-    torchrun = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "4", "GROUP_RANK": "0",
-                "TORCHELASTIC_RUN_ID": "x", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}  # fmt: skip
-    done = deblurzoo("train", *TINY, f"data.root={toy}", *TWO, **torchrun)
-    assert done.returncode == 1 and "error: 4 processes were started for trainer.devices=2" in done.stderr
+TORCHRUN = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "4", "GROUP_RANK": "0",
+            "TORCHELASTIC_RUN_ID": "x", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        (TORCHRUN, "error: 4 processes were started for trainer.devices=2"),
+        ({"SLURM_NTASKS": "2", "SLURM_PROCID": "0"}, "Use `--ntasks-per-node=2` instead"),
+    ],
+)
+def test_there_must_be_a_process_for_each_device(
+    variables: dict[str, str], message: str, deblurzoo: Run, toy: Path
+) -> None:
+    done = deblurzoo("train", *TINY, f"data.root={toy}", *TWO, **variables)
+    assert done.returncode == 1 and message in done.stderr and "Traceback" not in done.stderr

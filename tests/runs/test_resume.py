@@ -142,3 +142,12 @@ def test_resume_from_a_path_starts_a_run_of_another_name(deblurzoo: Run, toy: Pa
     done = deblurzoo(*arguments, "name=two", "trainer.max_steps=3", f"resume={path}")
     assert done.returncode == 0, done.stderr
     assert torch.load(tmp_path / "runs/two/checkpoints/step_00000003.ckpt", weights_only=True)["global_step"] == 3
+
+
+def test_a_run_without_a_checkpoint_keeps_its_identity(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
+    arguments = ["train", *TINY, f"data.root={toy}", "name=run", "trainer.max_steps=1", "resume=auto"]
+    assert deblurzoo(*arguments).returncode == 0
+    identity = (tmp_path / "runs" / "run" / "run.json").read_text()
+    (tmp_path / "runs" / "run" / "checkpoints" / "step_00000001.ckpt").unlink()
+    assert deblurzoo(*arguments).returncode == 0
+    assert (tmp_path / "runs" / "run" / "run.json").read_text() == identity

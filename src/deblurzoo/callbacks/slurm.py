@@ -9,11 +9,21 @@ import pytorch_lightning as pl
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
+from deblurzoo.errors import DeblurzooError
+
 
 def slurm_plugins() -> list[SLURMEnvironment]:
-    """Return what keeps Lightning from requeueing tasks of `srun` itself, with checkpoints of its own."""
-    tasks_of_srun = SLURMEnvironment.detect() and not TorchElasticEnvironment.detect()
-    return [SLURMEnvironment(auto_requeue=False)] if tasks_of_srun else []
+    """Return what keeps Lightning from requeueing tasks of `srun` itself, with checkpoints of its own.
+
+    Raises:
+        DeblurzooError: the tasks were asked for in a way that Lightning does not know.
+    """
+    if TorchElasticEnvironment.detect() or not SLURMEnvironment.detect():
+        return []
+    try:
+        return [SLURMEnvironment(auto_requeue=False)]
+    except RuntimeError as error:
+        raise DeblurzooError(str(error)) from error
 
 
 class SlurmRequeue(pl.Callback):
