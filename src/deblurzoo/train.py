@@ -175,19 +175,13 @@ def resume_point(resume: str | None, run: Path) -> Path | None:
     return Path(resume) if resume else None
 
 
-<<<<<<< HEAD
-def require_same_run(checkpoint: dict[str, Any], module: DeblurModule, source: Source, ema: bool, path: str) -> None:
-=======
 def _identity(resume: str | None, run: Path) -> str:
     """Return the id of a run without checkpoints: its own if it was stopped before the first, else a new one."""
     file = run / "run.json"
     return str(json.loads(file.read_text())["id"]) if resume == "auto" and file.is_file() else secrets.token_hex(4)
 
 
-def require_same_run(
-    checkpoint: dict[str, Any], module: DeblurModule, source: ClipSource, ema: bool, path: str
-) -> None:
->>>>>>> 404266a3a8fca1fb49f0c4dbb973a17e8bb5500b
+def require_same_run(checkpoint: dict[str, Any], module: DeblurModule, source: Source, ema: bool, path: str) -> None:
     """Raise a DeblurzooError that names what differs if the checkpoint holds another network or saw another blur."""
     facts = checkpoint["deblurzoo"]
     theirs = {"module": facts["module"], **checkpoint["hyper_parameters"]["net"]}
