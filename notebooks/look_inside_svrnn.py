@@ -13,7 +13,7 @@ import torch
 from omegaconf import OmegaConf
 
 from deblurzoo.data.datamodule import FullFrames
-from deblurzoo.entry import build
+from deblurzoo.entry import build, plain
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.inside import feature_columns, receptive_field, receptive_field_picture, recurrences, weight_columns
 from deblurzoo.metrics import psnr, to_uint8
@@ -40,7 +40,7 @@ net = module.net
 if not isinstance(net, SVRNN) or net.variant != "full":
     raise DeblurzooError(f"{RUN} is not a full SVRNN: set RUN to a run of experiment=svrnn_toy or svrnn_gopro")
 
-source = build(OmegaConf.load(RUN / "config.yaml").data)
+source = build(plain(OmegaConf.load(RUN / "config.yaml"))["data"])
 batch = FullFrames(source.samples("test", module.frames))[FRAME]
 blur, sharp = batch.blur[None] / 255, batch.sharp[None] / 255  # (1, 1, 3, H, W) and (1, 3, H, W) in [0, 1]
 

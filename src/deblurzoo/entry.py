@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,9 @@ from deblurzoo.ops.spatial_rnn import VARIABLE, check_variable
 from deblurzoo.paths import conf_dir
 
 log = logging.getLogger(__name__)
+
+TRUSTED = ("deblurzoo", "torch", "pytorch_lightning", "lightning")
+"""The packages whose classes a config out of a checkpoint, a run or a result may name."""
 
 Task = Callable[[DictConfig], Any]
 
@@ -70,9 +73,16 @@ def _require_backend() -> None:
 def build(cfg: DictConfig | dict[str, Any], **arguments: Any) -> Any:
     """Instantiate a config's `_target_` with plain dicts and lists for everything nested.
 
+    Args:
+        cfg: a config that Hydra composed, which may name classes of the user's; or a plain dict out of a file that
+            anyone may have written, which may name those of `TRUSTED` alone.
+        arguments: more keyword arguments.
+
     Raises:
-        DeblurzooError: a mandatory value is missing, or the object refuses its arguments.
+        DeblurzooError: a mandatory value is missing, the object refuses its arguments, or a plain dict names others.
     """
+    if isinstance(cfg, dict) and (strange := next(_strange_targets(cfg), None)):
+        raise DeblurzooError(f"_target_={strange} is of none of {', '.join(TRUSTED)}: do not use the file it is in")
     require_values(cfg)
     try:
         return hydra.utils.instantiate(cfg, _convert_="all", **arguments)
@@ -80,6 +90,16 @@ def build(cfg: DictConfig | dict[str, Any], **arguments: Any) -> Any:
         if isinstance(error.__cause__, ValueError | TypeError):  # what networks and data sets raise for wrong arguments
             raise DeblurzooError(f"{cfg.get('_target_', 'the config')}: {error.__cause__}") from error
         raise error.__cause__ if isinstance(error.__cause__, DeblurzooError) else error from error.__cause__
+
+
+def _strange_targets(content: Any) -> Iterator[str]:
+    """Yield what nested dicts and lists would call outside `TRUSTED`."""
+    if isinstance(content, dict):
+        target = content.get("_target_", f"{TRUSTED[0]}.")
+        if str(target).partition(".")[0] not in TRUSTED:
+            yield str(target)
+    for value in content.values() if isinstance(content, dict) else content if isinstance(content, list) else ():
+        yield from _strange_targets(value)
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:

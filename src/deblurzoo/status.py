@@ -39,19 +39,19 @@ def problem(run: Path) -> str | None:
         return None
     try:
         facts: dict[str, Any] = json.loads((run / FILE).read_text())
-    except ValueError:
+        if facts["state"] == "running":
+            here = facts["host"] == socket.gethostname()
+            return "interrupted" if here and not _is_alive(facts["process"]) else f"running on {facts['host']}"
+        return str(facts["reason"]) if facts["state"] == "failed" else None
+    except (ValueError, KeyError, TypeError, OverflowError):
         return f"{FILE} is damaged: run it again"
-    if facts["state"] == "running":
-        here = facts["host"] == socket.gethostname()
-        return "interrupted" if here and not _is_alive(facts["process"]) else f"running on {facts['host']}"
-    return str(facts["reason"]) if facts["state"] == "failed" else None
 
 
 def name_of(run: Path) -> str:
     """Return how a run is called: as `run.json` says, else the folder's name."""
     try:
         return str(json.loads((run / "run.json").read_text())["name"])
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return run.name
 
 

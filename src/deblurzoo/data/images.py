@@ -72,6 +72,7 @@ def read_image(path: Picture) -> Image:
     """
     if isinstance(path, Zipped):
         return path.read()
+    picture_size(path)  # a small file may claim to hold more pixels than memory does
     image: NDArray[Any] | None = None
     reason = "not a picture in a known format"
     if path.suffix.lower() in _FAST:
@@ -103,7 +104,9 @@ def picture_size(path: Path) -> tuple[int, int]:
     try:
         with PIL.Image.open(path) as picture:
             return picture.size
-    except OSError as error:
+    except PIL.Image.DecompressionBombError as error:
+        raise _unreadable(path, "its header claims more pixels than any camera has") from error
+    except (OSError, SyntaxError, ValueError) as error:  # how Pillow tells of damaged heads
         raise _unreadable(path, "not a picture in a known format") from error
 
 

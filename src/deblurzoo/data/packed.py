@@ -119,7 +119,7 @@ class Index:
             for entry in entries:
                 entry["sources"] = {kind: [tuple(s) for s in found] for kind, found in entry["sources"].items()}
             return cls(**content, clips=[PackedClip(**entry) for entry in entries])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DeblurzooError(f"{file} is no index of a pack ({error}): pack again into another folder") from error
 
     def of(self, split: str) -> Iterator[PackedClip]:

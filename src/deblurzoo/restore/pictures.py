@@ -27,7 +27,10 @@ _DEEP_MODES = ("I", "I;16", "I;16B", "RGB", "RGBA", "LA")
 _DESCRIBING = (270, 271, 272, 305, 306, 315, 33432)
 """EXIF's description, maker, model, software, date, artist, copyright."""
 _ORIENTATION, _EXIF_IFD, _GPS_IFD, _WIDTH, _HEIGHT = 274, 34665, 34853, 40962, 40963
-_DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, cv2.error)
+_DAMAGED = (
+    *(OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, cv2.error),
+    Image.DecompressionBombError,
+)
 """What Pillow and OpenCV raise for files that are damaged or no pictures."""
 _QUALITY = 95
 
