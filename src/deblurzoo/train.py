@@ -133,6 +133,8 @@ def fit(cfg: DictConfig, run: Path) -> None:
     config = plain(cfg)
     if trainer.is_global_zero:
         claim(run)
+        for leftover in run.glob("checkpoints/.*.tmp"):  # of a killed process
+            leftover.unlink()
         write_atomically(run / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True).encode())
         write_atomically(run / "run.json", json.dumps({"id": cfg.run_id, "name": cfg.label}).encode())
     try:

@@ -1,6 +1,7 @@
 """A killed run, resumed, ends with the weights of a run that was not."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -17,9 +18,13 @@ ARGUMENTS = [*TINY, "callbacks=ema", "callbacks.ema.decay=0.9", "trainer.max_ste
              "trainer.val_check_interval=20", "loader.augmentation.flip=true", "model.schedule.warmup=7"]  # fmt: skip
 
 
+PARTS = ("state_dict", "current_model_state", "averaging_state", "optimizer_states", "lr_schedulers", "global_step")
+
+
 def final(run: Path) -> dict[str, Any]:
-    checkpoint: dict[str, Any] = torch.load(run / "checkpoints" / "step_00000060.ckpt", weights_only=True)
-    return checkpoint
+    newest = max((run / "checkpoints").glob("step_*.ckpt"))
+    checkpoint: dict[str, Any] = torch.load(newest, weights_only=True)
+    return {part: checkpoint[part] for part in PARTS}
 
 
 def assert_equal_to_the_bit(a: Any, b: Any, where: str = "") -> None:
@@ -67,16 +72,39 @@ def test_sigkill_and_resume_is_equal_to_the_bit(
 
     done = deblurzoo(*arguments, "name=killed", "resume=auto")
     assert done.returncode == 0, done.stderr
-    whole, resumed = final(tmp_path / "runs" / "whole"), final(killed)
-    for key in (
-        "state_dict",
-        "current_model_state",
-        "averaging_state",
-        "optimizer_states",
-        "lr_schedulers",
-        "global_step",
-    ):
-        assert_equal_to_the_bit(whole[key], resumed[key], key)
+    assert_equal_to_the_bit(final(tmp_path / "runs" / "whole"), final(killed))
+
+
+def test_ten_kills_at_random_moments_change_no_bit(
+    deblurzoo: Run, environment: dict[str, str], toy: Path, tmp_path: Path
+) -> None:
+    """A checkpoint at every step: a good part of the time is spent on writing one, and some are cut off."""
+    arguments = ["train", *ARGUMENTS, f"data.root={toy}", "trainer.max_steps=300", "trainer.val_check_interval=300"]
+    assert deblurzoo(*arguments, "name=whole").returncode == 0
+
+    killed, moments = tmp_path / "runs" / "killed", random.Random(0)
+    often = [*arguments, "name=killed", "resume=auto", "callbacks.checkpoints.every=1"]
+    for _ in range(10):
+        known = set(killed.glob("checkpoints/step_*.ckpt"))
+        process = subprocess.Popen(
+            [sys.executable, "-m", "deblurzoo.cli", *often],
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + 120
+        while not set(killed.glob("checkpoints/step_*.ckpt")) - known:
+            assert process.poll() is None and time.monotonic() < deadline, "no checkpoint appeared"
+            time.sleep(0.005)
+        time.sleep(moments.uniform(0, 0.2))
+        os.killpg(process.pid, signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+    done = deblurzoo(*often)
+    assert done.returncode == 0, done.stderr
+    assert not list(killed.glob("checkpoints/.*.tmp"))
+    assert_equal_to_the_bit(final(tmp_path / "runs" / "whole"), final(killed))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
