@@ -78,7 +78,9 @@ def test_what_is_no_picture_is_refused(two_frames: Path, picture: Any, message: 
 def test_checkpoint_file_run_folder_and_nothing(identity: Path, tmp_path: Path) -> None:
     file = next(identity.glob("checkpoints/*.ckpt"))
     assert deblurzoo.load(file).frames == deblurzoo.load(str(identity)).frames == 1
-    with pytest.raises(DeblurzooError, match=r"has no checkpoints/step_\*\.ckpt: give a run folder or a \.ckpt file"):
+    with pytest.raises(
+        DeblurzooError, match=r"has no checkpoints/step_\*\.ckpt and no model\.safetensors: give a run folder"
+    ):
         deblurzoo.load(tmp_path)
     with pytest.raises(DeblurzooError, match=r"checkpoint .*nothing\.ckpt does not exist"):
         deblurzoo.load(tmp_path / "nothing.ckpt")
