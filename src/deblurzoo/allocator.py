@@ -27,3 +27,10 @@ def keep_memory() -> bool:
     os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(_LARGEST))
     os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(_LARGEST))
     return bool(mallopt(_M_MMAP_THRESHOLD, _LARGEST) and mallopt(_M_TRIM_THRESHOLD, _LARGEST))
+
+
+def give_back() -> None:
+    """Return freed memory to the system, as far as glibc has kept it: what is taken from then on can be measured."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform.startswith("linux") else None
+    if trim is not None:
+        trim(0)
