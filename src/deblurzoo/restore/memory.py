@@ -92,8 +92,8 @@ def measure(run: Callable[[Tensor], object], frames: int, device: torch.device) 
     def noise(side: int) -> Tensor:
         return torch.rand(1, frames, 3, side, side)
 
-    run(noise(_WARM_UP))
     give_back()  # what is kept of earlier work would hide what this takes
+    run(noise(_WARM_UP))
     base = used(device)
     with watched(device) as peak:
         run(noise(_PROBE))
