@@ -43,6 +43,26 @@ def assert_equal_to_the_bit(a: Any, b: Any, where: str = "") -> None:
         assert a == b, where
 
 
+def start_and_kill(arguments: list[str], run: Path, environment: dict[str, str], later: float = 0.0) -> None:
+    """Start `deblurzoo train`, and kill it some seconds after it has written a checkpoint."""
+    known = set(run.glob("checkpoints/step_*.ckpt"))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "deblurzoo.cli", *arguments],
+        cwd=run.parents[1],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while not set(run.glob("checkpoints/step_*.ckpt")) - known:
+        assert process.poll() is None and time.monotonic() < deadline, "no checkpoint appeared"
+        time.sleep(0.005)
+    time.sleep(later)
+    os.killpg(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_sigkill_and_resume_is_equal_to_the_bit(
     workers: int, deblurzoo: Run, environment: dict[str, str], toy: Path, tmp_path: Path
@@ -52,21 +72,7 @@ def test_sigkill_and_resume_is_equal_to_the_bit(
     assert done.returncode == 0, done.stderr
 
     killed = tmp_path / "runs" / "killed"
-    command = [sys.executable, "-m", "deblurzoo.cli", *arguments, "name=killed"]
-    process = subprocess.Popen(
-        command,
-        cwd=tmp_path,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    deadline = time.monotonic() + 120
-    while not list(killed.glob("checkpoints/step_*.ckpt")):
-        assert process.poll() is None and time.monotonic() < deadline, "no checkpoint appeared"
-        time.sleep(0.005)
-    os.killpg(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    start_and_kill([*arguments, "name=killed"], killed, environment)
     steps = [int(path.stem[5:]) for path in killed.glob("checkpoints/step_*.ckpt")]
     assert 5 <= max(steps) < 60
 
@@ -85,22 +91,7 @@ def test_ten_kills_at_random_moments_change_no_bit(
     killed, moments = tmp_path / "runs" / "killed", random.Random(0)
     often = [*arguments, "name=killed", "resume=auto", "callbacks.checkpoints.every=1"]
     for _ in range(10):
-        known = set(killed.glob("checkpoints/step_*.ckpt"))
-        process = subprocess.Popen(
-            [sys.executable, "-m", "deblurzoo.cli", *often],
-            cwd=tmp_path,
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        deadline = time.monotonic() + 120
-        while not set(killed.glob("checkpoints/step_*.ckpt")) - known:
-            assert process.poll() is None and time.monotonic() < deadline, "no checkpoint appeared"
-            time.sleep(0.005)
-        time.sleep(moments.uniform(0, 0.2))
-        os.killpg(process.pid, signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
+        start_and_kill(often, killed, environment, later=moments.uniform(0, 0.2))
     done = deblurzoo(*often)
     assert done.returncode == 0, done.stderr
     assert not list(killed.glob("checkpoints/.*.tmp"))
