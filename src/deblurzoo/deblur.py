@@ -61,10 +61,10 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--device", choices=get_args(Device), default="auto")
     parser.add_argument("--precision", choices=get_args(Precision), default="fp32")
     options = parser.parse_args(arguments)
-    jobs = find_jobs(options.inputs, options.out, options.frames)
+    jobs = find_jobs(options.inputs, options.out, options.frames, options.compare)
     memory = parse_bytes(options.memory) if options.memory else None
     restorer = Restorer(load_any(options.checkpoint), options.device, options.precision, memory)
-    todo = [job for job in jobs if options.overwrite or not _is_done(job, options.compare)]
+    todo = [job for job in jobs if options.overwrite or not job.target.exists()]
     if skipped := len(jobs) - len(todo):
         print(f"{skipped} of {len(jobs)} are in {options.out} already (--overwrite restores them anew)")
     for note in _notes(todo, restorer.frames, options.frames):
@@ -74,12 +74,12 @@ def main(arguments: list[str]) -> None:
         raise DeblurzooError(f"{failed} of {len(jobs)} could not be restored, as said above; the others are done")
 
 
-def find_jobs(inputs: Sequence[Path], out: Path, frames: bool = False) -> list[Job]:
+def find_jobs(inputs: Sequence[Path], out: Path, frames: bool = False, compare: bool = False) -> list[Job]:
     """Return what is to be restored: files into `out`, folders as the same tree below it.
 
     Raises:
         DeblurzooError: an input is missing, a folder has nothing to restore, two results would be one file, or one
-            would replace its input.
+            would replace an input.
     """
     jobs: list[Job] = []
     for given in inputs:
@@ -90,13 +90,15 @@ def find_jobs(inputs: Sequence[Path], out: Path, frames: bool = False) -> list[J
             jobs += [Job(path, _target(path, out / path.relative_to(given)), n) for path, n in _linked(found, frames)]
         else:
             jobs.append(Job(given, _target(given, out / given.name)))
+    given_files = {job.source.resolve() for job in jobs}
     taken: dict[Path, Path] = {}
     for job in jobs:
-        if job.target.resolve() == job.source.resolve():
-            raise DeblurzooError(f"--out {out} would replace {job.source}: choose another folder")
-        if job.target in taken:
-            raise DeblurzooError(f"{job.source} and {taken[job.target]} would both become {job.target}: restore apart")
-        taken[job.target] = job.source
+        for result in (job.target, *([job.compare] if compare else [])):
+            if result.resolve() in given_files:
+                raise DeblurzooError(f"--out {out} would replace {result}, an input: choose another folder")
+            if result in taken:
+                raise DeblurzooError(f"{job.source} and {taken[result]} would both become {result}: restore apart")
+            taken[result] = job.source
     return jobs
 
 
@@ -127,10 +129,6 @@ def _linked(files: list[Path], frames: bool) -> list[tuple[Path, tuple[Path | No
 
 def _is_video(job: Job) -> bool:
     return job.source.suffix.lower() not in pictures.SUFFIXES
-
-
-def _is_done(job: Job, compare: bool) -> bool:
-    return job.target.exists() and (not compare or job.compare.exists())
 
 
 def _notes(jobs: list[Job], reads: int, frames: bool) -> list[str]:

@@ -13,6 +13,8 @@ from deblurzoo.errors import DeblurzooError
 
 log = logging.getLogger(__name__)
 
+LOCK = ".lock"
+"""Held in the folder that a process has claimed."""
 _claimed: dict[Path, BinaryIO] = {}
 
 
@@ -76,16 +78,28 @@ def claim(folder: Path) -> None:
         return
     import fcntl
 
-    folder.mkdir(parents=True, exist_ok=True)
-    file = (folder / ".lock").open("wb")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / LOCK).open("wb")
+    except OSError as error:
+        raise DeblurzooError(
+            f"{folder} cannot be written ({error.strerror or error}): free space or choose another folder"
+        ) from error
     try:
         # Not flock: reading processes would inherit that, and outlive a killed run by seconds.
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError) as error:
         file.close()
         raise DeblurzooError(
-            f"another process is working in {folder}: wait for it or stop it, or give name=OTHER"
+            f"another process is working in {folder}: wait for it or stop it, or choose another folder"
         ) from error
     except OSError as error:
         log.warning("%s cannot be locked (%s): never start two runs in it", folder, error.strerror)
     _claimed[folder.resolve()] = file
+
+
+def release(folder: Path) -> None:
+    """Let go of a folder before this process ends, and take away what marks it as claimed."""
+    if file := _claimed.pop(folder.resolve(), None):
+        file.close()
+    (folder / LOCK).unlink(missing_ok=True)

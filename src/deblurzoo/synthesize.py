@@ -14,13 +14,13 @@ from typing import Any, NamedTuple, TypeVar
 import cv2
 import numpy as np
 import torch
-from omegaconf import OmegaConf
+import yaml
 from rich.progress import Progress
 
 from deblurzoo import __version__
 from deblurzoo.data.images import Image
 from deblurzoo.errors import DeblurzooError, require_at_least
-from deblurzoo.files import write_atomically
+from deblurzoo.files import claim, release, write_atomically
 from deblurzoo.synthesis.exposure import Camera, interpolated, pair_files, write_pair
 from deblurzoo.synthesis.formation import CAMERA_GAMMA, Response
 from deblurzoo.synthesis.plan import Cut, Pair, plan
@@ -37,6 +37,8 @@ EXAMPLES = """examples:
 The same command again continues where it was stopped; DATA appears when it is complete. synthesis.yaml in it says what
 it was made of. Whatever the number of workers, the same sources, options and seed give the same bytes."""
 FILE = "synthesis.yaml"
+SLOWEST = 100
+"""Frames per second of videos whose plain means show no ghosts."""
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -59,9 +61,8 @@ class Recipe:
 
 def inspect_all(paths: list[Path], photographs: bool) -> list[Source]:
     """Look at all sources before anything is made, and name all that cannot be used."""
-    if twice := [path for path, count in Counter(path.resolve() for path in paths).items() if count > 1]:
-        raise DeblurzooError(f"{twice[0]} is given twice: give it once, or its frames could be in both splits")
-    sources, problems = [], []
+    sources: list[Source] = []
+    problems = []
     for path in paths:
         try:
             sources += inspect(path, photographs)
@@ -69,6 +70,9 @@ def inspect_all(paths: list[Path], photographs: bool) -> list[Source]:
             problems.append(str(error))
     if problems:
         raise DeblurzooError("\n".join(problems))
+    found = Counter(Path(source.path).resolve() for source in sources)
+    if twice := [path for path, count in found.items() if count > 1]:
+        raise DeblurzooError(f"{twice[0]} is given twice: give it once, or its frames could be in both splits")
     return sources
 
 
@@ -94,18 +98,29 @@ def synthesize(sources: list[Source], out: Path, recipe: Recipe, workers: int = 
     if out.exists():
         _require_same(out, facts)
     else:
-        if (unfinished / FILE).exists():
-            _require_same(unfinished, facts)
-        write_atomically(unfinished / FILE, OmegaConf.to_yaml(facts).encode())
-        for leftover in unfinished.rglob(".*.tmp"):  # of a killed process
-            leftover.unlink()
-        if refused := _make(sources, pairs, unfinished, recipe, workers):
-            write_atomically(unfinished / FILE, OmegaConf.to_yaml({**facts, "refused": refused}).encode())
-        if len(refused) == len(sources):
-            shutil.rmtree(unfinished)
-            raise DeblurzooError("\n".join(refused))
+        claim(unfinished)
+        try:
+            _fill(unfinished, sources, pairs, facts, recipe, workers)
+        finally:
+            release(unfinished)
         unfinished.rename(out)
     _tell(out)
+
+
+def _fill(
+    folder: Path, sources: list[Source], pairs: list[list[Pair]], facts: dict[str, Any], recipe: Recipe, workers: int
+) -> None:
+    """Make all pairs that are not there yet; raise a DeblurzooError, and leave no folder, if no source can be used."""
+    if (folder / FILE).exists():
+        _require_same(folder, facts)
+    write_atomically(folder / FILE, _yaml(facts))
+    for leftover in folder.rglob(".*.tmp"):  # of a killed process
+        leftover.unlink()
+    if refused := _make(sources, pairs, folder, recipe, workers):
+        write_atomically(folder / FILE, _yaml({**facts, "refused": refused}))
+    if len(refused) == len(sources):
+        shutil.rmtree(folder)
+        raise DeblurzooError("\n".join(refused))
 
 
 def _facts(sources: list[Source], recipe: Recipe) -> dict[str, Any]:
@@ -117,15 +132,20 @@ def _facts(sources: list[Source], recipe: Recipe) -> dict[str, Any]:
         "interpolate": recipe.interpolate,
         **asdict(recipe.camera),
         "shake": asdict(recipe.shake),
-        "sources": [asdict(source) for source in sources],
+        "sources": [{**asdict(source), "stamp": list(source.stamp)} for source in sources],
     }
+
+
+def _yaml(facts: dict[str, Any]) -> bytes:
+    text: str = yaml.safe_dump(facts, sort_keys=False, allow_unicode=True)
+    return text.encode()
 
 
 def _require_same(folder: Path, facts: dict[str, Any]) -> None:
     """Raise unless a folder was made, or begun, from the same sources and options."""
     if not (folder / FILE).is_file():
         raise DeblurzooError(f"{folder} exists already: remove it or give another --out")
-    there: dict[str, Any] = OmegaConf.to_container(OmegaConf.load(folder / FILE))  # type: ignore[assignment]
+    there: dict[str, Any] = yaml.safe_load((folder / FILE).read_text())
     for key, value in facts.items():
         if there.get(key) != value:
             what = "other sources" if key == "sources" else f"{key}: {there.get(key)} there, {value} now"
@@ -217,7 +237,9 @@ def _tell(out: Path) -> None:
     """Say what is in a complete folder; raise a DeblurzooError if sources are not."""
     counts = {split: len(list(out.glob(f"{split}/*/sharp/*.png"))) for split in ("train", "test")}
     print(f"{out}: {counts['train']} pairs for training, {counts['test']} for testing")
-    facts: dict[str, Any] = OmegaConf.to_container(OmegaConf.load(out / FILE))  # type: ignore[assignment]
+    if not all(counts.values()):
+        print("a split is empty: training and checking need both, so put another such folder's beside it")
+    facts: dict[str, Any] = yaml.safe_load((out / FILE).read_text())
     if refused := facts.get("refused"):
         raise DeblurzooError("\n".join(["complete, but without these sources:", *refused]))
 
@@ -288,6 +310,9 @@ def main(arguments: list[str]) -> None:
         seed=options.seed,
     )
     camera = Camera(options.response, options.noise, options.jpeg)
+    for source in sources:
+        if source.fps and source.fps < SLOWEST and not options.interpolate:
+            print(f"{source.path} has {source.fps:g} frames per second: without --interpolate its blur shows ghosts")
     least, most = options.shake
     recipe = Recipe(cut, camera, Shake(least, most, objects=options.objects), options.interpolate)
     synthesize(sources, options.out, recipe, options.workers)

@@ -276,7 +276,7 @@ def test_a_write_that_fails_leaves_nothing_half_written(environment: dict[str, s
     assert done.returncode == 1, done.stderr
     assert "TOY_train_000.blur.npy cannot be written" in done.stderr and "free space" in done.stderr
     assert "Traceback" not in done.stderr
-    assert list(content(tmp_path / "packed")) == ["unfinished.json"]
+    assert list(content(tmp_path / "packed")) == [".lock", "unfinished.json"]
 
 
 def test_a_full_disk_is_told_before_anything_is_written(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:

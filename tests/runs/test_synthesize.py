@@ -78,7 +78,9 @@ def test_pairs_are_the_means_and_the_middles_of_windows(
     assert only_whole_pairs(tmp_path / "data") == 9
     said = OmegaConf.load(tmp_path / "data" / "synthesis.yaml")
     assert (said.deblurzoo, said.frames, said.response, said.gap) == (__version__, [5, 5], "srgb", 2)
-    assert said.sources == [{"path": str(folder), "kind": "frames", "frames": 60, "size": "64x48", "fps": None}]
+    (source,) = said.sources
+    assert source.pop("stamp")[0] == sum(file.stat().st_size for file in folder.iterdir())
+    assert source == {"path": str(folder), "kind": "frames", "frames": 60, "size": "64x48", "fps": None}
 
 
 def test_noise_and_compression_are_on_the_blurry_pictures_alone(folder: Path, tmp_path: Path) -> None:
@@ -249,4 +251,4 @@ def test_what_it_writes_can_be_checked_and_trained_on(
     data = ("data=synthesized", "data.root=own")
     done = deblurzoo("train", "experiment=srn_gopro", *TINY, *data, "trainer=smoke", "name=run")
     assert done.returncode == 0, done.stderr
-    assert list((tmp_path / "runs" / "run" / "checkpoints").iterdir())
+    assert list((tmp_path / "runs" / "smoke" / "run" / "checkpoints").iterdir())

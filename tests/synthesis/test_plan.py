@@ -65,7 +65,7 @@ def test_photographs_are_clips_of_their_own() -> None:
 def test_clips_of_sources_of_one_name_are_told_apart() -> None:
     sources = [video(11, name) for name in ("x/a.mp4", "y/a.mp4", "b.mp4")]
     clips = [pairs[0].clip.name for pairs in plan(sources, Cut(split="source", test_share=0))]
-    assert clips == ["a-1_11_00", "a-2_11_00", "b_11_00"]
+    assert clips == ["a_11_00", "a-2_11_00", "b_11_00"]
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,7 @@ def main(arguments: list[str]) -> None:
     add("--out", type=Path, default=Path("runs/benchmark"), metavar="DIR", help="for benchmark.json and benchmark.html")
     options = parser.parse_args(arguments)
     require_at_least("--repeats", options.repeats, 1)
-    if options.width <= 0:
+    if not 0 < options.width < float("inf"):
         raise DeblurzooError(f"--width={options.width} must be above 0")
     if missing := set(options.device) - set(devices):
         raise DeblurzooError(f"--device {missing.pop()} is not there: torch sees no GPU; leave it out")

@@ -47,6 +47,8 @@ class ResultsWriter(pl.Callback):
     """
 
     def __init__(self, out: Path, facts: dict[str, Any], samples: list[Sample], pictures: int, threads: int) -> None:
+        if not (out / "results.json").is_file() and any((out / name).exists() for name in ("restored", "side_by_side")):
+            raise DeblurzooError(f"out={out} has pictures in it that are of no evaluation: choose another folder")
         self.finished, self.facts, self.samples = out, json.loads(json.dumps(facts)), samples
         self.out = out.with_name(f".{out.name}.unfinished")
         self.measure, self.rounding = MEASURES[facts["measure"]], facts["rounding"].removeprefix("uint8, ")

@@ -185,9 +185,17 @@ class ClipSource(Source):
             folders = self.folders(split)
         except DeblurzooError:  # gone, as where only the pack was copied to
             return {}
-        found = {clip.name: clip for clip in map(self._pair, folders) if clip.blur}
-        packed = {entry.name: entry for entry in self.index.of(split)}
-        changed = dict.fromkeys(found.keys() - packed.keys(), "is not in the pack")
+        found, changed = {}, {}
+        for place in folders:
+            try:
+                clip = self._pair(place)
+            except DeblurzooError as error:
+                changed[place.name] = f"is incomplete now: {error}"
+                continue
+            if clip.blur:
+                found[clip.name] = clip
+        packed = {entry.name: entry for entry in self.index.of(split) if entry.name not in changed}
+        changed |= dict.fromkeys(found.keys() - packed.keys(), "is not in the pack")
         changed |= dict.fromkeys(packed.keys() - found.keys(), "is in the pack alone")
         for name in packed.keys() & found.keys():
             if picture := packed[name].stale(found[name]):

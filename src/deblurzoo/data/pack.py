@@ -27,7 +27,7 @@ from deblurzoo.data.images import picture_size
 from deblurzoo.data.packed import INDEX, KINDS, UNFINISHED, Index, Kind, PackedClip, sources
 from deblurzoo.entry import build, hydra_main, require_values
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.files import replace_atomically, write_atomically
+from deblurzoo.files import LOCK, claim, replace_atomically, write_atomically
 
 
 class _Pictures(Dataset[Tensor]):
@@ -58,6 +58,9 @@ def pack(source: ClipSource, out: Path) -> Index:
     kept = {place: packed[place] for place, plan in planned.items() if _is_kept(packed.get(place), plan, out)}
     todo = [place for place in planned if place not in kept]
     _require_space(out, 2 * sum(planned[place].nbytes for place in todo))
+    claim(out)
+    for temporary in out.rglob(".*.tmp"):  # of a killed process
+        temporary.unlink()
 
     def write_index() -> Index:
         clips = [kept[place] for place in planned if place in kept]
@@ -107,18 +110,16 @@ def _plan(split: str, clip: Clip) -> PackedClip:
 
 
 def _finished(out: Path, source: ClipSource) -> dict[tuple[str, str], PackedClip]:
-    """Return what an earlier run has packed into `out`; clear away what it left half-written."""
+    """Return what an earlier run has packed into `out`."""
     indices = [out / name for name in (UNFINISHED, INDEX) if (out / name).exists()]
+    if not indices and out.exists() and (not out.is_dir() or any(file.name != LOCK for file in out.iterdir())):
+        raise DeblurzooError(f"out={out} exists and is no pack: give another folder")
     if not indices:
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise DeblurzooError(f"out={out} exists and is no pack: give another folder")
         return {}
     index = Index.read(indices[0])
     theirs, ours = (index.dataset, index.blur_folder), (source.name, source.blur_folder)
     if theirs != ours:
         raise DeblurzooError(f"out={out} is a pack of {' '.join(theirs)}/, not of {' '.join(ours)}/: give another out")
-    for temporary in out.rglob(".*.tmp"):
-        temporary.unlink()
     return {(clip.split, clip.name): clip for clip in index.clips}
 
 
@@ -169,6 +170,9 @@ def run(cfg: DictConfig) -> None:
     source: ClipSource = build(cfg.data)
     if any(part.packed for part in source.parts) or not source.splits:
         raise DeblurzooError("there are no pictures to pack: set the folders of the data set, and no packed")
+    for part in source.parts:
+        for split in part.splits:
+            part.folders(split)  # what is missing is told before hours of work
     for part in source.parts:
         out = Path(cfg.out) if len(source.parts) == 1 else Path(cfg.out) / part.name
         index = pack(part, out)

@@ -77,9 +77,11 @@ class PackedClip:
         for kind in KINDS:
             file = self.file(pack, kind)
             try:
-                array: Image = np.load(file, mmap_mode="r")
+                array: Any = np.load(file, mmap_mode="r")
             except (OSError, ValueError, EOFError) as error:
                 return f"{file} is missing or truncated ({error})"
+            if not isinstance(array, np.ndarray):
+                return f"{file} is no array"
             if array.shape != self.shape or array.dtype != np.uint8:
                 return f"{file} has shape {array.shape} of {array.dtype}, the index says {self.shape} of uint8"
             if pixels and digest(array) != self.sha256[kind]:
@@ -118,13 +120,26 @@ class Index:
             entries = content.pop("clips")
             for entry in entries:
                 entry["sources"] = {kind: [tuple(s) for s in found] for kind, found in entry["sources"].items()}
-            return cls(**content, clips=[PackedClip(**entry) for entry in entries])
+            clips = [PackedClip(**entry) for entry in entries]
+            _require_sane(clips)
+            return cls(**content, clips=clips)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DeblurzooError(f"{file} is no index of a pack ({error}): pack again into another folder") from error
 
     def of(self, split: str) -> Iterator[PackedClip]:
         """Give the clips of a split."""
         return (clip for clip in self.clips if clip.split == split)
+
+
+def _require_sane(clips: list[PackedClip]) -> None:
+    """Raise a ValueError for names that lead out of the pack, or that are there twice, and for missing checksums."""
+    if len({(clip.split, clip.name) for clip in clips}) != len(clips):
+        raise ValueError("a clip is there twice")
+    for clip in clips:
+        if any(not name or {"/", "\\"} & set(name) or name == ".." for name in (clip.split, clip.name, *clip.stems)):
+            raise ValueError(f"clip {clip.name!r} has a name that is no file's")
+        if len(set(clip.stems)) != len(clip.stems) or set(clip.sha256) != set(KINDS) or set(clip.sources) != set(KINDS):
+            raise ValueError(f"clip {clip.name} has frames twice, or lacks checksums")
 
 
 def open_pack(key: str, folder: Path) -> Index:

@@ -100,8 +100,11 @@ def _promised(stream: VideoStream) -> int:
     """Return how many frames the head of the file says there are, or less."""
     if stream.frames:
         return stream.frames
-    hours, minutes, seconds = stream.metadata.get("DURATION", "0:0:0").split(":")  # Matroska
-    duration = 3600 * int(hours) + 60 * int(minutes) + float(seconds)
+    try:
+        hours, minutes, seconds = stream.metadata.get("DURATION", "0:0:0").split(":")  # Matroska
+        duration = 3600 * int(hours) + 60 * int(minutes) + float(seconds)
+    except ValueError:  # somebody else's tag
+        return 0
     return int(duration * float(stream.average_rate or 0)) - 1
 
 

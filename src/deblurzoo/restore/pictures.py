@@ -86,7 +86,12 @@ def read_picture(path: Path) -> Picture:
 def _picture(path: Path, image: Image.Image) -> Picture:
     data = path.read_bytes()
     kind = "JPEG" if image.format == "MPO" else str(image.format)  # phones add smaller pictures to their JPEGs
-    deep = (kind == "PNG" and data[24] == 16) or (kind == "TIFF" and 16 in image.tag_v2.get(258, ()))  # type: ignore[attr-defined]
+    tags: Mapping[int, Any] = getattr(image, "tag_v2", {})
+    deep = (kind == "PNG" and data[24] == 16) or (kind == "TIFF" and 16 in tags.get(258, ()))
+    if deep and (tags.get(284) == 2 or tags.get(262) == 0 or 1 in tags.get(338, ())):
+        raise DeblurzooError(f"{path}: 16-bit TIFF in planes, inverted or with premultiplied alpha: convert it first")
+    if deep and image.mode in ("I", "I;16", "I;16B") and "transparency" in image.info:
+        raise DeblurzooError(f"{path}: 16-bit gray with a transparent level: convert it to gray and alpha first")
     if image.mode not in (_DEEP_MODES if deep else _MODES):
         raise DeblurzooError(f"{path}: {image.mode} is neither gray nor RGB of 8 or 16 bit: convert it first")
     pixels = _deep_pixels(data, gray=kind == "PNG" and not data[25] & 2) if deep else _pixels(image)
@@ -163,7 +168,11 @@ def _write_shallow(file: BinaryIO, picture: Picture) -> None:
         options |= {"quality": _QUALITY, "subsampling": "4:4:4"}
     elif picture.format == "WEBP":
         options |= {"quality": _QUALITY, "lossless": picture.lossless, "exact": True}
-    Image.fromarray(pixels).save(file, picture.format, **options)
+    try:
+        Image.fromarray(pixels).save(file, picture.format, **options)
+    except ValueError as error:  # such as WebP's limit of 16383 pixels
+        height, width = pixels.shape[:2]
+        raise DeblurzooError(f"{width}x{height} pixels cannot be written as {picture.format} ({error})") from error
 
 
 def _exif(picture: Picture) -> bytes:
@@ -192,7 +201,7 @@ def _write_tiff(file: BinaryIO, picture: Picture) -> None:
         resolutionunit="inch" if picture.dpi else None,
         metadata=None,
         software=False,
-        extratags=[(t, "s", 0, str(v), True) for t, v in picture.exif.items() if not isinstance(v, dict)],
+        extratags=[(t, "s", 0, str(v).encode(), True) for t, v in picture.exif.items() if not isinstance(v, dict)],
     )
 
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from itertools import chain
-from typing import Any, Literal, overload
+from typing import Any, Literal, get_args, overload
 
 import numpy as np
 import torch
@@ -44,6 +44,11 @@ class Restorer:
         precision: Precision = "fp32",
         memory: int | None = None,
     ) -> None:
+        for name, value, kind in (("device", device, Device), ("precision", precision, Precision)):
+            if value not in get_args(kind):
+                raise DeblurzooError(f"{name}={value!r} is unknown: choose one of {', '.join(get_args(kind))}")
+        if memory is not None and (not isinstance(memory, int) or memory <= 0):
+            raise DeblurzooError(f"memory={memory!r} must be a number of bytes, such as 2 * 10**9")
         if device == "cuda" and not torch.cuda.is_available():
             raise DeblurzooError("device cuda: torch finds no GPU here; use cpu or auto")
         wanted = "cuda" if device == "auto" and torch.cuda.is_available() else device
@@ -78,7 +83,11 @@ class Restorer:
         Raises:
             DeblurzooError: another shape, dtype or range, or too little memory.
         """
-        return self.restore(picture) if isinstance(picture, np.ndarray) else list(self.stream(picture))
+        if isinstance(picture, np.ndarray):
+            return self.restore(picture)
+        if not isinstance(picture, list | tuple) or not all(isinstance(frame, np.ndarray) for frame in picture):
+            raise DeblurzooError(f"a {type(picture).__name__} is no picture: give a numpy array or a list of them")
+        return list(self.stream(picture))
 
     def stream(self, frames: Iterable[Frame], extra: int = 0) -> Iterator[Frame]:
         """Restore consecutive frames as they come, holding no more than three; `extra` as in `restore`."""

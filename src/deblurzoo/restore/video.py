@@ -107,8 +107,11 @@ def _video(container: InputContainer, path: Path) -> VideoStream:
 
 def _seconds(stream: VideoStream) -> float:
     """Return how long Matroska's head says that the stream is; 0 in other containers."""
-    hours, minutes, seconds = stream.metadata.get("DURATION", "0:0:0").split(":")
-    return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
+    try:
+        hours, minutes, seconds = stream.metadata.get("DURATION", "0:0:0").split(":")
+        return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
+    except ValueError:  # somebody else's tag
+        return 0.0
 
 
 def _is_cut_off(stream: VideoStream, packets: int, end: int) -> bool:

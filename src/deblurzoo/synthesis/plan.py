@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import Literal
 
@@ -97,9 +98,12 @@ def plan(sources: list[Source], cut: Cut) -> list[list[Pair]]:
 
 
 def _names(sources: list[Source]) -> list[str]:
-    """Return what the clips of each source are called after, numbered where its name is not unique."""
-    names = [source.name for source in sources]
-    return [f"{name}-{names[:i].count(name) + 1}" if names.count(name) > 1 else name for i, name in enumerate(names)]
+    """Return what the clips of each source are called after, numbered where its name is taken already."""
+    names: list[str] = []
+    for source in sources:
+        numbered = (f"{source.name}-{number}" for number in count(2))
+        names.append(next(name for name in chain([source.name], numbered) if name not in names))
+    return names
 
 
 def _share_of(count: int, share: float) -> int:

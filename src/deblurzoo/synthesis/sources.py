@@ -3,7 +3,7 @@
 import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -26,6 +26,8 @@ class Source:
     """WIDTHxHEIGHT in pixels."""
     fps: float | None
     """Frames per second of a video."""
+    stamp: tuple[int, int] = field(default=(0, 0), compare=False)
+    """Bytes and time of the last change in ns: another file of that name is another source."""
 
     @property
     def name(self) -> str:
@@ -84,20 +86,25 @@ def inspect(path: Path, photographs: bool) -> list[Source]:
         raise DeblurzooError(f"{path} does not exist: give a video, a picture or a folder of pictures")
     if path.is_file() and path.suffix.lower() not in SUFFIXES:
         video = inspect_video(path)
-        return [Source(str(path), "video", video.frames, _size_text(video.width, video.height), video.fps)]
+        return [
+            Source(str(path), "video", video.frames, _size_text(video.width, video.height), video.fps, _stamp(path))
+        ]
     files = _pictures(path)
     if not files:
         raise DeblurzooError(f"{path} has no pictures in it ({', '.join(SUFFIXES)}): give a folder that has some")
     sizes = [_size(file) for file in files]
     if path.is_file() or photographs:
-        return [Source(str(file), "photograph", 1, size, None) for file, size in zip(files, sizes, strict=True)]
+        return [
+            Source(str(file), "photograph", 1, size, None, _stamp(file))
+            for file, size in zip(files, sizes, strict=True)
+        ]
     for file, size in zip(files, sizes, strict=True):
         if size != sizes[0]:
             raise DeblurzooError(
                 f"{path} has frames of several sizes: {files[0].name} is {sizes[0]}, {file.name} {size}: give a folder "
                 "for each clip, or --photographs if these are no consecutive frames"
             )
-    return [Source(str(path), "frames", len(files), sizes[0], None)]
+    return [Source(str(path), "frames", len(files), sizes[0], None, _stamp(*files))]
 
 
 def _pictures(path: Path) -> list[Path]:
@@ -106,6 +113,11 @@ def _pictures(path: Path) -> list[Path]:
         return [path]
     files = [file for file in path.iterdir() if file.suffix.lower() in SUFFIXES]
     return sorted(files, key=lambda file: [int(p) if p.isdigit() else p for p in re.split(r"([0-9]+)", file.name)])
+
+
+def _stamp(*files: Path) -> tuple[int, int]:
+    found = [file.stat() for file in files]
+    return sum(status.st_size for status in found), max(status.st_mtime_ns for status in found)
 
 
 def _size(path: Path) -> str:
