@@ -95,7 +95,7 @@ def find_jobs(inputs: Sequence[Path], out: Path, frames: bool = False, compare: 
     for job in jobs:
         for result in (job.target, *([job.compare] if compare else [])):
             if result.resolve() in given_files:
-                raise DeblurzooError(f"--out {out} would replace {result}, an input: choose another folder")
+                raise DeblurzooError(f"--out {out} would replace the input {result}: choose another folder")
             if result in taken:
                 raise DeblurzooError(f"{job.source} and {taken[result]} would both become {result}: restore apart")
             taken[result] = job.source
