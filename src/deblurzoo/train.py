@@ -145,8 +145,8 @@ def fit(cfg: DictConfig, run: Path) -> None:
         parameters = sum(p.numel() for p in module.net.parameters())
         log.info("%s: %s with %s parameters on %s", cfg.name, type(module).__name__, f"{parameters:,}", source.name)
         trainer.fit(module, datamodule, ckpt_path=start, weights_only=True)
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+    except (RuntimeError, ConnectionError, EOFError) as error:  # by the moment at which a reader dies
+        if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
             raise
         raise DeblurzooError(
             f"a process that reads frames was killed ({error}): memory may have run out, so set fewer loader.workers "
