@@ -38,6 +38,16 @@ TINY_RUN = [
 
 TINY = [*TINY_NETS["srn"], *TINY_RUN]
 
+SWEEP_EXPERIMENT = """# @package _global_
+defaults: [override /model: svrnn, override /trainer: cpu, override /logger: csv]
+name: table
+model: {net: {width: 0.125}, vgg16: null}
+loader: {batch_size: 2, workers: 1, val_frames: 2, augmentation: {crop: 16}}
+trainer: {max_steps: 2, val_check_interval: 2}
+callbacks: {checkpoints: {every: 1}}
+"""
+"""An experiment of one's own, small enough for sweeps in tests."""
+
 SMALL_TOY = ToyOptions(train_clips=2, test_clips=1, frames=3, height=48, width=64)
 FLOW_TOY = ToyOptions(train_clips=1, test_clips=1, frames=3, height=70, width=90, flow=True)
 
@@ -112,6 +122,15 @@ def identity(tmp_path: Path) -> Path:
     content = {"state_dict": module.state_dict(), "hyper_parameters": dict(module.hparams), "deblurzoo": facts}
     torch.save({**content, "global_step": 0, "optimizer_states": [], "lr_schedulers": []}, path)
     return path.parents[1]
+
+
+@pytest.fixture
+def sweep(tmp_path: Path, toy: Path) -> list[str]:
+    """The arguments of a sweep over a small experiment of one's own."""
+    folder = tmp_path / "conf" / "experiment"
+    folder.mkdir(parents=True)
+    (folder / "table.yaml").write_text(SWEEP_EXPERIMENT)
+    return ["train", "--config-dir", "conf", "-m", "experiment=table", f"data.root={toy}"]
 
 
 @pytest.fixture

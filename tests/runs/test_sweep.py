@@ -9,28 +9,9 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
+from conftest import SWEEP_EXPERIMENT, Run
 
-from conftest import Run
-
-EXPERIMENT = """# @package _global_
-defaults: [override /model: svrnn, override /trainer: cpu, override /logger: csv]
-name: table
-model: {net: {width: 0.125}, vgg16: null}
-loader: {batch_size: 2, workers: 1, val_frames: 2, augmentation: {crop: 16}}
-trainer: {max_steps: 2, val_check_interval: 2}
-callbacks: {checkpoints: {every: 1}}
-"""
 VARIANTS = "model.net.variant=full,no_rnns"
-
-
-@pytest.fixture
-def sweep(tmp_path: Path, toy: Path) -> list[str]:
-    """The arguments of a sweep over a small experiment of one's own."""
-    folder = tmp_path / "conf" / "experiment"
-    folder.mkdir(parents=True)
-    (folder / "table.yaml").write_text(EXPERIMENT)
-    return ["train", "--config-dir", "conf", "-m", "experiment=table", f"data.root={toy}"]
 
 
 def state(run: Path) -> str:
@@ -57,7 +38,7 @@ def test_a_sweep_is_evaluated_and_a_second_one_does_nothing(deblurzoo: Run, swee
     assert written == {path: path.stat().st_mtime_ns for path in written}
 
     experiment = tmp_path / "conf" / "experiment" / "table.yaml"
-    experiment.write_text(EXPERIMENT.replace("max_steps: 2", "max_steps: 3"))
+    experiment.write_text(SWEEP_EXPERIMENT.replace("max_steps: 2", "max_steps: 3"))
     longer = deblurzoo(*arguments)
     assert longer.returncode == 0, longer.stdout + longer.stderr
     measured = [json.loads(next(run.glob("evaluate/*/results.json")).read_text()) for run in runs]
@@ -77,9 +58,9 @@ def test_a_failed_job_stops_no_other_is_told_and_run_again(
     deblurzoo: Run, sweep: list[str], tmp_path: Path, toy: Path
 ) -> None:
     broken = tmp_path / "conf" / "experiment" / "broken.yaml"
-    broken.write_text(EXPERIMENT.replace("name: table", "name: broken\ndata: {root: nowhere}"))
+    broken.write_text(SWEEP_EXPERIMENT.replace("name: table", "name: broken\ndata: {root: nowhere}"))
     good = tmp_path / "conf" / "experiment" / "table.yaml"
-    good.write_text(EXPERIMENT.replace("name: table", f"name: table\ndata: {{root: {toy}}}"))
+    good.write_text(SWEEP_EXPERIMENT.replace("name: table", f"name: table\ndata: {{root: {toy}}}"))
     arguments = [*sweep[:-2], "experiment=broken,table"]
     done = deblurzoo(*arguments)
     assert done.returncode == 1 and "data.root=nowhere is not a folder" in done.stdout + done.stderr
@@ -90,7 +71,7 @@ def test_a_failed_job_stops_no_other_is_told_and_run_again(
     for told in (compared.stdout, (tmp_path / "page.html").read_text()):
         assert "data.root=nowhere is not a folder" in told
 
-    broken.write_text(EXPERIMENT.replace("name: table", f"name: broken\ndata: {{root: {toy}}}"))
+    broken.write_text(SWEEP_EXPERIMENT.replace("name: table", f"name: broken\ndata: {{root: {toy}}}"))
     again = deblurzoo(*arguments)
     assert again.returncode == 0, again.stdout + again.stderr
     assert again.stdout.count("is finished at step 2") == 1 and again.stdout.count("training 2/2") == 1
@@ -107,7 +88,7 @@ def test_a_killed_sweep_goes_on_where_it_was(
     deblurzoo: Run, sweep: list[str], tmp_path: Path, environment: dict[str, str]
 ) -> None:
     experiment = tmp_path / "conf" / "experiment" / "table.yaml"
-    experiment.write_text(EXPERIMENT.replace("max_steps: 2", "max_steps: 400"))
+    experiment.write_text(SWEEP_EXPERIMENT.replace("max_steps: 2", "max_steps: 400"))
     full = tmp_path / "runs" / "table" / "model.net.variant-full"
     command = [sys.executable, "-m", "deblurzoo.cli", *sweep, VARIANTS]
     process = subprocess.Popen(command, cwd=tmp_path, env=environment, start_new_session=True)
@@ -121,7 +102,7 @@ def test_a_killed_sweep_goes_on_where_it_was(
     assert stopped < 400
     assert f"table {full.name}: interrupted" in " ".join(deblurzoo("compare", "runs/table").stdout.split())
 
-    experiment.write_text(EXPERIMENT.replace("max_steps: 2", f"max_steps: {stopped + 3}"))
+    experiment.write_text(SWEEP_EXPERIMENT.replace("max_steps: 2", f"max_steps: {stopped + 3}"))
     done = deblurzoo(*sweep, VARIANTS)
     assert done.returncode == 0, done.stdout + done.stderr
     assert [state(run) for run in sorted(full.parent.iterdir())] == ["done", "done"]
