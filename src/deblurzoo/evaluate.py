@@ -42,11 +42,7 @@ def evaluate(cfg: DictConfig) -> Path:
     module = load_module(checkpoint, path)
     if cfg.switch:
         turn_on(module, cfg.switch)
-    for data in (cfg.data, cfg.data.get("gopro")):
-        if data is not None and OmegaConf.is_missing(data, "blur"):
-            # A network trained on several data sets has seen several folders, GOPRO's first.
-            data.blur = checkpoint["deblurzoo"]["blur_folder"].partition("+")[0]
-            log.info("blurry frames of %s/, as the network was trained", data.blur)
+    _choose_blur(cfg.data, checkpoint)
     require_values(cfg)
     if cfg.rounding not in ("nearest", "floor"):
         raise DeblurzooError(f"rounding={cfg.rounding} is unknown: choose nearest, or floor as SRN's script does")
@@ -66,11 +62,7 @@ def evaluate(cfg: DictConfig) -> Path:
             len(source.official["test"]),
         )
     run = path.parent.parent if path.suffix == ".ckpt" else path.parent  # an export is its own run
-    kind = [source.protocol, source.blur_folder]
-    kind += [f"common{source.common_frames}"] if source.common_frames else []
-    kind += [cfg.switch] if cfg.switch else []
-    kind += [cfg.rounding] if cfg.rounding != "nearest" else []
-    out = Path(cfg.out) if cfg.out else run / "evaluate" / "_".join(kind)
+    out = Path(cfg.out) if cfg.out else run / "evaluate" / _kind(cfg, source)
     facts = {
         "name": " ".join([name_of(run), *([cfg.switch] if cfg.switch else [])]),
         "network": describe_network(module),
@@ -96,6 +88,22 @@ def evaluate(cfg: DictConfig) -> Path:
     print_table([writer.finish()])
     print(f"per image: {out / 'results.json'}\npictures:  {out / 'side_by_side'}")
     return out / "results.json"
+
+
+def _choose_blur(data: DictConfig, checkpoint: dict[str, Any]) -> None:
+    """Take the blur folder that the network was trained on, where the command line names none."""
+    for part in (data, data.get("gopro")):
+        if part is not None and OmegaConf.is_missing(part, "blur"):
+            # A network trained on several data sets has seen several folders, GOPRO's first.
+            part.blur = checkpoint["deblurzoo"]["blur_folder"].partition("+")[0]
+            log.info("blurry frames of %s/, as the network was trained", part.blur)
+
+
+def _kind(cfg: DictConfig, source: Source) -> str:
+    """Return what tells this evaluation of a run from its others: the name of its folder."""
+    common = f"common{source.common_frames}" if source.common_frames else None
+    rounding = cfg.rounding if cfg.rounding != "nearest" else None
+    return "_".join(filter(None, (source.protocol, source.blur_folder, common, cfg.switch, rounding)))
 
 
 def turn_on(module: DeblurModule, switch: str) -> None:

@@ -91,14 +91,7 @@ def _evaluation(cfg: DictConfig, checkpoint: str) -> DictConfig:
 def fit(cfg: DictConfig, run: Path) -> None:
     """Train `cfg.model` on `cfg.data` in a run folder, from the start or from a checkpoint."""
     quiet_lightning()
-    require_values(cfg)
-    require_at_least("trainer.max_steps", cfg.trainer.max_steps, 1)
-    require_at_least("trainer.accumulate_grad_batches", cfg.trainer.accumulate_grad_batches, 1)
-    require_at_least("trainer.val_check_interval", cfg.trainer.val_check_interval, 1)
-    require_at_least("trainer.log_every_n_steps", cfg.trainer.log_every_n_steps, 1)
-    require_at_least("seed", cfg.seed, 0)
-    cfg.trainer.log_every_n_steps = min(cfg.trainer.log_every_n_steps, cfg.trainer.max_steps)
-    _refuse_sweep_on_many_devices(cfg)
+    _require_settings(cfg)
     start = resume_point(cfg.resume, run)
     checkpoint = read_checkpoint(start) if start else None
     if checkpoint and checkpoint["global_step"] >= cfg.trainer.max_steps:
@@ -130,18 +123,13 @@ def fit(cfg: DictConfig, run: Path) -> None:
     )
     _require_processes(trainer)
     datamodule.require_shares(trainer.world_size)
-    config = plain(cfg)
     if trainer.is_global_zero:
-        claim(run)
-        for leftover in run.glob("checkpoints/.*.tmp"):  # of a killed process
-            leftover.unlink()
-        write_atomically(run / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True).encode())
-        write_atomically(run / "run.json", json.dumps({"id": cfg.run_id, "name": cfg.label}).encode())
+        _take_over(run, cfg)
     try:
         if trainer.is_global_zero:
             trainer.loggers = [build(logger) for logger in cfg.logger.values()]
         for logger in trainer.loggers:
-            logger.log_hyperparams(config)
+            logger.log_hyperparams(plain(cfg))
         parameters = sum(p.numel() for p in module.net.parameters())
         log.info("%s: %s with %s parameters on %s", cfg.name, type(module).__name__, f"{parameters:,}", source.name)
         trainer.fit(module, datamodule, ckpt_path=start, weights_only=True)
@@ -159,6 +147,15 @@ def fit(cfg: DictConfig, run: Path) -> None:
         sys.exit(1)
     requeue.hand_on()
     log.info("done. Next: deblurzoo evaluate ckpt=%s data=%s …", run, source.name)
+
+
+def _take_over(run: Path, cfg: DictConfig) -> None:
+    """Make a run folder this process's own, and write what is known of the run."""
+    claim(run)
+    for leftover in run.glob("checkpoints/.*.tmp"):  # of a killed process
+        leftover.unlink()
+    write_atomically(run / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True).encode())
+    write_atomically(run / "run.json", json.dumps({"id": cfg.run_id, "name": cfg.label}).encode())
 
 
 def resume_point(resume: str | None, run: Path) -> Path | None:
@@ -200,6 +197,16 @@ def require_same_run(checkpoint: dict[str, Any], module: DeblurModule, source: S
             f"{path} is a checkpoint of another network or run ({'; '.join(differing)}): "
             "set these as they were, or start without resume"
         )
+
+
+def _require_settings(cfg: DictConfig) -> None:
+    """Raise a DeblurzooError for what is missing or wrong, before anything is built."""
+    require_values(cfg)
+    for key in ("max_steps", "accumulate_grad_batches", "val_check_interval", "log_every_n_steps"):
+        require_at_least(f"trainer.{key}", cfg.trainer[key], 1)
+    require_at_least("seed", cfg.seed, 0)
+    cfg.trainer.log_every_n_steps = min(cfg.trainer.log_every_n_steps, cfg.trainer.max_steps)
+    _refuse_sweep_on_many_devices(cfg)
 
 
 def _refuse_sweep_on_many_devices(cfg: DictConfig) -> None:
