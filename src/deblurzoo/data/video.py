@@ -11,14 +11,12 @@ from statistics import median
 import av
 import numpy as np
 from av.container import InputContainer
-from av.video.reformatter import Interpolation
 from av.video.stream import VideoStream
 
 from deblurzoo.data.images import Image
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.videos import ACCURATE, promised_seconds, unreadable, video_stream
 
-_ACCURATE = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.BITEXACT
-"""swscale's own choice is fast and off by up to 4 levels."""
 _HDR = {16: "PQ", 18: "HLG"}
 """Transfer characteristics of ITU-T H.273 whose values are no display values."""
 
@@ -37,16 +35,9 @@ class Video:
 def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     try:
         with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise DeblurzooError(f"{path} has no video in it: give another file")
-            stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
-            stream.codec_context.options = {"err_detect": "explode"}  # decoders hide damage otherwise
-            yield container, stream
+            yield container, video_stream(container, path)
     except av.FFmpegError as error:
-        raise DeblurzooError(
-            f"{path} cannot be read as a video ({error.strerror}): copy or convert it again"
-        ) from error
+        raise unreadable(path, error) from error
 
 
 def inspect_video(path: Path) -> Video:
@@ -92,7 +83,7 @@ def read_video(path: Path) -> Iterator[Callable[[], Image]]:
 
 def _picture(frame: av.VideoFrame) -> Image:
     """Convert a frame to RGB and turn it as it is meant to be seen."""
-    image = frame.reformat(format="rgb24", interpolation=_ACCURATE).to_ndarray()
+    image = frame.reformat(format="rgb24", interpolation=ACCURATE).to_ndarray()
     return np.ascontiguousarray(np.rot90(image, frame.rotation // 90), np.uint8)
 
 
@@ -100,12 +91,7 @@ def _promised(stream: VideoStream) -> int:
     """Return how many frames the head of the file says there are, or less."""
     if stream.frames:
         return stream.frames
-    try:
-        hours, minutes, seconds = stream.metadata.get("DURATION", "0:0:0").split(":")  # Matroska
-        duration = 3600 * int(hours) + 60 * int(minutes) + float(seconds)
-    except ValueError:  # somebody else's tag
-        return 0
-    return int(duration * float(stream.average_rate or 0)) - 1
+    return int(promised_seconds(stream) * float(stream.average_rate or 0)) - 1
 
 
 def _require_constant_rate(path: Path, stream: VideoStream, times: list[int | None]) -> None:

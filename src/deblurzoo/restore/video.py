@@ -11,15 +11,16 @@ from typing import Any, BinaryIO
 import av
 import numpy as np
 from av.audio.stream import AudioStream
-from av.container import InputContainer, OutputContainer
+from av.container import OutputContainer
 from av.stream import Stream
-from av.video.reformatter import ColorRange, Colorspace, Interpolation
+from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import replace_atomically
 from deblurzoo.restore.restorer import Restorer
+from deblurzoo.videos import ACCURATE, promised_seconds, unreadable, video_stream
 
 SUFFIXES = frozenset(
     (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".mts", ".m2ts", ".ts", ".wmv", ".flv", ".3gp")
@@ -31,8 +32,6 @@ _FORMATS = {"yuvj420p": "yuv420p", "yuvj422p": "yuv422p", "yuvj444p": "yuv444p"}
     f"yuv{chroma}p{depth}": f"yuv{chroma}p{depth}" for chroma in (420, 422, 444) for depth in ("", "10le")
 }
 """Pixel formats that libx264 writes, by those they are for; all others become yuv420p."""
-_ACCURATE = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.BITEXACT
-"""swscale's own choice is fast and off by up to 4 levels."""
 _MATRICES = {1: Colorspace.ITU709, 9: Colorspace.BT2020}
 """By number of ITU-T H.273; all others, also where the file names none, are read and written as BT.601."""
 _ENCODER = {"crf": "14", "preset": "medium"}
@@ -73,14 +72,14 @@ def inspect(path: Path) -> Source:
     """
     try:
         with av.open(str(path)) as container:
-            stream = _video(container, path)
+            stream = video_stream(container, path)
             first = next(container.decode(stream), None)
             if first is None:
                 raise DeblurzooError(f"{path} has no frames: give another file")
             odd = first.width % 2 or first.height % 2  # halved chroma needs even sides
             return Source(
                 path=path,
-                frames=stream.frames or round(_seconds(stream) * float(stream.average_rate or 0)),
+                frames=stream.frames or round(promised_seconds(stream) * float(stream.average_rate or 0)),
                 height=first.height,
                 width=first.width,
                 rotation=first.rotation,
@@ -89,36 +88,14 @@ def inspect(path: Path) -> Source:
                 full_range=first.color_range == ColorRange.JPEG or first.format.name.startswith("yuvj"),
             )
     except av.FFmpegError as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: av.FFmpegError) -> DeblurzooError:
-    return DeblurzooError(f"{path} cannot be read as a video ({error.strerror}): copy or convert it again")
-
-
-def _video(container: InputContainer, path: Path) -> VideoStream:
-    stream = container.streams.best("video")
-    if not isinstance(stream, VideoStream):
-        raise DeblurzooError(f"{path} has no video in it: give another file")
-    stream.thread_type = "AUTO"
-    stream.codec_context.options = {"err_detect": "explode"}  # decoders hide damage otherwise
-    return stream
-
-
-def _seconds(stream: VideoStream) -> float:
-    """Return how long Matroska's head says that the stream is; 0 in other containers."""
-    try:
-        hours, minutes, seconds = stream.metadata.get("DURATION", "0:0:0").split(":")
-        return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
-    except ValueError:  # somebody else's tag
-        return 0.0
+        raise unreadable(path, error) from error
 
 
 def _is_cut_off(stream: VideoStream, packets: int, end: int) -> bool:
     """Whether less than the head promises was found: packets in MP4 and MOV, ticks up to the last one in Matroska."""
     if "mp4" in stream.container.format.name:
         return packets < stream.frames
-    return end * (stream.time_base or 0) < _seconds(stream) - 2 / float(stream.average_rate or 1)
+    return end * (stream.time_base or 0) < promised_seconds(stream) - 2 / float(stream.average_rate or 1)
 
 
 def target_of(path: Path) -> Path:
@@ -158,7 +135,7 @@ def restore_video(
         try:
             _restore(source, restorer, count, file, target, beside)
         except av.FFmpegError as error:
-            raise _unreadable(source.path, error) from error
+            raise unreadable(source.path, error) from error
 
     if compare is None:
         replace_atomically(target, write)
@@ -177,7 +154,7 @@ def _restore(
 ) -> None:
     with ExitStack() as stack:
         container = stack.enter_context(av.open(str(source.path)))
-        stream = _video(container, source.path)
+        stream = video_stream(container, source.path)
         sound = list(container.streams.audio)
         writer = stack.enter_context(Writer(file, name, source, stream, sound))
         comparison = stack.enter_context(Writer(beside, name, source, stream, [], across=2)) if beside else None
@@ -215,7 +192,7 @@ def _pixels(frame: av.VideoFrame, source: Source) -> Frame:
         format="rgb48le" if source.deep else "rgb24",
         src_colorspace=_MATRICES.get(source.matrix, Colorspace.ITU601),
         src_color_range=ColorRange.JPEG if source.full_range else ColorRange.MPEG,
-        interpolation=_ACCURATE,
+        interpolation=ACCURATE,
     ).to_ndarray()
 
 
@@ -271,7 +248,7 @@ class Writer:
             format=self.source.pix_fmt,
             dst_colorspace=_MATRICES.get(self.source.matrix, Colorspace.ITU601),
             dst_color_range=ColorRange.JPEG if self.source.full_range else ColorRange.MPEG,
-            interpolation=_ACCURATE,
+            interpolation=ACCURATE,
         )
         frame.pts, frame.time_base, frame.duration = pts, self.stream.codec_context.time_base, duration
         self.container.mux(self.stream.encode(frame))
