@@ -17,6 +17,7 @@ from deblurzoo.entry import build, hydra_main, plain, quiet_lightning, require_v
 from deblurzoo.errors import DeblurzooError, require_at_least
 from deblurzoo.modules import DeblurModule
 from deblurzoo.modules.loading import checkpoint_of, load_module, read_trained
+from deblurzoo.precision import AUTO, FULL
 from deblurzoo.status import name_of
 
 log = logging.getLogger(__name__)
@@ -47,6 +48,8 @@ def evaluate(cfg: DictConfig) -> Path:
     if cfg.rounding not in ("nearest", "floor"):
         raise DeblurzooError(f"rounding={cfg.rounding} is unknown: choose nearest, or floor as SRN's script does")
     require_at_least("pictures", cfg.pictures, 0)
+    if cfg.trainer.precision == AUTO:
+        cfg.trainer.precision = FULL
     source: Source = build(cfg.data)
     datamodule: DeblurDataModule = build(cfg.loader, source=source, frames=module.frames, seed=0, no_harm=cfg.no_harm)
     datamodule.setup("test")

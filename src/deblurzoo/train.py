@@ -22,6 +22,7 @@ from deblurzoo.files import claim, write_atomically
 from deblurzoo.loggers import TAG_LENGTH, finish_wandb
 from deblurzoo.modules import DeblurModule
 from deblurzoo.modules.loading import find_checkpoint, read_checkpoint
+from deblurzoo.precision import AUTO, training_precision
 from deblurzoo.status import recorded
 from deblurzoo.wandb_runs import send_evaluation
 
@@ -84,6 +85,7 @@ def _evaluated(run: Path, step: int) -> Path | None:
 def _evaluation(cfg: DictConfig, checkpoint: str) -> DictConfig:
     """Return the config of `deblurzoo evaluate` for what was just trained."""
     parts = {key: value for key, value in plain(cfg).items() if key in ("data", "loader", "trainer", "compile")}
+    parts["trainer"]["precision"] = AUTO  # figures to compare, however the network was trained
     usual = {"out": None, "switch": None, "pictures": 8, "no_harm": 8, "rounding": "nearest"}
     return OmegaConf.create({**parts, "ckpt": checkpoint, **usual})
 
@@ -131,7 +133,8 @@ def fit(cfg: DictConfig, run: Path) -> None:
         for logger in trainer.loggers:
             logger.log_hyperparams(plain(cfg))
         parameters = sum(p.numel() for p in module.net.parameters())
-        log.info("%s: %s with %s parameters on %s", cfg.name, type(module).__name__, f"{parameters:,}", source.name)
+        network = f"{type(module).__name__} with {parameters:,} parameters"
+        log.info("%s: %s on %s, in %s", cfg.name, network, source.name, cfg.trainer.precision)
         trainer.fit(module, datamodule, ckpt_path=start, weights_only=True)
     except (RuntimeError, ConnectionError, EOFError) as error:  # by the moment at which a reader dies
         if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
@@ -206,6 +209,8 @@ def _require_settings(cfg: DictConfig) -> None:
         require_at_least(f"trainer.{key}", cfg.trainer[key], 1)
     require_at_least("seed", cfg.seed, 0)
     cfg.trainer.log_every_n_steps = min(cfg.trainer.log_every_n_steps, cfg.trainer.max_steps)
+    if cfg.trainer.precision == AUTO:
+        cfg.trainer.precision = training_precision(cfg.trainer.accelerator)
     _refuse_sweep_on_many_devices(cfg)
 
 

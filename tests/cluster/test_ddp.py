@@ -10,7 +10,8 @@ import torch
 from conftest import TINY, TINY_NETS, TINY_RUN, Run
 
 DATA = ["loader.batch_size=4", "loader.val_frames=3"]
-TWO = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.precision=32-true"]
+FULL = "trainer.precision=32-true"
+TWO = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", FULL]
 
 
 def weights(run: Path, steps: int) -> dict[str, torch.Tensor]:
@@ -34,7 +35,7 @@ def test_two_processes_take_the_steps_of_one(
     root = flow_toy if net == "flow_rnn" else toy
     arguments = ["train", f"model={net}", *TINY_RUN, *TINY_NETS[net], *DATA, f"data.root={root}"]
     arguments += [f"trainer.max_steps={steps}", f"trainer.val_check_interval={steps}"]
-    for name, devices in (("one", []), ("two", TWO)):
+    for name, devices in (("one", [FULL]), ("two", TWO)):
         done = deblurzoo(*arguments, *devices, f"name={name}")
         assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count(f"training {steps}/{steps}") == done.stdout.count("done. Next") == 1

@@ -13,6 +13,7 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio
 
 from conftest import TINY, Run
+from deblurzoo.precision import training_precision
 
 STEPS = [
     "trainer.max_steps=4",
@@ -36,7 +37,7 @@ def metrics(run: Path) -> list[dict[str, str]]:
 
 def test_train_evaluate_compare(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
     run = tmp_path / "runs" / "run"
-    out = train(deblurzoo, toy)
+    out = train(deblurzoo, toy, "trainer.precision=32-true")
     assert "deblurzoo evaluate ckpt=runs/run" in out
     assert sorted(p.name for p in (run / "checkpoints").iterdir()) == ["step_00000002.ckpt", "step_00000004.ckpt"]
     assert len(list((run / "pictures").glob("*.png"))) == 2
@@ -103,11 +104,20 @@ def test_bf16_and_ema(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
     assert any(not torch.equal(average[key], current[key]) for key in average)
 
 
+def test_precision_is_the_devices_in_training_and_full_in_evaluation(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
+    assert f" in {training_precision('cpu')}" in train(deblurzoo, toy)
+    done = deblurzoo("evaluate", "ckpt=runs/run", "data=toy", f"data.root={toy}", "trainer=cpu", "out=out")
+    assert done.returncode == 0, done.stderr
+    config = json.loads((tmp_path / "out" / "results.json").read_text())["config"]
+    assert config["trainer"]["precision"] == "32-true"
+
+
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
-def test_compiled_training_saves_ordinary_weights(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
-    train(deblurzoo, toy, "compile=true", "trainer.max_steps=1", "+trainer.limit_val_batches=0")
-    keys = torch.load(tmp_path / "runs/run/checkpoints/step_00000001.ckpt", weights_only=True)["state_dict"]
-    assert not any("_orig_mod" in key for key in keys)
+def test_fast_training_saves_ordinary_weights(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
+    train(deblurzoo, toy, "preset=fast", "trainer.max_steps=1", "+trainer.limit_val_batches=0")
+    checkpoint = torch.load(tmp_path / "runs/run/checkpoints/step_00000001.ckpt", weights_only=True)
+    assert not any("_orig_mod" in key for key in checkpoint["state_dict"])
+    assert checkpoint["optimizer_states"][0]["param_groups"][0]["fused"]
 
 
 def test_python_m_is_the_same_program(environment: dict[str, str], toy: Path, tmp_path: Path) -> None:
