@@ -22,10 +22,24 @@ import time
 from pathlib import Path
 from typing import Any
 
+from deblurzoo.allocator import SWITCH, keep_memory
+
+keep_memory()  # as the command line does, before torch is imported
+
+import torch
+import torch.nn.functional as F
+from hydra import compose, initialize_config_dir
 from pytorch_lightning.profilers import SimpleProfiler
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from torch.utils.flop_counter import FlopCounterMode
+
+from deblurzoo import cli
+from deblurzoo.entry import build
+from deblurzoo.paths import conf_dir
+from deblurzoo.precision import LOW, training_precision
+from deblurzoo.synthesis.toy import ToyOptions, write_toy
 
 EXPERIMENTS = {"svrnn": "svrnn_gopro", "srn": "srn_gopro", "flow_rnn": "flow_dvd"}
 CASES: dict[str, list[str]] = {
@@ -53,8 +67,6 @@ class Clock(SimpleProfiler):
 
     def describe(self) -> None:
         """Print seconds a step, the share of it that waits for samples, and the peak of memory in bytes."""
-        import torch
-
         periods = [after - before for before, after in zip(self.starts, self.starts[1:], strict=False)][WARM_UP:]
         waits = self.recorded_durations[WAIT][WARM_UP + 1 : WARM_UP + 1 + len(periods)]
         on_gpu = torch.cuda.is_available() and torch.cuda.max_memory_allocated() > 0
@@ -66,8 +78,6 @@ class Clock(SimpleProfiler):
 
 def train(overrides: list[str]) -> None:
     """Run `deblurzoo train` with the clock in it."""
-    from deblurzoo import cli
-
     sys.argv = ["deblurzoo", "train", *overrides]
     cli.main()
 
@@ -78,7 +88,7 @@ def measure(network: str, case: str, device: str, data: list[str], options: argp
     for name in ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "THP_MEM_ALLOC_ENABLE"):
         environment.pop(name, None)
     if case == "before":
-        environment["DEBLURZOO_KEEP_MEMORY"] = "0"
+        environment[SWITCH] = "0"
     with tempfile.TemporaryDirectory() as runs:
         overrides = [
             *(f"experiment={EXPERIMENTS[network]}", *data, f"trainer={device}", *CASES[case]),
@@ -100,13 +110,6 @@ def measure(network: str, case: str, device: str, data: list[str], options: argp
 
 def flops_per_sample(network: str) -> tuple[int, int]:
     """Return the floating-point operations of a sample's forward and backward pass, and the recipe's batch size."""
-    import torch
-    from hydra import compose, initialize_config_dir
-    from torch.utils.flop_counter import FlopCounterMode
-
-    from deblurzoo.entry import build
-    from deblurzoo.paths import conf_dir
-
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         cfg: Any = compose("train", [f"experiment={EXPERIMENTS[network]}", "trainer=cpu"])
     net = build(cfg.model).net.to("meta")
@@ -116,19 +119,31 @@ def flops_per_sample(network: str) -> tuple[int, int]:
     return counter.get_total_flops(), cfg.loader.batch_size
 
 
-def matrix_rate(device: str, low: bool) -> float:
-    """Return the floating-point operations per second of a large matrix product in float32 or bfloat16."""
-    import torch
+def low_precision(case: str, device: str) -> bool:
+    """Whether a case computes in bfloat16."""
+    return case != "before" and training_precision(device) == LOW
 
-    size = 8192 if device == "gpu" else 2048
-    where, dtype = "cuda" if device == "gpu" else "cpu", torch.bfloat16 if low else torch.float32
-    a = torch.rand(size, size, device=where, dtype=dtype)
+
+def matrix_rate(device: str, low: bool) -> float:
+    """Return the floating-point operations per second of a large matrix product in float32 or bfloat16.
+
+    As a 1x1 convolution, which on a CPU runs on the library of the other convolutions: torch's product may run on one
+    that is several times slower.
+    """
+    channels, side = (4096, 128) if device == "gpu" else (2048, 32)
+    placed = {
+        "device": "cuda" if device == "gpu" else "cpu",
+        "dtype": torch.bfloat16 if low else torch.float32,
+    }
+    x = torch.rand(1, channels, side, side, **placed).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    weight = torch.rand(channels, channels, 1, 1, **placed)  # type: ignore[call-overload]
     best = math.inf
-    for _ in range(10):
-        start = time.perf_counter()
-        (a @ a)[0, 0].item()
-        best = min(best, time.perf_counter() - start)
-    return 2 * size**3 / best
+    with torch.inference_mode():
+        for _ in range(20):
+            start = time.perf_counter()
+            F.conv2d(x, weight)[0, 0, 0, 0].item()
+            best = min(best, time.perf_counter() - start)
+    return 2 * channels**2 * side**2 / best
 
 
 def main() -> None:
@@ -145,21 +160,28 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         root = options.root or Path(temporary) / "toy"
         if not options.root:
-            from deblurzoo.synthesis.toy import ToyOptions, write_toy
-
             write_toy(root, ToyOptions(train_clips=2, test_clips=1, frames=7, height=720, width=1280))
         data = ["data=gopro" if options.root else "data=toy", f"data.root={root.resolve()}", "data.blur=blur"]
         rounds = [(n, c) for _ in range(options.repeats) for n in options.networks for c in options.cases]
         results: dict[tuple[str, str], list[dict[str, float]]] = {}
+        rates = dict.fromkeys(CASES, 0.0)
         for network, case in track(rounds, description="rounds", transient=True):
             results.setdefault((network, case), []).append(measure(network, case, options.device, data, options))
-    rates = {case: matrix_rate(options.device, low=case != "before") for case in options.cases}
-    table = Table("network", "case", "batch", "samples/s", "times", "waits", "peak GB", "TFLOP/s", "limit")
+            rates[case] = max(rates[case], matrix_rate(options.device, low_precision(case, options.device)))
+    print_table(results, rates, options)
+
+
+def print_table(
+    results: dict[tuple[str, str], list[dict[str, float]]], rates: dict[str, float], options: argparse.Namespace
+) -> None:
+    """Print medians over the rounds, beside the first case's and the best matrix product's of all rounds."""
+    columns = ("samples/s", f"x {options.cases[0]}", "waits", "peak GB", "TFLOP/s", "limit")
+    table = Table("network", "case", "batch", *columns)
     for (network, case), found in results.items():
         seconds, waits, peak = (statistics.median(r[key] for r in found) for key in ("seconds", "waits", "peak"))
         first = statistics.median(r["seconds"] for r in results[network, options.cases[0]])
-        flops, batch = flops_per_sample(network)
-        batch = options.batch or batch
+        flops, papers_batch = flops_per_sample(network)
+        batch = options.batch or papers_batch
         speed = flops * batch / seconds
         row = [f"{batch / seconds:.2f}", f"{first / seconds:.2f}", f"{waits:.1%}", f"{peak / 1e9:.2f}"]
         row += [f"{speed / 1e12:.3f}", f"{speed / rates[case]:.0%}"]
