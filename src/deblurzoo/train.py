@@ -68,16 +68,19 @@ def _job(cfg: DictConfig, run: Path) -> float:
     cfg.tags = [*cfg.tags, *(name[:TAG_LENGTH] for name in dict.fromkeys([cfg.name, run.name]))]
     with recorded(run):
         fit(cfg, run)
-        results = _evaluated(run, cfg.trainer.max_steps) or evaluate(_evaluation(cfg, str(find_checkpoint(run))))
+        results = _evaluated(run, cfg) or evaluate(_evaluation(cfg, str(find_checkpoint(run))))
         send_evaluation(run, results)
         return float(json.loads(results.read_text())["restored"]["psnr"])
 
 
-def _evaluated(run: Path, step: int) -> Path | None:
-    """Return the `results.json` that an earlier job has of the checkpoint of a step, or None."""
+def _evaluated(run: Path, cfg: DictConfig) -> Path | None:
+    """Return the `results.json` that an earlier job has of the last step on the same data, or None."""
+    wanted = {"data": plain(cfg)["data"], "switch": None, "rounding": "nearest"}
     for file in sorted(run.glob("evaluate/*/results.json")):
-        with suppress(ValueError):  # damaged: evaluated again
-            if json.loads(file.read_text())["checkpoint"]["step"] == step:
+        with suppress(ValueError, KeyError, TypeError):  # damaged: evaluated again
+            results = json.loads(file.read_text())
+            same = {key: results["config"][key] for key in wanted} == wanted
+            if same and results["checkpoint"]["step"] == cfg.trainer.max_steps:
                 return file
     return None
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -43,6 +44,14 @@ def test_a_sweep_is_evaluated_and_a_second_one_does_nothing(deblurzoo: Run, swee
     assert longer.returncode == 0, longer.stdout + longer.stderr
     measured = [json.loads(next(run.glob("evaluate/*/results.json")).read_text()) for run in runs]
     assert [results["checkpoint"]["step"] for results in measured] == [3, 3]
+
+    first = next(runs[0].glob("evaluate/*/results.json"))  # as if it were of other conditions
+    first.write_text(first.read_text().replace('"rounding": "nearest"', '"rounding": "floor"'))
+    first.parent.rename(first.parent.with_name("other"))
+    once_more = deblurzoo(*arguments)
+    assert once_more.returncode == 0 and "evaluating" in once_more.stdout
+    assert '"rounding": "nearest"' in first.read_text()
+    shutil.rmtree(first.parent.with_name("other"))
 
     damaged, other = (next(run.glob("evaluate/*/results.json")) for run in runs)
     damaged.write_text(damaged.read_text()[:500])
