@@ -7,7 +7,7 @@ DEMO := srn_toy svrnn_toy flow_toy
 RUNS := runs/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo picture test lint format packaging clean
+.PHONY: help install demo pictures test lint format packaging clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,7 +35,7 @@ demo: $(VENV)/installed data/toy ## train, evaluate and compare small networks o
 	@echo "train anew: rm -r $(RUNS); other settings: $(BIN)/deblurzoo train experiment=svrnn_toy name=mine model.net.width=0.25"
 	@echo "real data:  $(BIN)/deblurzoo train experiment=srn_gopro data.root=GOPRO_Large"
 
-picture: demo ## take the README's picture of the demo's page (needs Chromium)
+pictures: demo ## make the README's pictures from the demo's results (needs Chromium)
 	$(BIN)/python docs/pictures/make.py
 
 test: $(VENV)/installed ## the whole test suite
