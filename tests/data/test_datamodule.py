@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from deblurzoo.data import DeblurDataModule, Toy
-from deblurzoo.data.datamodule import FullFrames, TrainingCrops, require_sizes
+from deblurzoo.data.datamodule import FullFrames, TrainingCrops
 from deblurzoo.data.sampling import Shuffle, StepSampler
+from deblurzoo.data.sizes import require_sizes
 from deblurzoo.data.transforms import Augmentation
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.synthesis import ExtraBlur

@@ -4,13 +4,13 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple, Self
 
 from deblurzoo.data.frames import Clip, Frame
 from deblurzoo.data.images import SUFFIXES
-from deblurzoo.data.packed import Index, PackedClip, open_pack
+from deblurzoo.data.packed import Index, open_pack
 from deblurzoo.errors import DeblurzooError
 
 log = logging.getLogger(__name__)
@@ -169,14 +169,9 @@ class ClipSource(Source):
     @cached_property
     def index(self) -> Index:
         """What the pack holds; raise a DeblurzooError if it is none, or of another data set."""
-        assert self.packed is not None
-        index = open_pack(f"{self.key}.packed", Path(self.packed))
-        theirs, ours = (index.dataset, index.blur_folder), (self.name, self.blur_folder)
-        if theirs != ours:
-            raise DeblurzooError(
-                f"{self.key}.packed={self.packed} is a pack of {' '.join(theirs)}/, not of {' '.join(ours)}/: "
-                f"set another {self.key}.packed, or null to read the pictures"
-            )
+        key, pack = f"{self.key}.packed", Path(str(self.packed))
+        index = open_pack(key, pack)
+        index.require_of(self.name, self.blur_folder, key, pack)
         return index
 
     def changed_clips(self, split: str) -> dict[str, str]:
@@ -185,36 +180,16 @@ class ClipSource(Source):
             folders = self.folders(split)
         except DeblurzooError:  # gone, as where only the pack was copied to
             return {}
-        found, changed = {}, {}
-        for place in folders:
-            try:
-                clip = self._pair(place)
-            except DeblurzooError as error:
-                changed[place.name] = f"is incomplete now: {error}"
-                continue
-            if clip.blur:
-                found[clip.name] = clip
-        packed = {entry.name: entry for entry in self.index.of(split) if entry.name not in changed}
-        changed |= dict.fromkeys(found.keys() - packed.keys(), "is not in the pack")
-        changed |= dict.fromkeys(packed.keys() - found.keys(), "is in the pack alone")
-        for name in packed.keys() & found.keys():
-            if picture := packed[name].stale(found[name]):
-                changed[name] = f"has another {picture} than the one packed"
-        return dict(sorted(changed.items()))
+        return self.index.changes(split, {place.name: partial(self._pair, place) for place in folders})
 
     def _packed_clips(self, split: str) -> list[Clip]:
-        assert self.packed is not None
-        pack, key = Path(self.packed), f"{self.key}.packed"
-        entries: list[PackedClip] = list(self.index.of(split))
-        for entry in entries:
-            if damage := entry.damage(pack, pixels=False):
-                raise DeblurzooError(f"{key}: {damage}: run `deblurzoo data pack` again, or copy the file again")
+        key, pack = f"{self.key}.packed", Path(str(self.packed))
         for name, reason in self.changed_clips(split).items():
             raise DeblurzooError(
                 f"{key}={pack} is stale: clip {name} {reason}: run `deblurzoo data pack` again, set {key}=null to read "
                 f"the pictures, or {self.key}.root=null to use the pack as it is"
             )
-        return [entry.clip(pack) for entry in entries]
+        return self.index.undamaged(split, key, pack)
 
     def incomplete_clips(self, split: str) -> list[str]:
         """Return the official clips of which frames are missing; results on the rest are not the papers'."""

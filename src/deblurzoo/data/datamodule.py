@@ -1,7 +1,6 @@
 """How frames are read: one data module for every data set and every network."""
 
 import logging
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,40 +12,14 @@ from torch.utils.data import DataLoader, Dataset
 from deblurzoo.batch import Batch
 from deblurzoo.data.batches import BatchLoader, default_workers
 from deblurzoo.data.clips import Sample, Source
-from deblurzoo.data.frames import Frame, frame_size, read_frame
+from deblurzoo.data.frames import read_frame
 from deblurzoo.data.images import Image
 from deblurzoo.data.sampling import Shuffle, StepSampler, sample_seed
+from deblurzoo.data.sizes import other_size, require_sizes
 from deblurzoo.data.transforms import Augmentation, apply
 from deblurzoo.errors import DeblurzooError, require_at_least
 
 log = logging.getLogger(__name__)
-
-
-def require_sizes(samples: list[Sample], augmentation: Augmentation | None = None) -> None:
-    """Look at the headers of all frames: a mistake shows before training, not after hours.
-
-    Raises:
-        DeblurzooError: the frames of a sample differ in size, or one is too small for the augmentation.
-    """
-    size = cache(frame_size)
-    least = augmentation.smallest_side() if augmentation else 0
-    for sample in samples:
-        width, height = size(sample.sharp)
-        for frame in sample.blur:
-            if size(frame) != (width, height):
-                raise _other_size(frame, size(frame), sample.sharp, (width, height))
-        if augmentation and min(width, height) < least:
-            raise DeblurzooError(
-                f"{sample.sharp} is {width}x{height}, too small for loader.augmentation.crop={augmentation.crop} with "
-                f"zoom {augmentation.zoom} (at least {least} is needed): set a smaller crop"
-            )
-
-
-def _other_size(frame: Frame, size: tuple[int, int], other: Frame, others: tuple[int, int]) -> DeblurzooError:
-    return DeblurzooError(
-        f"{frame} is {size[0]}x{size[1]} but {other} is {others[0]}x{others[1]}: "
-        "frames of one sample must have one size"
-    )
 
 
 def _read(sample: Sample) -> list[Image]:
@@ -55,7 +28,7 @@ def _read(sample: Sample) -> list[Image]:
     images = [read_frame(frame) for frame in sample.blur]
     for frame, image in zip(sample.blur, images, strict=True):
         if image.shape != sharp.shape:
-            raise _other_size(frame, image.shape[1::-1], sample.sharp, sharp.shape[1::-1])
+            raise other_size(frame, image.shape[1::-1], sample.sharp, sharp.shape[1::-1])
     return [*images, sharp]
 
 

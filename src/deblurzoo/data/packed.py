@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -129,6 +129,46 @@ class Index:
     def of(self, split: str) -> Iterator[PackedClip]:
         """Give the clips of a split."""
         return (clip for clip in self.clips if clip.split == split)
+
+    def require_of(self, dataset: str, blur_folder: str, key: str, pack: Path) -> None:
+        """Raise a DeblurzooError, naming the config key, if the pack is of another data set or blur folder."""
+        theirs, ours = (self.dataset, self.blur_folder), (dataset, blur_folder)
+        if theirs != ours:
+            raise DeblurzooError(
+                f"{key}={pack} is a pack of {' '.join(theirs)}/, not of {' '.join(ours)}/: "
+                f"set another {key}, or null to read the pictures"
+            )
+
+    def undamaged(self, split: str, key: str, pack: Path) -> list[Clip]:
+        """Return the clips of a split; raise a DeblurzooError, naming the config key, if an array is missing or cut."""
+        for entry in self.of(split):
+            if damage := entry.damage(pack, pixels=False):
+                raise DeblurzooError(f"{key}: {damage}: run `deblurzoo data pack` again, or copy the file again")
+        return [entry.clip(pack) for entry in self.of(split)]
+
+    def changes(self, split: str, pictures: Mapping[str, Callable[[], Clip]]) -> dict[str, str]:
+        """Return the clips that the data set's folders have otherwise now, by name, and why.
+
+        Args:
+            split: to compare.
+            pictures: how to pair the pictures of each clip of the folders, which may raise a DeblurzooError.
+        """
+        found, changed = {}, {}
+        for name, pair in pictures.items():
+            try:
+                clip = pair()
+            except DeblurzooError as error:
+                changed[name] = f"is incomplete now: {error}"
+                continue
+            if clip.blur:
+                found[name] = clip
+        packed = {entry.name: entry for entry in self.of(split) if entry.name not in changed}
+        changed |= dict.fromkeys(found.keys() - packed.keys(), "is not in the pack")
+        changed |= dict.fromkeys(packed.keys() - found.keys(), "is in the pack alone")
+        for name in packed.keys() & found.keys():
+            if picture := packed[name].stale(found[name]):
+                changed[name] = f"has another {picture} than the one packed"
+        return dict(sorted(changed.items()))
 
 
 def _require_sane(clips: list[PackedClip]) -> None:
