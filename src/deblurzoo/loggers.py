@@ -1,6 +1,7 @@
 """Weights & Biases, started so that it never holds up training."""
 
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ def wandb_logger(
         run_id: W&B run id; a resumed run continues the same one.
         name, group, tags, job_type: as W&B shows them.
     """
+    # Its reports about itself would hold up the end of a run by 20 s more where the server does not answer.
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     folder = Path(run)
     folder.mkdir(parents=True, exist_ok=True)
     arguments: dict[str, Any] = {

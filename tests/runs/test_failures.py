@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -120,8 +121,19 @@ def test_a_full_disk_ends_training_and_keeps_the_last_checkpoint(deblurzoo: Run,
 
 def test_a_server_that_never_answers_costs_seconds_once(deblurzoo: Run, toy: Path) -> None:
     arguments = ["train", *TINY, f"data.root={toy}", "logger=wandb", "name=run", "trainer.max_steps=1"]
-    with socket.create_server(("127.0.0.1", 0)) as silent:  # connections are accepted and never answered
+    asked: list[tuple[bytes, socket.socket]] = []
+
+    def never_answer() -> None:
+        with contextlib.suppress(OSError):  # closed below
+            while True:
+                connection, _ = silent.accept()
+                asked.append((connection.recv(20).split()[1], connection))
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        threading.Thread(target=never_answer, daemon=True).start()
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         done = deblurzoo(*arguments, WANDB_API_KEY="0" * 40, WANDB_BASE_URL=url)
+        silent.shutdown(socket.SHUT_RDWR)
     assert done.returncode == 0, done.stderr
+    assert {path for path, _ in asked} == {b"/graphql"}  # each request waits for its own timeout
     assert "W&B records offline: the server did not answer" in done.stdout + done.stderr
