@@ -121,6 +121,9 @@ def test_a_killed_evaluation_goes_on_and_ends_as_if_it_had_not_been(
     while not rows.is_file() or rows.read_text().count("\n") < 5:
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGSTOP)
+    second = deblurzoo(*arguments, "out=killed")
+    assert second.returncode == 1 and "another process is working in .killed.unfinished" in second.stderr
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "killed").exists()

@@ -20,7 +20,7 @@ from deblurzoo.data.clips import Sample
 from deblurzoo.data.frames import read_frame
 from deblurzoo.data.images import Image, write_png
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.files import write_atomically
+from deblurzoo.files import LOCK, claim, release, write_atomically
 from deblurzoo.metrics import to_uint8
 from deblurzoo.protocols import MEASURES, do_no_harm_psnr
 
@@ -60,7 +60,12 @@ class ResultsWriter(pl.Callback):
         self._pending: deque[Future[Row]] = deque()
 
     def _resume(self) -> int:
-        """Return how many samples are measured already; empty the folder if it is of another evaluation."""
+        """Return how many samples are measured already; empty the folder if it is of another evaluation.
+
+        Raises:
+            DeblurzooError: another process is measuring into it.
+        """
+        claim(self.out)
         known = self.out / "facts.json"
         rows = _read_rows(self._rows)
         ids = [(sample.clip, sample.frame) for sample in self.samples[: len(rows)]]
@@ -69,7 +74,11 @@ class ResultsWriter(pl.Callback):
             for half_written in self.out.rglob(".*.tmp"):
                 half_written.unlink()
             return len(rows)
-        shutil.rmtree(self.out, ignore_errors=True)
+        for path in self.out.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name != LOCK:
+                path.unlink()
         write_atomically(known, json.dumps(self.facts).encode())
         return 0
 
@@ -157,6 +166,7 @@ class ResultsWriter(pl.Callback):
                 shutil.rmtree(self.finished / name, ignore_errors=True)
                 (self.out / name).rename(self.finished / name)
         shutil.rmtree(self.out)
+        release(self.out)
         return results
 
 
