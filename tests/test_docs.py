@@ -1,0 +1,289 @@
+"""Every command and Python block of the documentation is run here, run by another test, or listed with a reason."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import pytest
+from hydra import compose, initialize_config_dir
+
+from conftest import write_kohler
+from deblurzoo.cli import VERBS
+from deblurzoo.paths import conf_dir
+from deblurzoo.synthesis.toy import ToyOptions, write_toy
+from videos import moving, write_video
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PROGRAM = re.compile(r"(deblurzoo|make|python|pip|torchrun|srun|sbatch|scontrol|scancel|apt-get)\s|\.(venv|ci)/")
+CODE = re.compile(r"^```(?P<language>\w*)\n(?P<block>.*?)^```$|`(?P<span>[^`]+)`", re.M | re.S)
+HEADING = re.compile(r"^#{2,} (.+)\n", re.M)
+
+JOURNEYS = {  # sections whose commands run in one folder, in the order of the documents; and what must be there then
+    "real data": (
+        ("README.md#real-data", "README.md#export-and-speed", "docs/export.md#what-deblurzoo-export-writes"),
+        "packed/index.json samples.png comparison.html runs/srn_gopro/config.yaml runs/srn_gopro/checkpoints/*.ckpt "
+        "runs/srn_gopro/pictures/* runs/srn_gopro/csv/*/metrics.csv runs/srn_gopro/evaluate/kohler*/results.json "
+        "runs/srn_dvd/evaluate/su30*/results.json srn_export/model.safetensors srn_export/evaluate/*/results.json",
+    ),
+    "demo": (
+        ("README.md#two-commands", "README.md#your-own-pictures", "README.md#the-spatially-variant-rnn"),
+        "runs/demo/comparison.html runs/demo/*/evaluate/*/side_by_side/*.png "
+        "restored/holiday.jpg restored/clip.mp4 restored/1.png restored/large.tif restored/000003.png restored.png",
+    ),
+    "switches": (
+        ("README.md#switches", "docs/deblur.md#"),
+        "runs/smoke/flow_dvd_no_rnns/*/status.json runs/mine/checkpoints/*.ckpt",
+    ),
+    "ablations": (("README.md#ablation-tables",), "comparison.html table.csv table.md runs/srn_gopro_k3_ss/*/status.json"),
+    "own data": (
+        tuple(f"docs/datasets.md#{part}" for part in
+              ("", "own-data-in-five-lines", "packing", "looking-at-training-samples", "toy-clips")),
+        "DATA/synthesis.yaml runs/mine/evaluate/*/results.json packed/gopro/index.json samples.png toy_flow/*/*/flow/*",
+    ),
+    "clusters": (
+        ("docs/cluster.md#several-gpus-of-one-machine", "docs/cluster.md#sweeps-on-slurm"),
+        "runs/two/checkpoints/*.ckpt",
+    ),
+}  # fmt: skip
+
+SMALLER = {  # what a command that has these words gets at its end, to be small
+    "trainer=gpu": "trainer=smoke",
+    "train trainer=gpu": "paths.runs=runs logger=csv",
+    "train trainer=cpu": "trainer=smoke model.net.width=0.25",
+    "train trainer=ddp": "trainer.accelerator=cpu size=smoke loader.val_frames=2 paths.runs=runs logger=csv",
+    "trainer.devices=2": "name=two",
+    "train experiment=srn_gopro": "model.net.width=0.125",
+    "train model=srn": "model.net.width=0.125",
+    "train experiment=flow_dvd": "model.net.width=0.125",
+    "train experiment=glob(srn_gopro_k3*)": "model.net.width=0.125",
+    "train experiment=glob(flow_dvd*)": "model.net.width=0.125",
+    "train data.packed=packed/gopro": "trainer=smoke",
+    "show": "loader.augmentation.crop=64 loader.augmentation.zoom=null",
+    "data=kohler": "data.verify=false",
+    "toy": "--train-clips 1 --test-clips 1 --frames 3 --height 80 --width 96",
+}
+DEBLURZOO = """#!{python}
+import os, sys
+words = sys.argv[1:]
+more = [word for key, value in {smaller!r}.items() if {{*key.split()}} <= {{*words}} for word in value.split()]
+os.execv(sys.executable, [sys.executable, "-m", "deblurzoo.cli", *words, *more])
+"""
+INCOMPLETE = {  # toy clips are not the official ones: `data check` must say so
+    "deblurzoo data check data=gopro data.root=GOPRO_Large": "problems in gopro, listed above",
+    "deblurzoo data check data=gopro data.packed=packed/gopro": "problems in gopro, listed above",
+}
+MINE = """# @package _global_
+defaults: [srn_toy, _self_]
+name: mine
+model: {net: {width: 0.125}}
+loader: {batch_size: 2, augmentation: {crop: 32}, val_frames: 1}
+trainer: {max_steps: 1, val_check_interval: 1}
+"""
+
+_SLURM = "tests/cluster/test_slurm.py::test_jobs_of_a_sweep_survive_requeue_and_time_limit"
+ELSEWHERE = {  # which test runs it
+    "deblurzoo compare runs --to-wandb deblurzoo": "tests/runs/test_wandb.py::test_runs_trained_without_wandb_are_sent_to_it",
+    "deblurzoo compare --wandb ENTITY/deblurzoo --html comparison.html":
+        "tests/runs/test_wandb.py::test_compare_reads_runs_from_wandb_as_from_disk",
+    "deblurzoo benchmark --out runs/benchmark": "tests/test_benchmark.py::test_the_command_measures_prints_and_draws",
+    "deblurzoo synthesize VIDEO… --out DATA": "tests/runs/test_synthesize.py::test_what_it_writes_can_be_checked_and_trained_on",
+    "deblurzoo train --help": "tests/runs/test_errors.py::test_unknown_verb_and_help",
+    "deblurzoo experiments": "tests/conf/test_experiments.py::test_one_command_prints_the_papers_parameters",
+    "deblurzoo train -m 'experiment=glob(svrnn_gopro*)' data.root=GOPRO_Large trainer=gpu":  # one cannot be narrow
+        "tests/conf/test_experiments.py::test_experiment_takes_a_step",
+    "deblurzoo train -m experiment=svrnn_toy model.net.variant=full,no_rnns,no_convs,no_skip":
+        "tests/runs/test_sweep.py::test_a_sweep_is_evaluated_and_a_second_one_does_nothing",
+    "deblurzoo train -m hydra/sweeper=search experiment=svrnn_toy":
+        "tests/runs/test_launchers.py::test_the_example_search_draws_from_its_space",
+    "deblurzoo evaluate … switch=disable_rnn":
+        "tests/runs/test_switch.py::test_a_trained_network_is_evaluated_with_its_switch_on",
+    "deblurzoo data check data=… data.root=…": "tests/test_docs.py::test_the_documented_commands_work",
+    "deblurzoo deblur INPUT… --checkpoint CKPT --out OUT": "tests/test_docs.py::test_the_documented_commands_work",
+    ".venv/bin/jupytext --sync notebooks/*.py": "tests/notebooks/test_notebooks.py::test_notebook_and_script_are_in_step",
+    "scontrol requeue": _SLURM,
+    "scontrol requeue JOB_0": _SLURM,
+    "deblurzoo train -m 'experiment=glob(srn_gopro_k3*)' data.root=GOPRO_Large trainer=gpu hydra/launcher=slurm"
+    " hydra.launcher.partition=gpu hydra.launcher.timeout_min=480": _SLURM,
+}  # fmt: skip
+NOT_RUN = {  # why; of these the make targets must be there and the overrides must compose
+    "make test": "is this suite",
+    "make lint": "is half of .ci/run",
+    "make format": "rewrites the checkout",
+    ".ci/run": "runs this suite",
+    ".venv/bin/pre-commit install": "changes the checkout's hooks",
+    "apt-get install chromium": "changes the machine; .ci/run does it",
+    "apt-get install slurm-wlm munge": "changes the machine; .ci/run does it",
+    "pip install 'deblurzoo[sweep]'": "needs a package index",
+    "pip install 'deblurzoo[hub]'": "needs a package index",
+    "pip install 'deblurzoo[onnx]'": "needs a package index",
+    "scancel JOB_0": "needs a cluster",
+    "torchrun --nnodes=2 --nproc-per-node=4 --rdzv-backend=c10d --rdzv-endpoint=FIRST_MACHINE:29500 -m deblurzoo.cli"
+    " train experiment=srn_gopro data.root=GOPRO_Large trainer=ddp trainer.num_nodes=2": "needs two machines of 4 GPUs",
+    "trap 'scontrol requeue $SLURM_JOB_ID' USR1 srun deblurzoo train experiment=srn_gopro data.root=GOPRO_Large"
+    " trainer=ddp trainer.num_nodes=2 resume=auto & wait": "needs two machines of 4 GPUs",
+}
+LISTED = {*ELSEWHERE, *NOT_RUN}
+
+
+def sections(document: Path) -> Iterator[tuple[str, str]]:
+    """Yield the anchor and the text of each section; that of the title has an empty anchor."""
+    top, *rest = HEADING.split(document.read_text())
+    yield "", top
+    for heading, text in zip(rest[::2], rest[1::2], strict=True):
+        yield re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-"), text
+
+
+def commands(text: str) -> Iterator[str]:
+    """Yield shell commands without their comments, a script as one, and Python blocks as they are."""
+    for code in CODE.finditer(text):
+        language, block, span = code.group("language", "block", "span")
+        assert language not in ("bash", "console", "shell"), f"call it sh: {block}"
+        if language == "python":
+            yield block
+        elif language == "sh" or (span and PROGRAM.match(span)):
+            lines = [block or span] if span or block.startswith("#!") else block.replace("\\\n", " ").splitlines()
+            for line in lines:
+                words = shlex.split(line, comments=True, posix=False)
+                # A verb alone is the name of something where it needs arguments.
+                if words and tuple(words[1:]) not in VERBS.keys() - {("experiments",)}:
+                    yield " ".join(words)
+
+
+def collect() -> dict[str, str]:
+    """Return every command with the section where it is first."""
+    found: dict[str, str] = {}
+    for document in DOCUMENTS:
+        for anchor, text in sections(document):
+            for command in commands(text):
+                found.setdefault(command, f"{document.relative_to(ROOT)}#{anchor}")
+    return found
+
+
+COMMANDS = collect()
+
+
+@pytest.fixture
+def toy(journey: str, tmp_path: Path) -> Path:
+    """Two clips of three frames in GOPRO's layout; where Köhler's measure is taken, large enough for it."""
+    size = (176, 192) if journey == "real data" else (80, 96)
+    write_toy(tmp_path / "GOPRO_Large", ToyOptions(0, 1, 1, 3, *size))
+    return tmp_path / "GOPRO_Large"
+
+
+@pytest.fixture
+def user(journey: str, toy: Path, dvd: Path, tmp_path: Path) -> Path:
+    """A folder with all that the documents name, and an installed deblurzoo that adds SMALLER."""
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    for folder in (".venv/bin", "data", "240fps", "photos", "MYCONF/experiment"):
+        (tmp_path / folder).mkdir(parents=True)
+    for name in (".venv/installed", ".venv/bin/activate"):
+        (tmp_path / name).touch()
+    program = tmp_path / ".venv/bin/deblurzoo"
+    program.write_text(DEBLURZOO.format(python=sys.executable, smaller=SMALLER))
+    program.chmod(0o755)
+
+    (clip,) = (toy / "test").iterdir()
+    dvd.rename(tmp_path / "DeepVideoDeblurring_Dataset")
+    write_kohler(tmp_path / "KOHLER", 176, 192)
+    if journey == "switches":  # `make demo` makes them elsewhere
+        (tmp_path / "data/toy").symlink_to(toy)
+    for name, target in {"MY": clip, "MY/blurry": clip / "blur", "frames": clip / "blur"}.items():
+        (tmp_path / name).symlink_to(target)
+    picture = cv2.imread(str(min((clip / "blur").iterdir())))
+    for name in ("holiday.jpg", "photos/1.png", "large.tif", "blurry.png"):
+        cv2.imwrite(str(tmp_path / name), picture)
+    for name in ("240fps/1.mp4", "240fps/2.mp4", "clip.mp4"):
+        write_video(tmp_path / name, moving(24, height=80, width=96))
+    (tmp_path / "MYCONF/experiment/mine.yaml").write_text(MINE)
+    return tmp_path
+
+
+@pytest.mark.parametrize("journey", JOURNEYS)
+def test_the_documented_commands_work(journey: str, user: Path, environment: dict[str, str]) -> None:
+    parts, made = JOURNEYS[journey]
+    path = os.pathsep.join([str(user / ".venv/bin"), str(Path(sys.executable).parent), os.environ["PATH"]])
+    offline = {"https_proxy": "http://127.0.0.1:9", "TORCH_HOME": str(user)}
+    for command in [c for c, section in COMMANDS.items() if section in parts and c not in LISTED]:
+        shell = [sys.executable, "-c"] if "\n" in command else ["bash", "-c"]
+        done = subprocess.run(
+            [*shell, command], cwd=user, env={**environment, **offline, "PATH": path}, capture_output=True, text=True
+        )
+        told = done.stdout + done.stderr
+        assert done.returncode == (command in INCOMPLETE), f"{command}\n{told}"
+        assert INCOMPLETE.get(command, "") in told, f"{command}\n{told}"
+    for product in made.split():
+        assert list(user.glob(product)), product
+    shutil.rmtree(user / "runs")
+
+
+def test_every_command_is_run_or_listed() -> None:
+    run = {part for parts, _ in JOURNEYS.values() for part in parts}
+    assert run <= set(COMMANDS.values())
+    assert not [f"{c} ({s}): add it to JOURNEYS, ELSEWHERE or NOT_RUN" for c, s in COMMANDS.items()
+                if s not in run and c not in LISTED]  # fmt: skip
+    assert {*LISTED, *INCOMPLETE} <= COMMANDS.keys(), "these are no longer in the documents"
+    words = {word for command in (*COMMANDS, *(ROOT / "Makefile").read_text().splitlines())
+             for word in command.replace("'", "").split()}  # fmt: skip
+    assert {word for key in SMALLER for word in key.split()} <= words
+    for test in ELSEWHERE.values():
+        file, _, name = test.partition("::")
+        assert f"def {name}(" in (ROOT / file).read_text()
+
+
+def test_what_is_not_run_composes() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert set(re.findall(r"deblurzoo\[(\w+)\]", " ".join(COMMANDS))) <= extras.keys()
+    for command in NOT_RUN:
+        if command.startswith("make"):
+            subprocess.run([*command.split(), "--dry-run"], cwd=ROOT, check=True, capture_output=True)
+        elif train := re.search(r" train (.+?)( &|$)", command):
+            with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+                compose("train", overrides=shlex.split(train[1]))
+
+
+def switches(section: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield the overrides of each row of a table, and the config they belong to; a word alone is another value."""
+    for row in re.findall(r"^\|[^|]*\|(.*)\|$", section, re.M):
+        key = ""
+        for span in re.findall("`([^`]+)`", row):
+            if span.isidentifier() and key:
+                span = f"{key}={span}"
+            if re.match(r"'?\+?\w[\w./]*=", span):
+                key = span.partition("=")[0]
+                yield "evaluate" if "deblurzoo evaluate" in row else "train", shlex.split(span.replace("…", "x"))
+
+
+@pytest.mark.parametrize(
+    ("document", "anchor", "base"),
+    [("README.md", "switches", []), ("docs/cluster.md", "sweeps-on-slurm", ["hydra/launcher=slurm"])],
+)
+def test_the_switches_compose(document: str, anchor: str, base: list[str]) -> None:
+    found = list(switches(dict(sections(ROOT / document))[anchor]))
+    assert len(found) > 8
+    source = "".join(file.read_text() for file in (ROOT / "src").rglob("*.py"))
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        for config, overrides in found:
+            if overrides[0].startswith("DEBLURZOO_"):
+                assert overrides[0].partition("=")[0] in source
+            else:
+                needed = ["data=toy", "ckpt=runs/x"] if config == "evaluate" else base
+                compose(config, overrides=[*needed, *overrides])
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", document.read_text()):
+        if not re.match(r"\w+:", link):
+            name, _, anchor = link.partition("#")
+            target = document.parent / name if name else document
+            assert target.exists(), link
+            assert not anchor or anchor in dict(sections(target)), link
