@@ -27,9 +27,13 @@ CODE = re.compile(r"^```(?P<language>\w*)\n(?P<block>.*?)^```$|`(?P<span>[^`]+)`
 HEADING = re.compile(r"^#{2,} (.+)\n", re.M)
 
 JOURNEYS = {  # sections whose commands run in one folder, in the order of the documents; and what must be there then
+    "look": (
+        ("README.md#a-30-second-look",),
+        "runs/svrnn_gopro/evaluate/*/results.json comparison.html restored/holiday.jpg restored/clip.mp4",
+    ),
     "real data": (
         ("README.md#real-data", "README.md#export-and-speed", "docs/export.md#what-deblurzoo-export-writes"),
-        "packed/index.json samples.png comparison.html runs/srn_gopro/config.yaml runs/srn_gopro/checkpoints/*.ckpt "
+        "packed/index.json samples.png runs/srn_gopro/config.yaml runs/srn_gopro/checkpoints/*.ckpt "
         "runs/srn_gopro/pictures/* runs/srn_gopro/csv/*/metrics.csv runs/srn_gopro/evaluate/kohler*/results.json "
         "runs/srn_dvd/evaluate/su30*/results.json srn_export/model.safetensors srn_export/evaluate/*/results.json",
     ),
@@ -42,7 +46,10 @@ JOURNEYS = {  # sections whose commands run in one folder, in the order of the d
         ("README.md#switches", "docs/deblur.md#"),
         "runs/smoke/flow_dvd_no_rnns/*/status.json runs/mine/checkpoints/*.ckpt",
     ),
-    "ablations": (("README.md#ablation-tables",), "comparison.html table.csv table.md runs/srn_gopro_k3_ss/*/status.json"),
+    "ablations": (
+        ("README.md#ablation-tables",),
+        "comparison.html table.csv table.md runs/srn_gopro_k3_ss/*/status.json",
+    ),
     "own data": (
         tuple(f"docs/datasets.md#{part}" for part in
               ("", "own-data-in-five-lines", "packing", "looking-at-training-samples", "toy-clips")),
@@ -60,6 +67,7 @@ SMALLER = {  # what a command that has these words gets at its end, to be small
     "train trainer=cpu": "trainer=smoke model.net.width=0.25",
     "train trainer=ddp": "trainer.accelerator=cpu size=smoke loader.val_frames=2 paths.runs=runs logger=csv",
     "trainer.devices=2": "name=two",
+    "train experiment=svrnn_gopro": "trainer=smoke paths.runs=runs logger=csv model.net.width=0.125",
     "train experiment=srn_gopro": "model.net.width=0.125",
     "train model=srn": "model.net.width=0.125",
     "train experiment=flow_dvd": "model.net.width=0.125",
@@ -90,11 +98,13 @@ trainer: {max_steps: 1, val_check_interval: 1}
 
 _SLURM = "tests/cluster/test_slurm.py::test_jobs_of_a_sweep_survive_requeue_and_time_limit"
 ELSEWHERE = {  # which test runs it
-    "deblurzoo compare runs --to-wandb deblurzoo": "tests/runs/test_wandb.py::test_runs_trained_without_wandb_are_sent_to_it",
+    "deblurzoo compare runs --to-wandb deblurzoo":
+        "tests/runs/test_wandb.py::test_runs_trained_without_wandb_are_sent_to_it",
     "deblurzoo compare --wandb ENTITY/deblurzoo --html comparison.html":
         "tests/runs/test_wandb.py::test_compare_reads_runs_from_wandb_as_from_disk",
     "deblurzoo benchmark --out runs/benchmark": "tests/test_benchmark.py::test_the_command_measures_prints_and_draws",
-    "deblurzoo synthesize VIDEO… --out DATA": "tests/runs/test_synthesize.py::test_what_it_writes_can_be_checked_and_trained_on",
+    "deblurzoo synthesize VIDEO… --out DATA":
+        "tests/runs/test_synthesize.py::test_what_it_writes_can_be_checked_and_trained_on",
     "deblurzoo train --help": "tests/runs/test_errors.py::test_unknown_verb_and_help",
     "deblurzoo experiments": "tests/conf/test_experiments.py::test_one_command_prints_the_papers_parameters",
     "deblurzoo train -m 'experiment=glob(svrnn_gopro*)' data.root=GOPRO_Large trainer=gpu":  # one cannot be narrow
@@ -107,7 +117,8 @@ ELSEWHERE = {  # which test runs it
         "tests/runs/test_switch.py::test_a_trained_network_is_evaluated_with_its_switch_on",
     "deblurzoo data check data=… data.root=…": "tests/test_docs.py::test_the_documented_commands_work",
     "deblurzoo deblur INPUT… --checkpoint CKPT --out OUT": "tests/test_docs.py::test_the_documented_commands_work",
-    ".venv/bin/jupytext --sync notebooks/*.py": "tests/notebooks/test_notebooks.py::test_notebook_and_script_are_in_step",
+    ".venv/bin/jupytext --sync notebooks/*.py":
+        "tests/notebooks/test_notebooks.py::test_notebook_and_script_are_in_step",
     "scontrol requeue": _SLURM,
     "scontrol requeue JOB_0": _SLURM,
     "deblurzoo train -m 'experiment=glob(srn_gopro_k3*)' data.root=GOPRO_Large trainer=gpu hydra/launcher=slurm"
@@ -158,12 +169,15 @@ def commands(text: str) -> Iterator[str]:
 
 
 def collect() -> dict[str, str]:
-    """Return every command with the section where it is first."""
+    """Return every command with its first section, of those that are run if there is one."""
+    run = {part for parts, _ in JOURNEYS.values() for part in parts}
     found: dict[str, str] = {}
     for document in DOCUMENTS:
         for anchor, text in sections(document):
             for command in commands(text):
-                found.setdefault(command, f"{document.relative_to(ROOT)}#{anchor}")
+                if found.get(command) not in run:
+                    found.pop(command, None)
+                    found[command] = f"{document.relative_to(ROOT)}#{anchor}"
     return found
 
 
