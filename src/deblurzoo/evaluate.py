@@ -32,12 +32,7 @@ def evaluate(cfg: DictConfig) -> Path:
         The `results.json`.
     """
     quiet_lightning()
-    if cfg.trainer.devices != 1:
-        raise DeblurzooError(
-            f"trainer.devices={cfg.trainer.devices}: several devices would measure some frames twice; set 1"
-        )
-    if OmegaConf.is_missing(cfg, "ckpt") or not isinstance(cfg.ckpt, str):
-        raise DeblurzooError("ckpt is not set: give ckpt=RUN_FOLDER, ckpt=FILE.ckpt or ckpt=EXPORT_FOLDER")
+    _require_settings(cfg)
     path = checkpoint_of(Path(cfg.ckpt))
     checkpoint = read_trained(path)
     module = load_module(checkpoint, path)
@@ -45,39 +40,19 @@ def evaluate(cfg: DictConfig) -> Path:
         turn_on(module, cfg.switch)
     _choose_blur(cfg.data, checkpoint)
     require_values(cfg)
-    if cfg.rounding not in ("nearest", "floor"):
-        raise DeblurzooError(f"rounding={cfg.rounding} is unknown: choose nearest, or floor as SRN's script does")
-    require_at_least("pictures", cfg.pictures, 0)
-    if cfg.trainer.precision == AUTO:
-        cfg.trainer.precision = FULL
     source: Source = build(cfg.data)
     datamodule: DeblurDataModule = build(cfg.loader, source=source, frames=module.frames, seed=0, no_harm=cfg.no_harm)
     datamodule.setup("test")
     if cfg.compile:
         module.net.compile()
 
-    incomplete = source.incomplete_clips("test")
-    if incomplete:
-        log.warning(
-            "%d of %d official test clips are missing or short (deblurzoo data check names them): "
-            "the figures are not comparable with published ones",
-            len(incomplete),
-            len(source.official["test"]),
-        )
     run = path.parent.parent if path.suffix == ".ckpt" else path.parent  # an export is its own run
     out = Path(cfg.out) if cfg.out else run / "evaluate" / _kind(cfg, source)
     facts = {
         "name": " ".join([name_of(run), *([cfg.switch] if cfg.switch else [])]),
         "network": describe_network(module),
         "checkpoint": {"file": str(path), "step": checkpoint["global_step"], "sha256": sha256(path)},
-        "dataset": source.name,
-        "protocol": source.protocol,
-        "measure": source.measure,
-        "split": "test",
-        "blur_folder": source.blur_folder,
-        "incomplete_clips": incomplete,
-        "common_frames": source.common_frames,
-        "rounding": f"uint8, {cfg.rounding}",
+        **_conditions(cfg, source),
         "deblurzoo": __version__,
         "config": plain(cfg),
     }
@@ -91,6 +66,43 @@ def evaluate(cfg: DictConfig) -> Path:
     print_table([writer.finish()])
     print(f"per image: {out / 'results.json'}\npictures:  {out / 'side_by_side'}")
     return out / "results.json"
+
+
+def _require_settings(cfg: DictConfig) -> None:
+    """Raise a DeblurzooError for what is missing or wrong, before anything is read."""
+    if cfg.trainer.devices != 1:
+        raise DeblurzooError(
+            f"trainer.devices={cfg.trainer.devices}: several devices would measure some frames twice; set 1"
+        )
+    if OmegaConf.is_missing(cfg, "ckpt") or not isinstance(cfg.ckpt, str):
+        raise DeblurzooError("ckpt is not set: give ckpt=RUN_FOLDER, ckpt=FILE.ckpt or ckpt=EXPORT_FOLDER")
+    if cfg.rounding not in ("nearest", "floor"):
+        raise DeblurzooError(f"rounding={cfg.rounding} is unknown: choose nearest, or floor as SRN's script does")
+    require_at_least("pictures", cfg.pictures, 0)
+    if cfg.trainer.precision == AUTO:
+        cfg.trainer.precision = FULL
+
+
+def _conditions(cfg: DictConfig, source: Source) -> dict[str, Any]:
+    """Return what figures must have in common to be compared; warn where they cannot be with published ones."""
+    incomplete = source.incomplete_clips("test")
+    if incomplete:
+        log.warning(
+            "%d of %d official test clips are missing or short (deblurzoo data check names them): "
+            "the figures are not comparable with published ones",
+            len(incomplete),
+            len(source.official["test"]),
+        )
+    return {
+        "dataset": source.name,
+        "protocol": source.protocol,
+        "measure": source.measure,
+        "split": "test",
+        "blur_folder": source.blur_folder,
+        "incomplete_clips": incomplete,
+        "common_frames": source.common_frames,
+        "rounding": f"uint8, {cfg.rounding}",
+    }
 
 
 def _choose_blur(data: DictConfig, checkpoint: dict[str, Any]) -> None:

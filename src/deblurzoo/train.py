@@ -110,11 +110,7 @@ def fit(cfg: DictConfig, run: Path) -> None:
         require_same_run(checkpoint, module, source, "ema" in cfg.callbacks, str(start))
     else:
         module.load_pretrained()
-    datamodule: DeblurDataModule = build(cfg.loader, source=source, frames=module.frames, seed=cfg.seed)
-    crop, multiple = datamodule.augmentation.crop, int(module.net.size_multiple)  # type: ignore[arg-type]
-    if crop % multiple:
-        raise DeblurzooError(f"loader.augmentation.crop={crop} must be a multiple of {multiple} for this network")
-    datamodule.setup("fit")  # finds what is wrong with the data before anything is written
+    datamodule = _checked_data(cfg, module, source)
     if cfg.compile:
         module.net.compile()
 
@@ -130,14 +126,39 @@ def fit(cfg: DictConfig, run: Path) -> None:
     datamodule.require_shares(trainer.world_size)
     if trainer.is_global_zero:
         _take_over(run, cfg)
+    parameters = sum(p.numel() for p in module.net.parameters())
+    network = f"{type(module).__name__} with {parameters:,} parameters"
+    log.info("%s: %s on %s, in %s", cfg.name, network, source.name, cfg.trainer.precision)
     try:
-        if trainer.is_global_zero:
-            trainer.loggers = [build(logger) for logger in cfg.logger.values()]
-        for logger in trainer.loggers:
-            logger.log_hyperparams(plain(cfg))
-        parameters = sum(p.numel() for p in module.net.parameters())
-        network = f"{type(module).__name__} with {parameters:,} parameters"
-        log.info("%s: %s on %s, in %s", cfg.name, network, source.name, cfg.trainer.precision)
+        _fit_logged(trainer, module, datamodule, cfg, start)
+    except SystemExit:  # how Lightning ends a run on SIGINT and, with exit code 0, on SIGTERM
+        log.warning("stopped by a signal at step %d: resume=auto goes on from the last checkpoint", trainer.global_step)
+        finish_wandb(1)
+        requeue.hand_on()
+        sys.exit(1)
+    requeue.hand_on()
+    log.info("done. Next: deblurzoo evaluate ckpt=%s data=%s …", run, source.name)
+
+
+def _checked_data(cfg: DictConfig, module: DeblurModule, source: Source) -> DeblurDataModule:
+    """Return the data of a run; what is wrong with them shows before anything is written."""
+    datamodule: DeblurDataModule = build(cfg.loader, source=source, frames=module.frames, seed=cfg.seed)
+    crop, multiple = datamodule.augmentation.crop, int(module.net.size_multiple)  # type: ignore[arg-type]
+    if crop % multiple:
+        raise DeblurzooError(f"loader.augmentation.crop={crop} must be a multiple of {multiple} for this network")
+    datamodule.setup("fit")
+    return datamodule
+
+
+def _fit_logged(
+    trainer: pl.Trainer, module: DeblurModule, datamodule: DeblurDataModule, cfg: DictConfig, start: Path | None
+) -> None:
+    """Train with the loggers of the config, which the first process alone has; name a reading process that died."""
+    if trainer.is_global_zero:
+        trainer.loggers = [build(logger) for logger in cfg.logger.values()]
+    for logger in trainer.loggers:
+        logger.log_hyperparams(plain(cfg))
+    try:
         trainer.fit(module, datamodule, ckpt_path=start, weights_only=True)
     except (RuntimeError, ConnectionError, EOFError) as error:  # by the moment at which a reader dies
         if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
@@ -146,13 +167,6 @@ def fit(cfg: DictConfig, run: Path) -> None:
             f"a process that reads frames was killed ({error}): memory may have run out, so set fewer loader.workers "
             "or a smaller loader.batch_size; resume=auto goes on from the last checkpoint"
         ) from error
-    except SystemExit:  # how Lightning ends a run on SIGINT and, with exit code 0, on SIGTERM
-        log.warning("stopped by a signal at step %d: resume=auto goes on from the last checkpoint", trainer.global_step)
-        finish_wandb(1)
-        requeue.hand_on()
-        sys.exit(1)
-    requeue.hand_on()
-    log.info("done. Next: deblurzoo evaluate ckpt=%s data=%s …", run, source.name)
 
 
 def _take_over(run: Path, cfg: DictConfig) -> None:
