@@ -8,8 +8,8 @@ AUTO, FULL, LOW = "auto", "32-true", "bf16-mixed"
 def training_precision(accelerator: str) -> str:
     """Return Lightning's name of the fastest precision that a network learns in as well as in float32.
 
-    Autocast to bfloat16 needs no loss scaling, and what it would spoil (weights of the spatial RNN near 1, losses,
-    normalised sums) stays in float32. Only where the device multiplies bfloat16 itself: emulated it is slower.
+    Autocast to bfloat16 needs no loss scaling, and what it would spoil (weights of the spatial RNN near 1, the
+    recurrence, losses) stays in float32. Only where the device multiplies bfloat16 itself: emulated it is slower.
 
     Args:
         accelerator: `cpu`, `gpu` or Lightning's `auto`, which takes a GPU where there is one.
