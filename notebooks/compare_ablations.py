@@ -45,8 +45,8 @@ drawn = figures(networks)
 # %% [markdown]
 # ## How they learned
 #
-# The PSNR of some held-out frames tells when to stop. Training losses compare only where networks minimise the same
-# one; `deblurzoo.page.figures.read_curves` has the numbers.
+# The PSNR of some held-out frames is watched, never used to choose. Training losses compare only where networks
+# minimise the same one; `deblurzoo.page.figures.read_curves` has the numbers.
 
 # %%
 display(*(plot(drawn[name]) for name in ("val", "loss") if name in drawn))

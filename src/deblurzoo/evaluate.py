@@ -17,7 +17,7 @@ from deblurzoo.entry import build, hydra_main, plain, quiet_lightning, require_v
 from deblurzoo.errors import DeblurzooError, require_at_least
 from deblurzoo.modules import DeblurModule
 from deblurzoo.modules.loading import checkpoint_of, load_module, read_trained
-from deblurzoo.precision import AUTO, FULL
+from deblurzoo.precision import AUTO, FULL, require_trainer
 from deblurzoo.status import name_of
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ def evaluate(cfg: DictConfig) -> Path:
     run = path.parent.parent if path.suffix == ".ckpt" else path.parent  # an export is its own run
     out = Path(cfg.out) if cfg.out else run / "evaluate" / _kind(cfg, source)
     facts = {
-        "name": " ".join([name_of(run), *([cfg.switch] if cfg.switch else [])]),
+        "name": " ".join(filter(None, (name_of(run), cfg.switch, _low(cfg)))),
         "network": describe_network(module),
         "checkpoint": {"file": str(path), "step": checkpoint["global_step"], "sha256": sha256(path)},
         **_conditions(cfg, source),
@@ -79,6 +79,7 @@ def _require_settings(cfg: DictConfig) -> None:
     if cfg.rounding not in ("nearest", "floor"):
         raise DeblurzooError(f"rounding={cfg.rounding} is unknown: choose nearest, or floor as SRN's script does")
     require_at_least("pictures", cfg.pictures, 0)
+    require_trainer(cfg.trainer)
     if cfg.trainer.precision == AUTO:
         cfg.trainer.precision = FULL
 
@@ -118,7 +119,12 @@ def _kind(cfg: DictConfig, source: Source) -> str:
     """Return what tells this evaluation of a run from its others: the name of its folder."""
     common = f"common{source.common_frames}" if source.common_frames else None
     rounding = cfg.rounding if cfg.rounding != "nearest" else None
-    return "_".join(filter(None, (source.protocol, source.blur_folder, common, cfg.switch, rounding)))
+    return "_".join(filter(None, (source.protocol, source.blur_folder, common, cfg.switch, rounding, _low(cfg))))
+
+
+def _low(cfg: DictConfig) -> str | None:
+    """Return the precision where it is not the usual one."""
+    return None if cfg.trainer.precision == FULL else str(cfg.trainer.precision)
 
 
 def turn_on(module: DeblurModule, switch: str) -> None:

@@ -1,8 +1,23 @@
 """In which precision to train where nobody has said so."""
 
 import torch
+from omegaconf import DictConfig
+
+from deblurzoo.errors import DeblurzooError
 
 AUTO, FULL, LOW = "auto", "32-true", "bf16-mixed"
+_KNOWN = (AUTO, FULL, LOW, "16-mixed")
+"""Others of Lightning's would round the weights of the spatial RNN, or do not fit float32 pictures."""
+
+
+def require_trainer(trainer: DictConfig) -> None:
+    """Raise a DeblurzooError for a precision that no network runs in, and for a GPU that is not there."""
+    if trainer.precision not in _KNOWN:
+        raise DeblurzooError(f"trainer.precision={trainer.precision} is unknown: choose one of {', '.join(_KNOWN)}")
+    if trainer.precision == "16-mixed" and trainer.accelerator == "cpu":
+        raise DeblurzooError("trainer.precision=16-mixed needs a GPU: choose auto, 32-true or bf16-mixed")
+    if trainer.accelerator in ("gpu", "cuda") and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
+        raise DeblurzooError(f"trainer.accelerator={trainer.accelerator}: torch finds no GPU here; choose trainer=cpu")
 
 
 def training_precision(accelerator: str) -> str:

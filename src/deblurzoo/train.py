@@ -17,12 +17,12 @@ from deblurzoo.callbacks import AtomicCheckpointIO, SlurmRequeue, slurm_plugins
 from deblurzoo.data import DeblurDataModule, Source
 from deblurzoo.entry import build, hydra_main, plain, quiet_lightning, require_values
 from deblurzoo.errors import DeblurzooError, require_at_least
-from deblurzoo.evaluate import evaluate
+from deblurzoo.evaluate import evaluate, sha256
 from deblurzoo.files import claim, write_atomically
 from deblurzoo.loggers import TAG_LENGTH, finish_wandb
 from deblurzoo.modules import DeblurModule
 from deblurzoo.modules.loading import find_checkpoint, read_checkpoint
-from deblurzoo.precision import AUTO, training_precision
+from deblurzoo.precision import AUTO, FULL, require_trainer, training_precision
 from deblurzoo.status import recorded
 from deblurzoo.wandb_runs import send_evaluation
 
@@ -74,22 +74,24 @@ def _job(cfg: DictConfig, run: Path) -> float:
 
 
 def _evaluated(run: Path, cfg: DictConfig) -> Path | None:
-    """Return the `results.json` that an earlier job has of the last step on the same data, or None."""
+    """Return the `results.json` that an earlier job has of the same checkpoint and data, or None."""
+    trained = find_checkpoint(run)
     wanted = {"data": plain(cfg)["data"], "switch": None, "rounding": "nearest"}
     for file in sorted(run.glob("evaluate/*/results.json")):
         with suppress(ValueError, KeyError, TypeError):  # damaged: evaluated again
             results = json.loads(file.read_text())
             same = {key: results["config"][key] for key in wanted} == wanted
-            if same and results["checkpoint"]["step"] == cfg.trainer.max_steps:
+            same = same and results["config"]["trainer"]["precision"] == FULL
+            if same and trained and results["checkpoint"]["sha256"] == sha256(trained):
                 return file
     return None
 
 
 def _evaluation(cfg: DictConfig, checkpoint: str) -> DictConfig:
     """Return the config of `deblurzoo evaluate` for what was just trained."""
-    parts = {key: value for key, value in plain(cfg).items() if key in ("data", "loader", "trainer", "compile")}
+    parts = {key: value for key, value in plain(cfg).items() if key in ("data", "loader", "trainer")}
     parts["trainer"]["precision"] = AUTO  # figures to compare, however the network was trained
-    usual = {"out": None, "switch": None, "pictures": 8, "no_harm": 8, "rounding": "nearest"}
+    usual = {"compile": False, "out": None, "switch": None, "pictures": 8, "no_harm": 8, "rounding": "nearest"}
     return OmegaConf.create({**parts, "ckpt": checkpoint, **usual})
 
 
@@ -226,6 +228,7 @@ def _require_settings(cfg: DictConfig) -> None:
         require_at_least(f"trainer.{key}", cfg.trainer[key], 1)
     require_at_least("seed", cfg.seed, 0)
     cfg.trainer.log_every_n_steps = min(cfg.trainer.log_every_n_steps, cfg.trainer.max_steps)
+    require_trainer(cfg.trainer)
     if cfg.trainer.precision == AUTO:
         cfg.trainer.precision = training_precision(cfg.trainer.accelerator)
     _refuse_sweep_on_many_devices(cfg)

@@ -1,5 +1,6 @@
 """What reading a video file takes, whatever is then done with its frames."""
 
+import math
 from pathlib import Path
 
 import av
@@ -32,6 +33,7 @@ def promised_seconds(stream: VideoStream) -> float:
     """Return how long Matroska's head says that the stream is; 0 in other containers."""
     try:
         hours, minutes, seconds = stream.metadata.get("DURATION", "0:0:0").split(":")
-        return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
+        duration = 3600 * int(hours) + 60 * int(minutes) + float(seconds)
     except ValueError:  # somebody else's tag
         return 0.0
+    return duration if math.isfinite(duration) else 0.0

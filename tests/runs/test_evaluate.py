@@ -127,6 +127,7 @@ def test_a_killed_evaluation_goes_on_and_ends_as_if_it_had_not_been(
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "killed").exists()
+    (tmp_path / "killed" / "side_by_side").mkdir(parents=True)  # as if killed while the pictures were moved there
     lines = rows.read_text().split("\n")
     count = len(lines) - 1
     assert 5 <= count < 60

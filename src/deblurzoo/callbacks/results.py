@@ -47,14 +47,16 @@ class ResultsWriter(pl.Callback):
     """
 
     def __init__(self, out: Path, facts: dict[str, Any], samples: list[Sample], pictures: int, threads: int) -> None:
-        if not (out / "results.json").is_file() and any((out / name).exists() for name in ("restored", "side_by_side")):
-            raise DeblurzooError(f"out={out} has pictures in it that are of no evaluation: choose another folder")
         self.finished, self.facts, self.samples = out, json.loads(json.dumps(facts)), samples
-        self.out = out.with_name(f".{out.name}.unfinished")
+        self.out = out.parent / f".{out.resolve().name}.unfinished"
+        self._rows = self.out / "measured.jsonl"
+        # Without results.json, pictures are an evaluation's if it was killed while they were moved there.
+        ours = (out / "results.json").is_file() or self._rows.is_file()
+        if not ours and any((out / name).exists() for name in ("restored", "side_by_side")):
+            raise DeblurzooError(f"out={out} has pictures in it that are of no evaluation: choose another folder")
         self.measure, self.rounding = MEASURES[facts["measure"]], facts["rounding"].removeprefix("uint8, ")
         frames = sum(not sample.is_fed_sharp for sample in samples)
         self.picture_step = max(1, frames // pictures) if pictures else frames + 1
-        self._rows = self.out / "measured.jsonl"
         self.measured = self._resume()
         self._threads, self._pool = threads, ThreadPoolExecutor(threads)
         self._pending: deque[Future[Row]] = deque()

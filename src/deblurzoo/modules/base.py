@@ -110,7 +110,7 @@ class DeblurModule(pl.LightningModule):
         """Let the config rule over what a checkpoint has restored: a new learning rate takes effect on resuming."""
         optimizer, scheduler = self.trainer.optimizers[0], self.trainer.lr_scheduler_configs[0].scheduler
         for group in optimizer.param_groups:
-            group.update(self.optimizer_arguments)
+            group.update({"fused": None, **self.optimizer_arguments})
             group["initial_lr"] = group["lr"]
             group["lr"] *= polynomial(scheduler.last_epoch, **self.schedule_arguments)
         scheduler.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]

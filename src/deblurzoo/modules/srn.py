@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -32,6 +33,7 @@ class SRNDeblur(DeblurModule):
     ) -> None:
         super().__init__(net, optimizer, schedule)
         self.clip_lstm_norm = clip_lstm_norm
+        self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # 1.1 to 1.2 times faster on a CPU
 
     def losses(self, restored: Restored, batch: Batch) -> dict[str, Tensor]:
         """Return the mean squared error at every scale."""
