@@ -3,9 +3,9 @@
 python benchmarks/train.py [ROOT] [--networks svrnn srn flow_rnn] [--batch 2] [--steps 8] [--repeats 3] [--device cpu]
 
 ROOT has GOPRO's layout; without one, toy clips of 1280x720 are made. Each case is `deblurzoo train` in a process of its
-own, round after round, and medians are printed. `before` computes in float32, gives freed memory back to the system and
-has its weights laid out as torch creates them; `default` is what users get; `fast` is compiled as well. `waits` is the
-share of time in which the step waits for its samples; `limit` is the share of what a large matrix product of the same
+own, round after round, and medians are printed. `before` computes in float32 and gives freed memory back to the system;
+`default` is what users get; `fast` is compiled as well. SRN has its channels last in all of them. `waits` is the share
+of time in which the step waits for its samples; `limit` is the share of what a large matrix product of the same
 precision computes per second, of which the multiply-adds of forward and backward pass are counted.
 """
 

@@ -38,6 +38,15 @@ TINY_RUN = [
 
 TINY = [*TINY_NETS["srn"], *TINY_RUN]
 
+USERS_EXPERIMENT = """# @package _global_
+defaults: [srn_toy, _self_]
+name: mine
+model: {net: {width: 0.125}}
+loader: {batch_size: 2, augmentation: {crop: 32}, val_frames: 1}
+trainer: {max_steps: 1, val_check_interval: 1}
+"""
+"""What a user may put into a folder of their own, given by --config-dir."""
+
 SWEEP_EXPERIMENT = """# @package _global_
 defaults: [override /model: svrnn, override /trainer: cpu, override /logger: csv]
 name: table

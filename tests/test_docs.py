@@ -14,7 +14,7 @@ import cv2
 import pytest
 from hydra import compose, initialize_config_dir
 
-from conftest import write_kohler
+from conftest import USERS_EXPERIMENT, write_kohler
 from deblurzoo.cli import VERBS
 from deblurzoo.paths import conf_dir
 from deblurzoo.synthesis.toy import ToyOptions, write_toy
@@ -88,13 +88,6 @@ INCOMPLETE = {  # toy clips are not the official ones: `data check` must say so
     "deblurzoo data check data=gopro data.root=GOPRO_Large": "problems in gopro, listed above",
     "deblurzoo data check data=gopro data.packed=packed/gopro": "problems in gopro, listed above",
 }
-MINE = """# @package _global_
-defaults: [srn_toy, _self_]
-name: mine
-model: {net: {width: 0.125}}
-loader: {batch_size: 2, augmentation: {crop: 32}, val_frames: 1}
-trainer: {max_steps: 1, val_check_interval: 1}
-"""
 
 _SLURM = "tests/cluster/test_slurm.py::test_jobs_of_a_sweep_survive_requeue_and_time_limit"
 ELSEWHERE = {  # which test runs it
@@ -219,7 +212,7 @@ def user(journey: str, toy: Path, dvd: Path, tmp_path: Path) -> Path:
         cv2.imwrite(str(tmp_path / name), picture)
     for name in ("240fps/1.mp4", "240fps/2.mp4", "clip.mp4"):
         write_video(tmp_path / name, moving(24, height=80, width=96))
-    (tmp_path / "MYCONF/experiment/mine.yaml").write_text(MINE)
+    (tmp_path / "MYCONF/experiment/mine.yaml").write_text(USERS_EXPERIMENT)
     return tmp_path
 
 

@@ -6,15 +6,9 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[2]
+from conftest import USERS_EXPERIMENT
 
-MINE = """# @package _global_
-defaults: [srn_toy, _self_]
-name: mine
-model: {net: {width: 0.125}}
-loader: {batch_size: 2, augmentation: {crop: 32}, val_frames: 1}
-trainer: {max_steps: 1, val_check_interval: 1}
-"""
+REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.mark.skipif("not config.getoption('--packaging')")
@@ -30,7 +24,7 @@ def test_wheel_trains_from_another_folder(environment: dict[str, str], toy: Path
     run(sys.executable, "-m", "venv", "venv")
     run("venv/bin/python", "-m", "pip", "install", "--quiet", "-c", REPOSITORY / "constraints.txt", wheel)
     (tmp_path / "conf" / "experiment").mkdir(parents=True)
-    (tmp_path / "conf" / "experiment" / "mine.yaml").write_text(MINE)
+    (tmp_path / "conf" / "experiment" / "mine.yaml").write_text(USERS_EXPERIMENT)
 
     train = ["venv/bin/deblurzoo", "train", "--config-dir", "conf", "experiment=mine", f"data.root={toy}"]
     run(*train, "trainer=cpu")
