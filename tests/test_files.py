@@ -5,7 +5,7 @@ from typing import BinaryIO
 import pytest
 
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.files import replace_atomically, write_atomically
+from deblurzoo.files import LOCK, claim, release, replace_atomically, write_atomically
 
 
 def test_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -26,3 +26,14 @@ def test_unwritable_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DeblurzooError, match="cannot be written"):
         write_atomically(tmp_path / "file" / "a.json", b"")
+
+
+def test_releasing_a_folder_leaves_the_lock_of_whoever_has_it_now(tmp_path: Path) -> None:
+    claim(tmp_path)
+    (tmp_path / LOCK).unlink()
+    (tmp_path / LOCK).write_bytes(b"")  # as another process makes it
+    release(tmp_path)
+    assert (tmp_path / LOCK).exists()
+    claim(tmp_path)
+    release(tmp_path)
+    assert not (tmp_path / LOCK).exists()

@@ -4,7 +4,9 @@ import json
 import struct
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,7 +15,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from deblurzoo.compare import gather
+from deblurzoo.compare import as_csv, as_markdown, gather, print_table
 from deblurzoo.data.images import read_image
 from deblurzoo.data.packed import Index
 from deblurzoo.entry import build
@@ -21,8 +23,11 @@ from deblurzoo.errors import DeblurzooError
 from deblurzoo.modules.exports import read_export
 from deblurzoo.modules.loading import load_module, read_checkpoint
 from deblurzoo.modules.srn import SRNDeblur
+from deblurzoo.page import Evaluation, Failure, write_page
+from deblurzoo.records import Identity, RunConfig, Synthesis, load_record
 from deblurzoo.restore.pictures import read_picture
 from deblurzoo.status import name_of, problem
+from test_page import evaluation
 
 Damage = Callable[[bytes], bytes]
 FUZZ = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -64,16 +69,21 @@ def test_a_config_out_of_a_file_calls_nothing_but_what_is_known(target: str, tmp
         build(config)
 
 
-def test_a_target_in_a_checkpoint_is_not_called(tmp_path: Path) -> None:
+def checkpoint(**net: object) -> dict[str, object]:
+    """What training writes of a small network."""
     module = SRNDeblur({"kernel_size": 3, "blocks": 1, "width": 0.125}, {"lr": 1e-4}, {"steps": 1, "power": 1})
-    arguments = {**module.hparams, "net": {**module.hparams["net"], "_target_": "os.system", "command": "touch bomb"}}
-    checkpoint = {
-        **{"deblurzoo": {"module": "SRNDeblur", "run_id": "0", "blur_folder": "blur"}, "global_step": 1},
-        **{"state_dict": module.state_dict(), "hyper_parameters": arguments},
+    return {
+        "deblurzoo": {"module": "SRNDeblur", "run_id": "0", "blur_folder": "blur"},
+        "global_step": 1,
+        "state_dict": module.state_dict(),
+        "hyper_parameters": {**module.hparams, "net": {**module.hparams["net"], **net}},
         **{"optimizer_states": [], "lr_schedulers": []},
     }
+
+
+def test_a_target_in_a_checkpoint_is_not_called(tmp_path: Path) -> None:
     path = tmp_path / "step_1.ckpt"
-    torch.save(checkpoint, path)
+    torch.save(checkpoint(_target_="os.system", command="touch bomb"), path)
     with pytest.raises(DeblurzooError, match="does not fit SRNDeblur"):
         load_module(read_checkpoint(path), path)
 
@@ -107,18 +117,78 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
     max_leaves=8,
 )
-KEYS = ("state", "reason", "name", "network", "deblurzoo", "clips", "format", "dataset", "restored", "images", "host")
+FILES = ("status.json", "run.json", "results.json", "config.json", "index.json", "synthesis.yaml", "config.yaml")
+
+
+def changed(draw: st.DrawFn, content: Any) -> Any:
+    """Return nested dicts and lists with one value, drawn at any depth, replaced by another one or left out."""
+    keys = (
+        list(content) if isinstance(content, dict) else list(range(len(content))) if isinstance(content, list) else []
+    )
+    if not keys or draw(st.integers(0, 4)) == 0:
+        return draw(VALUES)
+    key = draw(st.sampled_from(keys))
+    copy = content.copy()
+    if draw(st.integers(0, 4)) == 0:
+        del copy[key]
+    else:
+        copy[key] = changed(draw, content[key])
+    return copy
 
 
 @FUZZ
-@given(content=VALUES | st.dictionaries(st.sampled_from(KEYS), VALUES))
-def test_any_json_is_read_or_refused(content: object, tmp_path: Path) -> None:
-    text = json.dumps(content)
-    for name in ("status.json", "run.json", "results.json", "config.json", "index.json"):
-        (tmp_path / name).write_text(text)
+@given(data=st.data())
+def test_checkpoints_with_anything_in_them_are_read_or_refused(data: st.DataObject, tmp_path: Path) -> None:
+    path = tmp_path / "step_1.ckpt"
+    torch.save(changed(data.draw, checkpoint()), path)
+    with suppress(DeblurzooError):
+        load_module(read_checkpoint(path), path)
+
+
+@FUZZ
+@given(content=VALUES)
+def test_any_content_of_a_runs_files_is_read_or_refused(content: object, tmp_path: Path) -> None:
+    for name in FILES:
+        (tmp_path / name).write_text(json.dumps(content))
     problem(tmp_path)
     name_of(tmp_path)
     gather([tmp_path])
+    for file, shape in (("run.json", Identity), ("config.yaml", RunConfig), ("synthesis.yaml", Synthesis)):
+        with suppress(DeblurzooError):
+            load_record(tmp_path / file, shape, "")
     for read in (lambda: read_export(tmp_path / "model.safetensors"), lambda: Index.read(tmp_path / "index.json")):
         with pytest.raises(DeblurzooError):
             read()
+
+
+@FUZZ
+@given(data=st.data())
+def test_results_are_drawn_or_refused_whatever_is_in_them(data: st.DataObject, evaluated: Path) -> None:
+    file = next(evaluated.glob("*/evaluate/*/results.json"))
+    other = file.with_name("other") / "results.json"
+    other.parent.mkdir(exist_ok=True)
+    other.write_text(json.dumps(changed(data.draw, json.loads(file.read_text()))))
+    files, failed = gather([evaluated])
+    assert file.resolve() in files
+    print_table(list(files.values()), failed)
+    as_markdown(list(files.values()), failed)
+    as_csv(list(files.values()), failed)
+    evaluations = [Evaluation.of(*item) for item in files.items()]
+    write_page(evaluations, [Failure(*failure) for failure in failed], evaluated / "page.html", inline_pictures=False)
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs")
+    evaluation(folder, "svrnn")
+    return folder
+
+
+@pytest.mark.parametrize("clip", ["../../elsewhere", "/etc", ""])
+def test_pictures_outside_an_evaluation_are_not_taken(clip: str, tmp_path: Path) -> None:
+    file = evaluation(tmp_path, "svrnn").folder / "results.json"
+    results = json.loads(file.read_text())
+    results["images"][0]["clip"] = clip
+    file.write_text(json.dumps(results))
+    found, failed = gather([tmp_path])
+    assert not found and f"images.0.clip: Value error, {clip!r} leads elsewhere" in failed[0][1]

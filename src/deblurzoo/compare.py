@@ -4,7 +4,6 @@ import argparse
 import csv
 import html
 import io
-import json
 import tempfile
 import textwrap
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import write_atomically
 from deblurzoo.papers import published
 from deblurzoo.protocols import UNCHANGED
+from deblurzoo.records import Evaluated, load_record
 from deblurzoo.status import name_of, problem
 
 Results = dict[str, Any]
@@ -44,23 +44,14 @@ def gather(paths: Sequence[Path]) -> tuple[dict[Path, Results], list[tuple[str, 
             raise DeblurzooError(f"{path} has no results.json: run `deblurzoo evaluate ckpt={path} data=…` first")
         for file in sorted(files):
             try:
-                results[file.resolve()] = _read(file)
-            except (OSError, ValueError, KeyError, TypeError) as error:
-                failed[file.resolve()] = (str(file), f"cannot be read ({error!r}): evaluate anew")
+                results[file.resolve()] = load_record(file, Evaluated, "evaluate anew")
+            except DeblurzooError as error:
+                failed[file.resolve()] = (str(file), str(error))
         for run in sorted(runs):
             if reason := problem(run):
                 earlier = "; shown is an earlier evaluation" if any(run.glob("evaluate/*/results.json")) else ""
                 failed[run.resolve()] = (name_of(run), reason + earlier)
     return results, list(failed.values())
-
-
-def _read(file: Path) -> Results:
-    def refuse(constant: str) -> None:
-        raise ValueError(f"{constant} is no figure")
-
-    results: Results = json.loads(file.read_text(), parse_constant=refuse)
-    rows([results])
-    return results
 
 
 def _is_wandbs(file: Path) -> bool:

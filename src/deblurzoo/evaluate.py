@@ -17,7 +17,7 @@ from deblurzoo.entry import build, hydra_main, plain, quiet_lightning, require_v
 from deblurzoo.errors import DeblurzooError, require_at_least
 from deblurzoo.modules import DeblurModule
 from deblurzoo.modules.loading import checkpoint_of, load_module, read_trained
-from deblurzoo.precision import AUTO, FULL, require_trainer
+from deblurzoo.precision import AUTO, FULL, is_one, require_compiler, require_trainer
 from deblurzoo.status import name_of
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ def evaluate(cfg: DictConfig) -> Path:
 
 def _require_settings(cfg: DictConfig) -> None:
     """Raise a DeblurzooError for what is missing or wrong, before anything is read."""
-    if cfg.trainer.devices != 1:
+    if not is_one(cfg.trainer.devices):
         raise DeblurzooError(
             f"trainer.devices={cfg.trainer.devices}: several devices would measure some frames twice; set 1"
         )
@@ -82,6 +82,8 @@ def _require_settings(cfg: DictConfig) -> None:
     require_trainer(cfg.trainer)
     if cfg.trainer.precision == AUTO:
         cfg.trainer.precision = FULL
+    if cfg.compile:
+        require_compiler(cfg.trainer.accelerator)
 
 
 def _conditions(cfg: DictConfig, source: Source) -> dict[str, Any]:

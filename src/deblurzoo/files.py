@@ -95,11 +95,24 @@ def claim(folder: Path) -> None:
         ) from error
     except OSError as error:
         log.warning("%s cannot be locked (%s): never start two runs in it", folder, error.strerror)
+    if not _is_at(file, folder / LOCK):  # released while we were at it
+        file.close()
+        claim(folder)
+        return
     _claimed[folder.resolve()] = file
 
 
 def release(folder: Path) -> None:
     """Let go of a folder before this process ends, and take away what marks it as claimed."""
     if file := _claimed.pop(folder.resolve(), None):
+        if _is_at(file, folder / LOCK):  # before the lock goes, or it may be another process's already
+            (folder / LOCK).unlink()
         file.close()
-    (folder / LOCK).unlink(missing_ok=True)
+
+
+def _is_at(file: BinaryIO, path: Path) -> bool:
+    """Whether an open file still is what `path` names."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False

@@ -1,4 +1,7 @@
-"""In which precision to train where nobody has said so."""
+"""In which precision networks run, on which device, and whether they can be compiled there."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from omegaconf import DictConfig
@@ -8,6 +11,41 @@ from deblurzoo.errors import DeblurzooError
 AUTO, FULL, LOW = "auto", "32-true", "bf16-mixed"
 _KNOWN = (AUTO, FULL, LOW, "16-mixed")
 """Others of Lightning's would round the weights of the spatial RNN, or do not fit float32 pictures."""
+
+
+def settle_precision(trainer: DictConfig, checkpoint: dict[str, Any] | None, optimizer: DictConfig) -> None:
+    """Put the precision to train in for `auto`: that of the checkpoint, which goes on as it began, or the device's.
+
+    Raises:
+        DeblurzooError: what was trained cannot go on in its precision here, or the optimiser cannot.
+    """
+    if trainer.precision == AUTO:
+        begun = checkpoint["deblurzoo"].get("precision") if checkpoint else None
+        trainer.precision = begun or training_precision(trainer.accelerator)
+        require_trainer(trainer)
+    if trainer.get("gradient_clip_val") and optimizer.get("fused") and trainer.precision != FULL:
+        raise DeblurzooError(
+            f"trainer.gradient_clip_val={trainer.gradient_clip_val} cannot clip for a fused optimiser in "
+            f"{trainer.precision}: set model.optimizer.fused=false or trainer.precision=32-true"
+        )
+
+
+def is_one(devices: Any) -> bool:
+    """Whether Lightning's `devices` are a single one: 1, or a list of the one to take."""
+    return devices in (1, "1") or (isinstance(devices, Sequence) and not isinstance(devices, str) and len(devices) == 1)
+
+
+def require_compiler(accelerator: str) -> None:
+    """Raise a DeblurzooError if torch.compile does not work here, before anything long or lasting begins."""
+    device = "cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu"
+    try:
+        torch.compile(lambda x: x + 1)(torch.zeros(8, device=device))
+    except (RuntimeError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise DeblurzooError(
+            f"compile=true: nothing can be compiled here ({reason}); install a C++ compiler, for a GPU also Triton, "
+            "or set compile=false, or preset=none"
+        ) from error
 
 
 def require_trainer(trainer: DictConfig) -> None:

@@ -6,9 +6,10 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
+from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import write_atomically
+from deblurzoo.records import Identity, Status, load_record
 
 FILE = "status.json"
 
@@ -38,20 +39,29 @@ def problem(run: Path) -> str | None:
     if not (run / FILE).is_file():
         return None
     try:
-        facts: dict[str, Any] = json.loads((run / FILE).read_text())
-        if facts["state"] == "running":
-            here = facts["host"] == socket.gethostname()
-            return "interrupted" if here and not _is_alive(facts["process"]) else f"running on {facts['host']}"
-        return str(facts["reason"]) if facts["state"] == "failed" else None
-    except (ValueError, KeyError, TypeError, OverflowError):
-        return f"{FILE} is damaged: run it again"
+        facts = load_record(run / FILE, Status, "run it again")
+    except DeblurzooError as error:
+        return str(error)
+    if facts["state"] == "running":
+        here = facts["host"] == socket.gethostname()
+        return "interrupted" if here and not _is_alive(facts["process"]) else f"running on {facts['host']}"
+    return str(facts["reason"]) if facts["state"] == "failed" else None
+
+
+def identity_of(run: Path) -> dict[str, str]:
+    """Return `id` and `name` of a run, as its `run.json` says.
+
+    Raises:
+        DeblurzooError: the file is missing or damaged.
+    """
+    return load_record(run / "run.json", Identity, "remove it; training with resume=auto writes a new one")
 
 
 def name_of(run: Path) -> str:
     """Return how a run is called: as `run.json` says, else the folder's name."""
     try:
-        return str(json.loads((run / "run.json").read_text())["name"])
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return identity_of(run)["name"]
+    except DeblurzooError:
         return run.name
 
 

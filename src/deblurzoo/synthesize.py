@@ -21,6 +21,7 @@ from deblurzoo import __version__
 from deblurzoo.data.images import Image
 from deblurzoo.errors import DeblurzooError, require_at_least
 from deblurzoo.files import claim, release, write_atomically
+from deblurzoo.records import Synthesis, load_record
 from deblurzoo.synthesis.exposure import Camera, interpolated, pair_files, write_pair
 from deblurzoo.synthesis.formation import CAMERA_GAMMA, Response
 from deblurzoo.synthesis.plan import Cut, Pair, plan
@@ -145,7 +146,7 @@ def _require_same(folder: Path, facts: dict[str, Any]) -> None:
     """Raise unless a folder was made, or begun, from the same sources and options."""
     if not (folder / FILE).is_file():
         raise DeblurzooError(f"{folder} exists already: remove it or give another --out")
-    there: dict[str, Any] = yaml.safe_load((folder / FILE).read_text())
+    there = load_record(folder / FILE, Synthesis, f"remove {folder} or give another --out")
     for key, value in facts.items():
         if there.get(key) != value:
             what = "other sources" if key == "sources" else f"{key}: {there.get(key)} there, {value} now"
@@ -239,7 +240,7 @@ def _tell(out: Path) -> None:
     print(f"{out}: {counts['train']} pairs for training, {counts['test']} for testing")
     if not all(counts.values()):
         print("a split is empty: training and checking need both, so put another such folder's beside it")
-    facts: dict[str, Any] = yaml.safe_load((out / FILE).read_text())
+    facts = load_record(out / FILE, Synthesis, "remove the folder and make it anew")
     if refused := facts.get("refused"):
         raise DeblurzooError("\n".join(["complete, but without these sources:", *refused]))
 

@@ -4,6 +4,7 @@ import json
 import logging
 import secrets
 import sys
+import traceback
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,8 @@ from deblurzoo.files import claim, write_atomically
 from deblurzoo.loggers import TAG_LENGTH, finish_wandb
 from deblurzoo.modules import DeblurModule
 from deblurzoo.modules.loading import find_checkpoint, read_checkpoint
-from deblurzoo.precision import AUTO, FULL, require_trainer, training_precision
-from deblurzoo.status import recorded
+from deblurzoo.precision import AUTO, FULL, is_one, require_compiler, require_trainer, settle_precision
+from deblurzoo.status import identity_of, recorded
 from deblurzoo.wandb_runs import send_evaluation
 
 log = logging.getLogger(__name__)
@@ -101,6 +102,7 @@ def fit(cfg: DictConfig, run: Path) -> None:
     _require_settings(cfg)
     start = resume_point(cfg.resume, run)
     checkpoint = read_checkpoint(start) if start else None
+    settle_precision(cfg.trainer, checkpoint, cfg.model.optimizer)
     if checkpoint and checkpoint["global_step"] >= cfg.trainer.max_steps:
         log.info("%s is finished at step %d; a larger trainer.max_steps goes on", run, checkpoint["global_step"])
         return
@@ -162,13 +164,26 @@ def _fit_logged(
         logger.log_hyperparams(plain(cfg))
     try:
         trainer.fit(module, datamodule, ckpt_path=start, weights_only=True)
-    except (RuntimeError, ConnectionError, EOFError) as error:  # by the moment at which a reader dies
-        if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
+    except Exception as error:
+        if trainer.received_sigterm:  # which ends the processes that compile or read frames, too
+            raise SystemExit(1) from error
+        if start and trainer.train_dataloader is None and not isinstance(error, DeblurzooError):
+            raise DeblurzooError(
+                f"training cannot go on from {start} ({error!r}): its state is damaged; give another checkpoint"
+            ) from error
+        if not _is_of_a_reader(error):
             raise
         raise DeblurzooError(
             f"a process that reads frames was killed ({error}): memory may have run out, so set fewer loader.workers "
             "or a smaller loader.batch_size; resume=auto goes on from the last checkpoint"
         ) from error
+
+
+def _is_of_a_reader(error: Exception) -> bool:
+    """Whether an error is how the death of a process that reads frames shows, which depends on the moment."""
+    if isinstance(error, ConnectionError | EOFError):
+        return any("multiprocessing" in frame.filename for frame in traceback.extract_tb(error.__traceback__))
+    return isinstance(error, RuntimeError) and "DataLoader worker" in str(error)
 
 
 def _take_over(run: Path, cfg: DictConfig) -> None:
@@ -198,8 +213,8 @@ def resume_point(resume: str | None, run: Path) -> Path | None:
 
 def _identity(resume: str | None, run: Path) -> str:
     """Return the id of a run without checkpoints: its own if it was stopped before the first, else a new one."""
-    file = run / "run.json"
-    return str(json.loads(file.read_text())["id"]) if resume == "auto" and file.is_file() else secrets.token_hex(4)
+    begun = resume == "auto" and (run / "run.json").is_file()
+    return identity_of(run)["id"] if begun else secrets.token_hex(4)
 
 
 def require_same_run(checkpoint: dict[str, Any], module: DeblurModule, source: Source, ema: bool, path: str) -> None:
@@ -229,14 +244,14 @@ def _require_settings(cfg: DictConfig) -> None:
     require_at_least("seed", cfg.seed, 0)
     cfg.trainer.log_every_n_steps = min(cfg.trainer.log_every_n_steps, cfg.trainer.max_steps)
     require_trainer(cfg.trainer)
-    if cfg.trainer.precision == AUTO:
-        cfg.trainer.precision = training_precision(cfg.trainer.accelerator)
+    if cfg.compile:
+        require_compiler(cfg.trainer.accelerator)
     _refuse_sweep_on_many_devices(cfg)
 
 
 def _refuse_sweep_on_many_devices(cfg: DictConfig) -> None:
     """Lightning's launcher would run the whole command line, the sweep included, once per device."""
-    if HydraConfig.get().mode == RunMode.MULTIRUN and cfg.trainer.devices != 1:
+    if HydraConfig.get().mode == RunMode.MULTIRUN and not is_one(cfg.trainer.devices):
         raise DeblurzooError(
             f"a multirun with trainer.devices={cfg.trainer.devices} would start the whole sweep on each device: "
             "set trainer.devices=1 or run the jobs one by one"

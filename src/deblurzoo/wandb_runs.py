@@ -7,14 +7,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import wandb
-from omegaconf import OmegaConf
 from rich.progress import track
 
 from deblurzoo.compare import title
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.loggers import finish_wandb, wandb_logger
+from deblurzoo.records import RunConfig, load_record
 from deblurzoo.status import FILE as STATUS
-from deblurzoo.status import name_of, run_of
+from deblurzoo.status import identity_of, run_of
 
 FILES = ("config.yaml", "run.json", "csv/*/metrics.csv", "evaluate/*/results.json", "evaluate/*/side_by_side/*.png")
 RESTORED = "evaluate/*/restored/*.png"
@@ -74,11 +74,10 @@ def send_run(results: Path, project: str) -> None:
     run = run_of(results)
     if run is None:
         raise DeblurzooError(f"{results} lies in no run folder: W&B takes RUN/evaluate/KIND/results.json")
-    config = OmegaConf.load(run / "config.yaml")
-    identity = str(json.loads((run / "run.json").read_text())["id"])
-    name, tags = name_of(run), list(config.tags)
-    logger = wandb_logger(project, str(run), identity, name, config.group, tags, job_type="train")
-    logger.log_hyperparams(OmegaConf.to_container(config))  # type: ignore[arg-type]
+    config, identity = load_record(run / "config.yaml", RunConfig, "send another run"), identity_of(run)
+    of_run = (identity["id"], identity["name"], config["group"], config["tags"])
+    logger = wandb_logger(project, str(run), *of_run, job_type="train")
+    logger.log_hyperparams(config)
     send_evaluation(run, results)
     finish_wandb(0)
 

@@ -219,3 +219,22 @@ def test_shadowed_config_is_warned_of(deblurzoo: Run, toy: Path, tmp_path: Path)
     done = deblurzoo("train", "--config-dir", "mine", *SHORT, f"data.root={toy}", "experiment=srn_toy", "logger=csv")
     assert done.returncode == 0, done.stderr
     assert "srn_toy.yaml has no effect: deblurzoo ships a config of that name" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("part", ["optimizer_states", "lr_schedulers", "loops", "callbacks"])
+def test_checkpoints_whose_state_is_damaged(deblurzoo: Run, toy: Path, tmp_path: Path, part: str) -> None:
+    assert deblurzoo("train", *SHORT, f"data.root={toy}").returncode == 0
+    checkpoint = torch.load(tmp_path / "runs/run/checkpoints/step_00000003.ckpt", weights_only=True)
+    torch.save({**checkpoint, part: [5]}, tmp_path / "odd.ckpt")
+    arguments = [*TINY, "name=other", "trainer.max_steps=4", f"data.root={toy}", "resume=odd.ckpt"]
+    refused(deblurzoo("train", *arguments), "error: training cannot go on from odd.ckpt (", "give another checkpoint")
+
+
+def test_what_cannot_be_compiled_or_clipped_is_said_first(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
+    fast = ["train", *SHORT, f"data.root={toy}", "preset=fast"]
+    refused(
+        deblurzoo(*fast, CXX="/nowhere/c++"), "error: compile=true: nothing can be compiled here (", "compile=false"
+    )
+    clipped = deblurzoo(*fast, "compile=false", "trainer.precision=bf16-mixed", "+trainer.gradient_clip_val=1")
+    refused(clipped, "trainer.gradient_clip_val=1 cannot clip for a fused optimiser in bf16-mixed")
+    assert not (tmp_path / "runs/run/config.yaml").exists()

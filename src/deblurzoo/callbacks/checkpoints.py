@@ -74,7 +74,7 @@ class StepCheckpoints(Checkpoint):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Store the run's identity and which blur it was trained on."""
+        """Store the run's identity, which blur it was trained on and in which precision."""
         source = trainer.datamodule.source  # type: ignore[attr-defined]
         facts = {"run_id": self.run_id, "dataset": source.name, "blur_folder": source.blur_folder}
-        checkpoint.setdefault("deblurzoo", {}).update(facts)
+        checkpoint.setdefault("deblurzoo", {}).update(facts, precision=trainer.precision)

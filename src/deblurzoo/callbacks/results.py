@@ -1,6 +1,7 @@
 """The results of an evaluation: per image and as means, with all that is needed to judge them."""
 
 import json
+import logging
 import math
 import os
 import shutil
@@ -23,6 +24,9 @@ from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import LOCK, claim, release, write_atomically
 from deblurzoo.metrics import to_uint8
 from deblurzoo.protocols import MEASURES, do_no_harm_psnr
+from deblurzoo.records import Begun, FedSharp, MeasuredNow, checked
+
+log = logging.getLogger(__name__)
 
 Row = dict[str, Any]
 
@@ -68,20 +72,32 @@ class ResultsWriter(pl.Callback):
             DeblurzooError: another process is measuring into it.
         """
         claim(self.out)
-        known = self.out / "facts.json"
-        rows = _read_rows(self._rows)
-        ids = [(sample.clip, sample.frame) for sample in self.samples[: len(rows)]]
-        same = known.is_file() and json.loads(known.read_text()) == self.facts
-        if same and ids == [(row["clip"], row["frame"]) for row in rows]:
+        if measured := self._begun():
             for half_written in self.out.rglob(".*.tmp"):
                 half_written.unlink()
-            return len(rows)
+            return measured
         for path in self.out.iterdir():
             if path.is_dir():
                 shutil.rmtree(path)
             elif path.name != LOCK:
                 path.unlink()
-        write_atomically(known, json.dumps(self.facts).encode())
+        write_atomically(self.out / "facts.json", json.dumps(self.facts).encode())
+        return 0
+
+    def _begun(self) -> int:
+        """Return how many samples an unfinished evaluation of equal facts has measured; 0 if there is none."""
+        known = self.out / "facts.json"
+        if not known.is_file():
+            return 0
+        try:
+            rows, begun = _read_rows(self._rows), checked(json.loads(known.read_text()), Begun)
+            names = [(sample.clip, sample.frame) for sample in self.samples[: len(rows)]]
+            if _decisive(begun) == _decisive(self.facts) and names == [(row["clip"], row["frame"]) for row in rows]:
+                return len(rows)
+            reason = "was begun with other settings"
+        except ValueError as error:
+            reason = f"is damaged ({error})"
+        log.warning("%s %s: measuring anew", self.out, reason)
         return 0
 
     def on_test_batch_start(
@@ -203,13 +219,23 @@ def _names(sample: Sample) -> Row:
 
 
 def _read_rows(file: Path) -> list[Row]:
-    """Return the rows of a file; a last line that a killed process has not finished is cut off."""
+    """Return the rows of a file; a last line that a killed process has not finished is cut off.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
     if not file.is_file():
         return []
     whole = file.read_bytes()
     end = whole.rfind(b"\n") + 1
     os.truncate(file, end)
-    return [json.loads(line) for line in whole[:end].splitlines()]
+    lines = whole[:end].splitlines()
+    return [checked(json.loads(line), MeasuredNow if b'"restored"' in line else FedSharp) for line in lines]
+
+
+def _decisive(facts: dict[str, Any]) -> dict[str, Any]:
+    """Return the facts that figures depend on: how frames are loaded changes none."""
+    return {**facts, "config": {**facts["config"], "loader": None}}
 
 
 def _picture(image: torch.Tensor) -> Image:

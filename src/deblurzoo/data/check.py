@@ -11,9 +11,10 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from deblurzoo.data.clips import ClipFolders, ClipSource, pictures
+from deblurzoo.data.clips import ClipSource
 from deblurzoo.data.images import read_image
 from deblurzoo.data.kohler import Kohler
+from deblurzoo.data.layout import ClipFolders, pictures
 from deblurzoo.entry import build, hydra_main
 from deblurzoo.errors import DeblurzooError
 

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from deblurzoo.data.clips import ClipFolders, ClipSource, require_folder
+from deblurzoo.data.clips import ClipSource
 from deblurzoo.data.frames import Clip
+from deblurzoo.data.layout import ClipFolders, require_folder
 from deblurzoo.errors import DeblurzooError
 
 _TRAIN = {

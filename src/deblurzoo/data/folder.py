@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from deblurzoo.data.clips import ClipFolders, ClipSource, require_folder
+from deblurzoo.data.clips import ClipSource
+from deblurzoo.data.layout import ClipFolders, require_folder
 from deblurzoo.data.packed import open_pack
 from deblurzoo.errors import DeblurzooError
 

@@ -3,8 +3,9 @@
 from dataclasses import replace
 from pathlib import Path
 
-from deblurzoo.data.clips import ClipFolders, ClipSource, Sample
+from deblurzoo.data.clips import ClipSource, Sample
 from deblurzoo.data.frames import Clip
+from deblurzoo.data.layout import ClipFolders
 from deblurzoo.errors import DeblurzooError
 
 

@@ -1,6 +1,5 @@
 """What all three architectures share: training step, validation, optimiser, schedule, whole-picture restoration."""
 
-from pathlib import Path
 from typing import Any, ClassVar
 
 import pytorch_lightning as pl
@@ -113,31 +112,10 @@ class DeblurModule(pl.LightningModule):
             group.update({"fused": None, **self.optimizer_arguments})
             group["initial_lr"] = group["lr"]
             group["lr"] *= polynomial(scheduler.last_epoch, **self.schedule_arguments)
+        optimizer.load_state_dict(optimizer.state_dict())  # a fused Adam wants its step counts on the device
         scheduler.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Say which module and which version of deblurzoo wrote the checkpoint."""
         facts = {"module": type(self).__name__, "version": __version__}
         checkpoint.setdefault("deblurzoo", {}).update(facts)  # callbacks write there too
-
-
-def read_state(path: Path, key: str, wanted: str) -> dict[str, Tensor]:
-    """Read somebody else's state dict, alone or below `state_dict`; it cannot run code (`weights_only=True`).
-
-    Args:
-        path: the file.
-        key: the config key that names it.
-        wanted: what should be given there.
-
-    Raises:
-        DeblurzooError: the file is missing or is no state dict.
-    """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many types for a bad file
-        reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
-        raise DeblurzooError(f"{key}={path} cannot be read ({reason}): give {wanted}") from error
-    state = content.get("state_dict", content) if isinstance(content, dict) else content
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise DeblurzooError(f"{key}={path} holds no state dict: give {wanted}")
-    return state

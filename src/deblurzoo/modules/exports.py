@@ -16,18 +16,9 @@ from deblurzoo import __version__
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import write_atomically
 from deblurzoo.modules.base import DeblurModule
+from deblurzoo.records import Export, load_record
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
-FACTS = {
-    "module": str,
-    "class": str,
-    "frames": int,
-    "size_multiple": int,
-    "blur_folder": str,
-    "step": int,
-    "version": str,
-}
-"""What `config.json` says below `deblurzoo`."""
 
 
 def is_export(path: Path) -> bool:
@@ -60,7 +51,7 @@ def read_export(path: Path) -> dict[str, Any]:
     Raises:
         DeblurzooError: a file is missing or damaged, or `config.json` is not deblurzoo's.
     """
-    config = _read_config(path.with_name(CONFIG))
+    config = load_record(path.with_name(CONFIG), Export, f"an export is {WEIGHTS} and {CONFIG} in one folder")
     facts = config.pop("deblurzoo")
     return {
         "deblurzoo": facts,
@@ -78,21 +69,3 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
     if odd := [name for name, tensor in state.items() if not tensor.is_floating_point()]:
         raise DeblurzooError(f"{path} holds {odd[0]} of type {state[odd[0]].dtype}, not weights: export again")
     return state
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        config = json.loads(path.read_text())
-    except (OSError, ValueError) as error:  # no file, no UTF-8 or no JSON
-        raise DeblurzooError(
-            f"{path} cannot be read ({error}): an export is {WEIGHTS} and {CONFIG} in one folder"
-        ) from error
-    facts = config.get("deblurzoo") if isinstance(config, dict) else None
-    wrong = [key for key, kind in FACTS.items() if not isinstance(facts, dict) or type(facts.get(key)) is not kind]
-    if wrong:
-        raise DeblurzooError(
-            f"{path} is not of deblurzoo (deblurzoo.{wrong[0]} is missing or no {FACTS[wrong[0]].__name__}): "
-            "give a folder that `deblurzoo export` wrote"
-        )
-    complete: dict[str, Any] = config
-    return complete

@@ -10,7 +10,8 @@ from torch import Tensor
 from deblurzoo.batch import Batch, Restored
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.losses import warp_losses
-from deblurzoo.modules.base import DeblurModule, read_state
+from deblurzoo.modules.base import DeblurModule
+from deblurzoo.modules.states import read_state
 from deblurzoo.nets import FlowRNN
 from deblurzoo.nets.flow_rnn import FlowNet
 

@@ -20,6 +20,16 @@ MODULES: dict[str, type[DeblurModule]] = {
     cls.__name__: cls for cls in (SRNDeblur, SVRNNDeblur, Liu2016Deblur, FlowRNNDeblur)
 }
 
+CONTENT = {
+    "deblurzoo": dict,
+    "global_step": int,
+    "state_dict": dict,
+    "hyper_parameters": dict,
+    "optimizer_states": list,
+    "lr_schedulers": list,
+}
+"""What evaluating and resuming need of a checkpoint."""
+
 
 def find_checkpoint(run: Path) -> Path | None:
     """Return the newest whole checkpoint of a run folder, or None; damaged ones are said and passed over.
@@ -109,12 +119,18 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def _is_ours(checkpoint: object) -> bool:
-    """Whether a file's content has all that evaluating and resuming need."""
-    needed = {"deblurzoo", "global_step", "state_dict", "hyper_parameters", "optimizer_states", "lr_schedulers"}
-    if not isinstance(checkpoint, dict) or not needed <= checkpoint.keys():
+    """Whether a file's content is a checkpoint's, as far as it can be seen from outside."""
+    if not isinstance(checkpoint, dict):
         return False
-    facts = checkpoint["deblurzoo"]
-    return isinstance(facts, dict) and {"run_id", "blur_folder"} <= facts.keys() and facts.get("module") in MODULES
+    if not all(isinstance(checkpoint.get(key), kind) for key, kind in CONTENT.items()):
+        return False
+    facts, arguments = checkpoint["deblurzoo"], checkpoint["hyper_parameters"]
+    return (
+        all(isinstance(facts.get(key), str) for key in ("module", "run_id", "blur_folder"))
+        and facts["module"] in MODULES
+        and all(isinstance(arguments.get(key), dict) for key in ("net", "optimizer", "schedule"))
+        and all(isinstance(value, Tensor) for value in checkpoint["state_dict"].values())
+    )
 
 
 def load_module(checkpoint: dict[str, Any], path: Path) -> DeblurModule:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.modules.base import DeblurModule, read_state
+from deblurzoo.modules.base import DeblurModule
+from deblurzoo.modules.states import read_state
 from deblurzoo.nets import SVRNN, Liu2016
 from deblurzoo.nets.svrnn import WeightGeneration
 

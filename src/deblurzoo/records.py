@@ -1,0 +1,174 @@
+"""The files that runs leave, read back: whoever wrote them, they have the shape that is wanted or are refused."""
+
+import json
+from pathlib import Path, PurePath
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from deblurzoo.errors import DeblurzooError
+
+
+class Record(BaseModel):
+    """The least that a file must hold; it may hold more."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+
+def load_record(file: Path, shape: type[Record], remedy: str) -> dict[str, Any]:
+    """Return the content of a JSON or YAML file.
+
+    Args:
+        file: ends in `.json` or `.yaml`.
+        shape: what it must hold.
+        remedy: what to do about a file that does not.
+
+    Raises:
+        DeblurzooError: the file is missing or of another shape.
+    """
+    try:
+        parse = json.loads if file.suffix == ".json" else yaml.safe_load
+        return checked(parse(file.read_text()), shape)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise DeblurzooError(f"{file} cannot be used ({reason}): {remedy}") from error
+
+
+def checked(content: Any, shape: type[Record]) -> dict[str, Any]:
+    """Return `content` as it is; raise a ValueError that names the first value that is not of the shape."""
+    try:
+        shape.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise ValueError(f"{place}: {first['msg']}" if place else first["msg"]) from error
+    valid: dict[str, Any] = content
+    return valid
+
+
+def _stays_inside(name: str) -> str:
+    parts = PurePath(name).parts
+    if not parts or ".." in parts or PurePath(name).is_absolute() or "\0" in name:
+        raise ValueError(f"{name!r} leads elsewhere")
+    return name
+
+
+Name = Annotated[str, AfterValidator(_stays_inside)]
+"""Part of a path below the file that says it."""
+Figures = dict[Literal["psnr", "ssim", "ssim_matlab3d", "mssim"], float]
+
+
+class Begun(Record):
+    """`facts.json` of an unfinished evaluation."""
+
+    config: dict[str, Any]
+
+
+class FedSharp(Record):
+    """A line of `measured.jsonl`: a frame that was sharp already."""
+
+    clip: Name
+    frame: Name
+    psnr: float
+
+
+class BeforeAndAfter(Record):
+    """Figures of the blurry input and of what a network made of it."""
+
+    restored: Figures
+    blurry: Figures
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if "psnr" not in self.restored or self.restored.keys() != self.blurry.keys():
+            raise ValueError("restored and blurry must have the same figures, psnr among them")
+        return self
+
+
+class Measured(BeforeAndAfter):
+    """A frame of an evaluation."""
+
+    clip: Name
+    frame: Name
+
+
+class MeasuredNow(Measured):
+    """A line of `measured.jsonl`."""
+
+    height: int
+    width: int
+    ms: float
+
+
+class Network(Record):
+    """The network of `results.json`."""
+
+    kind: str = Field(alias="class")
+    parameters: int
+    arguments: dict[str, Any]
+
+
+class Evaluated(BeforeAndAfter):
+    """`results.json` of an evaluation."""
+
+    name: str
+    network: Network
+    dataset: str
+    protocol: str
+    split: str
+    blur_folder: str
+    rounding: str
+    resolution: list[str]
+    frames: int
+    gain_db: float
+    ms_per_image: float
+    do_no_harm_psnr: float | None = None
+    images: list[Measured]
+
+
+class Identity(Record):
+    """`run.json` of a run folder."""
+
+    id: str
+    name: str
+
+
+class Status(Record):
+    """`status.json` of a run folder."""
+
+    state: Literal["running", "done", "failed"]
+    reason: str | None
+    host: str
+    process: Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class RunConfig(Record):
+    """What is used of a run's `config.yaml`."""
+
+    tags: list[str]
+    group: str | None
+
+
+class ExportFacts(Record):
+    """What `config.json` of an export says below `deblurzoo`."""
+
+    module: str
+    kind: str = Field(alias="class")
+    frames: int
+    size_multiple: int
+    blur_folder: str
+    step: int
+    version: str
+
+
+class Export(Record):
+    """`config.json` of an export."""
+
+    deblurzoo: ExportFacts
+
+
+class Synthesis(Record):
+    """`synthesis.yaml` of synthesized data."""
+
+    refused: list[str] = []
