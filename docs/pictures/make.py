@@ -12,12 +12,13 @@ HERE = Path(__file__).parent
 TOP = HERE.parents[1]
 DEMO = TOP / "runs" / "demo"
 NETWORKS = ("srn_toy", "svrnn_toy", "flow_toy")
+EVALUATION = "toy_blur_common2"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 def make_strip(target: Path) -> None:
     """Write the frame that the networks improve most: blurry, restored by each, sharp."""
-    folders = [next(DEMO.glob(f"{network}/evaluate/*/results.json")).parent for network in NETWORKS]
+    folders = [DEMO / network / "evaluate" / EVALUATION for network in NETWORKS]
     results = [json.loads((folder / "results.json").read_text())["images"] for folder in folders]
 
     def gain(number: int) -> float:

@@ -13,6 +13,7 @@ import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from torch.distributed import DistError
 
 from deblurzoo.callbacks import AtomicCheckpointIO, SlurmRequeue, slurm_plugins
 from deblurzoo.data import DeblurDataModule, Source
@@ -165,18 +166,30 @@ def _fit_logged(
     try:
         trainer.fit(module, datamodule, ckpt_path=start, weights_only=True)
     except Exception as error:
-        if trainer.received_sigterm:  # which ends the processes that compile or read frames, too
-            raise SystemExit(1) from error
-        if start and trainer.train_dataloader is None and not isinstance(error, DeblurzooError):
-            raise DeblurzooError(
-                f"training cannot go on from {start} ({error!r}): its state is damaged; give another checkpoint"
-            ) from error
-        if not _is_of_a_reader(error):
-            raise
-        raise DeblurzooError(
+        if cause := _cause(error, trainer, start):
+            raise cause from error
+        raise
+
+
+def _cause(error: Exception, trainer: pl.Trainer, start: Path | None) -> BaseException | None:
+    """Return what to raise for an error that only shows what has happened elsewhere; None for any other."""
+    if trainer.received_sigterm:  # which ends the processes that compile or read frames, too
+        return SystemExit(1)
+    if isinstance(error, DeblurzooError):
+        return None
+    if start and trainer.train_dataloader is None:
+        return DeblurzooError(f"training cannot go on from {start} ({error!r}): it is damaged; give another checkpoint")
+    if _is_of_a_reader(error):
+        return DeblurzooError(
             f"a process that reads frames was killed ({error}): memory may have run out, so set fewer loader.workers "
             "or a smaller loader.batch_size; resume=auto goes on from the last checkpoint"
-        ) from error
+        )
+    if trainer.world_size > 1 and (isinstance(error, DistError) or "gloo" in str(error)):
+        return DeblurzooError(
+            f"another process of this run has ended ({str(error).splitlines()[0]}): see what it says; resume=auto goes "
+            "on from the last checkpoint"
+        )
+    return None
 
 
 def _is_of_a_reader(error: Exception) -> bool:

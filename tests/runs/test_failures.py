@@ -98,6 +98,19 @@ def test_a_killed_reader_ends_training_with_a_message(start: Start, toy: Path, t
     assert "error: a process that reads frames was killed" in output and "resume=auto goes on" in output
 
 
+def test_the_death_of_one_of_two_training_processes_ends_the_other_with_a_message(
+    start: Start, toy: Path, tmp_path: Path
+) -> None:
+    two = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "loader.workers=0"]
+    process = start("train", *ENDLESS, *two, f"data.root={toy}")
+    wait_for(lambda: steps(tmp_path), process)
+    (other,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(other), signal.SIGKILL)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "error: another process of this run has ended (" in output and "Traceback" not in output
+
+
 def test_a_full_disk_ends_training_and_keeps_the_last_checkpoint(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     runs.mkdir()
