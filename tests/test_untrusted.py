@@ -1,9 +1,11 @@
 """Files of strangers: whatever is in them, a message and no harm."""
 
+import functools
 import json
+import secrets
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,18 +14,25 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
+from conftest import TINY
+from deblurzoo import train
 from deblurzoo.compare import as_csv, as_markdown, gather, print_table
 from deblurzoo.data.images import read_image
 from deblurzoo.data.packed import Index
-from deblurzoo.entry import build
+from deblurzoo.entry import build, plain
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.modules.exports import read_export
 from deblurzoo.modules.loading import load_module, read_checkpoint
 from deblurzoo.modules.srn import SRNDeblur
 from deblurzoo.page import Evaluation, Failure, write_page
+from deblurzoo.paths import conf_dir
 from deblurzoo.records import Identity, RunConfig, Synthesis, load_record
 from deblurzoo.restore.pictures import read_picture
 from deblurzoo.status import name_of, problem
@@ -143,6 +152,30 @@ def test_checkpoints_with_anything_in_them_are_read_or_refused(data: st.DataObje
     torch.save(changed(data.draw, checkpoint()), path)
     with suppress(DeblurzooError):
         load_module(read_checkpoint(path), path)
+
+
+SMALL = st.none() | st.booleans() | st.integers(-2, 2) | st.floats(-2, 2) | st.text("a.:/[", max_size=4)
+ODD = SMALL | st.lists(SMALL, max_size=2) | st.dictionaries(st.text(max_size=4), SMALL, max_size=2)
+
+
+def values_of(config: Any, *place: str) -> Iterator[tuple[str, ...]]:
+    """Yield where the values of a config stand, whole parts of it among them."""
+    for key, value in config.items() if isinstance(config, dict) else ():
+        yield (*place, key)
+        yield from values_of(value, *place, key)
+
+
+@settings(FUZZ, max_examples=25)
+@given(data=st.data())
+def test_configs_with_anything_in_them_train_or_are_refused(data: st.DataObject, toy: Path, tmp_path: Path) -> None:
+    overrides = [*TINY, "loader.workers=0", "trainer.max_steps=1", f"data.root={toy}", "hydra.runtime.output_dir=run"]
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        HydraConfig.instance().set_config(compose("train", overrides, return_hydra_config=True))
+        config = plain(compose("train", overrides))
+    *place, key = data.draw(st.sampled_from(sorted(set(values_of(config)) - {("run",), ("paths",)})))
+    functools.reduce(dict.__getitem__, place, config)[key] = data.draw(ODD)
+    with suppress(DeblurzooError, OmegaConfBaseException):  # each of which is told in one message
+        train.fit(OmegaConf.create(config), tmp_path / secrets.token_hex(8))
 
 
 @FUZZ

@@ -1,24 +1,30 @@
 """What the Hydra entry points share: composing, building objects from configs, and clear errors."""
 
 import functools
+import json
 import logging
 import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException, InstantiationException
 from hydra.types import RunMode
+from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pytorch_lightning.utilities import rank_zero_only
 
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.ops.spatial_rnn import VARIABLE, check_variable
 from deblurzoo.paths import conf_dir
+from deblurzoo.records import Record, checked
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +49,8 @@ def hydra_main(config_name: str) -> Callable[[Task], Callable[[], None]]:
                 return task(cfg)
             except SystemExit as stop:  # Lightning's on SIGTERM has exit code 0
                 sys.exit(stop.code or 1)
-            except DeblurzooError as error:
-                message = f"error: {_without_worker_traceback(error)}"
+            except (DeblurzooError, OmegaConfBaseException) as error:
+                message = f"error: {_message(error)}"
                 if HydraConfig.get().mode == RunMode.MULTIRUN:
                     log.error(message)  # Hydra raises the first one alone, after all jobs
                 raise CompactHydraException(message) from error
@@ -57,9 +63,11 @@ def hydra_main(config_name: str) -> Callable[[Task], Callable[[], None]]:
     return decorate
 
 
-def _without_worker_traceback(error: DeblurzooError) -> str:
+def _message(error: Exception) -> str:
     """Return the message alone: a data-loader worker's exception arrives with its traceback as text."""
     text = str(error)
+    if isinstance(error, OmegaConfBaseException):
+        return f"the config is wrong: {' '.join(text.split())}"
     return text.rpartition("DeblurzooError: ")[2].strip() if text.startswith("Caught DeblurzooError") else text
 
 
@@ -84,12 +92,33 @@ def build(cfg: DictConfig | dict[str, Any], **arguments: Any) -> Any:
     if isinstance(cfg, dict) and (strange := next(_strange_targets(cfg), None)):
         raise DeblurzooError(f"_target_={strange} is of none of {', '.join(TRUSTED)}: do not use the file it is in")
     require_values(cfg)
+    _require_types(cfg if isinstance(cfg, dict) else plain(cfg))
     try:
         return hydra.utils.instantiate(cfg, _convert_="all", **arguments)
     except InstantiationException as error:
-        if isinstance(error.__cause__, ValueError | TypeError):  # what networks and data sets raise for wrong arguments
-            raise DeblurzooError(f"{cfg.get('_target_', 'the config')}: {error.__cause__}") from error
-        raise error.__cause__ if isinstance(error.__cause__, DeblurzooError) else error from error.__cause__
+        if isinstance(error.__cause__, DeblurzooError):
+            raise error.__cause__ from error
+        reason = str(error.__cause__ or error).splitlines()[0]  # of what it builds, or of Hydra
+        raise DeblurzooError(f"{cfg.get('_target_', 'the config')}: {reason}") from error
+
+
+def _require_types(config: dict[str, Any]) -> None:
+    """Raise a DeblurzooError if an argument for one of our classes or functions has another type than it declares."""
+    target = str(config["_target_"])
+    declared: dict[str, Any] = {}
+    with suppress(ImportError):  # which Hydra tells in its own words
+        if target.startswith(f"{TRUSTED[0]}."):
+            called = get_object(target)
+            declared = get_type_hints(called.__init__ if isinstance(called, type) else called)  # type: ignore[misc]
+    for key, value in config.items():
+        if isinstance(value, dict) and "_target_" in value:
+            _require_types(value)
+        elif key in declared:
+            adapter = TypeAdapter(declared[key], config=ConfigDict(arbitrary_types_allowed=True))
+            try:
+                adapter.validate_json(json.dumps(value), strict=True)  # in which lists may become tuples
+            except ValidationError as error:
+                raise DeblurzooError(f"{key}={value} is wrong for {target}: {error.errors()[0]['msg']}") from error
 
 
 def _strange_targets(content: Any) -> Iterator[str]:
@@ -106,6 +135,14 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
     """Return a config as nested plain dicts and lists."""
     content: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     return content
+
+
+def require_shape(cfg: DictConfig, shape: type[Record]) -> None:
+    """Raise a DeblurzooError that names the first part of a config that is no config, or lacks its `_target_`."""
+    try:
+        checked(plain(cfg), shape)
+    except ValueError as error:
+        raise DeblurzooError(f"the config is wrong ({error}): look at conf/, or at --help") from error
 
 
 def require_values(cfg: DictConfig | dict[str, Any]) -> None:

@@ -13,11 +13,12 @@ from deblurzoo.callbacks import ResultsWriter, StepProgress
 from deblurzoo.compare import print_table
 from deblurzoo.data import DeblurDataModule, Source
 from deblurzoo.data.batches import default_workers
-from deblurzoo.entry import build, hydra_main, plain, quiet_lightning, require_values
+from deblurzoo.entry import build, hydra_main, plain, quiet_lightning, require_shape, require_values
 from deblurzoo.errors import DeblurzooError, require_at_least
 from deblurzoo.modules import DeblurModule
 from deblurzoo.modules.loading import checkpoint_of, load_module, read_trained
 from deblurzoo.precision import AUTO, FULL, is_one, require_compiler, require_trainer
+from deblurzoo.records import Evaluating
 from deblurzoo.status import name_of
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ def evaluate(cfg: DictConfig) -> Path:
         turn_on(module, cfg.switch)
     _choose_blur(cfg.data, checkpoint)
     require_values(cfg)
+    require_shape(cfg, Evaluating)
     source: Source = build(cfg.data)
     datamodule: DeblurDataModule = build(cfg.loader, source=source, frames=module.frames, seed=0, no_harm=cfg.no_harm)
     datamodule.setup("test")

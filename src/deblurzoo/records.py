@@ -1,4 +1,4 @@
-"""The files that runs leave, read back: whoever wrote them, they have the shape that is wanted or are refused."""
+"""What configs and the files that runs leave must hold: whoever wrote them, they have that shape or are refused."""
 
 import json
 from pathlib import Path, PurePath
@@ -57,6 +57,38 @@ def _stays_inside(name: str) -> str:
 Name = Annotated[str, AfterValidator(_stays_inside)]
 """Part of a path below the file that says it."""
 Figures = dict[Literal["psnr", "ssim", "ssim_matlab3d", "mssim"], float]
+
+
+class Buildable(Record):
+    """A config that names what to build of it."""
+
+    target: str = Field(alias="_target_")
+
+
+class Model(Buildable):
+    """The config of a module."""
+
+    net: dict[str, Any]
+    optimizer: dict[str, Any]
+    schedule: dict[str, Any]
+
+
+class Evaluating(Record):
+    """The config of `deblurzoo evaluate`, as far as it is not checked value by value."""
+
+    data: Buildable
+    loader: Buildable
+    trainer: Buildable
+    compile: bool
+
+
+class Training(Evaluating):
+    """The config of `deblurzoo train`, as far as it is not checked value by value."""
+
+    model: Model
+    callbacks: dict[str, Buildable | None]
+    logger: dict[str, Buildable | None]
+    resume: str | None
 
 
 class Begun(Record):

@@ -17,7 +17,7 @@ from torch.distributed import DistError
 
 from deblurzoo.callbacks import AtomicCheckpointIO, SlurmRequeue, slurm_plugins
 from deblurzoo.data import DeblurDataModule, Source
-from deblurzoo.entry import build, hydra_main, plain, quiet_lightning, require_values
+from deblurzoo.entry import build, hydra_main, plain, quiet_lightning, require_shape, require_values
 from deblurzoo.errors import DeblurzooError, require_at_least
 from deblurzoo.evaluate import evaluate, sha256
 from deblurzoo.files import claim, write_atomically
@@ -25,6 +25,7 @@ from deblurzoo.loggers import TAG_LENGTH, finish_wandb
 from deblurzoo.modules import DeblurModule
 from deblurzoo.modules.loading import find_checkpoint, read_checkpoint
 from deblurzoo.precision import AUTO, FULL, is_one, require_compiler, require_trainer, settle_precision
+from deblurzoo.records import Training
 from deblurzoo.status import identity_of, recorded
 from deblurzoo.wandb_runs import send_evaluation
 
@@ -42,6 +43,9 @@ def train(cfg: DictConfig) -> float | None:
     """
     run = Path(cfg.run)
     run = run.relative_to(Path.cwd()) if run.is_relative_to(Path.cwd()) else run
+    for key in ("name", "label", "group"):  # Hydra takes name=2021 for a number
+        cfg[key] = None if cfg[key] is None else str(cfg[key])
+    cfg.tags = [str(tag) for tag in cfg.tags]
     exit_code = 1
     try:
         psnr = None
@@ -123,7 +127,7 @@ def fit(cfg: DictConfig, run: Path) -> None:
     requeue = SlurmRequeue()
     trainer: pl.Trainer = build(
         cfg.trainer,
-        callbacks=[*(build(callback) for callback in cfg.callbacks.values()), requeue],
+        callbacks=[*(build(callback) for callback in cfg.callbacks.values() if callback), requeue],
         logger=False,  # one process logs, as below
         plugins=[AtomicCheckpointIO(), *slurm_plugins()],
     )
@@ -158,12 +162,12 @@ def _checked_data(cfg: DictConfig, module: DeblurModule, source: Source) -> Debl
 def _fit_logged(
     trainer: pl.Trainer, module: DeblurModule, datamodule: DeblurDataModule, cfg: DictConfig, start: Path | None
 ) -> None:
-    """Train with the loggers of the config, which the first process alone has; name a reading process that died."""
-    if trainer.is_global_zero:
-        trainer.loggers = [build(logger) for logger in cfg.logger.values()]
-    for logger in trainer.loggers:
-        logger.log_hyperparams(plain(cfg))
+    """Train with the loggers of the config, which the first process alone has; tell what ends it from outside."""
     try:
+        if trainer.is_global_zero:
+            trainer.loggers = [build(logger) for logger in cfg.logger.values() if logger]
+        for logger in trainer.loggers:
+            logger.log_hyperparams(plain(cfg))
         trainer.fit(module, datamodule, ckpt_path=start, weights_only=True)
     except Exception as error:
         if cause := _cause(error, trainer, start):
@@ -177,8 +181,6 @@ def _cause(error: Exception, trainer: pl.Trainer, start: Path | None) -> BaseExc
         return SystemExit(1)
     if isinstance(error, DeblurzooError):
         return None
-    if start and trainer.train_dataloader is None:
-        return DeblurzooError(f"training cannot go on from {start} ({error!r}): it is damaged; give another checkpoint")
     if _is_of_a_reader(error):
         return DeblurzooError(
             f"a process that reads frames was killed ({error}): memory may have run out, so set fewer loader.workers "
@@ -189,6 +191,12 @@ def _cause(error: Exception, trainer: pl.Trainer, start: Path | None) -> BaseExc
             f"another process of this run has ended ({str(error).splitlines()[0]}): see what it says; resume=auto goes "
             "on from the last checkpoint"
         )
+    if isinstance(error, OSError) and not isinstance(error, ConnectionError):
+        return DeblurzooError(f"{error}: free space or choose another folder; resume=auto goes on")
+    if trainer.train_dataloader is None:
+        what = f"go on from {start}" if start else "begin"
+        remedy = "it is damaged; give another checkpoint" if start else "change what you have set of trainer or logger"
+        return DeblurzooError(f"training cannot {what} ({error!r}): {remedy}")
     return None
 
 
@@ -252,6 +260,7 @@ def require_same_run(checkpoint: dict[str, Any], module: DeblurModule, source: S
 def _require_settings(cfg: DictConfig) -> None:
     """Raise a DeblurzooError for what is missing or wrong, before anything is built."""
     require_values(cfg)
+    require_shape(cfg, Training)
     for key in ("max_steps", "accumulate_grad_batches", "val_check_interval", "log_every_n_steps"):
         require_at_least(f"trainer.{key}", cfg.trainer[key], 1)
     require_at_least("seed", cfg.seed, 0)

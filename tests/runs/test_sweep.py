@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+import yaml
+
 from conftest import SWEEP_EXPERIMENT, Run
 
 VARIANTS = "model.net.variant=full,no_rnns"
@@ -117,3 +119,12 @@ def test_a_killed_sweep_goes_on_where_it_was(
     assert [state(run) for run in sorted(full.parent.iterdir())] == ["done", "done"]
     curve = [row for row in csv.DictReader(max(full.glob("csv/version_*/metrics.csv")).open()) if row["train/loss"]]
     assert int(curve[0]["step"]) >= stopped  # resumed, not begun anew
+
+
+def test_names_of_digits_are_names(deblurzoo: Run, sweep: list[str], tmp_path: Path) -> None:
+    done = deblurzoo(*sweep, "name=2021", "group=7", "tags=[1]", "logger=wandb", WANDB_MODE="offline")
+    assert done.returncode == 0, done.stderr
+    run = tmp_path / "runs" / "2021"
+    assert json.loads((run / "run.json").read_text())["name"] == "2021"
+    assert yaml.safe_load((run / "config.yaml").read_text())["tags"] == ["1", "2021"]
+    assert "2021" in deblurzoo("compare", run).stdout

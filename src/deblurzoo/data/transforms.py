@@ -42,6 +42,10 @@ class Augmentation:
             raise DeblurzooError(
                 f"loader.augmentation.zoom={zoom} must be a range within (0, 1], e.g. [0.5,1.0], or null"
             )
+        if not isinstance(self.extra_blur, ExtraBlur | None):
+            raise DeblurzooError(
+                f"loader.augmentation.extra_blur={self.extra_blur} must be a config of an ExtraBlur, or null"
+            )
 
     def compose(self, images: int) -> A.Compose:
         """Build the albumentations pipeline for so many images, named by `names`; it crops with margins.

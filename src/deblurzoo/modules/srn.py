@@ -32,7 +32,7 @@ class SRNDeblur(DeblurModule):
         clip_lstm_norm: float = 3.0,
     ) -> None:
         super().__init__(net, optimizer, schedule)
-        self.clip_lstm_norm = clip_lstm_norm
+        self.clip_lstm_norm = float(clip_lstm_norm)
         self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # 1.1 to 1.2 times faster on a CPU
 
     def losses(self, restored: Restored, batch: Batch) -> dict[str, Tensor]:
