@@ -194,7 +194,7 @@ def test_exports_that_are_not_ours_are_refused(exported: Path) -> None:
         with pytest.raises(DeblurzooError, match=r"config\.json"):
             load_any(exported / WEIGHTS)
     (exported / CONFIG).unlink()
-    with pytest.raises(DeblurzooError, match=r"an export is model\.safetensors and config\.json in one folder"):
+    with pytest.raises(DeblurzooError, match=r"that `deblurzoo export` wrote, with model\.safetensors and config"):
         load_any(exported)
 
 

@@ -4,6 +4,7 @@ import functools
 import json
 import secrets
 import struct
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -24,7 +25,7 @@ from omegaconf.errors import OmegaConfBaseException
 from conftest import TINY
 from deblurzoo import train
 from deblurzoo.compare import as_csv, as_markdown, gather, print_table
-from deblurzoo.data.images import read_image
+from deblurzoo.data.images import Zipped, read_image
 from deblurzoo.data.packed import Index
 from deblurzoo.entry import build, plain
 from deblurzoo.errors import DeblurzooError
@@ -69,6 +70,13 @@ def test_a_picture_that_claims_billions_of_pixels_is_refused(read: Callable[[Pat
     bomb.write_bytes(png_head(65535, 65535))
     with pytest.raises(DeblurzooError, match=r"bomb\.png cannot be read"):
         read(bomb)
+
+
+def test_a_picture_in_an_archive_that_claims_billions_of_pixels_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("bomb.png", png_head(65535, 65535))
+    with pytest.raises(DeblurzooError, match=r"bomb\.png cannot be read \(not a picture, or too large\)"):
+        read_image(Zipped(tmp_path / "a.zip", "bomb.png"))
 
 
 @pytest.mark.parametrize("target", ["os.system", "subprocess.run", "builtins.exec"])
@@ -168,7 +176,8 @@ def values_of(config: Any, *place: str) -> Iterator[tuple[str, ...]]:
 @settings(FUZZ, max_examples=25)
 @given(data=st.data())
 def test_configs_with_anything_in_them_train_or_are_refused(data: st.DataObject, toy: Path, tmp_path: Path) -> None:
-    overrides = [*TINY, "loader.workers=0", "trainer.max_steps=1", f"data.root={toy}", "hydra.runtime.output_dir=run"]
+    short = ["loader.workers=0", "trainer.max_steps=1", f"data.root={toy}"]
+    overrides = [*TINY, *short, f"hydra.runtime.output_dir={tmp_path}"]
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         HydraConfig.instance().set_config(compose("train", overrides, return_hydra_config=True))
         config = plain(compose("train", overrides))
@@ -217,7 +226,19 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("clip", ["../../elsewhere", "/etc", ""])
+@pytest.mark.parametrize("text", ["[/b]", "a [sweep] b", "\ud800", "|*`<b>"])
+def test_texts_of_results_are_shown_as_they_are_or_refused(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = evaluation(tmp_path, "svrnn").folder / "results.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "name": text}))
+    files, failed = gather([tmp_path])
+    print_table(list(files.values()), failed)
+    shown = "".join(capsys.readouterr().out.split("\n"))
+    assert text in shown if files else "surrogates not allowed" in shown
+
+
+@pytest.mark.parametrize("clip", ["../../elsewhere", "/etc", "a/.."])
 def test_pictures_outside_an_evaluation_are_not_taken(clip: str, tmp_path: Path) -> None:
     file = evaluation(tmp_path, "svrnn").folder / "results.json"
     results = json.loads(file.read_text())

@@ -14,6 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
+from rich.text import Text
 
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import write_atomically
@@ -46,7 +47,7 @@ def gather(paths: Sequence[Path]) -> tuple[dict[Path, Results], list[tuple[str, 
             try:
                 results[file.resolve()] = load_record(file, Evaluated, "evaluate anew")
             except DeblurzooError as error:
-                failed[file.resolve()] = (str(file), str(error))
+                failed[file.resolve()] = (str(file), str(error).removeprefix(f"{file} "))
         for run in sorted(runs):
             if reason := problem(run):
                 earlier = "; shown is an earlier evaluation" if any(run.glob("evaluate/*/results.json")) else ""
@@ -126,7 +127,7 @@ def print_table(all_results: list[Results], failed: Sequence[tuple[str, str]] = 
     """Print a table for each set of conditions, and the runs that are not done."""
     console = Console()
     for group in groups(all_results):
-        table = Table(title=title(group), title_justify="left")
+        table = Table(title=Text(title(group)), title_justify="left")
         for heading in headings(group):
             if heading == "network":
                 table.add_column(heading, overflow="fold", min_width=9)
@@ -134,7 +135,7 @@ def print_table(all_results: list[Results], failed: Sequence[tuple[str, str]] = 
                 words = textwrap.wrap(heading, 6, break_long_words=False)
                 table.add_column("\n".join(words), justify="right", no_wrap=True)
         for row in rows(group):
-            table.add_row(*row)
+            table.add_row(*map(Text, row))
         least = Measurement.get(console, console.options.update(width=1000), table).minimum
         table.width = least if least > console.width else None  # rather too wide than figures cut
         console.print(table, crop=False)

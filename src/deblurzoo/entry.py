@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pytorch_lightning.utilities import rank_zero_only
 
-from deblurzoo.errors import DeblurzooError
+from deblurzoo.errors import DeblurzooError, first_line
 from deblurzoo.ops.spatial_rnn import VARIABLE, check_variable
 from deblurzoo.paths import conf_dir
 from deblurzoo.records import Record, checked
@@ -98,7 +98,7 @@ def build(cfg: DictConfig | dict[str, Any], **arguments: Any) -> Any:
     except InstantiationException as error:
         if isinstance(error.__cause__, DeblurzooError):
             raise error.__cause__ from error
-        reason = str(error.__cause__ or error).splitlines()[0]  # of what it builds, or of Hydra
+        reason = first_line(error.__cause__ or error)  # of what it builds, or of Hydra
         raise DeblurzooError(f"{cfg.get('_target_', 'the config')}: {reason}") from error
 
 

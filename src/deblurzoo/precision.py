@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from deblurzoo.errors import DeblurzooError
+from deblurzoo.errors import DeblurzooError, first_line
 
-AUTO, FULL, LOW = "auto", "32-true", "bf16-mixed"
-_KNOWN = (AUTO, FULL, LOW, "16-mixed")
+AUTO, FULL, LOW, HALF = "auto", "32-true", "bf16-mixed", "16-mixed"
+_KNOWN = (AUTO, FULL, LOW, HALF)
 """Others of Lightning's would round the weights of the spatial RNN, or do not fit float32 pictures."""
 
 
@@ -21,8 +21,9 @@ def settle_precision(trainer: DictConfig, checkpoint: dict[str, Any] | None, opt
     """
     if trainer.precision == AUTO:
         begun = checkpoint["deblurzoo"].get("precision") if checkpoint else None
-        trainer.precision = begun or training_precision(trainer.accelerator)
-        require_trainer(trainer)
+        if begun == HALF and (trainer.accelerator == "cpu" or not torch.cuda.is_available()):
+            raise DeblurzooError(f"the run began in {HALF}, which needs a GPU: set trainer.precision=32-true")
+        trainer.precision = begun if begun in (FULL, LOW, HALF) else training_precision(trainer.accelerator)
     if trainer.get("gradient_clip_val") and optimizer.get("fused") and trainer.precision != FULL:
         raise DeblurzooError(
             f"trainer.gradient_clip_val={trainer.gradient_clip_val} cannot clip for a fused optimiser in "
@@ -41,10 +42,9 @@ def require_compiler(accelerator: str) -> None:
     try:
         torch.compile(lambda x: x + 1)(torch.zeros(8, device=device))
     except (RuntimeError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
         raise DeblurzooError(
-            f"compile=true: nothing can be compiled here ({reason}); install a C++ compiler, for a GPU also Triton, "
-            "or set compile=false, or preset=none"
+            f"compile=true: nothing can be compiled here ({first_line(error)}); install a C++ compiler, for a GPU "
+            "also Triton, or set compile=false, or preset=none"
         ) from error
 
 
@@ -52,7 +52,7 @@ def require_trainer(trainer: DictConfig) -> None:
     """Raise a DeblurzooError for a precision that no network runs in, and for a GPU that is not there."""
     if trainer.precision not in _KNOWN:
         raise DeblurzooError(f"trainer.precision={trainer.precision} is unknown: choose one of {', '.join(_KNOWN)}")
-    if trainer.precision == "16-mixed" and trainer.accelerator == "cpu":
+    if trainer.precision == HALF and trainer.accelerator == "cpu":
         raise DeblurzooError("trainer.precision=16-mixed needs a GPU: choose auto, 32-true or bf16-mixed")
     if trainer.accelerator in ("gpu", "cuda") and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
         raise DeblurzooError(f"trainer.accelerator={trainer.accelerator}: torch finds no GPU here; choose trainer=cpu")

@@ -28,8 +28,9 @@ def load_record(file: Path, shape: type[Record], remedy: str) -> dict[str, Any]:
         DeblurzooError: the file is missing or of another shape.
     """
     try:
-        parse = json.loads if file.suffix == ".json" else yaml.safe_load
-        return checked(parse(file.read_text()), shape)
+        content = (json.loads if file.suffix == ".json" else yaml.safe_load)(file.read_text())
+        json.dumps(content, ensure_ascii=False, default=str).encode()  # or text could not be printed
+        return checked(content, shape)
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise DeblurzooError(f"{file} cannot be used ({reason}): {remedy}") from error
@@ -48,15 +49,16 @@ def checked(content: Any, shape: type[Record]) -> dict[str, Any]:
 
 
 def _stays_inside(name: str) -> str:
-    parts = PurePath(name).parts
-    if not parts or ".." in parts or PurePath(name).is_absolute() or "\0" in name:
+    if ".." in PurePath(name).parts or PurePath(name).is_absolute() or "\0" in name:
         raise ValueError(f"{name!r} leads elsewhere")
     return name
 
 
-Name = Annotated[str, AfterValidator(_stays_inside)]
-"""Part of a path below the file that says it."""
-Figures = dict[Literal["psnr", "ssim", "ssim_matlab3d", "mssim"], float]
+Name = Annotated[str, Field(max_length=200), AfterValidator(_stays_inside)]
+"""Part of a path below the file that says it; empty for the folder itself."""
+Count = Annotated[int, Field(ge=0, lt=2**53)]
+Value = Annotated[float, Field(gt=-1e9, lt=1e9)]
+Figures = dict[Literal["psnr", "ssim", "ssim_matlab3d", "mssim"], Value]
 
 
 class Buildable(Record):
@@ -113,8 +115,8 @@ class BeforeAndAfter(Record):
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        if "psnr" not in self.restored or self.restored.keys() != self.blurry.keys():
-            raise ValueError("restored and blurry must have the same figures, psnr among them")
+        if "psnr" not in self.restored or list(self.restored) != list(self.blurry):
+            raise ValueError("restored and blurry must have the same figures in one order, psnr among them")
         return self
 
 
@@ -137,7 +139,7 @@ class Network(Record):
     """The network of `results.json`."""
 
     kind: str = Field(alias="class")
-    parameters: int
+    parameters: Count
     arguments: dict[str, Any]
 
 
@@ -152,10 +154,10 @@ class Evaluated(BeforeAndAfter):
     blur_folder: str
     rounding: str
     resolution: list[str]
-    frames: int
-    gain_db: float
-    ms_per_image: float
-    do_no_harm_psnr: float | None = None
+    frames: Count
+    gain_db: Value
+    ms_per_image: Value
+    do_no_harm_psnr: Value | None = None
     images: list[Measured]
 
 

@@ -54,7 +54,7 @@ def identity_of(run: Path) -> dict[str, str]:
     Raises:
         DeblurzooError: the file is missing or damaged.
     """
-    return load_record(run / "run.json", Identity, "remove it; training with resume=auto writes a new one")
+    return load_record(run / "run.json", Identity, "start the run under another name")
 
 
 def name_of(run: Path) -> str:

@@ -1,5 +1,6 @@
 """`deblurzoo train`: from a config to a trained network."""
 
+import errno
 import json
 import logging
 import secrets
@@ -18,7 +19,7 @@ from torch.distributed import DistError
 from deblurzoo.callbacks import AtomicCheckpointIO, SlurmRequeue, slurm_plugins
 from deblurzoo.data import DeblurDataModule, Source
 from deblurzoo.entry import build, hydra_main, plain, quiet_lightning, require_shape, require_values
-from deblurzoo.errors import DeblurzooError, require_at_least
+from deblurzoo.errors import DeblurzooError, first_line, require_at_least
 from deblurzoo.evaluate import evaluate, sha256
 from deblurzoo.files import claim, write_atomically
 from deblurzoo.loggers import TAG_LENGTH, finish_wandb
@@ -45,7 +46,8 @@ def train(cfg: DictConfig) -> float | None:
     run = run.relative_to(Path.cwd()) if run.is_relative_to(Path.cwd()) else run
     for key in ("name", "label", "group"):  # Hydra takes name=2021 for a number
         cfg[key] = None if cfg[key] is None else str(cfg[key])
-    cfg.tags = [str(tag) for tag in cfg.tags]
+    tags = [cfg.tags] if isinstance(cfg.tags, str) else cfg.tags or []
+    cfg.tags = [str(tag) for tag in tags]
     exit_code = 1
     try:
         psnr = None
@@ -177,10 +179,10 @@ def _fit_logged(
 
 def _cause(error: Exception, trainer: pl.Trainer, start: Path | None) -> BaseException | None:
     """Return what to raise for an error that only shows what has happened elsewhere; None for any other."""
-    if trainer.received_sigterm:  # which ends the processes that compile or read frames, too
-        return SystemExit(1)
     if isinstance(error, DeblurzooError):
         return None
+    if trainer.received_sigterm:  # which ends the processes that compile or read frames, too
+        return SystemExit(1)
     if _is_of_a_reader(error):
         return DeblurzooError(
             f"a process that reads frames was killed ({error}): memory may have run out, so set fewer loader.workers "
@@ -188,15 +190,15 @@ def _cause(error: Exception, trainer: pl.Trainer, start: Path | None) -> BaseExc
         )
     if trainer.world_size > 1 and (isinstance(error, DistError) or "gloo" in str(error)):
         return DeblurzooError(
-            f"another process of this run has ended ({str(error).splitlines()[0]}): see what it says; resume=auto goes "
-            "on from the last checkpoint"
+            f"another process of this run has ended ({first_line(error)}): see what it says; resume=auto goes on "
+            "from the last checkpoint"
         )
-    if isinstance(error, OSError) and not isinstance(error, ConnectionError):
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return DeblurzooError(f"{error}: free space or choose another folder; resume=auto goes on")
     if trainer.train_dataloader is None:
         what = f"go on from {start}" if start else "begin"
-        remedy = "it is damaged; give another checkpoint" if start else "change what you have set of trainer or logger"
-        return DeblurzooError(f"training cannot {what} ({error!r}): {remedy}")
+        remedy = "the checkpoint is damaged or the settings are wrong" if start else "the settings are wrong"
+        return DeblurzooError(f"training cannot {what} ({error!r}): if that says nothing else, {remedy}")
     return None
 
 

@@ -1,6 +1,8 @@
 """Several processes take the steps that one takes."""
 
 import csv
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,15 @@ def test_two_processes_take_the_steps_of_one(
     for key, value in logged(one).items():
         assert logged(two)[key] == pytest.approx(value, rel=1e-5, abs=1e-5), key
     assert (two / "pictures").is_dir()
+
+
+def test_torchrun_starts_both_processes(environment: dict[str, str], toy: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--rdzv-backend=c10d"]
+    command += ["--rdzv-endpoint=127.0.0.1:0", "-m", "deblurzoo.cli", "train", *TINY, *DATA, *TWO]
+    command += [f"data.root={toy}", "name=run", "trainer.max_steps=2"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("done. Next") == 1 and weights(tmp_path / "runs" / "run", 2)
 
 
 @pytest.mark.parametrize(

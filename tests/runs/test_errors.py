@@ -227,7 +227,7 @@ def test_checkpoints_whose_state_is_damaged(deblurzoo: Run, toy: Path, tmp_path:
     checkpoint = torch.load(tmp_path / "runs/run/checkpoints/step_00000003.ckpt", weights_only=True)
     torch.save({**checkpoint, part: [5]}, tmp_path / "odd.ckpt")
     arguments = [*TINY, "name=other", "trainer.max_steps=4", f"data.root={toy}", "resume=odd.ckpt"]
-    refused(deblurzoo("train", *arguments), "error: training cannot go on from odd.ckpt (", "give another checkpoint")
+    refused(deblurzoo("train", *arguments), "error: training cannot go on from odd.ckpt (", "checkpoint is damaged")
 
 
 def test_what_cannot_be_compiled_or_clipped_is_said_first(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:

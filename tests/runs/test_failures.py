@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -130,6 +131,16 @@ def test_a_full_disk_ends_training_and_keeps_the_last_checkpoint(deblurzoo: Run,
         assert kept and not list(runs.rglob("*.tmp"))
     finally:
         subprocess.run(["umount", runs], check=True)
+
+
+def test_a_checkpoint_that_cannot_be_written_on_sigterm_is_told(start: Start, toy: Path, tmp_path: Path) -> None:
+    process = start("train", *ENDLESS[:-1], "callbacks.checkpoints.every=100000", f"data.root={toy}")
+    wait_for(lambda: list(tmp_path.glob("runs/run/csv/*/metrics.csv")), process)
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (20_000, 20_000))
+    process.terminate()
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1 and not steps(tmp_path)
+    assert ".ckpt cannot be written (File too large): free space" in output and "stopped by a signal" not in output
 
 
 def test_a_server_that_never_answers_costs_seconds_once(deblurzoo: Run, toy: Path) -> None:

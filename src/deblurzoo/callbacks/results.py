@@ -8,6 +8,7 @@ import shutil
 import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
@@ -76,13 +77,17 @@ class ResultsWriter(pl.Callback):
             for half_written in self.out.rglob(".*.tmp"):
                 half_written.unlink()
             return measured
+        self._clear()
+        write_atomically(self.out / "facts.json", json.dumps(self.facts).encode())
+        return 0
+
+    def _clear(self) -> None:
+        """Leave nothing in the unfinished folder but the claim on it."""
         for path in self.out.iterdir():
             if path.is_dir():
                 shutil.rmtree(path)
             elif path.name != LOCK:
                 path.unlink()
-        write_atomically(self.out / "facts.json", json.dumps(self.facts).encode())
-        return 0
 
     def _begun(self) -> int:
         """Return how many samples an unfinished evaluation of equal facts has measured; 0 if there is none."""
@@ -95,7 +100,7 @@ class ResultsWriter(pl.Callback):
             if _decisive(begun) == _decisive(self.facts) and names == [(row["clip"], row["frame"]) for row in rows]:
                 return len(rows)
             reason = "was begun with other settings"
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             reason = f"is damaged ({error})"
         log.warning("%s %s: measuring anew", self.out, reason)
         return 0
@@ -172,7 +177,10 @@ class ResultsWriter(pl.Callback):
         Raises:
             DeblurzooError: not every sample was measured.
         """
-        rows = _read_rows(self._rows)
+        try:
+            rows = _read_rows(self._rows)
+        except ValueError as error:
+            raise DeblurzooError(f"{self._rows} is damaged ({error}): the same command measures anew") from error
         if len(rows) != len(self.samples):
             raise DeblurzooError(f"{len(rows)} of {len(self.samples)} frames were measured: the same command goes on")
         results = {**self.facts, **summarise(rows)}
@@ -183,8 +191,10 @@ class ResultsWriter(pl.Callback):
             if (self.out / name).exists():
                 shutil.rmtree(self.finished / name, ignore_errors=True)
                 (self.out / name).rename(self.finished / name)
-        shutil.rmtree(self.out)
+        self._clear()
         release(self.out)
+        with suppress(OSError):  # another evaluation may have begun in it
+            self.out.rmdir()
         return results
 
 
@@ -229,8 +239,8 @@ def _read_rows(file: Path) -> list[Row]:
     whole = file.read_bytes()
     end = whole.rfind(b"\n") + 1
     os.truncate(file, end)
-    lines = whole[:end].splitlines()
-    return [checked(json.loads(line), MeasuredNow if b'"restored"' in line else FedSharp) for line in lines]
+    rows = [json.loads(line) for line in whole[:end].splitlines()]
+    return [checked(row, FedSharp if isinstance(row, dict) and "psnr" in row else MeasuredNow) for row in rows]
 
 
 def _decisive(facts: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Reading and writing 8-bit RGB pictures."""
 
 import functools
+import io
 import os
 import zlib
 from dataclasses import dataclass
@@ -44,9 +45,13 @@ class Zipped:
             data = _opened(self.archive, os.getpid()).read(self.member)
         except (OSError, EOFError, BadZipFile, zlib.error, RuntimeError) as error:  # RuntimeError: an encrypted member
             raise self._unreadable(str(error)) from error
-        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+        try:
+            with PIL.Image.open(io.BytesIO(data)):  # which refuses what claims more pixels than memory has
+                bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        except (PIL.Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
+            raise self._unreadable("not a picture, or too large") from error
         if bgr is None:
-            raise self._unreadable("not a picture")
+            raise self._unreadable("its pixels are damaged")
         return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
 
     def _unreadable(self, reason: str) -> DeblurzooError:

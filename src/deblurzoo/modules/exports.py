@@ -19,6 +19,7 @@ from deblurzoo.modules.base import DeblurModule
 from deblurzoo.records import Export, load_record
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
+_REMEDY = f"give a folder that `deblurzoo export` wrote, with {WEIGHTS} and {CONFIG} in it"
 
 
 def is_export(path: Path) -> bool:
@@ -51,7 +52,7 @@ def read_export(path: Path) -> dict[str, Any]:
     Raises:
         DeblurzooError: a file is missing or damaged, or `config.json` is not deblurzoo's.
     """
-    config = load_record(path.with_name(CONFIG), Export, f"an export is {WEIGHTS} and {CONFIG} in one folder")
+    config = load_record(path.with_name(CONFIG), Export, _REMEDY)
     facts = config.pop("deblurzoo")
     return {
         "deblurzoo": facts,

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from deblurzoo.errors import DeblurzooError
+from deblurzoo.errors import DeblurzooError, first_line
 from deblurzoo.modules.base import DeblurModule
 from deblurzoo.modules.exports import WEIGHTS, is_export, read_export
 from deblurzoo.modules.flow_rnn import FlowRNNDeblur
@@ -105,7 +105,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         # torch raises many types here: zip, pickle, unicode and runtime errors, all of them a bad file.
-        reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
+        reason = first_line(error)
         raise DeblurzooError(
             f"checkpoint {path} cannot be read ({reason}): it is damaged or not ours; give another one"
         ) from error
@@ -128,9 +128,20 @@ def _is_ours(checkpoint: object) -> bool:
     return (
         all(isinstance(facts.get(key), str) for key in ("module", "run_id", "blur_folder"))
         and facts["module"] in MODULES
+        and isinstance(facts.get("precision", ""), str)
         and all(isinstance(arguments.get(key), dict) for key in ("net", "optimizer", "schedule"))
+        and _is_plain(arguments)
         and all(isinstance(value, Tensor) for value in checkpoint["state_dict"].values())
     )
+
+
+def _is_plain(value: object) -> bool:
+    """Whether a value is what configs are made of."""
+    if isinstance(value, dict):
+        return all(isinstance(key, str) for key in value) and all(map(_is_plain, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, bool | int | float | str)
 
 
 def load_module(checkpoint: dict[str, Any], path: Path) -> DeblurModule:

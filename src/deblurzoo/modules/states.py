@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from deblurzoo.errors import DeblurzooError
+from deblurzoo.errors import DeblurzooError, first_line
 
 
 def read_state(path: Path, key: str, wanted: str) -> dict[str, Tensor]:
@@ -22,7 +22,7 @@ def read_state(path: Path, key: str, wanted: str) -> dict[str, Tensor]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many types for a bad file
-        reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
+        reason = first_line(error)
         raise DeblurzooError(f"{key}={path} cannot be read ({reason}): give {wanted}") from error
     state = content.get("state_dict", content) if isinstance(content, dict) else content
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
