@@ -135,7 +135,7 @@ def test_truncated_checkpoint(deblurzoo: Run, toy: Path, tmp_path: Path) -> None
         ("model.optimizer.lr=-1", "error: model.optimizer or model.schedule is wrong: Invalid learning rate"),
         ("loader.batch_size=0", "error: loader.batch_size=0 must be a whole number of at least 1"),
         ("loader.workers=-1", "error: loader.workers=-1 must be"),
-        ("loader.augmentation.zoom=[0,1]", "error: loader.augmentation.zoom=[0, 1] must be a range within (0, 1]"),
+        ("loader.augmentation.zoom=[0,1]", "error: loader.augmentation.zoom=[0, 1] must be a range in (0, 1]"),
         ("loader.augmentation.zoom=0.5", "error: loader.augmentation.zoom=0.5 must be a range"),
         ("loader.augmentation.crop=abc", "error: loader.augmentation.crop=abc must be a whole number of at least 1"),
         ("loader.augmentation.crop=30", "error: loader.augmentation.crop=30 must be a multiple of 16"),
