@@ -40,7 +40,9 @@ from deblurzoo.status import name_of, problem
 from test_page import evaluation
 
 Damage = Callable[[bytes], bytes]
-FUZZ = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FUZZ = settings(
+    max_examples=60, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 @st.composite
