@@ -7,10 +7,10 @@ DEMO := srn_toy svrnn_toy flow_toy
 RUNS := runs/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo pictures test lint format packaging clean
+.PHONY: help install demo pictures test test-all lint format clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(VENV)/installed ## make .venv with the pinned dependencies
 
@@ -38,7 +38,10 @@ demo: $(VENV)/installed data/toy ## train, evaluate and compare small networks o
 pictures: demo ## make the README's pictures from the demo's results (needs Chromium)
 	$(BIN)/python docs/pictures/make.py
 
-test: $(VENV)/installed ## the whole test suite
+test: $(VENV)/installed ## the assurance of a change: every test but those of many processes
+	$(BIN)/python -m pytest -n auto -m "not processes"
+
+test-all: $(VENV)/installed ## every test, also kills, DDP, Slurm, Chromium, the wheel, the documented commands
 	$(BIN)/python -m pytest -n auto
 
 lint: $(VENV)/installed ## ruff and mypy
@@ -49,9 +52,6 @@ lint: $(VENV)/installed ## ruff and mypy
 format: $(VENV)/installed ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-
-packaging: $(VENV)/installed ## build the wheel, install it in a new venv, train a step from another folder
-	$(BIN)/python -m pytest tests/packaging --packaging
 
 clean: ## remove .venv, toy data and demo runs
 	rm -rf $(VENV) data/toy $(RUNS)

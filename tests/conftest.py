@@ -1,11 +1,16 @@
-"""Shared fixtures: a small GOPRO-like data set made once, and deblurzoo as a real process."""
+"""Shared fixtures: a small GOPRO-like data set made once, and deblurzoo as a call and as a process."""
 
 import os
+import shutil
+import signal
 import subprocess
-import sys
+import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: tests run beside each other
 
 import cv2
 import numpy as np
@@ -15,8 +20,10 @@ from scipy.ndimage import gaussian_filter
 
 from deblurzoo.modules import SRNDeblur
 from deblurzoo.synthesis.toy import ToyOptions, write_toy
+from verbs import Process, call
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
+Start = Callable[..., Process]
 
 TINY_NETS = {
     "srn": ["model.net.kernel_size=3", "model.net.blocks=1", "model.net.width=0.125"],
@@ -61,8 +68,12 @@ SMALL_TOY = ToyOptions(train_clips=2, test_clips=1, frames=3, height=48, width=6
 FLOW_TOY = ToyOptions(train_clips=1, test_clips=1, frames=3, height=70, width=90, flow=True)
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--packaging", action="store_true", help="also build and install the wheel (needs the network)")
+def wait_for(event: Callable[[], object], process: Process) -> None:
+    """Wait until something has happened in a process."""
+    deadline = time.monotonic() + 120
+    while not event():
+        assert process.poll() is None and time.monotonic() < deadline, process.result(timeout=1)
+        time.sleep(0.005)
 
 
 @pytest.fixture(scope="session")
@@ -133,6 +144,25 @@ def identity(tmp_path: Path) -> Path:
     return path.parents[1]
 
 
+SHORT = [*TINY, "name=run", "trainer.max_steps=3"]
+"""The run that `trained_run` holds."""
+
+
+@pytest.fixture(scope="session")
+def trained_run(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of three steps on `toy`; treat as read-only."""
+    folder = tmp_path_factory.mktemp("trained")
+    done = call(["train", *SHORT, f"data.root={toy}"], folder, user_environment())
+    assert done.returncode == 0, done.stderr
+    return folder / "runs" / "run"
+
+
+@pytest.fixture
+def run(trained_run: Path, tmp_path: Path) -> Path:
+    """`runs/run`: what three steps on `toy` have left, to resume, evaluate or damage."""
+    return Path(shutil.copytree(trained_run, tmp_path / "runs" / "run"))
+
+
 @pytest.fixture
 def sweep(tmp_path: Path, toy: Path) -> list[str]:
     """The arguments of a sweep over a small experiment of one's own."""
@@ -142,30 +172,45 @@ def sweep(tmp_path: Path, toy: Path) -> list[str]:
     return ["train", "--config-dir", "conf", "-m", "experiment=table", f"data.root={toy}"]
 
 
-@pytest.fixture
-def environment(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """The environment of a user without a W&B account."""
+def user_environment() -> dict[str, str]:
+    """Return the environment of a user without a W&B account."""
     dropped = ("WANDB_API_KEY", "WANDB_MODE", "HYDRA_FULL_ERROR")
-    return {
-        **{key: value for key, value in os.environ.items() if key not in dropped},
-        "NETRC": os.devnull,
-        "OMP_NUM_THREADS": "1",
-        "COLUMNS": "120",
-    }
+    kept = {key: value for key, value in os.environ.items() if key not in dropped}
+    return {**kept, "NETRC": os.devnull, "COLUMNS": "120"}
+
+
+@pytest.fixture
+def environment() -> dict[str, str]:
+    """The environment of a user without a W&B account."""
+    return user_environment()
 
 
 @pytest.fixture
 def deblurzoo(environment: dict[str, str], tmp_path: Path) -> Run:
-    """Run `deblurzoo ARGUMENTS…` in an empty folder and return the finished process."""
+    """Run `deblurzoo ARGUMENTS…` in an empty folder, as a call in this process, and return what came of it."""
 
     def run(*arguments: object, **variables: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [sys.executable, "-m", "deblurzoo.cli", *map(str, arguments)],
-            cwd=tmp_path,
-            env={**environment, **variables},
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+        return call([*map(str, arguments)], tmp_path, {**environment, **variables})
 
     return run
+
+
+@pytest.fixture
+def start(environment: dict[str, str], tmp_path: Path) -> Iterator[Start]:
+    """Start `deblurzoo ARGUMENTS…` as a real process beside the test; what still runs in the end is killed."""
+    processes = []
+
+    def run(*arguments: object, **variables: str) -> Process:
+        processes.append(Process([*map(str, arguments)], tmp_path, {**environment, **variables}))
+        return processes[-1]
+
+    yield run
+    for process in processes:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def process(start: Start) -> Run:
+    """Run `deblurzoo ARGUMENTS…` as a real process, with signals and an environment of its own, to its end."""
+    return lambda *arguments, **variables: start(*arguments, **variables).result()

@@ -44,11 +44,11 @@ JOURNEYS = {  # sections whose commands run in one folder, in the order of the d
     ),
     "switches": (
         ("README.md#switches", "docs/deblur.md#"),
-        "runs/smoke/flow_dvd_no_rnns/*/status.json runs/mine/checkpoints/*.ckpt",
+        "runs/mine/checkpoints/*.ckpt",
     ),
     "ablations": (
         ("README.md#ablation-tables",),
-        "comparison.html table.csv table.md runs/srn_gopro_k3_ss/*/status.json",
+        "comparison.html table.csv table.md runs/flow_dvd_no_rnns/*/status.json",
     ),
     "own data": (
         tuple(f"docs/datasets.md#{part}" for part in
@@ -71,7 +71,6 @@ SMALLER = {  # what a command that has these words gets at its end, to be small
     "train experiment=srn_gopro": "model.net.width=0.125",
     "train model=srn": "model.net.width=0.125",
     "train experiment=flow_dvd": "model.net.width=0.125",
-    "train experiment=glob(srn_gopro_k3*)": "model.net.width=0.125",
     "train experiment=glob(flow_dvd*)": "model.net.width=0.125",
     "train data.packed=packed/gopro": "trainer=smoke",
     "show": "loader.augmentation.crop=64 loader.augmentation.zoom=null",
@@ -102,6 +101,10 @@ ELSEWHERE = {  # which test runs it
     "deblurzoo experiments": "tests/conf/test_experiments.py::test_one_command_prints_the_papers_parameters",
     "deblurzoo train -m 'experiment=glob(svrnn_gopro*)' data.root=GOPRO_Large trainer=gpu":  # one cannot be narrow
         "tests/conf/test_experiments.py::test_experiment_takes_a_step",
+    "deblurzoo train -m 'experiment=glob(srn_gopro_k3*)' data.root=GOPRO_Large trainer=gpu":
+        "tests/conf/test_experiments.py::test_experiment_takes_a_step",
+    "deblurzoo train -m 'experiment=glob(flow_dvd*)' trainer=smoke data=toy":  # the one of the ablation tables, smaller
+        "tests/test_docs.py::test_the_documented_commands_work",
     "deblurzoo train -m experiment=svrnn_toy model.net.variant=full,no_rnns,no_convs,no_skip":
         "tests/runs/test_sweep.py::test_a_sweep_is_evaluated_and_a_second_one_does_nothing",
     "deblurzoo train -m hydra/sweeper=search experiment=svrnn_toy":
@@ -119,6 +122,7 @@ ELSEWHERE = {  # which test runs it
 }  # fmt: skip
 NOT_RUN = {  # why; of these the make targets must be there and the overrides must compose
     "make test": "is this suite",
+    "make test-all": "is this suite",
     "python benchmarks/train.py --batch 4 --steps 4 --repeats 2": "takes a quarter of an hour",
     "deblurzoo train experiment=srn_gopro data.root=GOPRO_Large trainer=gpu preset=fast": "needs a GPU",
     "make lint": "is half of .ci/run",
@@ -216,6 +220,7 @@ def user(journey: str, toy: Path, dvd: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("journey", JOURNEYS)
 def test_the_documented_commands_work(journey: str, user: Path, environment: dict[str, str]) -> None:
     parts, made = JOURNEYS[journey]

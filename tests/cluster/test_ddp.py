@@ -32,13 +32,13 @@ def logged(run: Path) -> dict[str, float]:
 
 @pytest.mark.parametrize(("net", "steps"), [("srn", 20), ("flow_rnn", 2)])
 def test_two_processes_take_the_steps_of_one(
-    net: str, steps: int, deblurzoo: Run, toy: Path, flow_toy: Path, tmp_path: Path
+    net: str, steps: int, process: Run, toy: Path, flow_toy: Path, tmp_path: Path
 ) -> None:
     root = flow_toy if net == "flow_rnn" else toy
     arguments = ["train", f"model={net}", *TINY_RUN, *TINY_NETS[net], *DATA, f"data.root={root}"]
     arguments += [f"trainer.max_steps={steps}", f"trainer.val_check_interval={steps}"]
     for name, devices in (("one", [FULL]), ("two", TWO)):
-        done = deblurzoo(*arguments, *devices, f"name={name}")
+        done = process(*arguments, *devices, f"name={name}")
         assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count(f"training {steps}/{steps}") == done.stdout.count("done. Next") == 1
     one, two = (tmp_path / "runs" / name for name in ("one", "two"))
@@ -67,9 +67,9 @@ def test_torchrun_starts_both_processes(environment: dict[str, str], toy: Path, 
     ],
 )
 def test_what_cannot_be_shared_out_is_refused(
-    override: str, message: str, deblurzoo: Run, toy: Path, tmp_path: Path
+    override: str, message: str, process: Run, toy: Path, tmp_path: Path
 ) -> None:
-    done = deblurzoo("train", *TINY, *DATA, f"data.root={toy}", *TWO, "name=run", override)
+    done = process("train", *TINY, *DATA, f"data.root={toy}", *TWO, "name=run", override)
     assert done.returncode == 1 and message in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "runs" / "run" / "config.yaml").exists()
 
@@ -86,7 +86,7 @@ TORCHRUN = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE
     ],
 )
 def test_there_must_be_a_process_for_each_device(
-    variables: dict[str, str], message: str, deblurzoo: Run, toy: Path
+    variables: dict[str, str], message: str, process: Run, toy: Path
 ) -> None:
-    done = deblurzoo("train", *TINY, f"data.root={toy}", *TWO, **variables)
+    done = process("train", *TINY, f"data.root={toy}", *TWO, **variables)
     assert done.returncode == 1 and message in done.stderr and "Traceback" not in done.stderr

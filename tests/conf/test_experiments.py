@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from conftest import TINY_NETS, TINY_RUN, Run
 from deblurzoo.experiments import names
+from deblurzoo.nets.flow_rnn import VARIANTS as FLOW_VARIANTS
+from deblurzoo.nets.svrnn import VARIANTS as SVRNN_VARIANTS
 from deblurzoo.paths import conf_dir
 
 EXPERIMENTS = names()
@@ -43,14 +45,24 @@ PARAMETERS = {
 """Parameter counts of full-size experiments, from the papers' tables."""
 
 
+def composed(name: str) -> DictConfig:
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return compose("train", overrides=[f"experiment={name}", "run=/run"], return_hydra_config=True)
+
+
 def test_every_experiment_of_a_paper_has_a_count() -> None:
     assert set(PARAMETERS) == {name for name in EXPERIMENTS if not name.endswith("_toy")}
 
 
+@pytest.mark.parametrize(("prefix", "variants"), [("svrnn_", SVRNN_VARIANTS), ("flow_", FLOW_VARIANTS)])
+def test_every_variant_of_a_network_is_an_experiment(prefix: str, variants: tuple[str, ...]) -> None:
+    nets = [composed(name).model.net for name in PARAMETERS if name.startswith(prefix)]
+    assert {net.variant for net in nets if "variant" in net} == set(variants)
+
+
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_experiments_are_called_as_their_files(name: str) -> None:
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        assert compose("train", overrides=[f"experiment={name}"]).name == name
+    assert composed(name).name == name
 
 
 def test_one_command_prints_the_papers_parameters(deblurzoo: Run) -> None:
@@ -64,9 +76,7 @@ def test_one_command_prints_the_papers_parameters(deblurzoo: Run) -> None:
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_experiment_takes_a_step(name: str, request: pytest.FixtureRequest, deblurzoo: Run, tmp_path: Path) -> None:
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        cfg = compose("train", overrides=[f"experiment={name}"], return_hydra_config=True)
-    choices = cfg.hydra.runtime.choices
+    choices = composed(name).hydra.runtime.choices
     toy, dvd = request.getfixturevalue("toy"), request.getfixturevalue("dvd")
     data = {
         "gopro": [f"data.root={toy}"],
@@ -86,8 +96,7 @@ def test_experiment_takes_a_step(name: str, request: pytest.FixtureRequest, debl
 
 
 def test_srn_gopro_is_the_papers_recipe() -> None:
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        cfg = compose("train", overrides=["experiment=srn_gopro", "data.root=/gopro", "run=/run"])
+    cfg = composed("srn_gopro")
     assert cfg.data.blur == "blur"
     assert (cfg.loader.batch_size, cfg.loader.augmentation.crop, cfg.trainer.max_steps) == (16, 256, 262_000)
     assert not any(cfg.loader.augmentation[key] for key in ("zoom", "rot90", "flip", "permute_channels"))
@@ -105,8 +114,7 @@ def test_srn_gopro_is_the_papers_recipe() -> None:
     [("svrnn_gopro", 20, 128, 200_000), ("svrnn_gopro_liu2016", 20, 128, 200_000), ("flow_dvd", 20, 256, 800_000)],
 )
 def test_the_spatial_rnns_have_their_papers_recipes(name: str, batch_size: int, crop: int, steps: int) -> None:
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        cfg = compose("train", overrides=[f"experiment={name}", "data.root=/data", "run=/run"])
+    cfg = composed(name)
     assert (cfg.loader.batch_size, cfg.loader.augmentation.crop, cfg.trainer.max_steps) == (batch_size, crop, steps)
     assert cfg.loader.augmentation.rot90 and cfg.loader.augmentation.permute_channels
     assert (cfg.model.optimizer.lr, cfg.model.schedule.power, cfg.model.schedule.end) == (1e-4, 2.0, 0.0)

@@ -2,9 +2,9 @@ import json
 import os
 import pickle
 import shutil
+import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import cv2
@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from conftest import Run
+from conftest import Run, Start, wait_for
 from deblurzoo.data import ClipSource, DeblurDataModule, Dvd, Folder, Gopro, GoproDvd, Toy
 from deblurzoo.data.clips import Sample
 from deblurzoo.data.datamodule import FullFrames, TrainingCrops
@@ -244,16 +244,14 @@ def many_clips(toy: Path, tmp_path: Path) -> Path:
 
 
 def test_a_killed_pack_is_taken_up_and_ends_with_the_same_bytes(
-    deblurzoo: Run, environment: dict[str, str], many_clips: Path, tmp_path: Path
+    start: Start, process: Run, many_clips: Path, tmp_path: Path
 ) -> None:
     command = ("data", "pack", "data=toy", f"data.root={many_clips}", "out=killed")
-    process = subprocess.Popen([sys.executable, "-m", "deblurzoo.cli", *command], cwd=tmp_path, env=environment)
+    killed = start(*command)
     unfinished, third = tmp_path / "killed" / "unfinished.json", tmp_path / "killed" / "train" / "A003.blur.npy"
-    while not third.exists():
-        assert process.poll() is None, "it ended before it could be killed"
-        time.sleep(0.001)
-    process.kill()
-    process.wait()
+    wait_for(third.exists, killed)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait(timeout=60)
     finished = [clip["name"] for clip in json.loads(unfinished.read_text())["clips"]]
     assert 1 <= len(finished) < 201 and not (tmp_path / "killed" / "index.json").exists()
     (tmp_path / "killed" / "train" / ".A100.blur.npy.1.tmp").write_bytes(b"half-written")
@@ -261,7 +259,7 @@ def test_a_killed_pack_is_taken_up_and_ends_with_the_same_bytes(
     with pytest.raises(DeblurzooError, match="is not finished: run the same"):
         Toy(None, "blur", packed=str(tmp_path / "killed")).samples("train", 1)
 
-    assert deblurzoo(*command).returncode == 0
+    assert process(*command).returncode == 0
     pack(Toy(str(many_clips), "blur"), tmp_path / "whole")
     assert content(tmp_path / "killed") == content(tmp_path / "whole")
     assert [(tmp_path / "killed" / "train" / f"{name}.sharp.npy").stat().st_ino for name in finished] == inodes

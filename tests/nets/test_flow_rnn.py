@@ -5,26 +5,12 @@ from deblurzoo.modules import FlowRNNDeblur
 from deblurzoo.nets import FlowRNN
 from deblurzoo.nets.flow_rnn import VARIANTS
 
-COUNTS = {
-    "full": 8_281_696,
-    "no_rnns": 725_280,
-    "concat_weights": 8_752_864,
-    "no_flow": 8_278_168,
-    "no_flow_losses": 8_281_696,
-    "two_directions": 8_327_388,
-    "rnn_decoder": 7_282_912,
-}
 FRAMES = {"no_rnns": 1, "no_flow": 1, "two_directions": 3}
 
 
 def tiny(variant: str = "full", **arguments: object) -> FlowRNN:
     torch.manual_seed(0)
     return FlowRNN(variant, width=0.125, **arguments)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_parameter_counts_are_the_papers_tables(variant: str) -> None:
-    assert sum(p.numel() for p in FlowRNN(variant).parameters()) == COUNTS[variant]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

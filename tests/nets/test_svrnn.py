@@ -6,34 +6,13 @@ from deblurzoo.nets.blocks import cascade
 from deblurzoo.nets.svrnn import VARIANTS
 from deblurzoo.ops.spatial_rnn import reference
 
-COUNTS = {
-    "full": 9_227_027,
-    "no_skip": 8_594_531,
-    "no_convs": 9_116_339,
-    "no_rnns": 153_299,
-    "weights_only": 7_821_059,
-}
-
 
 def tiny(variant: str = "full", **arguments: object) -> SVRNN:
     torch.manual_seed(0)
     return SVRNN(variant, width=0.125, **arguments)  # type: ignore[arg-type]
 
 
-def test_there_is_a_count_for_every_variant() -> None:
-    assert tuple(COUNTS) == VARIANTS
-
-
-@pytest.mark.parametrize("variant", COUNTS)
-def test_parameter_counts_are_the_papers(variant: str) -> None:
-    assert sum(p.numel() for p in SVRNN(variant).parameters()) == COUNTS[variant]  # type: ignore[arg-type]
-
-
-def test_baseline_has_the_parameters_of_its_prototxt() -> None:
-    assert sum(p.numel() for p in Liu2016().parameters()) == 147_677
-
-
-@pytest.mark.parametrize("variant", COUNTS)
+@pytest.mark.parametrize("variant", VARIANTS)
 def test_every_variant_keeps_the_size_and_trains_every_parameter(variant: str) -> None:
     net = tiny(variant)
     image = net(torch.rand(2, 1, 3, 24, 40)).image

@@ -11,7 +11,7 @@ from conftest import USERS_EXPERIMENT
 REPOSITORY = Path(__file__).parents[2]
 
 
-@pytest.mark.skipif("not config.getoption('--packaging')")
+@pytest.mark.processes
 def test_wheel_trains_from_another_folder(environment: dict[str, str], toy: Path, tmp_path: Path) -> None:
     def run(*command: object) -> str:
         arguments = list(map(str, command))

@@ -1,25 +1,18 @@
 """Checkpoints of tiny networks, trained once: one that returns its input, one that reads two frames."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from conftest import TINY_NETS, TINY_RUN
+from conftest import TINY_NETS, TINY_RUN, user_environment
+from verbs import call
 
 
 def train(folder: Path, *overrides: str) -> Path:
     """Take one step with a learning rate of 0 and return the run folder."""
     step = ["name=run", "trainer.max_steps=1", "model.optimizer.lr=0"]
-    subprocess.run(
-        [sys.executable, "-m", "deblurzoo.cli", "train", *TINY_RUN, *overrides, *step],
-        cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        check=True,
-        capture_output=True,
-    )
+    done = call(["train", *TINY_RUN, *overrides, *step], folder, user_environment())
+    assert done.returncode == 0, done.stderr
     return folder / "runs" / "run"
 
 

@@ -6,9 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from conftest import TINY, Run
-
-SHORT = [*TINY, "name=run", "trainer.max_steps=3"]
+from conftest import SHORT, TINY, Run
 
 
 @pytest.fixture
@@ -65,8 +63,7 @@ def test_truncated_png_during_evaluation_leaves_no_results(deblurzoo: Run, copy:
     assert not list(tmp_path.rglob("*.tmp"))
 
 
-def test_checkpoint_of_another_network(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
-    assert deblurzoo("train", *SHORT, f"data.root={toy}").returncode == 0
+def test_checkpoint_of_another_network(deblurzoo: Run, run: Path, toy: Path, tmp_path: Path) -> None:
     before = {p: p.read_bytes() for p in (tmp_path / "runs/run/checkpoints").iterdir()}
     done = deblurzoo("train", *SHORT, f"data.root={toy}", "resume=auto", "model.net.width=0.25", "trainer.max_steps=5")
     refused(done, "is a checkpoint of another network or run (width: 0.125 in the checkpoint, 0.25 in the config)")
@@ -100,16 +97,14 @@ def test_evaluation_without_a_checkpoint(deblurzoo: Run, toy: Path) -> None:
     refused(deblurzoo("evaluate", "data=toy", f"data.root={toy}"), "error: ckpt is not set: give ckpt=RUN_FOLDER")
 
 
-def test_equal_folders_have_no_finite_psnr(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
-    assert deblurzoo("train", *SHORT, f"data.root={toy}").returncode == 0
+def test_equal_folders_have_no_finite_psnr(deblurzoo: Run, run: Path, toy: Path, tmp_path: Path) -> None:
     sharp = toy / "test" / "TOY_test_000" / "sharp"
     done = deblurzoo("evaluate", "ckpt=runs/run", "data=folder", f"data.test.blur={sharp}", f"data.test.sharp={sharp}")
     refused(done, "has no finite PSNR or SSIM: it equals its sharp picture")
     assert not list(tmp_path.rglob("results.json"))
 
 
-def test_resuming_on_another_blur_is_refused(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
-    assert deblurzoo("train", *SHORT, f"data.root={toy}").returncode == 0
+def test_resuming_on_another_blur_is_refused(deblurzoo: Run, run: Path, toy: Path, tmp_path: Path) -> None:
     config = (tmp_path / "runs" / "run" / "config.yaml").read_text()
     longer = [*SHORT, f"data.root={toy}", "trainer.max_steps=5", "resume=auto"]
     refused(deblurzoo("train", *longer, "data.blur=blur_gamma"), "data.blur: blur in the checkpoint, blur_gamma")
@@ -118,8 +113,7 @@ def test_resuming_on_another_blur_is_refused(deblurzoo: Run, toy: Path, tmp_path
     assert (tmp_path / "runs" / "run" / "config.yaml").read_text() == config
 
 
-def test_truncated_checkpoint(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
-    assert deblurzoo("train", *SHORT, f"data.root={toy}").returncode == 0
+def test_truncated_checkpoint(deblurzoo: Run, run: Path, toy: Path, tmp_path: Path) -> None:
     path = tmp_path / "runs/run/checkpoints/step_00000003.ckpt"
     path.write_bytes(path.read_bytes()[:5000])
     for ckpt in ("runs/run", path):
@@ -222,8 +216,7 @@ def test_shadowed_config_is_warned_of(deblurzoo: Run, toy: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize("part", ["optimizer_states", "lr_schedulers", "loops", "callbacks"])
-def test_checkpoints_whose_state_is_damaged(deblurzoo: Run, toy: Path, tmp_path: Path, part: str) -> None:
-    assert deblurzoo("train", *SHORT, f"data.root={toy}").returncode == 0
+def test_checkpoints_whose_state_is_damaged(deblurzoo: Run, run: Path, toy: Path, tmp_path: Path, part: str) -> None:
     checkpoint = torch.load(tmp_path / "runs/run/checkpoints/step_00000003.ckpt", weights_only=True)
     torch.save({**checkpoint, part: [5]}, tmp_path / "odd.ckpt")
     arguments = [*TINY, "name=other", "trainer.max_steps=4", f"data.root={toy}", "resume=odd.ckpt"]

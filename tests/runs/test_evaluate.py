@@ -6,8 +6,6 @@ import math
 import os
 import signal
 import subprocess
-import sys
-import time
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +18,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from scipy.ndimage import gaussian_filter
 
-from conftest import Run, write_kohler
+from conftest import Run, Start, wait_for, write_kohler
 from deblurzoo.compare import groups
 from deblurzoo.data.images import read_image
 from deblurzoo.errors import DeblurzooError
@@ -102,30 +100,20 @@ def without_times(results: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_killed_evaluation_goes_on_and_ends_as_if_it_had_not_been(
-    deblurzoo: Run, environment: dict[str, str], identity: Path, tmp_path: Path
+    start: Start, process: Run, identity: Path, tmp_path: Path
 ) -> None:
     arguments = ["evaluate", f"ckpt={identity}", *write_folders(tmp_path, 60), *FAST]
-    whole = evaluated(deblurzoo(*arguments, "out=whole"), tmp_path / "whole")
+    whole = evaluated(process(*arguments, "out=whole"), tmp_path / "whole")
 
-    process = subprocess.Popen(
-        [sys.executable, "-m", "deblurzoo.cli", *arguments, "out=killed"],
-        cwd=tmp_path,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    killed = start(*arguments, "out=killed")
     unfinished = tmp_path / ".killed.unfinished"
     rows = unfinished / "measured.jsonl"
-    deadline = time.monotonic() + 120
-    while not rows.is_file() or rows.read_text().count("\n") < 5:
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.002)
-    os.killpg(process.pid, signal.SIGSTOP)
-    second = deblurzoo(*arguments, "out=killed")
+    wait_for(lambda: rows.is_file() and rows.read_text().count("\n") >= 5, killed)
+    os.killpg(killed.pid, signal.SIGSTOP)
+    second = process(*arguments, "out=killed")
     assert second.returncode == 1 and "another process is working in .killed.unfinished" in second.stderr
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait(timeout=60)
     assert not (tmp_path / "killed").exists()
     (tmp_path / "killed" / "side_by_side").mkdir(parents=True)  # as if killed while the pictures were moved there
     lines = rows.read_text().split("\n")
@@ -137,10 +125,10 @@ def test_a_killed_evaluation_goes_on_and_ends_as_if_it_had_not_been(
     clip = json.loads(lines[0])["clip"]
     before = {frame: (unfinished / "restored" / clip / f"{frame}.png").stat().st_mtime_ns for frame in frames}
 
-    done = deblurzoo(*arguments, "out=killed")
-    killed = evaluated(done, tmp_path / "killed")
+    done = process(*arguments, "out=killed")
+    finished = evaluated(done, tmp_path / "killed")
     assert f"going on with killed: {count} of 68 are measured" in done.stdout
-    assert without_times(killed) == without_times(whole)
+    assert without_times(finished) == without_times(whole)
     for frame, written in before.items():
         assert (tmp_path / "killed" / "restored" / clip / f"{frame}.png").stat().st_mtime_ns == written
     for pattern in ("restored/*/*.png", "side_by_side/*.png"):

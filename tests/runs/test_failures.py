@@ -6,47 +6,31 @@ import resource
 import signal
 import socket
 import subprocess
-import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
-from conftest import TINY, Run
+from conftest import TINY, Run, Start, wait_for
+from verbs import Process
 
-Start = Callable[..., "subprocess.Popen[str]"]
 ENDLESS = [*TINY, "name=run", "trainer.max_steps=100000", "callbacks.checkpoints.every=5"]
+
+
+def ended(process: Process) -> tuple[int, str]:
+    """Wait for a process and return its exit code and all that it printed."""
+    done = process.result(timeout=60)
+    return done.returncode, done.stdout + done.stderr
+
+
+def children(process: Process) -> list[int]:
+    return [*map(int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split())]
 
 
 def steps(tmp_path: Path) -> list[int]:
     return sorted(int(path.stem[5:]) for path in tmp_path.glob("runs/run/checkpoints/step_*.ckpt"))
-
-
-def wait_for(event: Callable[[], object], process: "subprocess.Popen[str]") -> None:
-    deadline = time.monotonic() + 120
-    while not event():
-        assert process.poll() is None and time.monotonic() < deadline, process.communicate()[0]
-        time.sleep(0.05)
-
-
-@pytest.fixture
-def start(environment: dict[str, str], tmp_path: Path) -> Iterator[Start]:
-    """Start `deblurzoo ARGUMENTS…` beside the test; what still runs in the end is killed."""
-    processes = []
-
-    def run(*arguments: object) -> "subprocess.Popen[str]":
-        command = [sys.executable, "-m", "deblurzoo.cli", *map(str, arguments)]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        processes.append(subprocess.Popen(command, cwd=tmp_path, env=environment, start_new_session=True, **pipes))
-        return processes[-1]
-
-    yield run
-    for process in processes:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("damage", [lambda content: content[:5000], lambda content: os.urandom(len(content))])
@@ -66,10 +50,10 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
     assert all(torch.equal(undisturbed["state_dict"][key], value) for key, value in restored["state_dict"].items())
 
 
-def test_a_second_run_in_a_folder_is_refused(start: Start, deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
+def test_a_second_run_in_a_folder_is_refused(start: Start, process: Run, toy: Path, tmp_path: Path) -> None:
     first = start("train", *ENDLESS, f"data.root={toy}")
     wait_for(lambda: steps(tmp_path), first)
-    second = deblurzoo("train", *ENDLESS, f"data.root={toy}", "resume=auto")
+    second = process("train", *ENDLESS, f"data.root={toy}", "resume=auto")
     assert second.returncode == 1
     assert "error: another process is working in runs/run: wait for it or stop it" in second.stderr
     assert first.poll() is None
@@ -80,9 +64,9 @@ def test_sigterm_saves_the_step_it_came_in(start: Start, toy: Path, tmp_path: Pa
     process = start("train", *arguments, f"data.root={toy}")
     wait_for(lambda: list(tmp_path.glob("runs/run/csv/*/metrics.csv")), process)
     assert not steps(tmp_path)
-    process.terminate()
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 1
+    process.send_signal(signal.SIGTERM)
+    code, output = ended(process)
+    assert code == 1
     (step,) = steps(tmp_path)
     assert f"stopped by a signal at step {step}" in output
 
@@ -90,25 +74,24 @@ def test_sigterm_saves_the_step_it_came_in(start: Start, toy: Path, tmp_path: Pa
 def test_a_killed_reader_ends_training_with_a_message(start: Start, toy: Path, tmp_path: Path) -> None:
     process = start("train", *ENDLESS, f"data.root={toy}")
     wait_for(lambda: steps(tmp_path), process)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    for child in children:
-        if b"deblurzoo" in Path(f"/proc/{child}/cmdline").read_bytes():
-            os.kill(int(child), signal.SIGKILL)
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 1
+    for child in children(process):
+        os.kill(child, signal.SIGKILL)
+    code, output = ended(process)
+    assert code == 1
     assert "error: a process that reads frames was killed" in output and "resume=auto goes on" in output
 
 
+@pytest.mark.processes
 def test_the_death_of_one_of_two_training_processes_ends_the_other_with_a_message(
     start: Start, toy: Path, tmp_path: Path
 ) -> None:
     two = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "loader.workers=0"]
     process = start("train", *ENDLESS, *two, f"data.root={toy}")
     wait_for(lambda: steps(tmp_path), process)
-    (other,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    os.kill(int(other), signal.SIGKILL)
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 1
+    (other,) = children(process)
+    os.kill(other, signal.SIGKILL)
+    code, output = ended(process)
+    assert code == 1
     assert "error: another process of this run has ended (" in output and "Traceback" not in output
 
 
@@ -137,13 +120,13 @@ def test_a_checkpoint_that_cannot_be_written_on_sigterm_is_told(start: Start, to
     process = start("train", *ENDLESS[:-1], "callbacks.checkpoints.every=100000", f"data.root={toy}")
     wait_for(lambda: list(tmp_path.glob("runs/run/csv/*/metrics.csv")), process)
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (20_000, 20_000))
-    process.terminate()
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 1 and not steps(tmp_path)
+    process.send_signal(signal.SIGTERM)
+    code, output = ended(process)
+    assert code == 1 and not steps(tmp_path)
     assert ".ckpt cannot be written (File too large): free space" in output and "stopped by a signal" not in output
 
 
-def test_a_server_that_never_answers_costs_seconds_once(deblurzoo: Run, toy: Path) -> None:
+def test_a_server_that_never_answers_costs_seconds_once(process: Run, toy: Path) -> None:
     arguments = ["train", *TINY, f"data.root={toy}", "logger=wandb", "name=run", "trainer.max_steps=1"]
     asked: list[tuple[bytes, socket.socket]] = []
 
@@ -156,7 +139,7 @@ def test_a_server_that_never_answers_costs_seconds_once(deblurzoo: Run, toy: Pat
     with socket.create_server(("127.0.0.1", 0)) as silent:
         threading.Thread(target=never_answer, daemon=True).start()
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        done = deblurzoo(*arguments, WANDB_API_KEY="0" * 40, WANDB_BASE_URL=url)
+        done = process(*arguments, WANDB_API_KEY="0" * 40, WANDB_BASE_URL=url)
         silent.shutdown(socket.SHUT_RDWR)
     assert done.returncode == 0, done.stderr
     assert {path for path, _ in asked} == {b"/graphql"}  # each request waits for its own timeout

@@ -11,9 +11,9 @@ def states(tmp_path: Path) -> list[str]:
     return [json.loads((run / "status.json").read_text())["state"] for run in runs]
 
 
-def test_joblib_runs_two_jobs_at_once(deblurzoo: Run, sweep: list[str], tmp_path: Path) -> None:
+def test_joblib_runs_two_jobs_at_once(process: Run, sweep: list[str], tmp_path: Path) -> None:
     jobs = [*sweep, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
-    done = deblurzoo(*jobs, "model.net.variant=full,no_rnns")
+    done = process(*jobs, "model.net.variant=full,no_rnns")
     assert done.returncode == 0, done.stdout + done.stderr
     assert states(tmp_path) == ["done", "done"]
 

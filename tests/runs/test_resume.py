@@ -3,8 +3,6 @@
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from conftest import TINY, Run
+from conftest import TINY, Run, Start, wait_for
 
 ARGUMENTS = [*TINY, "callbacks=ema", "callbacks.ema.decay=0.9", "trainer.max_steps=60", "callbacks.checkpoints.every=5",
              "trainer.val_check_interval=20", "loader.augmentation.flip=true", "model.schedule.warmup=7"]  # fmt: skip
@@ -46,61 +44,49 @@ def assert_equal_to_the_bit(a: Any, b: Any, where: str = "") -> None:
 WHOLE, HALF = "checkpoints/step_*.ckpt", "checkpoints/.*.tmp"
 
 
-def start_and_kill(
-    arguments: list[str], run: Path, environment: dict[str, str], later: float = 0.0, file: str = WHOLE
-) -> None:
+def start_and_kill(start: Start, arguments: list[str], run: Path, later: float = 0.0, file: str = WHOLE) -> None:
     """Start `deblurzoo train`, and kill it some seconds after there is another such file."""
     known = set(run.glob(file))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "deblurzoo.cli", *arguments],
-        cwd=run.parents[1],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    deadline = time.monotonic() + 120
-    while not set(run.glob(file)) - known:
-        assert process.poll() is None and time.monotonic() < deadline, "no checkpoint appeared"
+    process = start(*arguments)
+    wait_for(lambda: set(run.glob(file)) - known, process)
     time.sleep(later)
     os.killpg(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    assert process.wait(timeout=60) == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_sigkill_and_resume_is_equal_to_the_bit(
-    workers: int, deblurzoo: Run, environment: dict[str, str], toy: Path, tmp_path: Path
+    workers: int, process: Run, start: Start, toy: Path, tmp_path: Path
 ) -> None:
     arguments = ["train", *ARGUMENTS, f"data.root={toy}", f"loader.workers={workers}"]
-    done = deblurzoo(*arguments, "name=whole")
+    done = process(*arguments, "name=whole")
     assert done.returncode == 0, done.stderr
 
     killed = tmp_path / "runs" / "killed"
-    start_and_kill([*arguments, "name=killed"], killed, environment)
+    start_and_kill(start, [*arguments, "name=killed"], killed)
     steps = [int(path.stem[5:]) for path in killed.glob("checkpoints/step_*.ckpt")]
     assert 5 <= max(steps) < 60
 
-    done = deblurzoo(*arguments, "name=killed", "resume=auto")
+    done = process(*arguments, "name=killed", "resume=auto")
     assert done.returncode == 0, done.stderr
     assert_equal_to_the_bit(final(tmp_path / "runs" / "whole"), final(killed))
 
 
-def test_ten_kills_at_random_moments_change_no_bit(
-    deblurzoo: Run, environment: dict[str, str], toy: Path, tmp_path: Path
-) -> None:
+@pytest.mark.processes
+def test_ten_kills_at_random_moments_change_no_bit(process: Run, start: Start, toy: Path, tmp_path: Path) -> None:
     """Half of them come while a checkpoint is written, of which at least one is then cut off."""
     arguments = ["train", *ARGUMENTS, f"data.root={toy}", "trainer.max_steps=300", "trainer.val_check_interval=300"]
-    assert deblurzoo(*arguments, "name=whole").returncode == 0
+    assert process(*arguments, "name=whole").returncode == 0
 
     killed, moments = tmp_path / "runs" / "killed", random.Random(0)
     often = [*arguments, "name=killed", "resume=auto", "callbacks.checkpoints.every=1"]
     cut = 0
     for _ in range(5):
-        start_and_kill(often, killed, environment, later=moments.uniform(0, 0.2))
-        start_and_kill(often, killed, environment, file=HALF)
+        start_and_kill(start, often, killed, later=moments.uniform(0, 0.2))
+        start_and_kill(start, often, killed, file=HALF)
         cut += len(list(killed.glob(HALF)))
     assert cut
-    done = deblurzoo(*often)
+    done = process(*often)
     assert done.returncode == 0, done.stderr
     assert not list(killed.glob("checkpoints/.*.tmp"))
     assert_equal_to_the_bit(final(tmp_path / "runs" / "whole"), final(killed))
@@ -108,29 +94,18 @@ def test_ten_kills_at_random_moments_change_no_bit(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_run_says_so_and_can_be_resumed(
-    number: signal.Signals, deblurzoo: Run, environment: dict[str, str], toy: Path, tmp_path: Path
+    number: signal.Signals, start: Start, process: Run, toy: Path, tmp_path: Path
 ) -> None:
     arguments = ["train", *TINY, f"data.root={toy}", "name=run", "callbacks.checkpoints.every=5"]
-    command = [sys.executable, "-m", "deblurzoo.cli", *arguments, "trainer.max_steps=100000"]
-    process = subprocess.Popen(
-        command,
-        cwd=tmp_path,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-    deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("runs/run/checkpoints/step_*.ckpt")):
-        assert process.poll() is None and time.monotonic() < deadline, "no checkpoint appeared"
-        time.sleep(0.05)
-    process.send_signal(number)
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 1, output
+    stopped = start(*arguments, "trainer.max_steps=100000")
+    wait_for(lambda: list(tmp_path.glob("runs/run/checkpoints/step_*.ckpt")), stopped)
+    stopped.send_signal(number)
+    done = stopped.result(timeout=60)
+    output = done.stdout + done.stderr
+    assert done.returncode == 1, output
     assert "stopped by a signal at step" in output and "Traceback" not in output
     step = max(int(path.stem[5:]) for path in tmp_path.glob("runs/run/checkpoints/step_*.ckpt"))
-    done = deblurzoo(*arguments, f"trainer.max_steps={step + 1}", "resume=auto")
+    done = process(*arguments, f"trainer.max_steps={step + 1}", "resume=auto")
     assert done.returncode == 0, done.stderr
 
 

@@ -5,14 +5,11 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import yaml
 
-from conftest import SWEEP_EXPERIMENT, Run
+from conftest import SWEEP_EXPERIMENT, Run, Start, wait_for
 
 VARIANTS = "model.net.variant=full,no_rnns"
 
@@ -95,19 +92,14 @@ def test_two_jobs_of_a_sweep_never_share_a_folder(deblurzoo: Run, sweep: list[st
     assert "is the folder of an earlier job of this sweep" in done.stdout + done.stderr
 
 
-def test_a_killed_sweep_goes_on_where_it_was(
-    deblurzoo: Run, sweep: list[str], tmp_path: Path, environment: dict[str, str]
-) -> None:
+def test_a_killed_sweep_goes_on_where_it_was(start: Start, deblurzoo: Run, sweep: list[str], tmp_path: Path) -> None:
     experiment = tmp_path / "conf" / "experiment" / "table.yaml"
     experiment.write_text(SWEEP_EXPERIMENT.replace("max_steps: 2", "max_steps: 400"))
     full = tmp_path / "runs" / "table" / "model.net.variant-full"
-    command = [sys.executable, "-m", "deblurzoo.cli", *sweep, VARIANTS]
-    process = subprocess.Popen(command, cwd=tmp_path, env=environment, start_new_session=True)
-    deadline = time.monotonic() + 120
-    while not any(full.glob("checkpoints/step_*.ckpt")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    killed = start(*sweep, VARIANTS)
+    wait_for(lambda: any(full.glob("checkpoints/step_*.ckpt")), killed)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait(timeout=60)
     assert state(full) == "running"
     stopped = max(int(path.stem[5:]) for path in full.glob("checkpoints/step_*.ckpt"))
     assert stopped < 400
@@ -121,10 +113,10 @@ def test_a_killed_sweep_goes_on_where_it_was(
     assert int(curve[0]["step"]) >= stopped  # resumed, not begun anew
 
 
-def test_names_of_digits_are_names(deblurzoo: Run, sweep: list[str], tmp_path: Path) -> None:
-    done = deblurzoo(*sweep, "name=2021", "logger=wandb", WANDB_MODE="offline")
+def test_names_of_digits_are_names(process: Run, sweep: list[str], tmp_path: Path) -> None:
+    done = process(*sweep, "name=2021", "logger=wandb", WANDB_MODE="offline")
     assert done.returncode == 0, done.stderr
     run = tmp_path / "runs" / "2021"
     assert json.loads((run / "run.json").read_text())["name"] == "2021"
     assert yaml.safe_load((run / "config.yaml").read_text())["tags"] == ["2021"]
-    assert "2021" in deblurzoo("compare", run).stdout
+    assert "2021" in process("compare", run).stdout

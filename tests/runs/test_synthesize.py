@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from conftest import TINY, Run
+from conftest import TINY, Run, Start, wait_for
 from deblurzoo import __version__
 from deblurzoo.data import Synthesized
 from deblurzoo.data.check import check
@@ -134,21 +133,16 @@ def test_photographs_are_shaken_and_those_too_small_left_out(tmp_path: Path) -> 
         assert np.square(np.diff(blur, axis=1)).mean() < 0.5 * np.square(np.diff(sharp, axis=1)).mean()
 
 
-def test_a_killed_run_continues_to_the_same_bytes(environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_killed_run_continues_to_the_same_bytes(start: Start, tmp_path: Path) -> None:
     video = write_video(tmp_path / "video.mp4", moving(400))
     command = ("synthesize", video, *LONG, "--noise", 2)
     run(*command[1:], "--out", tmp_path / "whole", "--workers", 1)
 
     unfinished = tmp_path / ".data.unfinished"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "deblurzoo.cli", *map(str, command), "--out", "data"],
-        cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    while len(list(unfinished.glob("*/*/sharp/*.png"))) < 20:
-        assert process.poll() is None
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    killed = start(*command, "--out", "data")
+    wait_for(lambda: len(list(unfinished.glob("*/*/sharp/*.png"))) >= 20, killed)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait(timeout=60)
     assert not (tmp_path / "data").exists()
     made = sorted(unfinished.glob("*/*/sharp/*.png"))
     assert len(made) < 300

@@ -21,10 +21,10 @@ def records(folder: Path) -> list[dict]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_offline_run_is_recorded_and_continued(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
+def test_offline_run_is_recorded_and_continued(process: Run, toy: Path, tmp_path: Path) -> None:
     arguments = [*TINY, f"data.root={toy}", "logger=wandb", "name=run", "group=table", "tags=[toy]",
                  "trainer.val_check_interval=2", "trainer.log_every_n_steps=1"]  # fmt: skip
-    done = deblurzoo("train", *arguments, "trainer.max_steps=2")
+    done = process("train", *arguments, "trainer.max_steps=2")
     assert done.returncode == 0, done.stderr
     assert (done.stdout + done.stderr).count("W&B records offline: no account is known") == 1
     run = tmp_path / "runs" / "run"
@@ -38,17 +38,17 @@ def test_offline_run_is_recorded_and_continued(deblurzoo: Run, toy: Path, tmp_pa
     for expected in ("val/psnr", "val/ssim", "train/lr", "media/images", "table", "kernel_size"):
         assert expected in text, expected
 
-    done = deblurzoo("train", *arguments, "trainer.max_steps=3", "resume=auto")
+    done = process("train", *arguments, "trainer.max_steps=3", "resume=auto")
     assert done.returncode == 0, done.stderr
     assert all(f.name.endswith(identity) for f in (run / "wandb").glob("offline-run-*"))
     assert json.loads((run / "run.json").read_text())["id"] == identity
 
 
 @pytest.fixture
-def sweep(deblurzoo: Run, toy: Path, tmp_path: Path) -> list[Path]:
+def sweep(process: Run, toy: Path, tmp_path: Path) -> list[Path]:
     """The W&B folders of a sweep of two, recorded offline."""
     arguments = [*TINY, f"data.root={toy}", "logger=wandb", "name=table", "group=table", "trainer.max_steps=1"]
-    done = deblurzoo("train", "-m", *arguments, "seed=1,2")
+    done = process("train", "-m", *arguments, "seed=1,2")
     assert done.returncode == 0, done.stdout + done.stderr
     return sorted(tmp_path.glob("runs/table/*/wandb/offline-run-*"))
 
@@ -61,21 +61,21 @@ def test_the_jobs_of_a_sweep_are_runs_of_one_group_with_results(sweep: list[Path
             assert expected in text, expected
 
 
-def test_compare_reads_runs_from_wandb_as_from_disk(sweep: list[Path], deblurzoo: Run, tmp_path: Path) -> None:
+def test_compare_reads_runs_from_wandb_as_from_disk(sweep: list[Path], process: Run, tmp_path: Path) -> None:
     def lines(csv: str) -> list[str]:
         return sorted((tmp_path / csv).read_text().splitlines())
 
-    assert deblurzoo("compare", "runs", "--csv", "disk.csv").returncode == 0
+    assert process("compare", "runs", "--csv", "disk.csv").returncode == 0
     runs = {
         folder.name[-8:]: (state, folder / "files")
         for folder, state in zip(sweep, ("finished", "crashed"), strict=True)
     }
     with serving(runs) as variables:
-        fetched = deblurzoo(
+        fetched = process(
             "compare", "--wandb", "team/project", "--csv", "wandb.csv", "--html", "page.html", **variables
         )
         assert fetched.returncode == 0, fetched.stdout + fetched.stderr
-        wrong = deblurzoo("compare", "--wandb", "team/other", **variables)
+        wrong = process("compare", "--wandb", "team/other", **variables)
     assert len(lines("disk.csv")) == 1 + len(sweep)  # what W&B keeps of a run in its folder is no other run
     assert set(lines("disk.csv")) < set(lines("wandb.csv"))
     assert fetched.stdout.count("crashed in W&B") == 1
@@ -83,10 +83,10 @@ def test_compare_reads_runs_from_wandb_as_from_disk(sweep: list[Path], deblurzoo
     assert wrong.returncode == 1 and "W&B's team/other cannot be read" in wrong.stderr
 
 
-def test_runs_trained_without_wandb_are_sent_to_it(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
+def test_runs_trained_without_wandb_are_sent_to_it(process: Run, toy: Path, tmp_path: Path) -> None:
     arguments = [*TINY, f"data.root={toy}", "name=table", "group=table", "tags=[toy]", "trainer.max_steps=1"]
-    assert deblurzoo("train", "-m", *arguments, "seed=1").returncode == 0
-    sent = deblurzoo("compare", "runs", "--to-wandb", "project")
+    assert process("train", "-m", *arguments, "seed=1").returncode == 0
+    sent = process("compare", "runs", "--to-wandb", "project")
     assert sent.returncode == 0, sent.stdout + sent.stderr
     (folder,) = tmp_path.glob("runs/table/*/wandb/offline-run-*")
     assert folder.name[-8:] == json.loads(next(tmp_path.glob("runs/table/*/run.json")).read_text())["id"]
@@ -94,19 +94,19 @@ def test_runs_trained_without_wandb_are_sent_to_it(deblurzoo: Run, toy: Path, tm
     for expected in ("seed-1", "toy", "kernel_size", "test/psnr", "test/images"):
         assert expected in text, expected
     with serving({"sent": ("finished", folder / "files")}) as variables:
-        fetched = deblurzoo("compare", "--wandb", "team/project", **variables)
+        fetched = process("compare", "--wandb", "team/project", **variables)
     assert "blurry input" in fetched.stdout, fetched.stdout + fetched.stderr
 
 
-def test_compare_without_an_account_says_so(deblurzoo: Run) -> None:
-    done = deblurzoo("compare", "--wandb", "team/project")
+def test_compare_without_an_account_says_so(process: Run) -> None:
+    done = process("compare", "--wandb", "team/project")
     assert done.returncode == 1 and "wandb login" in done.stderr and "Traceback" not in done.stderr
-    done = deblurzoo("compare", "--wandb", "project")
+    done = process("compare", "--wandb", "project")
     assert done.returncode == 1 and "must be ENTITY/PROJECT" in done.stderr
 
 
-def test_a_server_that_refuses_does_not_stop_training(deblurzoo: Run, toy: Path) -> None:
+def test_a_server_that_refuses_does_not_stop_training(process: Run, toy: Path) -> None:
     variables = {"WANDB_API_KEY": "0" * 40, "WANDB_BASE_URL": "http://127.0.0.1:9"}
-    done = deblurzoo("train", *TINY, f"data.root={toy}", "logger=wandb", "name=run", "trainer.max_steps=1", **variables)
+    done = process("train", *TINY, f"data.root={toy}", "logger=wandb", "name=run", "trainer.max_steps=1", **variables)
     assert done.returncode == 0, done.stderr
     assert "W&B records offline: the server did not answer" in done.stdout + done.stderr
