@@ -76,6 +76,13 @@ def wait_for(event: Callable[[], object], process: Process) -> None:
         time.sleep(0.005)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the tests in a browser be among those of many processes."""
+    for item in items:
+        if "chromium" in getattr(item, "fixturenames", ()):
+            item.add_marker("processes")
+
+
 @pytest.fixture(scope="session")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A toy data set of three 64x48 clips with three frames each; treat as read-only."""

@@ -14,6 +14,7 @@ from deblurzoo.errors import DeblurzooError
 from deblurzoo.nets import SVRNN
 
 
+@pytest.mark.processes
 def test_the_command_measures_prints_and_draws(deblurzoo: Run, tmp_path: Path) -> None:
     small = ["--width", "0.125", "--size", "64x96", "--sizes", "--repeats", "1", "--device", "cpu", "--out", "out"]
     done = deblurzoo("benchmark", *small, "--how", "naive", "eager", "onnxruntime", "--networks", "srn", COLUMNS="150")
@@ -32,6 +33,7 @@ def test_the_command_measures_prints_and_draws(deblurzoo: Run, tmp_path: Path) -
     assert "srn eager fp32 cpu" in page and "https://cdn" not in page.partition("<body>")[0]
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("network", ["svrnn", "flow_rnn"])
 def test_every_network_is_measured_and_what_cannot_run_has_a_reason(
     network: str, deblurzoo: Run, tmp_path: Path

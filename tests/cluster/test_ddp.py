@@ -11,6 +11,8 @@ import torch
 
 from conftest import TINY, TINY_NETS, TINY_RUN, Run
 
+pytestmark = pytest.mark.processes
+
 DATA = ["loader.batch_size=4", "loader.val_frames=3"]
 FULL = "trainer.precision=32-true"
 TWO = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", FULL]

@@ -49,6 +49,7 @@ def wait_for(what: str, happened: Callable[[], bool], process: "subprocess.Popen
         time.sleep(0.05)
 
 
+@pytest.mark.processes
 def test_jobs_of_a_sweep_survive_requeue_and_time_limit(
     slurm: dict[str, str], environment: dict[str, str], toy: Path, tmp_path: Path
 ) -> None:

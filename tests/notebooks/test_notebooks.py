@@ -66,6 +66,7 @@ def test_notebook_and_script_are_in_step(path: Path) -> None:
     assert [(cell.cell_type, cell.source) for cell in notebook] == [(cell.cell_type, cell.source) for cell in script]
 
 
+@pytest.mark.processes
 def test_they_run_on_a_sweep(deblurzoo: Run, execute: Any, toy: Path, tmp_path: Path) -> None:
     """One test, as training and importing take most of its time."""
     trained = deblurzoo("train", "-m", *TRAIN, f"data.root={toy}", "model.net.variant=full,no_rnns", "name=table")

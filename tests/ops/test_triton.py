@@ -11,6 +11,7 @@ import torch
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("interpret", ["1", pytest.param("0", marks=needs_gpu)])
 def test_triton_cases(interpret: str) -> None:
     pytest.importorskip("triton")

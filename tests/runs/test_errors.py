@@ -1,6 +1,8 @@
 """Every wrong input: one clear message, an exit code that is not 0, nothing half-written."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -223,11 +225,17 @@ def test_checkpoints_whose_state_is_damaged(deblurzoo: Run, run: Path, toy: Path
     refused(deblurzoo("train", *arguments), "error: training cannot go on from odd.ckpt (", "checkpoint is damaged")
 
 
-def test_what_cannot_be_compiled_or_clipped_is_said_first(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
-    fast = ["train", *SHORT, f"data.root={toy}", "preset=fast"]
-    refused(
-        deblurzoo(*fast, CXX="/nowhere/c++"), "error: compile=true: nothing can be compiled here (", "compile=false"
-    )
-    clipped = deblurzoo(*fast, "compile=false", "trainer.precision=bf16-mixed", "+trainer.gradient_clip_val=1")
+def test_what_cannot_be_compiled_is_said_first(toy: Path, environment: dict[str, str], tmp_path: Path) -> None:
+    """A process of its own: once compiled, nothing asks for the compiler again."""
+    fast = [sys.executable, "-m", "deblurzoo.cli", "train", *SHORT, f"data.root={toy}", "preset=fast"]
+    without = {**environment, "CXX": "/nowhere/c++"}
+    done = subprocess.run(fast, cwd=tmp_path, env=without, capture_output=True, text=True, timeout=300)
+    refused(done, "error: compile=true: nothing can be compiled here (", "compile=false")
+    assert not (tmp_path / "runs/run/config.yaml").exists()
+
+
+def test_what_cannot_be_clipped_is_said_first(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
+    fused = ["train", *SHORT, f"data.root={toy}", "preset=fast", "compile=false"]
+    clipped = deblurzoo(*fused, "trainer.precision=bf16-mixed", "+trainer.gradient_clip_val=1")
     refused(clipped, "trainer.gradient_clip_val=1 cannot clip for a fused optimiser in bf16-mixed")
     assert not (tmp_path / "runs/run/config.yaml").exists()

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from conftest import Run
 
 
@@ -11,6 +13,7 @@ def states(tmp_path: Path) -> list[str]:
     return [json.loads((run / "status.json").read_text())["state"] for run in runs]
 
 
+@pytest.mark.processes
 def test_joblib_runs_two_jobs_at_once(process: Run, sweep: list[str], tmp_path: Path) -> None:
     jobs = [*sweep, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
     done = process(*jobs, "model.net.variant=full,no_rnns")

@@ -112,6 +112,7 @@ def test_precision_is_the_devices_in_training_and_full_in_evaluation(deblurzoo: 
     assert config["trainer"]["precision"] == "32-true"
 
 
+@pytest.mark.processes
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
 def test_fast_training_saves_ordinary_weights(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
     train(deblurzoo, toy, "preset=fast", "trainer.max_steps=1", "+trainer.limit_val_batches=0")
