@@ -6,6 +6,7 @@ import html
 import io
 import tempfile
 import textwrap
+from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby, pairwise
 from pathlib import Path
@@ -52,7 +53,18 @@ def gather(paths: Sequence[Path]) -> tuple[dict[Path, Results], list[tuple[str, 
             if reason := problem(run):
                 earlier = "; shown is an earlier evaluation" if any(run.glob("evaluate/*/results.json")) else ""
                 failed[run.resolve()] = (name_of(run), reason + earlier)
+    for group in groups(list(results.values())):
+        steps = [f" step {(one.get('checkpoint') or {}).get('step')}" for one in group]
+        for one, name in zip(group, told_apart([one["name"] for one in group], steps), strict=True):
+            one["name"] = name
     return results, list(failed.values())
+
+
+def told_apart(texts: Sequence[str], additions: Sequence[str]) -> list[str]:
+    """Return texts, the equal ones of them with their additions where these differ."""
+    pairs = set(zip(texts, additions, strict=True))
+    count = Counter(text for text, _ in pairs)
+    return [text + more if count[text] > 1 else text for text, more in zip(texts, additions, strict=True)]
 
 
 def _is_wandbs(file: Path) -> bool:
@@ -117,22 +129,40 @@ def rows(group: list[Results]) -> list[list[str]]:
     return table
 
 
+def subject(results: Results) -> str:
+    """Return data set and folder of what was measured: the protocol of anybody's own pictures names neither."""
+    dataset, name = results["dataset"], _data(results, "name")
+    return f"{dataset} {name}" if name not in ("", dataset) else str(dataset)
+
+
+def _data(results: Results, key: str) -> str:
+    """Return what results say of their pictures; those of version 0.1 say nothing."""
+    return str((results.get("data") or {}).get(key, ""))
+
+
+def titles(all_groups: list[list[Results]]) -> list[str]:
+    """Return the title of each group, with the place of its pictures where others have the same title."""
+    places = [f", {_data(group[0], 'place')}" for group in all_groups]
+    return told_apart([title(group) for group in all_groups], places)
+
+
 def title(group: list[Results]) -> str:
     """Return the conditions of a group in words."""
-    dataset, protocol, split, blur, resolution, frames, rounding, *_ = conditions(group[0])
-    return f"{dataset} {split}, protocol {protocol}, {blur}/, {resolution}, {frames}, {rounding}"
+    _, protocol, split, blur, resolution, frames, rounding, *_ = conditions(group[0])
+    return f"{subject(group[0])} {split}, protocol {protocol}, {blur}/, {resolution}, {frames}, {rounding}"
 
 
 def print_table(all_results: list[Results], failed: Sequence[tuple[str, str]] = ()) -> None:
     """Print a table for each set of conditions, and the runs that are not done."""
     console = Console()
-    for group in groups(all_results):
-        table = Table(title=Text(title(group)), title_justify="left")
-        for heading in headings(group):
-            if heading == "network":
-                table.add_column(heading, overflow="fold", min_width=9)
+    tables = groups(all_results)
+    for group, heading in zip(tables, titles(tables), strict=True):
+        table = Table(title=Text(heading), title_justify="left")
+        for column in headings(group):
+            if column == "network":
+                table.add_column(column, overflow="fold", min_width=9)
             else:
-                words = textwrap.wrap(heading, 6, break_long_words=False)
+                words = textwrap.wrap(column, 6, break_long_words=False)
                 table.add_column("\n".join(words), justify="right", no_wrap=True)
         for row in rows(group):
             table.add_row(*map(Text, row))
@@ -146,9 +176,10 @@ def print_table(all_results: list[Results], failed: Sequence[tuple[str, str]] = 
 def as_markdown(all_results: list[Results], failed: Sequence[tuple[str, str]]) -> str:
     """Return the tables in Markdown."""
     lines = []
-    for group in groups(all_results):
+    tables = groups(all_results)
+    for group, heading in zip(tables, titles(tables), strict=True):
         heads = headings(group)
-        lines += [f"**{title(group)}**", "", f"| {' | '.join(heads)} |", "|---|" + "---:|" * (len(heads) - 1)]
+        lines += [f"**{_escaped(heading)}**", "", f"| {' | '.join(heads)} |", "|---|" + "---:|" * (len(heads) - 1)]
         lines += [f"| {' | '.join(map(_escaped, row))} |" for row in rows(group)] + [""]
     lines += [f"- {_escaped(name)}: {_escaped(reason)}" for name, reason in failed]
     return "\n".join(lines) + "\n"
@@ -161,7 +192,7 @@ def _escaped(text: str) -> str:
 
 def as_csv(all_results: list[Results], failed: Sequence[tuple[str, str]]) -> str:
     """Return every evaluation as a line, in full precision, and every failure with its reason."""
-    given = ("dataset", "protocol", "split", "blur_folder", "resolution", "frames", "rounding")
+    given = ("dataset", "protocol", "split", "blur_folder", "resolution", "frames", "rounding", "place")
     measured = ("gain_db", "do_no_harm_psnr", "ms_per_image")
     papers = [f"paper_{figure}" for figure in PAPERS.values()]
     heads = [*FIGURES, *(f"blurry_{figure}" for figure in FIGURES), *measured, *papers]
@@ -175,6 +206,7 @@ def as_csv(all_results: list[Results], failed: Sequence[tuple[str, str]]) -> str
                 *conditions(results)[:5],
                 results["frames"],
                 results["rounding"],
+                _data(results, "place"),
                 results["name"],
                 results["network"]["parameters"],
                 *(results["restored"].get(figure, "") for figure in FIGURES),

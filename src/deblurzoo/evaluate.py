@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from deblurzoo.data import DeblurDataModule, Source
 from deblurzoo.data.batches import default_workers
 from deblurzoo.entry import build, hydra_main, plain, quiet_lightning, require_shape, require_values
 from deblurzoo.errors import DeblurzooError, require_at_least
+from deblurzoo.evaluations import RESULTS, folder_for, is_finished, require_free
 from deblurzoo.modules import DeblurModule
+from deblurzoo.modules.exports import WEIGHTS
 from deblurzoo.modules.loading import checkpoint_of, load_module, read_trained
 from deblurzoo.precision import AUTO, FULL, is_one, require_compiler, require_trainer
 from deblurzoo.records import Evaluating
@@ -24,10 +27,14 @@ from deblurzoo.status import name_of
 log = logging.getLogger(__name__)
 
 
-def evaluate(cfg: DictConfig) -> Path:
+def evaluate(cfg: DictConfig, anew: bool = True) -> Path:
     """Restore the test split of `cfg.data` with the network of `cfg.ckpt`; write PNGs and `results.json`.
 
-    The same command goes on where a killed one stopped.
+    The same command goes on where a killed one stopped. Results of other pictures, conditions or checkpoints stay.
+
+    Args:
+        cfg: of `conf/evaluate.yaml`.
+        anew: measure again what is measured already.
 
     Returns:
         The `results.json`.
@@ -48,16 +55,20 @@ def evaluate(cfg: DictConfig) -> Path:
     if cfg.compile:
         module.net.compile()
 
-    run = path.parent.parent if path.suffix == ".ckpt" else path.parent  # an export is its own run
-    out = Path(cfg.out) if cfg.out else run / "evaluate" / _kind(cfg, source)
+    run = run_folder(path)
     facts = {
         "name": " ".join(filter(None, (name_of(run), cfg.switch, _low(cfg)))),
         "network": describe_network(module),
         "checkpoint": {"file": str(path), "step": checkpoint["global_step"], "sha256": sha256(path)},
         **_conditions(cfg, source),
+        "data": datamodule.measured_on,
         "deblurzoo": __version__,
         "config": plain(cfg),
     }
+    out = Path(cfg.out) if cfg.out else folder_for(run / "evaluate", _kind(cfg, source), facts)
+    require_free(out, facts)
+    if not anew and is_finished(out, facts):
+        return out / RESULTS
     writer = ResultsWriter(out, facts, datamodule.test_samples, cfg.pictures, threads=default_workers())
     datamodule.measured = writer.measured
     if writer.measured:
@@ -66,8 +77,19 @@ def evaluate(cfg: DictConfig) -> Path:
         trainer: pl.Trainer = build(cfg.trainer, callbacks=[writer, StepProgress()], logger=False)
         trainer.test(module, datamodule, verbose=False)
     print_table([writer.finish()])
-    print(f"per image: {out / 'results.json'}\npictures:  {out / 'side_by_side'}")
-    return out / "results.json"
+    print(f"per image: {out / RESULTS}\npictures:  {out / 'side_by_side'}")
+    return out / RESULTS
+
+
+def run_folder(file: Path) -> Path:
+    """Return the folder of all that is known of a trained network: its run, its export, or for a bare file its stem."""
+    folder = file.parent.resolve()
+    if file.name == WEIGHTS:
+        return file.parent
+    is_runs = fnmatch(file.name, "step_*.ckpt") or (folder.parent / "run.json").is_file()
+    if folder.name == "checkpoints" and is_runs:
+        return file.parent.parent if file.parent.name not in ("", "..") else folder.parent
+    return file.with_name(file.stem if file.suffix else f"{file.name}_evaluated")
 
 
 def _require_settings(cfg: DictConfig) -> None:
@@ -120,7 +142,7 @@ def _choose_blur(data: DictConfig, checkpoint: dict[str, Any]) -> None:
 
 
 def _kind(cfg: DictConfig, source: Source) -> str:
-    """Return what tells this evaluation of a run from its others: the name of its folder."""
+    """Return the conditions of an evaluation as the usual name of its folder."""
     common = f"common{source.common_frames}" if source.common_frames else None
     rounding = cfg.rounding if cfg.rounding != "nearest" else None
     return "_".join(filter(None, (source.protocol, source.blur_folder, common, cfg.switch, rounding, _low(cfg))))

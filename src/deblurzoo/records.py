@@ -93,10 +93,46 @@ class Training(Evaluating):
     resume: str | None
 
 
-class Begun(Record):
-    """`facts.json` of an unfinished evaluation."""
+class Pictures(Record):
+    """Which pictures were trained on or measured; see `deblurzoo.data.fingerprint.describe`."""
 
-    config: dict[str, Any]
+    name: str
+    place: str
+    fingerprint: str
+
+
+class Checkpoint(Record):
+    """The checkpoint that was measured."""
+
+    file: str
+    step: Count
+    sha256: str
+
+
+class WithPrecision(Record):
+    """What is used of the trainer's config."""
+
+    precision: str
+
+
+class Measuring(Record):
+    """The config of an evaluation in its files, as far as evaluations are told apart by it."""
+
+    data: dict[str, Any]
+    trainer: WithPrecision
+    switch: str | None
+    rounding: str
+
+
+class Begun(Record):
+    """`facts.json` of an unfinished evaluation; those of version 0.1 have no `data`."""
+
+    checkpoint: Checkpoint
+    protocol: str
+    blur_folder: str
+    common_frames: int | None = None
+    data: Pictures | None = None
+    config: Measuring
 
 
 class FedSharp(Record):
@@ -153,6 +189,8 @@ class Evaluated(BeforeAndAfter):
     split: str
     blur_folder: str
     rounding: str
+    data: Pictures | None = None
+    checkpoint: Checkpoint | None = None
     resolution: list[str]
     frames: Count
     gain_db: Value

@@ -62,7 +62,7 @@ def name_of(run: Path) -> str:
     try:
         return identity_of(run)["name"]
     except DeblurzooError:
-        return run.name
+        return run.absolute().name
 
 
 def run_of(results: Path) -> Path | None:

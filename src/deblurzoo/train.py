@@ -6,7 +6,6 @@ import logging
 import secrets
 import sys
 import traceback
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +19,12 @@ from deblurzoo.callbacks import AtomicCheckpointIO, SlurmRequeue, slurm_plugins
 from deblurzoo.data import DeblurDataModule, Source
 from deblurzoo.entry import build, hydra_main, plain, quiet_lightning, require_shape, require_values
 from deblurzoo.errors import DeblurzooError, first_line, require_at_least
-from deblurzoo.evaluate import evaluate, sha256
+from deblurzoo.evaluate import evaluate
 from deblurzoo.files import claim, write_atomically
 from deblurzoo.loggers import TAG_LENGTH, finish_wandb
 from deblurzoo.modules import DeblurModule
 from deblurzoo.modules.loading import find_checkpoint, read_checkpoint
-from deblurzoo.precision import AUTO, FULL, is_one, require_compiler, require_trainer, settle_precision
+from deblurzoo.precision import AUTO, is_one, require_compiler, require_trainer, settle_precision
 from deblurzoo.records import Training
 from deblurzoo.status import identity_of, recorded
 from deblurzoo.wandb_runs import send_evaluation
@@ -76,23 +75,9 @@ def _job(cfg: DictConfig, run: Path) -> float:
     cfg.tags = [*cfg.tags, *(name[:TAG_LENGTH] for name in dict.fromkeys([cfg.name, run.name]))]
     with recorded(run):
         fit(cfg, run)
-        results = _evaluated(run, cfg) or evaluate(_evaluation(cfg, str(find_checkpoint(run))))
+        results = evaluate(_evaluation(cfg, str(find_checkpoint(run))), anew=False)
         send_evaluation(run, results)
         return float(json.loads(results.read_text())["restored"]["psnr"])
-
-
-def _evaluated(run: Path, cfg: DictConfig) -> Path | None:
-    """Return the `results.json` that an earlier job has of the same checkpoint and data, or None."""
-    trained = find_checkpoint(run)
-    wanted = {"data": plain(cfg)["data"], "switch": None, "rounding": "nearest"}
-    for file in sorted(run.glob("evaluate/*/results.json")):
-        with suppress(ValueError, KeyError, TypeError):  # damaged: evaluated again
-            results = json.loads(file.read_text())
-            same = {key: results["config"][key] for key in wanted} == wanted
-            same = same and results["config"]["trainer"]["precision"] == FULL
-            if same and trained and results["checkpoint"]["sha256"] == sha256(trained):
-                return file
-    return None
 
 
 def _evaluation(cfg: DictConfig, checkpoint: str) -> DictConfig:
@@ -110,10 +95,6 @@ def fit(cfg: DictConfig, run: Path) -> None:
     start = resume_point(cfg.resume, run)
     checkpoint = read_checkpoint(start) if start else None
     settle_precision(cfg.trainer, checkpoint, cfg.model.optimizer)
-    if checkpoint and checkpoint["global_step"] >= cfg.trainer.max_steps:
-        log.info("%s is finished at step %d; a larger trainer.max_steps goes on", run, checkpoint["global_step"])
-        return
-
     pl.seed_everything(cfg.seed, verbose=False)
     module: DeblurModule = build(cfg.model)
     source: Source = build(cfg.data)
@@ -122,6 +103,11 @@ def fit(cfg: DictConfig, run: Path) -> None:
     else:
         module.load_pretrained()
     datamodule = _checked_data(cfg, module, source)
+    if checkpoint:
+        require_same_pictures(checkpoint, datamodule.trained_on, str(start))
+        if checkpoint["global_step"] >= cfg.trainer.max_steps:
+            log.info("%s is finished at step %d; a larger trainer.max_steps goes on", run, checkpoint["global_step"])
+            return
     if cfg.compile:
         module.net.compile()
 
@@ -256,6 +242,19 @@ def require_same_run(checkpoint: dict[str, Any], module: DeblurModule, source: S
         raise DeblurzooError(
             f"{path} is a checkpoint of another network or run ({'; '.join(differing)}): "
             "set these as they were, or start without resume"
+        )
+
+
+def require_same_pictures(checkpoint: dict[str, Any], ours: dict[str, str], path: str) -> None:
+    """Raise a DeblurzooError that names both places if the checkpoint was trained on other pictures than ours.
+
+    Pictures may be moved, copied and packed in between; a checkpoint of version 0.1 does not say which it saw.
+    """
+    theirs = checkpoint["deblurzoo"].get("data")
+    if theirs and theirs["fingerprint"] != ours["fingerprint"]:
+        raise DeblurzooError(
+            f"{path} was trained on other pictures ({theirs['place']} then, {ours['place']} now): set the data set as "
+            "it was, or train anew under another name"
         )
 
 

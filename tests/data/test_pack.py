@@ -100,7 +100,7 @@ def test_of_a_packed_frame_only_the_crop_is_read(tmp_path: Path) -> None:
     with (tmp_path / "large.npy").open("wb") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
         file.truncate(file.tell() + int(np.prod(shape)))
-    frame = PackedFrame(tmp_path / "large.npy", 0, "000001")
+    frame = PackedFrame(tmp_path / "large.npy", 0, "000001", "000001.png", 1)
     crops = TrainingCrops([Sample("toy", "large", "000001", (frame,), (frame,))], RECIPES["svrnn"], seed=0)
     before = resident_bytes()
     for number in range(10):

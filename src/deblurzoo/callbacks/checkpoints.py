@@ -45,8 +45,9 @@ class StepCheckpoints(Checkpoint):
         self._saved_step = 0
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Do not write the checkpoint again that training resumes from."""
+        """Do not write the checkpoint again that training resumes from; look which pictures are trained on."""
         self._saved_step = trainer.global_step
+        self._data = trainer.datamodule.trained_on  # type: ignore[attr-defined]
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -74,7 +75,7 @@ class StepCheckpoints(Checkpoint):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Store the run's identity, which blur it was trained on and in which precision."""
+        """Store the run's identity, which pictures and blur it was trained on and in which precision."""
         source = trainer.datamodule.source  # type: ignore[attr-defined]
         facts = {"run_id": self.run_id, "dataset": source.name, "blur_folder": source.blur_folder}
-        checkpoint.setdefault("deblurzoo", {}).update(facts, precision=trainer.precision)
+        checkpoint.setdefault("deblurzoo", {}).update(facts, precision=trainer.precision, data=self._data)

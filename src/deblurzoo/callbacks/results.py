@@ -22,6 +22,7 @@ from deblurzoo.data.clips import Sample
 from deblurzoo.data.frames import read_frame
 from deblurzoo.data.images import Image, write_png
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.evaluations import FACTS, RESULTS, unfinished
 from deblurzoo.files import LOCK, claim, release, write_atomically
 from deblurzoo.metrics import to_uint8
 from deblurzoo.protocols import MEASURES, do_no_harm_psnr
@@ -53,10 +54,10 @@ class ResultsWriter(pl.Callback):
 
     def __init__(self, out: Path, facts: dict[str, Any], samples: list[Sample], pictures: int, threads: int) -> None:
         self.finished, self.facts, self.samples = out, json.loads(json.dumps(facts)), samples
-        self.out = out.parent / f".{out.resolve().name}.unfinished"
+        self.out = unfinished(out)
         self._rows = self.out / "measured.jsonl"
         # Without results.json, pictures are an evaluation's if it was killed while they were moved there.
-        ours = (out / "results.json").is_file() or self._rows.is_file()
+        ours = (out / RESULTS).is_file() or self._rows.is_file()
         if not ours and any((out / name).exists() for name in ("restored", "side_by_side")):
             raise DeblurzooError(f"out={out} has pictures in it that are of no evaluation: choose another folder")
         self.measure, self.rounding = MEASURES[facts["measure"]], facts["rounding"].removeprefix("uint8, ")
@@ -78,7 +79,7 @@ class ResultsWriter(pl.Callback):
                 half_written.unlink()
             return measured
         self._clear()
-        write_atomically(self.out / "facts.json", json.dumps(self.facts).encode())
+        write_atomically(self.out / FACTS, json.dumps(self.facts).encode())
         return 0
 
     def _clear(self) -> None:
@@ -91,7 +92,7 @@ class ResultsWriter(pl.Callback):
 
     def _begun(self) -> int:
         """Return how many samples an unfinished evaluation of equal facts has measured; 0 if there is none."""
-        known = self.out / "facts.json"
+        known = self.out / FACTS
         if not known.is_file():
             return 0
         try:
@@ -184,10 +185,10 @@ class ResultsWriter(pl.Callback):
         if len(rows) != len(self.samples):
             raise DeblurzooError(f"{len(rows)} of {len(self.samples)} frames were measured: the same command goes on")
         results = {**self.facts, **summarise(rows)}
-        write_atomically(self.out / "results.json", json.dumps(results, indent=1, allow_nan=False).encode())
+        write_atomically(self.out / RESULTS, json.dumps(results, indent=1, allow_nan=False).encode())
         self.finished.mkdir(parents=True, exist_ok=True)
-        (self.finished / "results.json").unlink(missing_ok=True)
-        for name in ("restored", "side_by_side", "results.json"):  # nothing else there is ours
+        (self.finished / RESULTS).unlink(missing_ok=True)
+        for name in ("restored", "side_by_side", RESULTS):  # nothing else there is ours
             if (self.out / name).exists():
                 shutil.rmtree(self.finished / name, ignore_errors=True)
                 (self.out / name).rename(self.finished / name)

@@ -84,6 +84,8 @@ class Source(ABC):
     """A key of `deblurzoo.protocols.MEASURES`."""
     blur_folder: str
     splits: tuple[str, ...] = ("train", "test")
+    root: Path | None = None
+    """Where the pictures lie, if that is one folder."""
 
     def __init__(self, common_frames: int | None = None) -> None:
         if common_frames is not None and common_frames not in NEIGHBOURS:
@@ -97,6 +99,10 @@ class Source(ABC):
     @abstractmethod
     def incomplete_clips(self, split: str) -> list[str]:
         """Return the official clips of which frames are missing; results on the rest are not the papers'."""
+
+    def origin(self, split: str) -> dict[str, str]:
+        """Return where the pictures of a split are read from, by config key, as the user gave it."""
+        return {f"{self.key}.root": str(self.root)} if self.root else {}
 
 
 class ClipSource(Source):
@@ -163,6 +169,10 @@ class ClipSource(Source):
                 f"the pictures, or {self.key}.root=null to use the pack as it is"
             )
         return self.index.undamaged(split, key, pack)
+
+    def origin(self, split: str) -> dict[str, str]:
+        """Return where the pictures of a split are read from, by config key, as the user gave it."""
+        return {f"{self.key}.packed": self.packed} if self.packed else super().origin(split)
 
     def incomplete_clips(self, split: str) -> list[str]:
         """Return the official clips of which frames are missing; results on the rest are not the papers'."""

@@ -1,6 +1,7 @@
 """How frames are read: one data module for every data set and every network."""
 
 import logging
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from deblurzoo.batch import Batch
 from deblurzoo.data.batches import BatchLoader, default_workers
 from deblurzoo.data.clips import Sample, Source
+from deblurzoo.data.fingerprint import describe
 from deblurzoo.data.frames import read_frame
 from deblurzoo.data.images import Image
 from deblurzoo.data.sampling import Shuffle, StepSampler, sample_seed
@@ -134,6 +136,16 @@ class DeblurDataModule(pl.LightningDataModule):
             harmless = [sample.fed_sharp() for sample in evenly_spaced(held_out, self.no_harm)]
             self.test_samples = [*held_out, *harmless]
             require_sizes(self.test_samples)
+
+    @cached_property
+    def trained_on(self) -> dict[str, str]:
+        """Which pictures the training samples are; see `describe`."""
+        return describe(self.source, "train", self.crops.samples)
+
+    @property
+    def measured_on(self) -> dict[str, str]:
+        """Which pictures the test samples are; see `describe`."""
+        return describe(self.source, "test", [sample for sample in self.test_samples if not sample.is_fed_sharp])
 
     def require_shares(self, devices: int) -> None:
         """Raise a DeblurzooError if not every device gets an equal share of each batch and a validation frame."""

@@ -36,6 +36,11 @@ class Folder(ClipSource):
             self.splits = tuple(dict.fromkeys(clip.split for clip in index.clips))
             self.blur_folder = index.blur_folder
 
+    def origin(self, split: str) -> dict[str, str]:
+        """Return both folders of a split by config key, or the pack."""
+        folders = {f"{self.key}.{split}.{role}": place for role, place in self.pairs[split].items() if place}
+        return super().origin(split) or folders
+
     def folders(self, split: str) -> list[ClipFolders]:
         """Return the one clip of a split."""
         where = {}

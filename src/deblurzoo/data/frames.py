@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -12,11 +12,13 @@ from deblurzoo.errors import DeblurzooError
 
 @dataclass(frozen=True)
 class PackedFrame:
-    """Frame `index` of the array (N, H, W, 3) in a .npy file."""
+    """Frame `index` of the array (N, H, W, 3) in a .npy file, and name and size of the picture that was packed."""
 
     file: Path
     index: int
     stem: str
+    picture: str
+    picture_bytes: int
 
     def __str__(self) -> str:
         return f"{self.file} (frame {self.stem})"
@@ -53,6 +55,15 @@ def frame_size(frame: Frame) -> tuple[int, int]:
         height, width, _ = frame.read().shape
         return width, height
     return picture_size(frame)
+
+
+def stored(frame: Frame) -> tuple[str, int]:
+    """Return name and size in bytes of the picture's file; of a packed frame, those of the file it was packed from."""
+    if isinstance(frame, PackedFrame):
+        return frame.picture, frame.picture_bytes
+    if isinstance(frame, Zipped):
+        return PurePosixPath(frame.member).name, frame.nbytes
+    return frame.name, frame.stat().st_size
 
 
 @cache

@@ -41,6 +41,10 @@ class GoproDvd(ClipSource):
             for split in self.splits
         }
 
+    def origin(self, split: str) -> dict[str, str]:
+        """Return where both are read from by config key."""
+        return {key: place for part in self.parts for key, place in part.origin(split).items()}
+
     def folders(self, split: str) -> list[ClipFolders]:
         """List the clips of both."""
         return [

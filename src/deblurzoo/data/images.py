@@ -39,6 +39,11 @@ class Zipped:
         """The picture's name without its suffix."""
         return PurePosixPath(self.member).stem
 
+    @property
+    def nbytes(self) -> int:
+        """Size in bytes of the picture's file, once unpacked."""
+        return _opened(self.archive, os.getpid()).getinfo(self.member).file_size
+
     def read(self) -> Image:
         """Return what `read_image` does."""
         try:

@@ -49,6 +49,7 @@ class Kohler(Source):
     measure = "kohler"
     blur_folder = "BlurryImages"
     splits = ("test",)
+    root: Path
     official: Mapping[str, Mapping[str, int]] = {"test": {f"{i}_{k}": _FRAMES.get((i, k), 199) for i, k in _PAIRS}}
 
     def __init__(self, root: str, verify: bool = True) -> None:

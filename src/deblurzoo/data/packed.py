@@ -56,11 +56,12 @@ class PackedClip:
 
     def clip(self, pack: Path) -> Clip:
         """Return the frames, none of them read yet."""
-        blur, sharp = (
-            tuple(PackedFrame(self.file(pack, kind), index, stem) for index, stem in enumerate(self.stems))
-            for kind in KINDS
-        )
+        blur, sharp = (self._frames(self.file(pack, kind), self.sources[kind]) for kind in KINDS)
         return Clip(self.name, blur, sharp)
+
+    def _frames(self, file: Path, pictures: list[Source]) -> tuple[PackedFrame, ...]:
+        named = enumerate(zip(self.stems, pictures, strict=True))
+        return tuple(PackedFrame(file, index, stem, name, size) for index, (stem, (name, size, _)) in named)
 
     def stale(self, clip: Clip) -> str | None:
         """Return the first picture of a clip that is not the one packed, or None."""
@@ -180,6 +181,9 @@ def _require_sane(clips: list[PackedClip]) -> None:
             raise ValueError(f"clip {clip.name!r} has a name that is no file's")
         if len(set(clip.stems)) != len(clip.stems) or set(clip.sha256) != set(KINDS) or set(clip.sources) != set(KINDS):
             raise ValueError(f"clip {clip.name} has frames twice, or lacks checksums")
+        for pictures in clip.sources.values():
+            if [tuple(map(type, picture)) for picture in pictures] != [(str, int, int)] * len(clip.stems):
+                raise ValueError(f"clip {clip.name} does not say name, size and time of each picture")
 
 
 def open_pack(key: str, folder: Path) -> Index:

@@ -129,10 +129,16 @@ def _is_ours(checkpoint: object) -> bool:
         all(isinstance(facts.get(key), str) for key in ("module", "run_id", "blur_folder"))
         and facts["module"] in MODULES
         and isinstance(facts.get("precision", ""), str)
+        and ("data" not in facts or _is_pictures(facts["data"]))
         and all(isinstance(arguments.get(key), dict) for key in ("net", "optimizer", "schedule"))
         and _is_plain(arguments)
         and all(isinstance(value, Tensor) for value in checkpoint["state_dict"].values())
     )
+
+
+def _is_pictures(value: object) -> bool:
+    """Whether a value says which pictures a network was trained on."""
+    return isinstance(value, dict) and all(isinstance(value.get(key), str) for key in ("place", "fingerprint"))
 
 
 def _is_plain(value: object) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 from plotly.offline import get_plotlyjs
 
-from deblurzoo.compare import conditions
+from deblurzoo.compare import conditions, subject
 from deblurzoo.files import write_atomically
 from deblurzoo.page.figures import figures
 from deblurzoo.page.pictures import PictureStore, viewer_frames
@@ -70,7 +70,7 @@ def _key(evaluation: Evaluation) -> tuple[str, ...]:
 
 def _title(group: list[Network]) -> str:
     results = group[0].results
-    return html.escape(f"{results['dataset']} · {results['split']} · {results['blur_folder']}/")
+    return html.escape(f"{subject(results)} · {results['split']} · {results['blur_folder']}/")
 
 
 def _conditions_line(group: list[Network]) -> str:
@@ -81,6 +81,7 @@ def _conditions_line(group: list[Network]) -> str:
         "resolution": ", ".join(results["resolution"]),
         "frames": f"{results['frames']:,}",
         "rounding": results["rounding"],
+        **({"pictures": results["data"]["place"]} if results.get("data") else {}),
     }
     items = (f"<div><dt>{term}</dt><dd>{html.escape(value)}</dd></div>" for term, value in terms.items())
     return f'<dl class="conditions">{"".join(items)}</dl>'

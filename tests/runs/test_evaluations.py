@@ -1,0 +1,196 @@
+"""Results are told apart by what was measured and by which checkpoint; nothing is replaced by something else."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from conftest import SMALL_TOY, Run
+from deblurzoo.evaluate import run_folder
+from deblurzoo.synthesis.toy import write_toy
+
+FAST = ["trainer=cpu", "loader.workers=0", "no_harm=0", "pictures=1"]
+
+
+def write_pictures(root: Path, seed: int) -> list[str]:
+    """Write noise and something darker; return the config keys of the two folders."""
+    rng = np.random.default_rng(seed)
+    for number in range(2):
+        sharp = rng.integers(0, 256, (48, 64, 3), dtype=np.uint8)
+        for kind, picture in (("blur", sharp // 2 + 40), ("sharp", sharp)):
+            (root / kind).mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(root / kind / f"{number}.png"), picture)
+    return ["data=folder", f"data.test.blur={root}/blur", f"data.test.sharp={root}/sharp"]
+
+
+def change(checkpoint: Path, to: Path, step: int = 0) -> None:
+    """Write a checkpoint with other weights and another step."""
+    content = torch.load(checkpoint, weights_only=True)
+    content["state_dict"]["net.at_scale.0.out_block.1.bias"] += 0.1
+    torch.save({**content, "global_step": step}, to)
+
+
+def evaluate(deblurzoo: Run, *arguments: object) -> str:
+    done = deblurzoo("evaluate", *arguments, *FAST)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def found(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return the results below a folder, by the names of their folders."""
+    return {file.parent.name: json.loads(file.read_text()) for file in sorted(folder.rglob("results.json"))}
+
+
+def test_two_folders_of_pictures_have_their_own_results(deblurzoo: Run, identity: Path, tmp_path: Path) -> None:
+    hide, reds = (write_pictures(tmp_path / name, seed) for seed, name in enumerate(("HIDE", "REDS")))
+    evaluate(deblurzoo, f"ckpt={identity}", *hide)
+    first = (identity / "evaluate" / "folder_blur" / "results.json").read_bytes()
+    evaluate(deblurzoo, f"ckpt={identity}", *reds)
+    assert (identity / "evaluate" / "folder_blur" / "results.json").read_bytes() == first
+    assert list(found(identity)) == ["folder_blur", "folder_blur_REDS_step0"]
+    again = evaluate(deblurzoo, f"ckpt={identity}", *hide), evaluate(deblurzoo, f"ckpt={identity}", *reds)
+    assert ["folder_blur_REDS_step0" in text for text in again] == [False, True]
+    places = [results["data"]["place"] for results in found(identity).values()]
+    assert ["HIDE" in place for place in places] == [True, False]
+    compared = deblurzoo("compare", "runs", "--markdown", "table.md", "--html", "page.html")
+    assert compared.returncode == 0, compared.stderr
+    for text in (compared.stdout, (tmp_path / "table.md").read_text()):
+        assert "folder HIDE test" in text and "folder REDS test" in text
+    page = (tmp_path / "page.html").read_text()
+    assert "folder HIDE · test" in page and "folder REDS · test" in page
+
+
+@pytest.mark.parametrize("data", ["toy", "synthesized", "gopro"])
+def test_two_roots_have_their_own_results(
+    data: str, deblurzoo: Run, identity: Path, toy: Path, tmp_path: Path
+) -> None:
+    write_toy(tmp_path / "other" / "toy", replace(SMALL_TOY, seed=1))
+    for root in (toy, tmp_path / "other" / "toy", toy):
+        evaluate(deblurzoo, f"ckpt={identity}", f"data={data}", f"data.root={root}")
+    results = found(identity)
+    assert len(results) == 2 and results[f"{data}_blur"]["data"]["place"] == f"data.root={toy}"
+    compared = deblurzoo("compare", "runs", "--markdown", "table.md")
+    assert compared.returncode == 0, compared.stderr
+    titles = [line for line in (tmp_path / "table.md").read_text().splitlines() if line.startswith("**")]
+    assert sorted(title.rpartition(", data.root=")[2].rstrip("*") for title in titles) == sorted(
+        [str(toy), f"{tmp_path}/other/toy"]
+    )
+
+
+def test_moved_and_packed_pictures_replace_their_own_results(
+    deblurzoo: Run, identity: Path, toy: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(toy, tmp_path / "moved")
+    assert deblurzoo("data", "pack", "data=toy", f"data.root={toy}", "out=pack").returncode == 0
+    for place in (f"data.root={toy}", "data.root=moved", "data.packed=pack"):
+        evaluate(deblurzoo, f"ckpt={identity}", "data=toy", place)
+        assert list(found(identity)) == ["toy_blur"]
+        assert found(identity)["toy_blur"]["data"]["place"] == place
+
+
+def test_bare_files_have_results_beside_them_under_their_names(deblurzoo: Run, identity: Path, tmp_path: Path) -> None:
+    data = write_pictures(tmp_path / "HIDE", 0)
+    (weights := tmp_path / "weights").mkdir()
+    shutil.copy(identity / "checkpoints" / "step_00000000.ckpt", weights / "a.ckpt")
+    change(weights / "a.ckpt", weights / "b.ckpt")
+    exported = deblurzoo("export", "--checkpoint", "weights/a.ckpt", "--out", "export")
+    assert exported.returncode == 0, exported.stderr
+    shutil.copy(tmp_path / "export" / "config.json", weights)
+    shutil.copy(tmp_path / "export" / "model.safetensors", weights / "c.safetensors")
+    for name in ("a.ckpt", "b.ckpt", "c.safetensors"):
+        evaluate(deblurzoo, f"ckpt=weights/{name}", *data)
+    evaluate(deblurzoo, "ckpt=export", *data)
+    places = {file.relative_to(tmp_path): json.loads(file.read_text())["name"] for file in tmp_path.rglob("results.json")}
+    assert places == {
+        Path("weights/a/evaluate/folder_blur/results.json"): "a",
+        Path("weights/b/evaluate/folder_blur/results.json"): "b",
+        Path("weights/c/evaluate/folder_blur/results.json"): "c",
+        Path("export/evaluate/folder_blur/results.json"): "export",
+    }
+    change(weights / "b.ckpt", weights / "a.ckpt")  # a file of the same name with other weights
+    evaluate(deblurzoo, "ckpt=weights/a.ckpt", *data)
+    assert len(found(weights / "a")) == 2
+
+
+def test_a_checkpoint_is_known_to_be_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "run" / "checkpoints")
+    assert run_folder(Path("step_00000001.ckpt")) == tmp_path / "run"
+    assert run_folder(Path("../checkpoints/step_00000001.ckpt")).resolve() == tmp_path / "run"
+    assert run_folder(Path("mine.ckpt")) == Path("mine")
+    (tmp_path / "run" / "run.json").touch()
+    assert run_folder(Path("mine.ckpt")) == tmp_path / "run"
+    assert run_folder(Path("weights/mine")) == Path("weights/mine_evaluated"), "a file of that name is there"
+
+
+def test_an_older_checkpoint_does_not_replace_the_newest_one(deblurzoo: Run, identity: Path, tmp_path: Path) -> None:
+    data = write_pictures(tmp_path / "HIDE", 0)
+    old, new = (identity / "checkpoints" / f"step_{step:08d}.ckpt" for step in (0, 1000))
+    change(old, new, step=1000)
+    evaluate(deblurzoo, f"ckpt={identity}", *data)
+    evaluate(deblurzoo, f"ckpt={old}", *data)
+    assert {name: results["checkpoint"]["step"] for name, results in found(identity).items()} == {
+        "folder_blur": 1000,
+        "folder_blur_HIDE_step0": 0,
+    }
+    compared = deblurzoo("compare", "runs", "--csv", "table.csv", "--html", "page.html")
+    assert compared.returncode == 0, compared.stderr
+    for text in (compared.stdout, (tmp_path / "table.csv").read_text(), (tmp_path / "page.html").read_text()):
+        assert "identity step 0" in text and "identity step 1000" in text
+
+
+def test_a_folder_given_is_never_taken_from_another_evaluation(
+    deblurzoo: Run, identity: Path, tmp_path: Path
+) -> None:
+    hide, reds = (write_pictures(tmp_path / name, seed) for seed, name in enumerate(("HIDE", "REDS")))
+    evaluate(deblurzoo, f"ckpt={identity}", *hide, "out=out")
+    before = {file: file.read_bytes() for file in (tmp_path / "out").rglob("*") if file.is_file()}
+    refused = deblurzoo("evaluate", f"ckpt={identity}", *reds, "out=out", *FAST)
+    assert refused.returncode == 1 and "Traceback" not in refused.stderr
+    message = " ".join(refused.stderr.split())
+    assert "out=out holds the results of another evaluation (data data.test.blur=" in message
+    assert "HIDE/sharp there, data.test.blur=" in message and "REDS/sharp here): give another folder" in message
+    change(identity / "checkpoints" / "step_00000000.ckpt", tmp_path / "b.ckpt")
+    refused = deblurzoo("evaluate", "ckpt=b.ckpt", *hide, "out=out", *FAST)
+    assert refused.returncode == 1 and "(checkpoint " in refused.stderr and "b.ckpt (" in refused.stderr
+    assert before == {file: file.read_bytes() for file in (tmp_path / "out").rglob("*") if file.is_file()}
+    evaluate(deblurzoo, f"ckpt={identity}", *hide, "out=out")
+
+
+def test_results_of_version_0_1_keep_their_place(deblurzoo: Run, identity: Path, tmp_path: Path) -> None:
+    hide, reds = (write_pictures(tmp_path / name, seed) for seed, name in enumerate(("HIDE", "REDS")))
+    evaluate(deblurzoo, f"ckpt={identity}", *hide)
+    file = identity / "evaluate" / "folder_blur" / "results.json"
+    old = json.loads(file.read_text())
+    old.pop("data", None)
+    file.write_text(json.dumps(old))
+    evaluate(deblurzoo, f"ckpt={identity}", *reds)
+    assert json.loads(file.read_text()) == old
+    assert deblurzoo("compare", "runs").returncode == 0
+    evaluate(deblurzoo, f"ckpt={identity}", *hide)
+    assert len(found(identity)) == 2 and json.loads(file.read_text()) != old
+
+
+def test_an_unfinished_evaluation_is_not_replaced_by_another(deblurzoo: Run, identity: Path, tmp_path: Path) -> None:
+    hide, reds = (write_pictures(tmp_path / name, seed) for seed, name in enumerate(("HIDE", "REDS")))
+    evaluate(deblurzoo, f"ckpt={identity}", *hide)
+    usual = identity / "evaluate" / "folder_blur"
+    results = json.loads((usual / "results.json").read_text())
+    rows = [json.dumps(row) for row in results["images"]]
+    (begun := usual.with_name(".folder_blur.unfinished")).mkdir()
+    summary = ("frames", "resolution", "restored", "blurry", "gain_db", "do_no_harm_psnr", "ms_per_image", "images")
+    facts = {key: value for key, value in results.items() if key not in (*summary, "do_no_harm")}
+    (begun / "facts.json").write_text(json.dumps(facts))
+    (begun / "measured.jsonl").write_text(rows[0] + "\n")
+    shutil.rmtree(usual)
+    evaluate(deblurzoo, f"ckpt={identity}", *reds)
+    assert list(found(identity)) == ["folder_blur_REDS_step0"]
+    assert (begun / "measured.jsonl").read_text() == rows[0] + "\n"
+    assert "1 of 2 are measured" in evaluate(deblurzoo, f"ckpt={identity}", *hide)
+    assert list(found(identity)) == ["folder_blur", "folder_blur_REDS_step0"]
