@@ -112,7 +112,7 @@ class Checkpoint(Record):
 class WithPrecision(Record):
     """What is used of the trainer's config."""
 
-    precision: str
+    precision: str | int
 
 
 class Measuring(Record):

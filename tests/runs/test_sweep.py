@@ -41,15 +41,18 @@ def test_a_sweep_is_evaluated_and_a_second_one_does_nothing(deblurzoo: Run, swee
     experiment.write_text(SWEEP_EXPERIMENT.replace("max_steps: 2", "max_steps: 3"))
     longer = deblurzoo(*arguments)
     assert longer.returncode == 0, longer.stdout + longer.stderr
-    measured = [json.loads(next(run.glob("evaluate/*/results.json")).read_text()) for run in runs]
-    assert [results["checkpoint"]["step"] for results in measured] == [3, 3]
+    for run in runs:
+        names = {"toy_blur": 2, "toy_blur_step3": 3}
+        measured = {name: json.loads((run / "evaluate" / name / "results.json").read_text()) for name in names}
+        assert {name: results["checkpoint"]["step"] for name, results in measured.items()} == names
+        shutil.rmtree(run / "evaluate" / "toy_blur")
 
-    first = next(runs[0].glob("evaluate/*/results.json"))  # as if it were of other conditions
+    first = runs[0] / "evaluate" / "toy_blur_step3" / "results.json"  # as if it were of other conditions
     first.write_text(first.read_text().replace('"rounding": "nearest"', '"rounding": "floor"'))
     first.parent.rename(first.parent.with_name("other"))
     once_more = deblurzoo(*arguments)
     assert once_more.returncode == 0 and "evaluating" in once_more.stdout
-    assert '"rounding": "nearest"' in first.read_text()
+    assert '"rounding": "nearest"' in (first.parents[1] / "toy_blur" / "results.json").read_text()
     shutil.rmtree(first.parent.with_name("other"))
 
     damaged, other = (next(run.glob("evaluate/*/results.json")) for run in runs)
