@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from conftest import SMALL_TOY, Run
-from deblurzoo.evaluate import run_folder
+from deblurzoo import evaluate as verb
 from deblurzoo.synthesis.toy import write_toy
 
 FAST = ["trainer=cpu", "loader.workers=0", "no_harm=0", "pictures=1"]
@@ -67,9 +67,7 @@ def test_two_folders_of_pictures_have_their_own_results(deblurzoo: Run, identity
 
 
 @pytest.mark.parametrize("data", ["toy", "synthesized", "gopro"])
-def test_two_roots_have_their_own_results(
-    data: str, deblurzoo: Run, identity: Path, toy: Path, tmp_path: Path
-) -> None:
+def test_two_roots_have_their_own_results(data: str, deblurzoo: Run, identity: Path, toy: Path, tmp_path: Path) -> None:
     write_toy(tmp_path / "other" / "toy", replace(SMALL_TOY, seed=1))
     for root in (toy, tmp_path / "other" / "toy", toy):
         evaluate(deblurzoo, f"ckpt={identity}", f"data={data}", f"data.root={root}")
@@ -106,7 +104,9 @@ def test_bare_files_have_results_beside_them_under_their_names(deblurzoo: Run, i
     for name in ("a.ckpt", "b.ckpt", "c.safetensors"):
         evaluate(deblurzoo, f"ckpt=weights/{name}", *data)
     evaluate(deblurzoo, "ckpt=export", *data)
-    places = {file.relative_to(tmp_path): json.loads(file.read_text())["name"] for file in tmp_path.rglob("results.json")}
+    places = {
+        file.relative_to(tmp_path): json.loads(file.read_text())["name"] for file in tmp_path.rglob("results.json")
+    }
     assert places == {
         Path("weights/a/evaluate/folder_blur/results.json"): "a",
         Path("weights/b/evaluate/folder_blur/results.json"): "b",
@@ -121,12 +121,12 @@ def test_bare_files_have_results_beside_them_under_their_names(deblurzoo: Run, i
 def test_a_checkpoint_is_known_to_be_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "run" / "checkpoints").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "run" / "checkpoints")
-    assert run_folder(Path("step_00000001.ckpt")) == tmp_path / "run"
-    assert run_folder(Path("../checkpoints/step_00000001.ckpt")).resolve() == tmp_path / "run"
-    assert run_folder(Path("mine.ckpt")) == Path("mine")
+    assert verb.run_folder(Path("step_00000001.ckpt")) == tmp_path / "run"
+    assert verb.run_folder(Path("../checkpoints/step_00000001.ckpt")).resolve() == tmp_path / "run"
+    assert verb.run_folder(Path("mine.ckpt")) == Path("mine")
     (tmp_path / "run" / "run.json").touch()
-    assert run_folder(Path("mine.ckpt")) == tmp_path / "run"
-    assert run_folder(Path("weights/mine")) == Path("weights/mine_evaluated"), "a file of that name is there"
+    assert verb.run_folder(Path("mine.ckpt")) == tmp_path / "run"
+    assert verb.run_folder(Path("weights/mine")) == Path("weights/mine_evaluated"), "a file of that name is there"
 
 
 def test_an_older_checkpoint_does_not_replace_the_newest_one(deblurzoo: Run, identity: Path, tmp_path: Path) -> None:
@@ -145,9 +145,7 @@ def test_an_older_checkpoint_does_not_replace_the_newest_one(deblurzoo: Run, ide
         assert "identity step 0" in text and "identity step 1000" in text
 
 
-def test_a_folder_given_is_never_taken_from_another_evaluation(
-    deblurzoo: Run, identity: Path, tmp_path: Path
-) -> None:
+def test_a_folder_given_is_never_taken_from_another_evaluation(deblurzoo: Run, identity: Path, tmp_path: Path) -> None:
     hide, reds = (write_pictures(tmp_path / name, seed) for seed, name in enumerate(("HIDE", "REDS")))
     evaluate(deblurzoo, f"ckpt={identity}", *hide, "out=out")
     before = {file: file.read_bytes() for file in (tmp_path / "out").rglob("*") if file.is_file()}

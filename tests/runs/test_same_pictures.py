@@ -21,8 +21,9 @@ def other(tmp_path: Path) -> Path:
     return tmp_path / "other"
 
 
-def contents(folder: Path) -> dict[Path, bytes]:
-    return {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+def contents(folder: Path, *parts: str) -> dict[Path, bytes]:
+    files = (file for part in parts or ("",) for file in (folder / part).rglob("*"))
+    return {file: file.read_bytes() for file in files if file.is_file()}
 
 
 @pytest.mark.parametrize("steps", [1, 2])
@@ -71,13 +72,13 @@ def test_a_sweep_over_other_pictures_leaves_finished_runs_alone(
     done = deblurzoo(*first)
     assert done.returncode == 0, done.stdout + done.stderr
     run = tmp_path / "runs" / "table" / "model.net.variant-full"
-    before = {file: data for file, data in contents(run).items() if file.name != "status.json"}
+    before = contents(run, "checkpoints", "evaluate")
     refused = deblurzoo(*sweep[:-1], f"data.root={other}", "model.net.variant=full,no_rnns")
     told = " ".join((refused.stdout + refused.stderr).split())
     assert refused.returncode == 1 and "Traceback" not in told
     assert f"was trained on other pictures (data.root={toy} then, data.root={other} now)" in told
     assert "is finished" not in told
-    assert before == {file: data for file, data in contents(run).items() if file.name != "status.json"}
+    assert contents(run, "checkpoints", "evaluate") == before
     second = run.with_name("model.net.variant-no_rnns")
     assert json.loads((second / "status.json").read_text())["state"] == "done"
     again = deblurzoo(*first)
