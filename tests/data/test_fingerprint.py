@@ -14,7 +14,6 @@ from deblurzoo.data.images import write_png
 from deblurzoo.data.pack import pack
 from deblurzoo.synthesis.toy import write_toy
 
-
 NONE: dict[str, str | None] = {"blur": None, "sharp": None}
 
 
