@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -49,11 +50,15 @@ def hydra_main(config_name: str) -> Callable[[Task], Callable[[], None]]:
                 return task(cfg)
             except SystemExit as stop:  # Lightning's on SIGTERM has exit code 0
                 sys.exit(stop.code or 1)
-            except (DeblurzooError, OmegaConfBaseException) as error:
-                message = f"error: {_message(error)}"
+            except Exception as error:
+                expected, message = isinstance(error, DeblurzooError | OmegaConfBaseException), _message(error)
                 if HydraConfig.get().mode == RunMode.MULTIRUN:
-                    log.error(message)  # Hydra raises the first one alone, after all jobs
-                raise CompactHydraException(message) from error
+                    # Sweepers raise the first job's error alone, after all jobs, or none.
+                    log.error(f"error: {message}", exc_info=not expected)
+                    _let_go(error)
+                if not expected:
+                    raise
+                raise CompactHydraException(f"error: {message}") from error
 
         program: Callable[[], None] = hydra.main(
             version_base="1.3", config_path=str(conf_dir()), config_name=config_name
@@ -61,6 +66,15 @@ def hydra_main(config_name: str) -> Callable[[Task], Callable[[], None]]:
         return program
 
     return decorate
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Free what the frames of an error hold, such as batches on a GPU: the next job of a sweep needs the memory."""
+    chain: list[BaseException] = []
+    while error and error not in chain:
+        traceback.clear_frames(error.__traceback__)
+        chain.append(error)
+        error = error.__cause__ or error.__context__
 
 
 def _message(error: Exception) -> str:

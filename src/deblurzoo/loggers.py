@@ -13,6 +13,10 @@ log = logging.getLogger(__name__)
 INIT_SECONDS = 10.0
 TAG_LENGTH = 64
 """W&B refuses longer tags."""
+STEP = "trainer/global_step"
+"""The axis of all charts: where Lightning's logger puts the step of what it logs."""
+MEASURED = ("val/psnr", "val/ssim", "val/gain")
+"""Whose best and last values a run's summary has."""
 
 
 def wandb_logger(
@@ -56,7 +60,16 @@ def wandb_logger(
     if experiment is None:
         experiment = wandb.init(**arguments, mode="disabled" if mode == "disabled" else "offline")
         log.info("W&B records offline: %s. To upload: wandb sync %s", reason, folder / "wandb" / "offline-run-*")
+    _define_axis(experiment)
     return WandbLogger(experiment=experiment)
+
+
+def _define_axis(run: wandb.Run) -> None:
+    """Draw all charts over the step, which Lightning's logger does for runs alone that it opens itself."""
+    run.define_metric(STEP)
+    run.define_metric("*", step_metric=STEP, step_sync=True)
+    for key in MEASURED:  # a metric that is defined by its name takes nothing from "*"
+        run.define_metric(key, step_metric=STEP, step_sync=True, summary="max,last")
 
 
 def finish_wandb(exit_code: int) -> None:

@@ -11,7 +11,7 @@ from rich.progress import track
 
 from deblurzoo.compare import title
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.loggers import finish_wandb, wandb_logger
+from deblurzoo.loggers import STEP, finish_wandb, wandb_logger
 from deblurzoo.records import RunConfig, load_record
 from deblurzoo.status import FILE as STATUS
 from deblurzoo.status import identity_of, run_of
@@ -47,7 +47,7 @@ def send_evaluation(run: Path, results: Path) -> None:
             image["restored"]["psnr"],
         )
         _send(results.parent / "restored" / image["clip"] / f"{image['frame']}.png", run)
-    wandb.run.log({"test/images": table})
+    wandb.run.log({"test/images": table, STEP: facts["checkpoint"]["step"]})
     for pattern in FILES:
         for file in run.glob(pattern):
             _send(file, run)

@@ -1,11 +1,35 @@
 """Launchers and sweepers of others: several jobs at once, and a search."""
 
 import json
+import re
 from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+import yaml
 
 import pytest
 
 from conftest import Run
+
+SEARCH = ["hydra/sweeper=search", "hydra/sweeper/sampler=random", "hydra.sweeper.sampler.seed=1", "model.net.width=0.125"]
+HUNGRY = """
+import weakref
+import pytorch_lightning as pl
+import torch
+
+class Hungry(pl.Callback):
+    held = weakref.WeakSet()
+
+    def on_train_start(self, trainer, module):
+        if self.held:
+            raise RuntimeError("the failed trial still has its memory")
+        if module.optimizer_arguments["lr"] > 1:
+            batch = torch.zeros(1)
+            self.held.add(batch)
+            raise torch.OutOfMemoryError("CUDA out of memory")
+"""
+"""A user's callback that fails in trials with a large learning rate, holding memory, as a GPU that is too small does."""
 
 
 def states(tmp_path: Path) -> list[str]:
@@ -42,3 +66,55 @@ def test_the_example_search_draws_from_its_space(deblurzoo: Run, sweep: list[str
     assert set(states(tmp_path)) == {"done"}
     for run in (tmp_path / "runs" / "table").iterdir():
         assert "model.net.width-" in run.name and "model.optimizer.lr-" in run.name
+
+
+def trials(done: "CompletedProcess[str]") -> int:
+    """Return how many trials have begun."""
+    return done.stdout.count("Launching 1 jobs locally")
+
+
+def test_a_failed_trial_ends_no_search_and_the_exit_code_tells(
+    deblurzoo: Run, sweep: list[str], tmp_path: Path
+) -> None:
+    search = [*sweep, *SEARCH, "hydra.sweeper.n_trials=5"]
+    done = deblurzoo(*search, "model.optimizer.lr=choice(1e20,1e-4,1e-3)")
+    assert done.returncode == 1 and trials(done) == 5, done.stdout + done.stderr
+    assert {"done", "failed"} == set(states(tmp_path))
+    (failed,) = (run.name for run in tmp_path.glob("runs/table/*") if run.name.endswith("lr-1e+20"))
+    message = done.stderr[done.stderr.index("error: ") :]
+    assert re.match(r"error: [1-4] of 5 trials failed\n", message)
+    assert message.count(f"runs/table/{failed}: the loss is nan at step 1") == 1 and "Traceback" not in done.stderr
+    best = yaml.safe_load((tmp_path / "runs" / "optimization_results.yaml").read_text())
+    assert best["best_params"]["model.optimizer.lr"] < 1 and best["best_value"] > 0
+
+
+def test_a_search_of_which_all_trials_fail_says_why(deblurzoo: Run, sweep: list[str]) -> None:
+    done = deblurzoo(*sweep[:-1], "data.root=nowhere", *SEARCH, "hydra.sweeper.n_trials=2")
+    assert done.returncode == 1 and trials(done) == 2
+    assert "error: 2 of 2 trials failed" in done.stderr and "data.root=nowhere is not a folder" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_search_for_two_figures_is_refused(deblurzoo: Run, sweep: list[str]) -> None:
+    done = deblurzoo(*sweep, *SEARCH, "hydra.sweeper.direction=[maximize,minimize]")
+    assert done.returncode == 1 and "hydra.sweeper.direction" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_trial_that_ran_out_of_memory_leaves_it_to_the_next(
+    deblurzoo: Run, sweep: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "hungry.py").write_text(HUNGRY)
+    monkeypatch.syspath_prepend(tmp_path)
+    lr = "model.optimizer.lr=choice(1e20,1e-4)"
+    done = deblurzoo(*sweep, *SEARCH, lr, "hydra.sweeper.n_trials=4", "+callbacks.hungry._target_=hungry.Hungry")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "OutOfMemoryError" in done.stdout  # an unexpected error, told with its traceback
+    assert "lr-1e+20: CUDA out of memory" in done.stderr and "still has its memory" not in done.stderr
+
+
+def test_trials_beside_each_other_may_be_equal_or_fail(process: Run, sweep: list[str], tmp_path: Path) -> None:
+    at_once = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.sweeper.n_jobs=4", "hydra.sweeper.n_trials=4"]
+    done = process(*sweep, *SEARCH, *at_once, "model.optimizer.lr=choice(1e20,1e-4)")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "error: 1 of 2 trials failed" in done.stderr and "lr-1e+20: the loss is nan" in done.stderr
+    assert sorted(states(tmp_path)) == ["done", "failed"]

@@ -25,7 +25,7 @@ def show(trainer: pl.Trainer, path: Path, key: str, picture: Image, caption: str
     write_png(path, picture)
     for logger in trainer.loggers:
         if isinstance(logger, WandbLogger):
-            logger.log_image(key, [picture], caption=[caption])
+            logger.log_image(key, [picture], step=trainer.global_step, caption=[caption])
         elif isinstance(logger, TensorBoardLogger):
             logger.experiment.add_image(key, picture, trainer.global_step, dataformats="HWC")
 

@@ -1,0 +1,83 @@
+"""Optuna's sweeper as deblurzoo uses it; Hydra takes sweepers of this name space alone."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import CompactHydraException
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+
+from deblurzoo.errors import first_line
+
+
+class Search(Sweeper):
+    """Runs all trials of an Optuna search, and only then fails if one of them has: Optuna's own sweeper returns.
+
+    Args:
+        options: of `hydra_optuna_sweeper`; its `max_failure_rate` below 1 ends the search at once.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        from hydra_plugins.hydra_optuna_sweeper.optuna_sweeper import OptunaSweeper  # of deblurzoo[sweep]
+
+        self._optuna = OptunaSweeper(**options)
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Let Optuna's sweeper launch its trials through `_Trials`."""
+        if OmegaConf.is_list(config.hydra.sweeper.direction):
+            directions = " and ".join(map(str, config.hydra.sweeper.direction))
+            raise CompactHydraException(
+                f"error: hydra.sweeper.direction cannot be {directions}: a trial has one figure, the PSNR; set one"
+            )
+        self._optuna.setup(hydra_context=hydra_context, task_function=task_function, config=config)
+        launcher = self._optuna.sweeper.launcher
+        assert launcher is not None
+        self._trials = _Trials(launcher)
+        self._optuna.sweeper.launcher = self._trials  # type: ignore[assignment]  # which calls `launch` alone
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Search; in the end, raise if a trial failed, naming each."""
+        trials = self._trials
+        try:
+            self._optuna.sweep(arguments)
+        except ValueError:  # Optuna's for a study in which no trial is complete
+            if len(trials.failed) < trials.count:
+                raise
+        if trials.failed:
+            lines = dict.fromkeys(f"  {_folder(trial)}: {_reason(trial)}" for trial in trials.failed)
+            raise CompactHydraException(
+                "\n".join([f"error: {len(trials.failed)} of {trials.count} trials failed", *lines])
+            )
+
+
+class _Trials:
+    """A launcher that remembers failed trials, and runs a trial once that a batch has twice."""
+
+    def __init__(self, launcher: Launcher) -> None:
+        self.launcher, self.count = launcher, 0
+        self.failed: list[JobReturn] = []
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
+        """Run a batch of trials; return a result for each."""
+        trials = list(dict.fromkeys(map(tuple, job_overrides)))  # two processes cannot share a run folder
+        results = dict(zip(trials, self.launcher.launch(trials, initial_job_idx), strict=True))
+        self.count += len(trials)
+        self.failed += [result for result in results.values() if result.status == JobStatus.FAILED]
+        return [results[tuple(overrides)] for overrides in job_overrides]
+
+
+def _folder(trial: JobReturn) -> Path:
+    assert trial.hydra_cfg is not None
+    folder = Path(trial.hydra_cfg.hydra.runtime.output_dir)
+    return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+
+
+def _reason(trial: JobReturn) -> str:
+    try:
+        return str(trial.return_value)  # which raises the error of a failed job
+    except Exception as error:
+        return first_line(error).removeprefix("error: ")
