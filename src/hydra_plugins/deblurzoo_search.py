@@ -64,10 +64,11 @@ class _Trials:
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
         """Run a batch of trials; return a result for each."""
         trials = list(dict.fromkeys(map(tuple, job_overrides)))  # two processes cannot share a run folder
-        results = dict(zip(trials, self.launcher.launch(trials, initial_job_idx), strict=True))
-        self.count += len(trials)
-        self.failed += [result for result in results.values() if result.status == JobStatus.FAILED]
-        return [results[tuple(overrides)] for overrides in job_overrides]
+        by_trial = dict(zip(trials, self.launcher.launch(trials, initial_job_idx), strict=True))
+        results = [by_trial[tuple(overrides)] for overrides in job_overrides]
+        self.count += len(results)
+        self.failed += [result for result in results if result.status == JobStatus.FAILED]
+        return results
 
 
 def _folder(trial: JobReturn) -> Path:

@@ -21,6 +21,27 @@ def records(folder: Path) -> list[dict]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+def definitions(records: list[dict]) -> dict[str, dict]:
+    """Return how a run defines its metrics, by name or pattern."""
+    metrics = [record["metric"] for record in records if record["type"] == "metric"]
+    return {metric.get("name") or metric["glob_name"]: metric for metric in metrics}
+
+
+def history(records: list[dict]) -> list[dict]:
+    """Return what a run has logged, an item for each call."""
+    return [record["history"]["item"] for record in records if record["type"] == "history"]
+
+
+def assert_charts_over_steps(records: list[dict], steps: set[int]) -> None:
+    """Assert that the step is the axis of everything, and which steps a run has logged."""
+    defined = definitions(records)
+    assert defined.keys() == {"trainer/global_step", "*", "val/psnr", "val/ssim", "val/gain"}
+    for key, metric in defined.items():
+        assert key == "trainer/global_step" or metric["step_metric"] == "trainer/global_step", key
+        assert metric.get("summary") == ({"last": True, "max": True} if key.startswith("val/") else None), key
+    assert {item["trainer/global_step"] for item in history(records)} == steps
+
+
 def test_offline_run_is_recorded_and_continued(process: Run, toy: Path, tmp_path: Path) -> None:
     arguments = [*TINY, f"data.root={toy}", "logger=wandb", "name=run", "group=table", "tags=[toy]",
                  "trainer.val_check_interval=2", "trainer.log_every_n_steps=1"]  # fmt: skip
@@ -37,10 +58,13 @@ def test_offline_run_is_recorded_and_continued(process: Run, toy: Path, tmp_path
     text = json.dumps(records(folder))
     for expected in ("val/psnr", "val/ssim", "train/lr", "media/images", "table", "kernel_size"):
         assert expected in text, expected
+    assert_charts_over_steps(records(folder), {0, 1, 2})  # Lightning counts from 0, pictures steps that are done
 
-    done = process("train", *arguments, "trainer.max_steps=3", "resume=auto")
+    done = process("train", *arguments, "trainer.max_steps=4", "resume=auto")
     assert done.returncode == 0, done.stderr
-    assert all(f.name.endswith(identity) for f in (run / "wandb").glob("offline-run-*"))
+    (resumed,) = set((run / "wandb").glob("offline-run-*")) - {folder}
+    assert resumed.name.endswith(identity)
+    assert_charts_over_steps(records(resumed), {2, 3, 4})
     assert json.loads((run / "run.json").read_text())["id"] == identity
 
 
@@ -59,6 +83,7 @@ def test_the_jobs_of_a_sweep_are_runs_of_one_group_with_results(sweep: list[Path
         text = json.dumps(records(folder))
         for expected in (f"seed-{seed}", "kernel_size", "table", "test/psnr", "test/ssim_matlab3d", "test/images"):
             assert expected in text, expected
+        assert_charts_over_steps(records(folder), {0, 1})
 
 
 def test_compare_reads_runs_from_wandb_as_from_disk(sweep: list[Path], process: Run, tmp_path: Path) -> None:
@@ -93,6 +118,7 @@ def test_runs_trained_without_wandb_are_sent_to_it(process: Run, toy: Path, tmp_
     text = json.dumps(records(folder))
     for expected in ("seed-1", "toy", "kernel_size", "test/psnr", "test/images"):
         assert expected in text, expected
+    assert_charts_over_steps(records(folder), {1})
     with serving({"sent": ("finished", folder / "files")}) as variables:
         fetched = process("compare", "--wandb", "team/project", **variables)
     assert "blurry input" in fetched.stdout, fetched.stdout + fetched.stderr
@@ -110,3 +136,10 @@ def test_a_server_that_refuses_does_not_stop_training(process: Run, toy: Path) -
     done = process("train", *TINY, f"data.root={toy}", "logger=wandb", "name=run", "trainer.max_steps=1", **variables)
     assert done.returncode == 0, done.stderr
     assert "W&B records offline: the server did not answer" in done.stdout + done.stderr
+
+
+def test_a_disabled_wandb_records_nothing(process: Run, toy: Path, tmp_path: Path) -> None:
+    arguments = [*TINY, f"data.root={toy}", "logger=wandb", "name=run", "trainer.max_steps=1"]
+    done = process("train", *arguments, WANDB_MODE="disabled")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not list(tmp_path.glob("**/*.wandb"))
