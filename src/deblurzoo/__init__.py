@@ -1,7 +1,6 @@
 """deblurzoo: motion-deblurring networks, trained and compared on the same data under the same rules."""
 
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,7 +15,7 @@ def load(
     """Load a trained network as a function of pictures.
 
     Args:
-        path: a checkpoint, or a run folder, whose newest checkpoint is taken.
+        path: a checkpoint, a run folder, whose newest checkpoint is taken, or an export; `~` is the home folder.
         device, precision, memory: as in `deblurzoo.restore.restorer.Restorer`.
 
     Returns:
@@ -27,6 +26,7 @@ def load(
         DeblurzooError: the file is missing, damaged or not ours, or there is no such device.
     """
     from deblurzoo.modules.loading import load_any  # torch takes seconds to import
+    from deblurzoo.paths import user_path
     from deblurzoo.restore.restorer import Restorer
 
-    return Restorer(load_any(Path(path)), device, precision, memory)
+    return Restorer(load_any(user_path(path)), device, precision, memory)

@@ -4,11 +4,11 @@ import argparse
 import sys
 from collections.abc import Callable
 from importlib import import_module
-from pathlib import Path
 
 from deblurzoo import __version__
 from deblurzoo.allocator import keep_memory
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.paths import user_path
 
 USAGE = """usage: deblurzoo VERB …
 
@@ -32,6 +32,11 @@ def _hydra(module: str) -> Callable[[list[str]], None]:
     """Return a verb that hands its arguments to the Hydra entry point of a module."""
 
     def run(arguments: list[str]) -> None:
+        from deblurzoo.overrides import readable  # Hydra takes a while to import
+        from deblurzoo.user_configs import require_readable_configs
+
+        arguments = readable(arguments)
+        require_readable_configs(arguments)
         program = import_module(module)
         # Lightning starts its other processes by running __main__ again with sys.argv: this verb's own module.
         # Hydra's help composes the config, for which evaluate and data check need some data.
@@ -48,7 +53,7 @@ def _toy(arguments: list[str]) -> None:
     from deblurzoo.synthesis.toy import ToyOptions, write_toy
 
     parser = argparse.ArgumentParser("deblurzoo data toy", description="Make the toy data set.")
-    parser.add_argument("--out", type=Path, required=True, help="folder to make")
+    parser.add_argument("--out", type=user_path, required=True, help="folder to make")
     for name, default in vars(ToyOptions()).items():
         action = {"action": "store_true"} if default is False else {"type": type(default), "default": default}
         parser.add_argument(f"--{name.replace('_', '-')}", **action)

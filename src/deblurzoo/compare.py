@@ -20,6 +20,7 @@ from rich.text import Text
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import write_atomically
 from deblurzoo.papers import published
+from deblurzoo.paths import user_path
 from deblurzoo.protocols import UNCHANGED
 from deblurzoo.records import Evaluated, load_record
 from deblurzoo.status import name_of, problem
@@ -238,11 +239,11 @@ def format_figure(name: str, value: float) -> str:
 def main(arguments: list[str]) -> None:
     """Run `deblurzoo compare`."""
     parser = argparse.ArgumentParser("deblurzoo compare", description="Compare evaluated runs, beside the papers.")
-    parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="run, folder of runs or results.json")
+    parser.add_argument("runs", nargs="*", type=user_path, metavar="RUN", help="run, folder of runs or results.json")
     parser.add_argument("--wandb", metavar="ENTITY/PROJECT", help="also the runs of a W&B project")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="also write all figures as CSV")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="also write the tables as Markdown")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="also write a page with curves and pictures")
+    parser.add_argument("--csv", type=user_path, metavar="FILE", help="also write all figures as CSV")
+    parser.add_argument("--markdown", type=user_path, metavar="FILE", help="also write the tables as Markdown")
+    parser.add_argument("--html", type=user_path, metavar="FILE", help="also write a page with curves and pictures")
     parser.add_argument("--inline", action="store_true", help="put the pictures into the page, not beside it")
     parser.add_argument("--to-wandb", metavar="PROJECT", help="also put the evaluations into W&B, a run each")
     options = parser.parse_args(arguments)

@@ -21,6 +21,7 @@ from rich.progress import (
 
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.modules.loading import load_any
+from deblurzoo.paths import user_path
 from deblurzoo.restore import pictures, video
 from deblurzoo.restore.memory import parse_bytes
 from deblurzoo.restore.pictures import Picture, Pixels, read_picture, write_picture
@@ -51,9 +52,11 @@ def main(arguments: list[str]) -> None:
         "written upright. Results that are there already are skipped. One bad file stops no other; the exit code is "
         "then 1.",
     )
-    parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="picture, video, or folder of them")
-    parser.add_argument("--checkpoint", type=Path, required=True, metavar="CKPT", help="checkpoint or run folder")
-    parser.add_argument("--out", type=Path, required=True, metavar="OUT", help="folder for the results")
+    parser.add_argument("inputs", nargs="+", type=user_path, metavar="INPUT", help="picture, video, or folder of them")
+    parser.add_argument(
+        "--checkpoint", type=user_path, required=True, metavar="CKPT", help="run folder, .ckpt or export"
+    )
+    parser.add_argument("--out", type=user_path, required=True, metavar="OUT", help="folder for the results")
     parser.add_argument("--overwrite", action="store_true", help="restore anew what is in OUT already")
     parser.add_argument("--compare", action="store_true", help="also write blurry | restored, NAME.compare.SUFFIX")
     parser.add_argument("--frames", action="store_true", help="the pictures of a folder are consecutive frames")

@@ -9,7 +9,6 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, get_type_hints
 
 import hydra
@@ -24,8 +23,9 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from deblurzoo.errors import DeblurzooError, first_line
 from deblurzoo.ops.spatial_rnn import VARIABLE, check_variable
-from deblurzoo.paths import conf_dir
+from deblurzoo.paths import conf_dir, user_path
 from deblurzoo.records import Record, checked
+from deblurzoo.user_configs import require_effect, warn_of_shadowed_configs
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,9 @@ TRUSTED = ("deblurzoo", "torch", "pytorch_lightning", "lightning")
 """The packages whose classes a config out of a checkpoint, a run or a result may name."""
 
 Task = Callable[[DictConfig], Any]
+
+OmegaConf.register_new_resolver("home", lambda path: str(user_path(str(path))), replace=True)
+"""`${home:PATH}`, for folders that Hydra makes before a task has the config."""
 
 
 def hydra_main(config_name: str) -> Callable[[Task], Callable[[], None]]:
@@ -44,8 +47,10 @@ def hydra_main(config_name: str) -> Callable[[Task], Callable[[], None]]:
     def decorate(task: Task) -> Callable[[], None]:
         @functools.wraps(task)
         def checked(cfg: DictConfig) -> Any:
-            _warn_of_shadowed_configs()
             try:
+                warn_of_shadowed_configs()
+                require_effect(cfg)
+                _put_home(cfg, OmegaConf.to_container(cfg))
                 _require_backend()
                 return task(cfg)
             except SystemExit as stop:  # Lightning's on SIGTERM has exit code 0
@@ -75,6 +80,20 @@ def _let_go(error: BaseException | None) -> None:
         traceback.clear_frames(error.__traceback__)
         chain.append(error)
         error = error.__cause__ or error.__context__
+
+
+def _put_home(cfg: Any, content: Any) -> None:
+    """Put the home folder in the place of the `~` that a value of a config begins with.
+
+    Args:
+        cfg: a config, or a part of it.
+        content: the same as plain dicts and lists, interpolations as they are written.
+    """
+    for key, value in content.items() if isinstance(content, dict) else enumerate(content):
+        if isinstance(value, dict | list):
+            _put_home(cfg[key], value)
+        elif isinstance(value, str) and value.startswith("~"):
+            cfg[key] = str(user_path(value))
 
 
 def _message(error: Exception) -> str:
@@ -180,15 +199,3 @@ def quiet_lightning() -> None:
     warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.")
     warnings.filterwarnings("ignore", "It is recommended to use .*sync_dist=True")  # torchmetrics has summed up already
     warnings.filterwarnings("ignore", "The `srun` command is available")  # many train on a Slurm machine without it
-
-
-def _warn_of_shadowed_configs() -> None:
-    """Warn of files in a user's --config-dir that never take effect: the shipped conf is searched first."""
-    shipped = conf_dir()
-    for source in HydraConfig.get().runtime.config_sources:
-        if source.schema != "file" or Path(source.path) == shipped:
-            continue
-        folder = Path(source.path)
-        for file in sorted(folder.rglob("*.yaml")):
-            if (shipped / file.relative_to(folder)).is_file():
-                log.warning("%s has no effect: deblurzoo ships a config of that name; rename yours", file)

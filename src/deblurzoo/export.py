@@ -8,6 +8,7 @@ from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import new_folder
 from deblurzoo.modules.exports import write_export
 from deblurzoo.modules.loading import checkpoint_of, load_module, read_trained
+from deblurzoo.paths import user_path
 from deblurzoo.restore.onnx_model import TOLERANCE, largest_difference, write_onnx
 
 ONNX = "model.onnx"
@@ -51,8 +52,10 @@ def _listed(differences: dict[str, float]) -> str:
 def main(arguments: list[str]) -> None:
     """Run `deblurzoo export`."""
     parser = argparse.ArgumentParser("deblurzoo export", description="Write a trained network for use elsewhere.")
-    parser.add_argument("--checkpoint", type=Path, required=True, metavar="RUN", help="run folder, .ckpt or export")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to make")
+    parser.add_argument(
+        "--checkpoint", type=user_path, required=True, metavar="RUN", help="run folder, .ckpt or export"
+    )
+    parser.add_argument("--out", type=user_path, required=True, metavar="DIR", help="folder to make")
     parser.add_argument("--onnx", action="store_true", help=f"also write {ONNX}, checked against torch")
     options = parser.parse_args(arguments)
     differences = export(options.checkpoint, options.out, options.onnx)

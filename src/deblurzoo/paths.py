@@ -1,5 +1,7 @@
-"""Where the shipped configuration is."""
+"""Where the shipped configuration is, and what `~` is in a path of a user's."""
 
+from contextlib import suppress
+from os import PathLike
 from pathlib import Path
 
 from deblurzoo.errors import DeblurzooError
@@ -12,3 +14,10 @@ def conf_dir() -> Path:
         if (candidate / "train.yaml").is_file():
             return candidate
     raise DeblurzooError(f"no conf/ beside {package} or at the top of its checkout: reinstall deblurzoo")
+
+
+def user_path(text: str | PathLike[str]) -> Path:
+    """Return a path with the home folder for a leading `~` or `~USER`, which stays if there is no such user."""
+    with suppress(RuntimeError):
+        return Path(text).expanduser()
+    return Path(text)

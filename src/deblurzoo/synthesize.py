@@ -21,6 +21,7 @@ from deblurzoo import __version__
 from deblurzoo.data.images import Image
 from deblurzoo.errors import DeblurzooError, require_at_least
 from deblurzoo.files import claim, release, write_atomically
+from deblurzoo.paths import user_path
 from deblurzoo.records import Synthesis, load_record
 from deblurzoo.synthesis.exposure import Camera, interpolated, pair_files, write_pair
 from deblurzoo.synthesis.formation import CAMERA_GAMMA, Response
@@ -253,8 +254,14 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("sources", nargs="+", type=Path, metavar="SOURCE", help="video, folder of consecutive frames, or photograph")
-    add("--out", type=Path, required=True, metavar="DIR", help="folder to make")
+    add(
+        "sources",
+        nargs="+",
+        type=user_path,
+        metavar="SOURCE",
+        help="video, folder of consecutive frames, or photograph",
+    )
+    add("--out", type=user_path, required=True, metavar="DIR", help="folder to make")
     add("--photographs", action="store_true", help="folders hold photographs: blur them by simulated hand shake")
     add("--interpolate", action="store_true", help="add frames between those of ordinary video, by optical flow")
     add("--frames", type=_range(int), metavar="N[-M]", help="frames of an exposure, odd (11; 3 with --interpolate)")

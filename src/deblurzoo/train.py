@@ -23,7 +23,8 @@ from deblurzoo.evaluate import evaluate
 from deblurzoo.files import claim, write_atomically
 from deblurzoo.loggers import TAG_LENGTH, finish_wandb
 from deblurzoo.modules import DeblurModule
-from deblurzoo.modules.loading import find_checkpoint, read_checkpoint
+from deblurzoo.modules.exports import is_export
+from deblurzoo.modules.loading import checkpoint_of, find_checkpoint, read_checkpoint
 from deblurzoo.precision import AUTO, is_one, require_compiler, require_trainer, settle_precision
 from deblurzoo.records import Training
 from deblurzoo.status import identity_of, recorded
@@ -92,6 +93,8 @@ def fit(cfg: DictConfig, run: Path) -> None:
     """Train `cfg.model` on `cfg.data` in a run folder, from the start or from a checkpoint."""
     quiet_lightning()
     _require_settings(cfg)
+    if cfg.resume and Path(cfg.resume).resolve() == run.resolve():
+        cfg.resume = "auto"
     start = resume_point(cfg.resume, run)
     checkpoint = read_checkpoint(start) if start else None
     settle_precision(cfg.trainer, checkpoint, cfg.model.optimizer)
@@ -208,16 +211,23 @@ def resume_point(resume: str | None, run: Path) -> Path | None:
     """Return the checkpoint to start from: None, the newest of the run folder (`auto`), or the one given.
 
     Raises:
-        DeblurzooError: the run folder has checkpoints but `resume` does not say what to do with them.
+        DeblurzooError: the run folder has checkpoints but `resume` does not say what to do with them, or `resume` is
+            no checkpoint that training goes on from.
     """
     newest = find_checkpoint(run)
     if resume == "auto":
         return newest
-    if newest is not None and (resume is None or Path(resume).resolve().parent != newest.resolve().parent):
+    given = checkpoint_of(Path(resume)) if resume else None
+    if given and is_export(given):
+        raise DeblurzooError(
+            f"resume={resume} is an export, which has the weights alone: evaluate it, deblur with it or export it; "
+            "training goes on from a run folder or a .ckpt file"
+        )
+    if newest is not None and (given is None or given.resolve().parent != newest.resolve().parent):
         raise DeblurzooError(
             f"{run} holds a run already ({newest.name}): resume=auto continues it, name=OTHER starts a new one"
         )
-    return Path(resume) if resume else None
+    return given
 
 
 def _identity(resume: str | None, run: Path) -> str:

@@ -21,6 +21,7 @@ from deblurzoo.benchmark.networks import NETWORKS, PAPERS_SIZE, describe
 from deblurzoo.benchmark.report import as_page, median, print_report
 from deblurzoo.errors import DeblurzooError, require_at_least
 from deblurzoo.files import write_atomically
+from deblurzoo.paths import user_path
 from deblurzoo.restore.onnx_model import LEAST
 
 HOWS, PRECISIONS = ("naive", "eager", "compiled", "onnxruntime"), ("fp32", "bf16")
@@ -161,7 +162,13 @@ def main(arguments: list[str]) -> None:
     add("--how", nargs="+", choices=HOWS, default=list(HOWS))
     add("--precision", nargs="+", choices=PRECISIONS, default=list(PRECISIONS))
     add("--repeats", type=int, default=3, help="rounds, whose median is printed")
-    add("--out", type=Path, default=Path("runs/benchmark"), metavar="DIR", help="for benchmark.json and benchmark.html")
+    add(
+        "--out",
+        type=user_path,
+        default=Path("runs/benchmark"),
+        metavar="DIR",
+        help="for benchmark.json and benchmark.html",
+    )
     options = parser.parse_args(arguments)
     require_at_least("--repeats", options.repeats, 1)
     if not 0 < options.width < float("inf"):

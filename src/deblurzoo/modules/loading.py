@@ -100,7 +100,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         DeblurzooError: the file is missing, unreadable, or not a deblurzoo checkpoint.
     """
     if not path.is_file():
-        raise DeblurzooError(f"checkpoint {path} does not exist: give a .ckpt file or a run folder that has one")
+        raise DeblurzooError(f"checkpoint {path} does not exist: give a run folder, an export or a .ckpt file")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
