@@ -75,6 +75,14 @@ def _exit_code() -> int:
     return 0
 
 
+def refused(done: "subprocess.CompletedProcess[str]", *messages: str) -> None:
+    """Check that a verb failed, said all of `messages`, and printed no traceback."""
+    assert done.returncode == 1, f"exit code {done.returncode}\n{done.stderr}"
+    for message in messages:
+        assert message in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+
+
 class Process:
     """A real process in a session of its own that runs a verb, forked from a server that has imported everything."""
 

@@ -11,8 +11,8 @@ from hydra.errors import HydraException
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.paths import user_path
 
-_HOME = re.compile(r"""(?:^|(?<=[=,\[("'])|(?<=: ))~[\w.-]*(?=[/,\])}"']|$)""")
-"""`~` or `~USER` where a path begins: in a value, in an item of a list or of a sweep, and within quotes."""
+_HOME = re.compile(r"""((?:^|[,\[({]|: )["']?)(~[\w.-]*)(?=[/,\])}"']|$)""")
+"""`~` or `~USER` where a path begins: in a value, an item of a list, or an item of a sweep, with a quote or none."""
 _ITEM = re.compile(r"""[^\s\[\]{}(),:"'][^\[\]{}(),:"']*""")
 """An item of a list, a sweep or a dict."""
 _UNQUOTED = re.compile(r"[A-Za-z0-9_/\\\-+.$%*@?|: ]")
@@ -37,13 +37,13 @@ def readable(arguments: list[str]) -> list[str]:
 def _readable(arguments: list[str], sweep: bool) -> Iterator[str]:
     of_option = False
     for argument in arguments:
-        is_option = argument.startswith("-")
-        yield _at_home(argument) if is_option or of_option else _override(argument, sweep)
-        of_option = is_option and "=" not in argument and argument not in _FLAGS
+        option, equals, value = argument.partition("=") if argument.startswith("-") else ("", "", argument)
+        yield option + equals + _at_home(value) if option or of_option else _override(argument, sweep)
+        of_option = bool(option and not equals) and option not in _FLAGS
 
 
 def _at_home(text: str) -> str:
-    return _HOME.sub(lambda match: str(user_path(match[0])), text)
+    return _HOME.sub(lambda match: f"{match[1]}{user_path(match[2])}", text)
 
 
 def _override(argument: str, sweep: bool) -> str:

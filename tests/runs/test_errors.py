@@ -9,20 +9,12 @@ import pytest
 import torch
 
 from conftest import SHORT, TINY, Run
+from verbs import refused
 
 
 @pytest.fixture
 def copy(toy: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(toy, tmp_path / "toy"))
-
-
-def refused(done: object, *messages: str) -> None:
-    """Check a finished process: it failed, said all of `messages`, and printed no traceback."""
-    code, err = done.returncode, done.stderr  # type: ignore[attr-defined]
-    assert code == 1, f"exit code {code}\n{err}"
-    for message in messages:
-        assert message in err, err
-    assert "Traceback" not in err, err
 
 
 def checkpoints(tmp_path: Path) -> list[str]:

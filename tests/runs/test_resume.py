@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -144,6 +145,35 @@ def test_resume_from_a_path_starts_a_run_of_another_name(deblurzoo: Run, toy: Pa
     done = deblurzoo(*arguments, "name=two", "trainer.max_steps=3", f"resume={path}")
     assert done.returncode == 0, done.stderr
     assert torch.load(tmp_path / "runs/two/checkpoints/step_00000003.ckpt", weights_only=True)["global_step"] == 3
+
+
+def test_resume_takes_a_run_folder_and_its_newest_sound_checkpoint(
+    deblurzoo: Run, run: Path, toy: Path, tmp_path: Path
+) -> None:
+    (run / "checkpoints/step_00000009.ckpt").write_bytes(b"damaged")
+    done = deblurzoo("train", *TINY, f"data.root={toy}", "name=two", "trainer.max_steps=4", "resume=runs/run")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "runs/two/checkpoints/step_00000004.ckpt").is_file()
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_resume_takes_the_folder_of_the_run_itself(there: bool, deblurzoo: Run, run: Path, toy: Path) -> None:
+    if not there:
+        shutil.rmtree(run)
+    done = deblurzoo("train", *TINY, f"data.root={toy}", "name=run", "trainer.max_steps=4", f"resume={run}")
+    assert done.returncode == 0, done.stderr
+    assert (run / "checkpoints/step_00000004.ckpt").is_file()
+
+
+@pytest.mark.parametrize("form", ["export", "export/model.safetensors"])
+def test_an_export_is_refused_with_what_can_be_done_with_it(
+    form: str, deblurzoo: Run, run: Path, toy: Path, tmp_path: Path
+) -> None:
+    assert deblurzoo("export", "--checkpoint", run, "--out", "export").returncode == 0
+    done = deblurzoo("train", *TINY, f"data.root={toy}", "name=two", f"resume={form}")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert f"error: resume={form} is an export, which has the weights alone: evaluate it, deblur" in done.stderr
+    assert not (tmp_path / "runs/two/config.yaml").exists()
 
 
 def test_a_run_without_a_checkpoint_keeps_its_identity(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:

@@ -1,0 +1,151 @@
+"""How paths may be typed: `~` is the home folder, and what Hydra's grammar refuses is answered with its quotes."""
+
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import deblurzoo as package
+from conftest import TINY, Run
+from deblurzoo.errors import DeblurzooError
+from deblurzoo.overrides import readable
+from verbs import refused
+
+
+@pytest.fixture
+def home(trained_run: Path, toy: Path, tmp_path: Path) -> Path:
+    """A home folder with toy data, a picture, a run, and a folder of configs whose experiment names paths in it."""
+    folder = tmp_path / "home"
+    shutil.copytree(trained_run, folder / "run")
+    (folder / "toy").symlink_to(toy)
+    (folder / "clip").symlink_to(min(toy.glob("test/*")))
+    for name in ("picture.png", "other.png"):
+        shutil.copy(min(folder.glob("clip/blur/*.png")), folder / name)
+    (folder / "conf" / "experiment").mkdir(parents=True)
+    (folder / "conf" / "experiment" / "mine.yaml").write_text(
+        "# @package _global_\ndata: {root: ~/toy}\npaths: {runs: ~/runs}\nname: mine\ntrainer: {max_steps: 1}\n"
+    )
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("command", "made"),
+    [
+        ("evaluate ckpt=~/run data=toy data.root=~/toy out=~/results pictures=0", "results/results.json"),
+        ("evaluate ckpt=~/run data=folder data.test.blur=~/clip/blur data.test.sharp=~/clip/sharp out=~/results", "results/results.json"),
+        ("data check data=toy data.root=~/toy", None),
+        ("data pack data=toy data.root=~/toy out=~/packed", "packed/index.json"),
+        ("data show data.root=~/toy loader.augmentation.crop=16 samples=1 out=~/samples.png", "samples.png"),
+        ("data toy --out=~/more --train-clips 1 --test-clips 1 --frames 3 --height 16 --width 16", "more/test"),
+        ("deblur ~/picture.png --checkpoint=~/run --out=~/restored", "restored/picture.png"),
+        ("export --checkpoint=~/run --out=~/export", "export/config.json"),
+        ("synthesize ~/picture.png ~/other.png --shake 1-2 --out=~/blurred", "blurred/synthesis.yaml"),
+    ],
+)  # fmt: skip
+def test_a_tilde_is_the_home_folder(command: str, made: str | None, deblurzoo: Run, home: Path, tmp_path: Path) -> None:
+    done = deblurzoo(*command.split(), HOME=str(home))
+    assert done.returncode == 0, done.stderr
+    assert not made or (home / made).exists()
+    assert not (tmp_path / "~").exists()
+
+
+@pytest.mark.parametrize("option", ["csv", "markdown", "html"])
+def test_a_tilde_is_the_home_folder_to_compare(option: str, deblurzoo: Run, home: Path) -> None:
+    variables = {"HOME": str(home)}
+    assert deblurzoo("evaluate", "ckpt=~/run", "data=toy", "data.root=~/toy", **variables).returncode == 0
+    done = deblurzoo("compare", "~/run", f"--{option}=~/table", **variables)
+    assert done.returncode == 0, done.stderr
+    assert (home / "table").is_file()
+
+
+def test_a_tilde_is_the_home_folder_in_python(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(home))
+    assert package.load("~/run").frames == 1
+
+
+@pytest.mark.parametrize("more", [[], ["-m", "seed=1"]])
+@pytest.mark.parametrize("option", [["--config-dir=~/conf"], ["--config-dir", "~/conf"]])
+def test_a_tilde_is_the_home_folder_in_a_users_experiment(
+    option: list[str], more: list[str], deblurzoo: Run, home: Path, tmp_path: Path
+) -> None:
+    done = deblurzoo("train", *option, *more, *TINY, "experiment=mine", HOME=str(home))
+    assert done.returncode == 0, done.stderr
+    assert list(home.glob("runs/mine/**/config.yaml"))
+    assert not (tmp_path / "~").exists()
+
+
+def test_a_tilde_is_the_home_folder_for_the_run_and_its_start(deblurzoo: Run, home: Path, tmp_path: Path) -> None:
+    more = ["name=longer", "paths.runs=~/runs", "data.root=~/toy", "resume=~/run", "trainer.max_steps=4"]
+    done = deblurzoo("train", *TINY, *more, HOME=str(home))
+    assert done.returncode == 0, done.stderr
+    assert (home / "runs/longer/checkpoints/step_00000004.ckpt").is_file()
+    assert not (tmp_path / "~").exists()
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["a=b", "a=b,c", "a (1)", "a(1)", "a{b", "[a", "a]b", "a:b,(c)", "größe", "größe,2", "it's", 'say "a"', "a#b,$c",
+     "a&b;c", "$a", "back\\slash=,", "a b,c", "a=b\\", ",\\"],
+)  # fmt: skip
+def test_every_path_is_taken_or_answered_with_the_quotes_it_needs(path: str, deblurzoo: Run) -> None:
+    def evaluate(argument: str) -> str:
+        done = deblurzoo("evaluate", argument, "data=toy")
+        refused(done, "error: ")
+        assert "hydra.cc" not in done.stderr
+        return str(done.stderr)
+
+    found = f"error: checkpoint {path} does not exist"
+    told = evaluate(f"ckpt={path}")
+    if found not in told:
+        assert told.count("\n") == 1 and "; " in told
+        (argument,) = shlex.split(told.partition(" type ")[2].partition(", for a list")[0])
+        assert found in evaluate(argument)
+
+
+def test_the_message_for_a_sweeps_folder(deblurzoo: Run) -> None:
+    done = deblurzoo("evaluate", "ckpt=runs/a=b,c", "data=toy")
+    refused(done, """error: ckpt=runs/a=b,c cannot be read: '=' ',' need quotes; type 'ckpt="runs/a=b,c"'\n""")
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ('ckpt="runs/a', """cannot be read: a quote is not closed; type 'ckpt="runs/a"'"""),
+        ("ckpt=[~/a", """cannot be read: '[' '~' need quotes; type 'ckpt="[~/a"'"""),
+        ("tags=[~/a=b,c]", """cannot be read: '~' '=' need quotes; type 'tags=["~/a=b",c]'"""),
+        ("tags=a,b", """gives several values: for a run of each add -m; for one text type 'tags="a,b"', for a list"""),
+        ("experiment=glob(srn*)", "gives several values: for a run of each add -m"),
+        ("experiment", "experiment is no override: type experiment=VALUE"),
+        ("größe=1", "größe=1 cannot be read: größe is no key"),
+    ],
+)
+def test_what_is_no_override(argument: str, message: str, deblurzoo: Run, tmp_path: Path) -> None:
+    done = deblurzoo("train", argument)
+    refused(done, f"error: {argument} ", message)
+    assert "hydra.cc" not in done.stderr and done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_sweep_keeps_its_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    assert readable(["-m", "data.root=~/a,~/b"]) == ["-m", "data.root=/home/me/a,/home/me/b"]
+    assert readable(["data.root=~/a, (b)"]) == ['data.root="/home/me/a, (b)"']
+    with pytest.raises(DeblurzooError, match="""type 'ckpt="~/a=b","~/c"'"""):
+        readable(["-m", "ckpt=~/a=b,~/c"])
+    assert readable(["-m", 'ckpt="~/a=b","~/c"']) == ["-m", 'ckpt="/home/me/a=b","/home/me/c"']
+
+
+@settings(max_examples=300, derandomize=True, deadline=None)
+@given(st.text("a1/=,()[]{}:;\"'\\ é$#|-\n", min_size=1))
+def test_quotes_of_messages_keep_every_character(value: str) -> None:
+    try:
+        readable([f"ckpt={value}"])
+    except DeblurzooError as error:
+        _, typed, argument = str(error).partition(" type ")
+        if typed and value[0] not in "[{\"'":
+            (typed,) = readable(shlex.split(argument.partition(", for a list")[0]))
+            assert OverridesParser.create().parse_override(typed).value() == value
