@@ -21,6 +21,7 @@ from deblurzoo.data import Toy
 from deblurzoo.data.images import read_image
 from deblurzoo.flow import end_point_error, enlarge, warp
 from deblurzoo.modules.loading import find_checkpoint, load_module, read_checkpoint
+from deblurzoo.paths import user_path
 from deblurzoo.restore.padding import pad_to_multiple
 
 VARIANTS = ("full", "no_flow_losses")
@@ -58,7 +59,7 @@ def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=1500)
-    parser.add_argument("--out", type=Path, default=Path("runs/benchmark_flow"))
+    parser.add_argument("--out", type=user_path, default=Path("runs/benchmark_flow"))
     parser.add_argument("overrides", nargs="*", help="Hydra overrides, e.g. model.optimizer.lr=5e-4")
     options = parser.parse_args()
     toy = options.out / "toy"

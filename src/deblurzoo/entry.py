@@ -50,7 +50,7 @@ def hydra_main(config_name: str) -> Callable[[Task], Callable[[], None]]:
             try:
                 warn_of_shadowed_configs()
                 require_effect(cfg)
-                _put_home(cfg, OmegaConf.to_container(cfg))
+                _settle_paths(cfg)
                 _require_backend()
                 return task(cfg)
             except SystemExit as stop:  # Lightning's on SIGTERM has exit code 0
@@ -80,6 +80,14 @@ def _let_go(error: BaseException | None) -> None:
         traceback.clear_frames(error.__traceback__)
         chain.append(error)
         error = error.__cause__ or error.__context__
+
+
+def _settle_paths(cfg: DictConfig) -> None:
+    """Make text of paths that Hydra takes for numbers, and put the home folder in the place of `~`."""
+    for key in ("ckpt", "out", "resume"):
+        if isinstance(cfg.get(key), int | float):
+            cfg[key] = str(cfg[key])
+    _put_home(cfg, OmegaConf.to_container(cfg))
 
 
 def _put_home(cfg: Any, content: Any) -> None:

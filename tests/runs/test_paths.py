@@ -82,7 +82,7 @@ def test_a_tilde_is_the_home_folder_for_the_run_and_its_start(deblurzoo: Run, ho
     assert not (tmp_path / "~").exists()
 
 
-@pytest.mark.parametrize("path", ["a=b", "a=b,c", "a (1)", "größe", "it's, b", "a=\\"])
+@pytest.mark.parametrize("path", ["2021", "a=b", "a=b,c", "a (1)", "größe", "it's, b", "a=\\"])
 def test_every_path_is_taken_or_answered_with_the_quotes_it_needs(path: str, deblurzoo: Run) -> None:
     def evaluate(argument: str) -> str:
         done = deblurzoo("evaluate", argument, "data=toy")
