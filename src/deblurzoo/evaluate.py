@@ -13,7 +13,7 @@ from deblurzoo import __version__
 from deblurzoo.callbacks import ResultsWriter, StepProgress
 from deblurzoo.compare import print_table
 from deblurzoo.data import DeblurDataModule, Source
-from deblurzoo.data.batches import default_workers
+from deblurzoo.data.batches import default_workers, told_reader_failures
 from deblurzoo.entry import build, hydra_main, plain, quiet_lightning, require_shape, require_values
 from deblurzoo.errors import DeblurzooError, require_at_least
 from deblurzoo.evaluations import RESULTS, folder_for, is_finished, require_free
@@ -75,7 +75,8 @@ def evaluate(cfg: DictConfig, anew: bool = True) -> Path:
         log.info("going on with %s: %d of %d are measured", out, writer.measured, len(datamodule.test_samples))
     if writer.measured < len(datamodule.test_samples):
         trainer: pl.Trainer = build(cfg.trainer, callbacks=[writer, StepProgress()], logger=False)
-        trainer.test(module, datamodule, verbose=False)
+        with told_reader_failures():
+            trainer.test(module, datamodule, verbose=False)
     print_table([writer.finish()])
     print(f"per image: {out / RESULTS}\npictures:  {out / 'side_by_side'}")
     return out / RESULTS

@@ -12,6 +12,21 @@ AUTO, FULL, LOW, HALF = "auto", "32-true", "bf16-mixed", "16-mixed"
 _KNOWN = (AUTO, FULL, LOW, HALF)
 """Others of Lightning's would round the weights of the spatial RNN, or do not fit float32 pictures."""
 
+_EPOCHS = {
+    "fast_dev_run": "trainer=smoke",
+    "max_epochs": "trainer.max_steps",
+    "min_epochs": "trainer.min_steps",
+    "limit_train_batches": "trainer.max_steps",
+    "limit_val_batches": "loader.val_frames, or, to validate never, a trainer.val_check_interval above max_steps",
+    "limit_test_batches": "data of fewer frames (data=folder)",
+    "overfit_batches": "data of few frames (data=folder)",
+    "check_val_every_n_epoch": "trainer.val_check_interval",
+    "reload_dataloaders_every_n_epochs": "nothing: data are read anew whenever that is needed",
+    "use_distributed_sampler": "nothing: each batch is shared out between the devices",
+    "enable_checkpointing": "callbacks.checkpoints.every",
+}
+"""Keys of Lightning's trainer that count, cut or repeat epochs or samples, and what to set instead."""
+
 
 def settle_precision(trainer: DictConfig, checkpoint: dict[str, Any] | None, optimizer: DictConfig) -> None:
     """Put the precision to train in for `auto`: that of the checkpoint, which goes on as it began, or the device's.
@@ -49,7 +64,12 @@ def require_compiler(accelerator: str) -> None:
 
 
 def require_trainer(trainer: DictConfig) -> None:
-    """Raise a DeblurzooError for a precision that no network runs in, and for a GPU that is not there."""
+    """Raise a DeblurzooError for a precision that no network runs in, a GPU that is not there, and keys of epochs."""
+    for key, instead in _EPOCHS.items():
+        if trainer.get(key) not in (None, key == "enable_checkpointing"):
+            raise DeblurzooError(
+                f"trainer.{key}={trainer[key]} has no use where training is counted in steps: set {instead}"
+            )
     if trainer.precision not in _KNOWN:
         raise DeblurzooError(f"trainer.precision={trainer.precision} is unknown: choose one of {', '.join(_KNOWN)}")
     if trainer.precision == HALF and trainer.accelerator == "cpu":

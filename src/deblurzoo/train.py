@@ -5,7 +5,6 @@ import json
 import logging
 import secrets
 import sys
-import traceback
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,12 @@ import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.callbacks import EarlyStopping, Timer
 from torch.distributed import DistError
 
-from deblurzoo.callbacks import AtomicCheckpointIO, SlurmRequeue, slurm_plugins
+from deblurzoo.callbacks import AtomicCheckpointIO, SlurmRequeue, StepCheckpoints, slurm_plugins
 from deblurzoo.data import DeblurDataModule, Source
+from deblurzoo.data.batches import reader_failure
 from deblurzoo.entry import build, hydra_main, plain, quiet_lightning, require_shape, require_values
 from deblurzoo.errors import DeblurzooError, first_line, require_at_least
 from deblurzoo.evaluate import evaluate
@@ -106,9 +107,13 @@ def fit(cfg: DictConfig, run: Path) -> None:
     else:
         module.load_pretrained()
     datamodule = _checked_data(cfg, module, source)
-    if checkpoint:
+    if start and checkpoint:
         require_same_pictures(checkpoint, datamodule.trained_on, str(start))
         if checkpoint["global_step"] >= cfg.trainer.max_steps:
+            if start.resolve().parent != (run / "checkpoints").resolve():
+                raise DeblurzooError(
+                    f"{start} is at step {checkpoint['global_step']} already: set a larger trainer.max_steps to go on"
+                )
             log.info("%s is finished at step %d; a larger trainer.max_steps goes on", run, checkpoint["global_step"])
             return
     if cfg.compile:
@@ -116,11 +121,19 @@ def fit(cfg: DictConfig, run: Path) -> None:
 
     cfg.run_id = checkpoint["deblurzoo"]["run_id"] if checkpoint else _identity(cfg.resume, run)
     requeue = SlurmRequeue()
+    callbacks = [build(callback) for callback in cfg.callbacks.values() if callback]
+    if not any(isinstance(callback, StepCheckpoints) for callback in callbacks):
+        raise DeblurzooError(
+            "callbacks.checkpoints is missing, so nothing would be saved: keep it; "
+            f"callbacks.checkpoints.every={cfg.trainer.max_steps} saves the last step alone"
+        )
     trainer: pl.Trainer = build(
         cfg.trainer,
-        callbacks=[*(build(callback) for callback in cfg.callbacks.values() if callback), requeue],
+        callbacks=[*callbacks, requeue],
         logger=False,  # one process logs, as below
         plugins=[AtomicCheckpointIO(), *slurm_plugins()],
+        val_check_interval=cfg.trainer.val_check_interval * cfg.trainer.accumulate_grad_batches,  # Lightning's batches
+        reload_dataloaders_every_n_epochs=1,  # an epoch that something ended is followed by the next step's samples
     )
     _require_processes(trainer)
     datamodule.require_shares(trainer.world_size)
@@ -137,7 +150,32 @@ def fit(cfg: DictConfig, run: Path) -> None:
         requeue.hand_on()
         sys.exit(1)
     requeue.hand_on()
-    log.info("done. Next: deblurzoo evaluate ckpt=%s data=%s …", run, source.name)
+    log.info("%s. Next: deblurzoo evaluate ckpt=%s data=%s …", _ending(trainer), run, source.name)
+
+
+def _ending(trainer: pl.Trainer) -> str:
+    """Return how training that no signal stopped has ended: done, or before its last step and why.
+
+    Raises:
+        DeblurzooError: there is no checkpoint of the step at which it has ended.
+    """
+    step, last = trainer.global_step, trainer.max_steps
+    if step >= last:
+        return "done"
+    callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    reason = next(filter(None, map(_reason_to_stop, callbacks)), "a callback stopped it")
+    ended = f"ended at step {step} of {last} ({reason}"
+    if not any(isinstance(callback, StepCheckpoints) and callback.file(step).is_file() for callback in callbacks):
+        raise DeblurzooError(f"training {ended}) with nothing to save: let it run longer")
+    return f"{ended}; resume=auto goes on)"
+
+
+def _reason_to_stop(callback: pl.Callback) -> str | None:
+    if isinstance(callback, Timer) and (left := callback.time_remaining()) is not None and left <= 0:
+        return "its time is over"
+    if isinstance(callback, EarlyStopping) and callback.stopping_reason_message:
+        return f"EarlyStopping on {callback.monitor}"
+    return None
 
 
 def _checked_data(cfg: DictConfig, module: DeblurModule, source: Source) -> DeblurDataModule:
@@ -172,11 +210,8 @@ def _cause(error: Exception, trainer: pl.Trainer, start: Path | None) -> BaseExc
         return None
     if trainer.received_sigterm:  # which ends the processes that compile or read frames, too
         return SystemExit(1)
-    if _is_of_a_reader(error):
-        return DeblurzooError(
-            f"a process that reads frames was killed ({error}): memory may have run out, so set fewer loader.workers "
-            "or a smaller loader.batch_size; resume=auto goes on from the last checkpoint"
-        )
+    if failure := reader_failure(error):
+        return failure
     if trainer.world_size > 1 and (isinstance(error, DistError) or "gloo" in str(error)):
         return DeblurzooError(
             f"another process of this run has ended ({first_line(error)}): see what it says; resume=auto goes on "
@@ -189,13 +224,6 @@ def _cause(error: Exception, trainer: pl.Trainer, start: Path | None) -> BaseExc
         remedy = "the checkpoint is damaged or the settings are wrong" if start else "the settings are wrong"
         return DeblurzooError(f"training cannot {what} ({error!r}): if that says nothing else, {remedy}")
     return None
-
-
-def _is_of_a_reader(error: Exception) -> bool:
-    """Whether an error is how the death of a process that reads frames shows, which depends on the moment."""
-    if isinstance(error, ConnectionError | EOFError):
-        return any("multiprocessing" in frame.filename for frame in traceback.extract_tb(error.__traceback__))
-    return isinstance(error, RuntimeError) and "DataLoader worker" in str(error)
 
 
 def _take_over(run: Path, cfg: DictConfig) -> None:

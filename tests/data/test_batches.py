@@ -1,13 +1,20 @@
+import contextlib
+import multiprocessing
+import os
+import signal
 from pathlib import Path
 
 import pytest
 import torch
+from torch.utils.data import Dataset
 
+from deblurzoo.batch import Batch
 from deblurzoo.data import Toy
-from deblurzoo.data.batches import SLOTS, BatchLoader
+from deblurzoo.data.batches import SLOTS, BatchLoader, told_reader_failures
 from deblurzoo.data.datamodule import FullFrames, TrainingCrops
 from deblurzoo.data.sampling import StepSampler
 from deblurzoo.data.transforms import Augmentation
+from deblurzoo.errors import DeblurzooError
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2])
@@ -33,3 +40,61 @@ def test_pictures_of_any_sizes_are_given_one_by_one(toy: Path, flow_toy: Path) -
     batches = list(BatchLoader(data, 1, batch_size=1))
     assert {batch.sharp.shape for batch in batches} == {(1, 3, 48, 64), (1, 3, 70, 90)}
     assert all(torch.equal(batch.blur[0], data[index].blur) for index, batch in enumerate(batches))
+
+
+class Killed(Dataset[Batch]):
+    """Ends the process that asks for a sample."""
+
+    def __init__(self, number: signal.Signals) -> None:
+        self.number = number
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, number: int) -> Batch:
+        os.kill(os.getpid(), self.number)
+        raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (signal.SIGKILL, "a process that reads frames was killed \\(DataLoader worker .* Killed.*loader.workers"),
+        (signal.SIGBUS, "too little shared memory \\(.*Bus error.*: give them more .*loader.workers"),
+    ],
+)
+def test_what_kills_a_reader_is_told(number: signal.Signals, message: str) -> None:
+    with pytest.raises(DeblurzooError, match=message), told_reader_failures():
+        next(iter(BatchLoader(Killed(number), 1, batch_size=1)))
+
+
+class Stuck(Dataset[Batch]):
+    """Sends SIGTERM to the process that made it when it is asked for a sample, and never answers."""
+
+    def __init__(self) -> None:
+        self.process = os.getpid()
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, number: int) -> Batch:
+        os.kill(self.process, signal.SIGTERM)
+        os.read(os.pipe()[0], 1)
+        raise AssertionError
+
+
+def wait_for_a_stuck_reader(workers: int) -> None:
+    os.setsid()
+    torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL = 0.1  # how long a reader has for an orderly end
+    signal.signal(signal.SIGTERM, lambda number, frame: print("told", flush=True))  # which Lightning's does not outdo
+    next(iter(BatchLoader(Stuck(), workers, batch_size=1)))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_sigterm_ends_the_wait_for_a_reader_that_is_stuck(workers: int, capfd: pytest.CaptureFixture[str]) -> None:
+    process = multiprocessing.get_context("fork").Process(target=wait_for_a_stuck_reader, args=(workers,))
+    process.start()
+    process.join(30)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)  # its reader as well
+    assert process.exitcode == 1 and capfd.readouterr().out == "told\n"

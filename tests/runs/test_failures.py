@@ -1,11 +1,14 @@
 """What training survives: damaged checkpoints, a full disk, killed readers, a silent server, a second run."""
 
 import contextlib
+import json
 import os
 import resource
+import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -79,6 +82,61 @@ def test_a_killed_reader_ends_training_with_a_message(start: Start, toy: Path, t
     code, output = ended(process)
     assert code == 1
     assert "error: a process that reads frames was killed" in output and "resume=auto goes on" in output
+
+
+def write_end(pipe: Path) -> int | None:
+    """Return a descriptor of a named pipe that a process waits to read, or None if there is no such process."""
+    with contextlib.suppress(OSError):
+        return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+    return None
+
+
+def test_sigterm_ends_a_run_whose_readers_are_stuck(start: Start, toy: Path, tmp_path: Path) -> None:
+    data = shutil.copytree(toy, tmp_path / "toy")
+    process = start("train", *ENDLESS, "callbacks.checkpoints.every=1", f"data.root={data}")
+    wait_for(lambda: steps(tmp_path), process)
+    pictures = list(data.glob("train/*/sharp/*.png"))
+    for picture in pictures:  # as on a server that no longer answers: whoever opens it waits
+        os.mkfifo(picture.with_suffix(".pipe"))
+        picture.with_suffix(".pipe").replace(picture)
+    held: list[int | None] = []  # closed, it would be an empty picture
+    wait_for(lambda: held.extend(filter(None, map(write_end, pictures))) or held, process)
+    process.send_signal(signal.SIGTERM)
+    done = process.result(timeout=60)
+    for descriptor in filter(None, held):
+        os.close(descriptor)
+    assert done.returncode == 1, done.stderr
+    assert f"stopped by a signal at step {steps(tmp_path)[-1]}: resume=auto goes on" in done.stdout
+
+
+SHORT_OF_SHARED_MEMORY = """
+import json, os, pathlib, subprocess, sys
+subprocess.run("mount -t tmpfs -o size=128k tmpfs /dev/shm", shell=True, check=True)
+import verbs
+done = [verbs.call(verb, pathlib.Path.cwd(), dict(os.environ)) for verb in json.loads(sys.argv[1])]
+print(json.dumps([[each.returncode, each.stderr] for each in done]))
+"""
+"""Runs verbs where only a few pages of shared memory are free, and prints their exit codes and errors."""
+
+
+def test_too_little_shared_memory_is_told(environment: dict[str, str], flow_toy: Path, identity: Path) -> None:
+    own = ["unshare", "--mount"]
+    if subprocess.run([*own, "mount", "-t", "tmpfs", "tmpfs", "/dev/shm"], capture_output=True).returncode:
+        pytest.skip("a small /dev/shm can be mounted by root alone")
+    data = ["data=toy", f"data.root={flow_toy}"]
+    verbs = [
+        ["train", *TINY, *data, "name=crops", "loader.batch_size=40", "loader.augmentation.crop=64"],
+        ["train", *TINY, *data, "name=frames", "loader.val_frames=5", "trainer.val_check_interval=1"],
+        ["evaluate", f"ckpt={identity}", *data, "trainer=cpu", "loader.workers=1"],
+        ["data", "pack", *data, "out=pack"],
+    ]
+    found = {**environment, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [*own, sys.executable, "-c", SHORT_OF_SHARED_MEMORY, json.dumps(verbs)]
+    run = subprocess.run(command, cwd=identity.parents[1], env=found, capture_output=True, text=True, timeout=120)
+    for code, errors in json.loads(run.stdout):
+        assert code == 1
+        assert "error: the processes that read frames have too little shared memory (" in errors, errors
+        assert "set a smaller loader.workers (0 needs none)" in errors and "Traceback" not in errors
 
 
 @pytest.mark.processes

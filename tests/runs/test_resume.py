@@ -1,5 +1,6 @@
 """A killed run, resumed, ends with the weights of a run that was not."""
 
+import csv
 import os
 import random
 import shutil
@@ -12,6 +13,9 @@ import pytest
 import torch
 
 from conftest import TINY, Run, Start, wait_for
+from deblurzoo.data import Toy
+from deblurzoo.data.datamodule import TrainingCrops
+from deblurzoo.data.transforms import Augmentation
 
 ARGUMENTS = [*TINY, "callbacks=ema", "callbacks.ema.decay=0.9", "trainer.max_steps=60", "callbacks.checkpoints.every=5",
              "trainer.val_check_interval=20", "loader.augmentation.flip=true", "model.schedule.warmup=7"]  # fmt: skip
@@ -183,3 +187,80 @@ def test_a_run_without_a_checkpoint_keeps_its_identity(deblurzoo: Run, toy: Path
     (tmp_path / "runs" / "run" / "checkpoints" / "step_00000001.ckpt").unlink()
     assert deblurzoo(*arguments).returncode == 0
     assert (tmp_path / "runs" / "run" / "run.json").read_text() == identity
+
+
+NAMES = ["+callbacks.names._target_=spies.SampleNames", "+callbacks.names.file=names"]
+STOP = ["+callbacks.stop._target_=spies.Stop", "+callbacks.stop.batches=6"]
+
+
+def sample_names(toy: Path, count: int) -> list[str]:
+    """Return the clips and frames of the first samples of a run with seed 0."""
+    crops = TrainingCrops(Toy(str(toy), "blur").samples("train", 1), Augmentation(crop=16), seed=0)
+    samples = [crops.samples[crops.order[number]] for number in range(count)]
+    return [f"{sample.clip} {sample.frame}" for sample in samples]
+
+
+def logged(run: Path, column: str) -> list[int]:
+    """Return the steps, counted from 0, of the rows of a run's newest metrics.csv that have something in a column."""
+    with max(run.glob("csv/*/metrics.csv")).open() as file:
+        return [int(row["step"]) for row in csv.DictReader(file) if row[column]]
+
+
+@pytest.mark.parametrize("by_signal", [True, False])
+def test_a_run_that_stops_within_an_accumulation_goes_on_with_its_first_batch(
+    by_signal: bool, deblurzoo: Run, process: Run, toy: Path, tmp_path: Path
+) -> None:
+    arguments = ["train", *ARGUMENTS, *NAMES, f"data.root={toy}", "trainer.accumulate_grad_batches=4"]
+    arguments += ["trainer.max_steps=4", "trainer.val_check_interval=2", "trainer.log_every_n_steps=1"]
+    runs, names = tmp_path / "runs", tmp_path / "names"
+    assert deblurzoo(*arguments, "name=whole").returncode == 0
+    assert names.read_text().splitlines() == sample_names(toy, 32)
+    assert logged(runs / "whole", "train/loss") == [0, 1, 2, 3]
+    assert logged(runs / "whole", "val/psnr") == [1, 3]
+
+    names.unlink()
+    stopped = process(*arguments, *STOP, f"+callbacks.stop.by_signal={by_signal}", "name=stopped")
+    assert stopped.returncode == by_signal, stopped.stderr
+    assert [path.name for path in runs.glob("stopped/checkpoints/*")] == ["step_00000001.ckpt"]
+    done = deblurzoo(*arguments, "name=stopped", "resume=auto")
+    assert done.returncode == 0, done.stderr
+    assert names.read_text().splitlines() == [*sample_names(toy, 12), *sample_names(toy, 32)[8:]]
+    assert logged(runs / "stopped", "train/loss") == [1, 2, 3]
+    assert logged(runs / "stopped", "val/psnr") == [1, 3]
+    assert_equal_to_the_bit(final(runs / "whole"), final(runs / "stopped"))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (("trainer.accumulate_grad_batches=4", 8), ("trainer.accumulate_grad_batches=2", 4)),
+        (("trainer.accumulate_grad_batches=1", 2), ("trainer.accumulate_grad_batches=4", 8)),
+        (("loader.batch_size=2", 2), ("loader.batch_size=3", 3)),
+    ],
+)
+def test_a_run_that_goes_on_with_steps_of_another_size_goes_on_with_the_next_sample(
+    before: tuple[str, int], after: tuple[str, int], deblurzoo: Run, toy: Path, tmp_path: Path
+) -> None:
+    arguments = ["train", *TINY, *NAMES, f"data.root={toy}", "name=run", "resume=auto"]
+    assert deblurzoo(*arguments, before[0], "trainer.max_steps=2").returncode == 0
+    for steps in (3, 4):
+        done = deblurzoo(*arguments, after[0], f"trainer.max_steps={steps}")
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "names").read_text().splitlines() == sample_names(toy, 2 * before[1] + 2 * after[1])
+
+
+def test_an_epoch_that_ends_early_is_followed_by_the_next_samples(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
+    arguments = ["train", *TINY, *NAMES, f"data.root={toy}", "name=run", "model._target_=spies.ShortEpochs"]
+    done = deblurzoo(*arguments, "trainer.max_steps=5")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "names").read_text().splitlines() == sample_names(toy, 10)
+
+
+def test_a_checkpoint_without_steps_left_starts_no_run_of_another_name(
+    deblurzoo: Run, toy: Path, tmp_path: Path
+) -> None:
+    arguments = ["train", *TINY, f"data.root={toy}", "trainer.max_steps=1"]
+    assert deblurzoo(*arguments, "name=one").returncode == 0
+    done = deblurzoo(*arguments, "name=two", "resume=runs/one/checkpoints/step_00000001.ckpt")
+    assert done.returncode == 1
+    assert "step_00000001.ckpt is at step 1 already: set a larger trainer.max_steps" in done.stderr

@@ -123,3 +123,13 @@ def test_names_of_digits_are_names(process: Run, sweep: list[str], tmp_path: Pat
     assert json.loads((run / "run.json").read_text())["name"] == "2021"
     assert yaml.safe_load((run / "config.yaml").read_text())["tags"] == ["2021"]
     assert "2021" in process("compare", run).stdout
+
+
+def test_a_job_that_ends_early_is_evaluated(deblurzoo: Run, sweep: list[str], tmp_path: Path) -> None:
+    early = ["+callbacks.early._target_=pytorch_lightning.callbacks.EarlyStopping", "+callbacks.early.monitor=val/psnr",
+             "+callbacks.early.mode=max", "+callbacks.early.stopping_threshold=0"]  # fmt: skip
+    steps = ["trainer.max_steps=9", "trainer.val_check_interval=1", "callbacks.checkpoints.every=9"]
+    done = deblurzoo(*sweep, *early, *steps, "hydra.sweep.subdir=table")
+    assert done.returncode == 0, done.stdout + done.stderr
+    results = json.loads(next((tmp_path / "runs/table").glob("evaluate/*/results.json")).read_text())
+    assert results["checkpoint"]["step"] == 1 and state(tmp_path / "runs/table") == "done"

@@ -135,3 +135,24 @@ def test_tensorboard_on_a_switch(deblurzoo: Run, toy: Path, tmp_path: Path) -> N
     train(deblurzoo, toy, "logger=tensorboard")
     assert list((tmp_path / "runs" / "run" / "tensorboard").rglob("events.out.tfevents.*"))
     assert (tmp_path / "runs" / "run" / "csv" / "version_0" / "metrics.csv").is_file()
+
+
+EARLY = ["+callbacks.early._target_=pytorch_lightning.callbacks.EarlyStopping", "+callbacks.early.monitor=val/psnr",
+         "+callbacks.early.mode=max", "+callbacks.early.stopping_threshold=0"]  # fmt: skip
+
+
+def test_whatever_ends_training_saves_the_last_step_and_says_so(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
+    averaged = ["callbacks=ema", "callbacks.ema.decay=0.5"]
+    out = train(deblurzoo, toy, *EARLY, *averaged, "callbacks.checkpoints.every=100")
+    assert "ended at step 2 of 4 (EarlyStopping on val/psnr; resume=auto goes on). Next: deblurzoo evaluate" in out
+    (checkpoint,) = (tmp_path / "runs/run/checkpoints").iterdir()
+    content = torch.load(checkpoint, weights_only=True)
+    assert (checkpoint.name, content["global_step"]) == ("step_00000002.ckpt", 2)
+    averages, weights = content["state_dict"], content["current_model_state"]
+    assert any(not torch.equal(averages[name], weights[name]) for name in weights)
+
+    out = train(deblurzoo, toy, *averaged, "resume=auto", "+trainer.max_time=0:00:00:00")
+    assert "ended at step 2 of 4 (its time is over; resume=auto goes on)" in out
+    out = train(deblurzoo, toy, *averaged, "resume=auto")
+    assert "done. Next: deblurzoo evaluate ckpt=runs/run" in out
+    assert checkpoint.with_name("step_00000004.ckpt").is_file()

@@ -27,6 +27,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 class StepCheckpoints(Checkpoint):
     """Saves `checkpoints/step_NNNNNNNN.ckpt` every `every` steps, after the last one, and when a run is told to stop.
 
+    A state is of the end of a step also when it is saved between the batches of the next one: no gradients are in it,
+    and whoever resumes from it begins with the first of these batches.
+
     There is no choice of a best checkpoint: the papers report the last one, and the pictures that are measured
     during training belong to the test split.
 
@@ -44,9 +47,25 @@ class StepCheckpoints(Checkpoint):
         self.every, self.keep, self.run_id = every, keep, run_id
         self._saved_step = 0
 
+    def file(self, step: int) -> Path:
+        """Return where the checkpoint of a step lies."""
+        return self.folder / f"step_{step:08d}.ckpt"
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Set Lightning's counts of batches and epochs to the end of the checkpoint's step, whenever it was saved."""
+        step, fit_loop = checkpoint["global_step"], checkpoint["loops"]["fit_loop"]
+        self._saved_step = step if trainer.strategy.broadcast(self.file(step).is_file()) else 0
+        batches = step * trainer.accumulate_grad_batches
+        counts = {"ready": batches, "started": batches, "processed": batches, "completed": batches - 1}
+        epoch = {"ready": 1, "started": 1, "processed": 0, "completed": 0}
+        fit_loop["epoch_progress"] = {"total": epoch, "current": epoch}
+        fit_loop["epoch_loop.batch_progress"] = {"total": counts, "current": counts, "is_last_batch": False}
+        fit_loop["epoch_loop.state_dict"] = {"_batches_that_stepped": step - 1}
+
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Do not write the checkpoint again that training resumes from; look which pictures are trained on."""
-        self._saved_step = trainer.global_step
+        """Look which pictures are trained on."""
         self._data = trainer.datamodule.trained_on  # type: ignore[attr-defined]
 
     def on_train_batch_end(
@@ -55,6 +74,10 @@ class StepCheckpoints(Checkpoint):
         """Save when it is time; between optimiser steps (accumulation) nothing happens."""
         if trainer.global_step % self.every == 0 or trainer.global_step == trainer.max_steps:
             self._save(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save the last step, whatever ends training; in `on_train_end`, the weights may be averages."""
+        self._save(trainer)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Save on SIGTERM, which Lightning heeds between two steps; in a validation, the weights may be averages."""
@@ -67,7 +90,7 @@ class StepCheckpoints(Checkpoint):
         if step == self._saved_step:
             return
         self._saved_step = step
-        trainer.save_checkpoint(self.folder / f"step_{step:08d}.ckpt")
+        trainer.save_checkpoint(self.file(step))
         if trainer.is_global_zero:
             for old in sorted(self.folder.glob("step_*.ckpt"))[: -self.keep]:
                 old.unlink()

@@ -1,19 +1,25 @@
 """How samples become batches, and batches travel from the reading processes to the training one."""
 
+import errno
 import os
 import signal
 import sys
 import threading
+import traceback
 from collections import deque
 from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import cv2
 import torch
 from torch import Tensor
+from torch.distributed import is_initialized
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from deblurzoo.batch import Batch
+from deblurzoo.errors import DeblurzooError, first_line
 
 PREFETCH = 4
 """Batches that each reading process has ready: a slow file then stops no step."""
@@ -73,10 +79,85 @@ class BatchLoader(DataLoader[Batch]):
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         """Give batches whose memory is their own: what a worker sent is overwritten by its later ones."""
         mapped: deque[Batch] = deque(maxlen=self.num_workers * SLOTS)  # mapping shared memory anew costs more
-        for batch in super().__iter__():
+        batches = self._batches()
+        while batch := _next(batches):
             mapped.append(batch)
             own = self.pin_memory or not self.num_workers
             yield batch if own else batch._replace(blur=batch.blur.clone(), sharp=batch.sharp.clone())
+
+    def _batches(self) -> Iterator[Batch]:
+        yield from super().__iter__()
+
+
+def _next(batches: Iterator[Batch]) -> Batch | None:
+    """Return the next batch, or None after the last one; SIGTERM ends the wait for it.
+
+    Lightning heeds SIGTERM between two steps, to which it never comes if the disk no longer answers.
+    """
+    previous = signal.getsignal(signal.SIGTERM)
+    if not callable(previous) or threading.current_thread() is not threading.main_thread() or is_initialized():
+        return next(batches, None)  # several training processes stop in the same step, as Lightning has them agree
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        previous(number, frame)
+        raise SystemExit(1)
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        return next(batches, None)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def shared(tensor: Tensor) -> Tensor:
+    """Move a tensor into shared memory if this is a reading process.
+
+    The queue to the training process would do it, in a thread whose errors are lost: both would wait for ever.
+
+    Raises:
+        DeblurzooError: shared memory is full.
+    """
+    try:
+        return tensor if get_worker_info() is None else tensor.share_memory_()  # type: ignore[no-untyped-call]
+    except RuntimeError as error:
+        raise DeblurzooError(_no_shared_memory(error)) from error
+
+
+def _no_shared_memory(error: Exception) -> str:
+    return (
+        f"the processes that read frames have too little shared memory ({first_line(error)}): give them more (docker "
+        "run --shm-size=8g), or, to train and evaluate, set a smaller loader.workers (0 needs none)"
+    )
+
+
+def reader_failure(error: Exception) -> DeblurzooError | None:
+    """Return the message for an error that shows that a process that reads frames has failed; None for any other."""
+    at_a_queue = any("multiprocessing" in frame.filename for frame in traceback.extract_tb(error.__traceback__))
+    if at_a_queue and isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return DeblurzooError(_no_shared_memory(error))
+    of_torch = isinstance(error, RuntimeError) and "DataLoader worker" in str(error)
+    if of_torch and "killed by signal" in str(error.__cause__):
+        error = error.__cause__  # type: ignore[assignment]
+    if of_torch and "Bus error" in str(error):  # how a write to shared memory fails that was promised and is not there
+        return DeblurzooError(_no_shared_memory(error))
+    if of_torch or (at_a_queue and isinstance(error, ConnectionError | EOFError)):  # which one, depends on the moment
+        return DeblurzooError(
+            f"a process that reads frames was killed ({first_line(error)}): memory may have run out, so set fewer "
+            "loader.workers or a smaller loader.batch_size; resume=auto goes on from the last checkpoint, "
+            "an evaluation and a pack where they were"
+        )
+    return None
+
+
+@contextmanager
+def told_reader_failures() -> Iterator[None]:
+    """Raise the failure of a process that reads frames as a DeblurzooError."""
+    try:
+        yield
+    except Exception as error:
+        if failure := reader_failure(error):
+            raise failure from error
+        raise
 
 
 class Collation:
@@ -96,7 +177,7 @@ class Collation:
         shapes = [(len(samples), *picture.shape) for picture in pictures[0]]
         self.turn = (self.turn + 1) % len(self.buffers)
         if [buffer.shape for buffer in self.buffers[self.turn]] != shapes or get_worker_info() is None:
-            self.buffers[self.turn] = [torch.empty(shape, dtype=torch.uint8) for shape in shapes]
+            self.buffers[self.turn] = [shared(torch.empty(shape, dtype=torch.uint8)) for shape in shapes]
         buffers = self.buffers[self.turn]
         for stacked, parts in zip(buffers, zip(*pictures, strict=True), strict=True):
             torch.stack(parts, out=stacked)

@@ -96,6 +96,9 @@ class DeblurDataModule(pl.LightningDataModule):
     measured = 0
     """How many test samples an evaluation that goes on need not read again."""
 
+    _known = (0, 0)
+    """A step, and the number of its first sample."""
+
     def __init__(
         self,
         source: Source,
@@ -167,14 +170,34 @@ class DeblurDataModule(pl.LightningDataModule):
         """Give the batches from the trainer's current step on."""
         trainer = self.trainer
         assert trainer is not None
+        start = trainer.global_step * trainer.accumulate_grad_batches
         sampler = StepSampler(
             self.batch_size,
-            start=trainer.global_step * trainer.accumulate_grad_batches,
+            start,
             stop=trainer.max_steps * trainer.accumulate_grad_batches,
             rank=trainer.global_rank,
             world_size=trainer.world_size,
+            shift=self._first_sample(trainer.global_step) - start * self.batch_size,
         )
         return self._loader(self.crops, batch_sampler=sampler)
+
+    def _first_sample(self, step: int) -> int:
+        """Return the number of the first sample of a step."""
+        assert self.trainer is not None
+        known_step, known_sample = self._known
+        return known_sample + (step - known_step) * self.trainer.accumulate_grad_batches * self.batch_size
+
+    def state_dict(self) -> dict[str, int]:
+        """Return how far training is, for a checkpoint: a run may go on with steps of more or fewer samples."""
+        assert self.trainer is not None
+        step = self.trainer.global_step
+        return {"step": step, "sample": self._first_sample(step)}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Go on after the samples that a run has seen until its checkpoint."""
+        for key, value in state_dict.items():
+            require_at_least(f"{key} in the checkpoint", value, 0)
+        self._known = state_dict["step"], state_dict["sample"]
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Give this process's share of the fixed validation frames one by one: each is measured once."""

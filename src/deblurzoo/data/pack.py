@@ -19,7 +19,7 @@ from rich.progress import track
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from deblurzoo.data.batches import cores, worker_options
+from deblurzoo.data.batches import cores, shared, told_reader_failures, worker_options
 from deblurzoo.data.check import assume_blur
 from deblurzoo.data.clips import ClipSource
 from deblurzoo.data.frames import Clip, read_frame
@@ -40,7 +40,7 @@ class _Pictures(Dataset[Tensor]):
         return len(self.paths)
 
     def __getitem__(self, index: int) -> Tensor:
-        return torch.from_numpy(read_frame(self.paths[index]))
+        return shared(torch.from_numpy(read_frame(self.paths[index])))
 
 
 def pack(source: ClipSource, out: Path) -> Index:
@@ -74,8 +74,9 @@ def pack(source: ClipSource, out: Path) -> Index:
     pictures = iter(track(_read(paths), f"packing {source.name}", len(paths), disable=not paths))
     for place in todo:
         entry = planned[place]
-        for kind in KINDS:
-            entry.sha256[kind] = _write(entry, out, kind, originals[place], pictures)
+        with told_reader_failures():
+            for kind in KINDS:
+                entry.sha256[kind] = _write(entry, out, kind, originals[place], pictures)
         if damage := entry.damage(out, pixels=True):
             raise DeblurzooError(f"{damage}, right after it was written: the disk of {out} is broken, use another")
         kept[place] = entry

@@ -14,10 +14,13 @@ class StepSampler(Sampler[list[int]]):
         start: the first batch to give.
         stop: the number of batches of the whole run.
         rank, world_size: which share of each batch this process takes; all shares are of one size.
+        shift: added to all sample numbers, after steps with batches of another size.
     """
 
-    def __init__(self, batch_size: int, start: int, stop: int, rank: int = 0, world_size: int = 1) -> None:
-        self.batch_size, self.start, self.stop = batch_size, start, stop
+    def __init__(
+        self, batch_size: int, start: int, stop: int, rank: int = 0, world_size: int = 1, shift: int = 0
+    ) -> None:
+        self.batch_size, self.start, self.stop, self.shift = batch_size, start, stop, shift
         self.rank, self.share = rank, batch_size // world_size
 
     def __len__(self) -> int:
@@ -27,7 +30,7 @@ class StepSampler(Sampler[list[int]]):
     def __iter__(self) -> Iterator[list[int]]:
         """Give the sample numbers of this process, batch after batch."""
         for batch in range(self.start, self.stop):
-            first = batch * self.batch_size + self.rank * self.share
+            first = self.shift + batch * self.batch_size + self.rank * self.share
             yield list(range(first, first + self.share))
 
 
