@@ -56,14 +56,9 @@ class Killed(Dataset[Batch]):
         raise AssertionError
 
 
-@pytest.mark.parametrize(
-    ("number", "message"),
-    [
-        (signal.SIGKILL, "a process that reads frames was killed \\(DataLoader worker .* Killed.*loader.workers"),
-        (signal.SIGBUS, "too little shared memory \\(.*Bus error.*: give them more .*loader.workers"),
-    ],
-)
-def test_what_kills_a_reader_is_told(number: signal.Signals, message: str) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGBUS])  # of a write to shared memory that is not there
+def test_what_kills_a_reader_is_told(number: signal.Signals) -> None:
+    message = "a process that reads frames was killed .*: memory or shared memory may have run out.* loader.workers"
     with pytest.raises(DeblurzooError, match=message), told_reader_failures():
         next(iter(BatchLoader(Killed(number), 1, batch_size=1)))
 

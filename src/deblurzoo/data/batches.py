@@ -136,15 +136,11 @@ def reader_failure(error: Exception) -> DeblurzooError | None:
     if at_a_queue and isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return DeblurzooError(_no_shared_memory(error))
     of_torch = isinstance(error, RuntimeError) and "DataLoader worker" in str(error)
-    if of_torch and "killed by signal" in str(error.__cause__):
-        error = error.__cause__  # type: ignore[assignment]
-    if of_torch and "Bus error" in str(error):  # how a write to shared memory fails that was promised and is not there
-        return DeblurzooError(_no_shared_memory(error))
     if of_torch or (at_a_queue and isinstance(error, ConnectionError | EOFError)):  # which one, depends on the moment
         return DeblurzooError(
-            f"a process that reads frames was killed ({first_line(error)}): memory may have run out, so set fewer "
-            "loader.workers or a smaller loader.batch_size; resume=auto goes on from the last checkpoint, "
-            "an evaluation and a pack where they were"
+            f"a process that reads frames was killed ({first_line(error)}): memory or shared memory may have run out, so "
+            "set fewer loader.workers (0 needs no shared memory) or a smaller loader.batch_size; resume=auto goes on from "
+            "the last checkpoint, an evaluation and a pack where they were"
         )
     return None
 
