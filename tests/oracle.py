@@ -1,0 +1,211 @@
+"""Whether a refactoring has changed a bit: every network trained, resumed and evaluated, compared with a record.
+
+    python tests/oracle.py record before.json    # before the refactoring
+    python tests/oracle.py check before.json     # after each of its commits, on the same machine
+
+The code that is measured is the `deblurzoo` that `import deblurzoo` finds.
+"""
+
+import argparse
+import contextlib
+import hashlib
+import io
+import json
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+for variable in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):  # sums depend on how they are split
+    os.environ[variable] = "1"
+
+# All that a refactoring may rename stands here: the command lines, the files they write, the keys of these files.
+TOY = "data toy --out toy --train-clips 2 --test-clips 1 --frames 3 --height 64 --width 80"
+TRAIN = (
+    "train data=toy data.root=toy trainer=cpu logger=csv seed=1 loader.batch_size=2 loader.workers=1 "
+    "loader.val_frames=1 trainer.val_check_interval=2 name={net} trainer.max_steps={steps} {settings}"
+)
+RESUME = " resume=auto"
+EVALUATE = "evaluate ckpt=runs/{net} data=toy data.root=toy trainer=cpu loader.workers=1"
+NETWORKS = {
+    "srn": "model=srn model.net.kernel_size=3 model.net.blocks=1 model.net.width=0.125 callbacks=ema "
+    "callbacks.ema.decay=0.5 loader.augmentation.crop=32 loader.augmentation.zoom=[0.75,1.0] "
+    "loader.augmentation.rot90=true loader.augmentation.flip=true loader.augmentation.permute_channels=true",
+    "svrnn": "model=svrnn model.net.width=0.125 model.vgg16=null loader.augmentation.crop=32 "
+    "trainer.accumulate_grad_batches=2",
+    "liu2016": "model=liu2016 loader.augmentation.crop=32",
+    "flow_rnn": "model=flow_rnn model.net.width=0.125 loader.augmentation.crop=64",
+}
+STEPS = (3, 5)
+PICTURES = "toy/**/*.png"
+CHECKPOINT = "runs/{net}/checkpoints/step_{steps:08d}.ckpt"
+WEIGHTS = "state_dict"
+RESTORED = "runs/{net}/evaluate/*/restored/*/*.png"
+RESULTS = "runs/{net}/evaluate/*/results.json"
+NOT_FIGURES = {"ms", "ms_per_image", "config", "checkpoint", "deblurzoo"}
+"""Keys of results.json, at any depth, for times, places and versions."""
+
+
+def machine() -> dict[str, str]:
+    """Return what figures may depend on beside the code: the kind of CPU and torch's version."""
+    import torch
+
+    facts: dict[str, str] = {}
+    with contextlib.suppress(OSError):  # only Linux has it
+        for line in Path("/proc/cpuinfo").read_text().partition("\n\n")[0].splitlines():
+            key, _, value = line.partition(":")
+            facts[key.strip()] = value.strip()
+    name = facts.get("model name", platform.processor() or platform.machine())
+    kind = [name, *(f"{key} {facts[key]}" for key in ("cpu family", "model") if key in facts)]
+    return {"cpu": ", ".join([*kind, torch.backends.cpu.get_cpu_capability()]), "torch": torch.__version__}
+
+
+def run(command: str) -> None:
+    """Run `deblurzoo COMMAND` in this process, silently.
+
+    Raises:
+        SystemExit: it failed; the message holds what it said.
+    """
+    from hydra.core.global_hydra import GlobalHydra
+
+    from deblurzoo.cli import main
+
+    said = io.StringIO()
+    sys.argv = ["deblurzoo", *command.split()]
+    GlobalHydra.instance().clear()
+    try:
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            main()
+    except SystemExit as stop:
+        if stop.code:
+            sys.exit(f"{said.getvalue()}\nerror: `deblurzoo {command}` failed: {stop.code}")
+
+
+def _found(pattern: str) -> list[Path]:
+    """Return the files of a pattern in the order of their names.
+
+    Raises:
+        SystemExit: there are none.
+    """
+    return sorted(Path().glob(pattern)) or sys.exit(f"error: the commands have written no {pattern}")
+
+
+def digest_of_files(pattern: str) -> str:
+    """Return the SHA-256 of all files of a pattern, in the order of their names."""
+    return hashlib.sha256(b"".join(file.read_bytes() for file in _found(pattern))).hexdigest()
+
+
+def digest_of_weights(checkpoint: str) -> str:
+    """Return the SHA-256 of a checkpoint's weights in their order, whatever they are called."""
+    import torch
+
+    digest = hashlib.sha256()
+    for tensor in torch.load(checkpoint, map_location="cpu", weights_only=True)[WEIGHTS].values():
+        digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def digest_of_results(pattern: str) -> str:
+    """Return the SHA-256 of the one results.json of a pattern, without NOT_FIGURES."""
+
+    def figures(content: Any) -> Any:
+        if isinstance(content, dict):
+            return {key: figures(value) for key, value in content.items() if key not in NOT_FIGURES}
+        return [figures(value) for value in content] if isinstance(content, list) else content
+
+    (file,) = _found(pattern)
+    return hashlib.sha256(json.dumps(figures(json.loads(file.read_text())), sort_keys=True).encode()).hexdigest()
+
+
+def digests() -> Iterator[tuple[str, str]]:
+    """Yield name and SHA-256 of each file, in the order in which they are made from each other."""
+    run(TOY)
+    yield "toy data", digest_of_files(PICTURES)
+    for net, settings in NETWORKS.items():
+        for steps in STEPS:
+            command = TRAIN.format(net=net, steps=steps, settings=settings)
+            run(command if steps == STEPS[0] else command + RESUME)
+            yield f"{net}, weights after {steps} steps", digest_of_weights(CHECKPOINT.format(net=net, steps=steps))
+        run(EVALUATE.format(net=net))
+        yield f"{net}, restored picture", digest_of_files(RESTORED.format(net=net))
+        yield f"{net}, results.json", digest_of_results(RESULTS.format(net=net))
+
+
+def measure() -> dict[str, str]:
+    """Return name and SHA-256 of each file, made in a temporary folder; print each as it is there."""
+    found = {}
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        for name, digest in digests():
+            print(f"{digest[:16]}  {name}", flush=True)
+            found[name] = digest
+    return found
+
+
+def differing(recorded: dict[str, str], found: dict[str, str]) -> list[str]:
+    """Return the names whose digests differ, in the order in which the files are made; those only recorded last."""
+    return [name for name in dict.fromkeys([*found, *recorded]) if found.get(name) != recorded.get(name)]
+
+
+def read(file: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """Return machine and digests of a record.
+
+    Raises:
+        SystemExit: the file is missing or holds something else.
+    """
+    try:
+        content = json.loads(file.read_text())
+        parts = content["machine"], content["sha256"]
+        if not all(isinstance(value, str) for part in parts for value in part.values()):
+            raise TypeError
+    except OSError as error:
+        sys.exit(
+            f"error: {file} cannot be read ({error.strerror}): make it with `python tests/oracle.py record {file}`"
+        )
+    except (ValueError, TypeError, KeyError, AttributeError):
+        sys.exit(f"error: {file} is no record of `python tests/oracle.py record FILE`: give one that is")
+    return parts
+
+
+def record(file: Path) -> None:
+    """Write the digests of today's code to a file.
+
+    Raises:
+        SystemExit: it is there already: a record of the code before a refactoring cannot be made again after it.
+    """
+    if file.exists() or not file.absolute().parent.is_dir():
+        sys.exit(f"error: {file} exists already, or its folder does not: record into another file")
+    content = {"machine": machine(), "sha256": measure()}
+    file.write_text(json.dumps(content, indent=1) + "\n")
+    print(f"recorded in {file}")
+
+
+def check(file: Path) -> None:
+    """Compare today's code with a record.
+
+    Raises:
+        SystemExit: it makes something else; the message names the first file that differs, and the later ones.
+    """
+    then, recorded = read(file)
+    if then != (now := machine()):
+        print(f"warning: {file} was recorded on {then}, this is {now}: digests may differ for that", file=sys.stderr)
+    if different := differing(recorded, measure()):
+        first, *later = different
+        sys.exit(f"error: {first}: differs from {file}; later differ: {'; '.join(later) or 'none'}")
+    print(f"all as in {file}")
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser("oracle.py", description="Whether a refactoring has changed a bit.")
+    parser.add_argument("verb", choices=("record", "check"))
+    parser.add_argument("file", type=Path, metavar="FILE")
+    options = parser.parse_args()
+    {"record": record, "check": check}[options.verb](options.file)
+
+
+if __name__ == "__main__":
+    main()

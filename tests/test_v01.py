@@ -1,0 +1,123 @@
+"""What version 0.1 wrote goes on working and gives the figures that it gave then; only resuming may be refused."""
+
+import csv
+import json
+import lzma
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from skimage.metrics import peak_signal_noise_ratio
+
+from conftest import Run
+from deblurzoo.data.images import Image, read_image
+from oracle import machine
+
+FIXTURES = Path(__file__).parent / "fixtures" / "v0.1"
+RUNS = ("runs/srn", "runs/srn_ema", "runs/svrnn", "runs/liu2016", "runs/flow_rnn")
+JOBS = ("runs/table/model.net.resize-half_pixel", "runs/table/model.net.resize-tf1")
+EXPORT = "export"
+"""Of runs/srn."""
+MEASURED = ("data=toy", "data.root=toy", "data.common_frames=2", "trainer=cpu", "loader.workers=0")
+"""How they were evaluated then."""
+FRAMES = "toy/test/TOY_test_000"
+DECIBEL, SSIM = 0.002, 1e-4
+"""How much figures may differ between CPUs of different kinds."""
+
+
+def is_recorded_here() -> bool:
+    """Whether this is the kind of CPU and the version of torch that the figures were recorded with."""
+    recorded: dict[str, str] = json.loads((FIXTURES / "machine.json").read_text())
+    return recorded == machine()
+
+
+def results_of(trained: str) -> dict[str, Any]:
+    """Return what version 0.1 measured."""
+    (file,) = (FIXTURES / trained).glob("evaluate/*/results.json")
+    results: dict[str, Any] = json.loads(file.read_text())
+    return results
+
+
+def about(value: float, tolerance: float) -> Any:
+    """Return what equals a recorded figure: to the last digit where it was recorded."""
+    return value if is_recorded_here() else pytest.approx(value, rel=0, abs=tolerance)
+
+
+def assert_figures(found: dict[str, Any], recorded: dict[str, Any]) -> None:
+    assert (found["frames"], found["resolution"]) == (recorded["frames"], recorded["resolution"])
+    for part in ("restored", "blurry"):
+        for name, value in recorded[part].items():
+            assert found[part][name] == about(value, DECIBEL if name == "psnr" else SSIM), f"{part} {name}"
+    assert found["do_no_harm_psnr"] == about(recorded["do_no_harm_psnr"], DECIBEL)
+
+
+def assert_picture(found: Image, recorded: Image, sharp: Image) -> None:
+    if is_recorded_here():
+        assert (found == recorded).all()
+    then, now = (peak_signal_noise_ratio(sharp, picture) for picture in (recorded, found))
+    assert now == about(then, DECIBEL)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """The last digit of a sum depends on how many threads share it."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def v01(tmp_path: Path) -> Path:
+    """The folder that commands run in, with what version 0.1 wrote, unpacked."""
+    for name in ("toy", "runs", "export"):
+        shutil.copytree(FIXTURES / name, tmp_path / name)
+    for packed in tmp_path.rglob("*.xz"):
+        packed.with_suffix("").write_bytes(lzma.decompress(packed.read_bytes()))
+        packed.unlink()
+    return tmp_path
+
+
+@pytest.mark.parametrize("trained", [*RUNS, *JOBS, EXPORT])
+def test_what_was_trained_is_measured_as_then(trained: str, deblurzoo: Run, v01: Path) -> None:
+    done = deblurzoo("evaluate", f"ckpt={trained}", "out=measured", *MEASURED)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert_figures(json.loads((v01 / "measured/results.json").read_text()), results_of(trained))
+
+
+@pytest.mark.parametrize("trained", [*RUNS, EXPORT])
+def test_what_was_trained_restores_and_is_exported_as_then(trained: str, deblurzoo: Run, v01: Path) -> None:
+    exported = deblurzoo("export", "--checkpoint", trained, "--out", "again")
+    assert exported.returncode == 0, exported.stdout + exported.stderr
+    (recorded,) = (FIXTURES / trained).glob("evaluate/*/restored/*/*.png")
+    for network, out in ((trained, "once"), ("again", "twice")):
+        done = deblurzoo("deblur", f"{FRAMES}/blur", "--frames", "--checkpoint", network, "--out", out,
+                         "--device", "cpu")  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        pictures = (v01 / out / recorded.name, recorded, FIXTURES / FRAMES / "sharp" / recorded.name)
+        assert_picture(*map(read_image, pictures))
+
+
+def test_the_export_of_a_run_is_the_one_of_then(deblurzoo: Run, v01: Path) -> None:
+    assert deblurzoo("export", "--checkpoint", "runs/srn", "--out", "again").returncode == 0
+    then, now = (load_file(folder / "model.safetensors") for folder in (FIXTURES / EXPORT, v01 / "again"))
+    assert then.keys() == now.keys() and all(torch.equal(then[name], now[name]) for name in then)
+
+
+def test_a_sweep_and_runs_of_then_are_compared(deblurzoo: Run, v01: Path) -> None:
+    done = deblurzoo("compare", "runs", EXPORT, "--csv", "table.csv", "--html", "page.html")
+    assert done.returncode == 0, done.stdout + done.stderr
+    with (v01 / "table.csv").open() as file:
+        found = {row["name"]: row for row in csv.DictReader(file)}
+    recorded = [results_of(trained) for trained in (*RUNS, *JOBS, EXPORT)]
+    assert found.keys() == {results["name"] for results in recorded}
+    for results in recorded:
+        row = found[results["name"]]
+        assert row["failure"] == "" and int(row["parameters"]) == results["network"]["parameters"]
+        assert {name: float(row[name]) for name in results["restored"]} == results["restored"]
+        assert {name: float(row[f"blurry_{name}"]) for name in results["blurry"]} == results["blurry"]
+        assert results["name"] in (v01 / "page.html").read_text()
