@@ -9,7 +9,6 @@ The code that is measured is the `deblurzoo` that `import deblurzoo` finds.
 import argparse
 import contextlib
 import hashlib
-import io
 import json
 import os
 import platform
@@ -19,8 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-for variable in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):  # sums depend on how they are split
-    os.environ[variable] = "1"
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+"""Environment, to be set before torch is imported: the last digit of a sum depends on how threads split it."""
 
 # All that a refactoring may rename stands here: the command lines, the files they write, the keys of these files.
 TOY = "data toy --out toy --train-clips 2 --test-clips 1 --frames 3 --height 64 --width 80"
@@ -67,21 +66,13 @@ def run(command: str) -> None:
     """Run `deblurzoo COMMAND` in this process, silently.
 
     Raises:
-        SystemExit: it failed; the message holds what it said.
+        SystemExit: it failed; the message holds what it printed.
     """
-    from hydra.core.global_hydra import GlobalHydra
+    from verbs import call  # takes seconds to import
 
-    from deblurzoo.cli import main
-
-    said = io.StringIO()
-    sys.argv = ["deblurzoo", *command.split()]
-    GlobalHydra.instance().clear()
-    try:
-        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-            main()
-    except SystemExit as stop:
-        if stop.code:
-            sys.exit(f"{said.getvalue()}\nerror: `deblurzoo {command}` failed: {stop.code}")
+    done = call(command.split(), Path.cwd(), dict(os.environ))
+    if done.returncode:
+        sys.exit(f"{done.stdout}{done.stderr}\nerror: `deblurzoo {command}` failed with exit code {done.returncode}")
 
 
 def _found(pattern: str) -> list[Path]:
@@ -137,6 +128,9 @@ def digests() -> Iterator[tuple[str, str]]:
 
 def measure() -> dict[str, str]:
     """Return name and SHA-256 of each file, made in a temporary folder; print each as it is there."""
+    import deblurzoo
+
+    print(f"measuring {Path(deblurzoo.__file__).parent}", flush=True)
     found = {}
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         for name, digest in digests():
@@ -204,6 +198,7 @@ def main() -> None:
     parser.add_argument("verb", choices=("record", "check"))
     parser.add_argument("file", type=Path, metavar="FILE")
     options = parser.parse_args()
+    os.environ.update(ONE_THREAD)
     {"record": record, "check": check}[options.verb](options.file)
 
 
