@@ -109,32 +109,14 @@ def fit(cfg: DictConfig, run: Path) -> None:
     datamodule = _checked_data(cfg, module, source)
     if start and checkpoint:
         require_same_pictures(checkpoint, datamodule.trained_on, str(start))
-        if checkpoint["global_step"] >= cfg.trainer.max_steps:
-            if start.resolve().parent != (run / "checkpoints").resolve():
-                raise DeblurzooError(
-                    f"{start} is at step {checkpoint['global_step']} already: set a larger trainer.max_steps to go on"
-                )
-            log.info("%s is finished at step %d; a larger trainer.max_steps goes on", run, checkpoint["global_step"])
+        if _is_finished(start, checkpoint["global_step"], cfg.trainer.max_steps, run):
             return
     if cfg.compile:
         module.net.compile()
 
     cfg.run_id = checkpoint["deblurzoo"]["run_id"] if checkpoint else _identity(cfg.resume, run)
     requeue = SlurmRequeue()
-    callbacks = [build(callback) for callback in cfg.callbacks.values() if callback]
-    if not any(isinstance(callback, StepCheckpoints) for callback in callbacks):
-        raise DeblurzooError(
-            "callbacks.checkpoints is missing, so nothing would be saved: keep it; "
-            f"callbacks.checkpoints.every={cfg.trainer.max_steps} saves the last step alone"
-        )
-    trainer: pl.Trainer = build(
-        cfg.trainer,
-        callbacks=[*callbacks, requeue],
-        logger=False,  # one process logs, as below
-        plugins=[AtomicCheckpointIO(), *slurm_plugins()],
-        val_check_interval=cfg.trainer.val_check_interval * cfg.trainer.accumulate_grad_batches,  # Lightning's batches
-        reload_dataloaders_every_n_epochs=1,  # an epoch that something ended is followed by the next step's samples
-    )
+    trainer = _trainer(cfg, requeue)
     _require_processes(trainer)
     datamodule.require_shares(trainer.world_size)
     if trainer.is_global_zero:
@@ -151,6 +133,43 @@ def fit(cfg: DictConfig, run: Path) -> None:
         sys.exit(1)
     requeue.hand_on()
     log.info("%s. Next: deblurzoo evaluate ckpt=%s data=%s …", _ending(trainer), run, source.name)
+
+
+def _is_finished(start: Path, step: int, last: int, run: Path) -> bool:
+    """Return whether a run has taken its last step already.
+
+    Raises:
+        DeblurzooError: the checkpoint to start from is of another run, and of no earlier step than the last one.
+    """
+    if step < last:
+        return False
+    if start.resolve().parent != (run / "checkpoints").resolve():
+        raise DeblurzooError(f"{start} is at step {step} already: set a larger trainer.max_steps to go on")
+    log.info("%s is finished at step %d; a larger trainer.max_steps goes on", run, step)
+    return True
+
+
+def _trainer(cfg: DictConfig, requeue: SlurmRequeue) -> pl.Trainer:
+    """Return Lightning's trainer with the callbacks of the config.
+
+    Raises:
+        DeblurzooError: no callback saves checkpoints.
+    """
+    callbacks = [build(callback) for callback in cfg.callbacks.values() if callback]
+    if not any(isinstance(callback, StepCheckpoints) for callback in callbacks):
+        raise DeblurzooError(
+            "callbacks.checkpoints is missing, so nothing would be saved: keep it; "
+            f"callbacks.checkpoints.every={cfg.trainer.max_steps} saves the last step alone"
+        )
+    trainer: pl.Trainer = build(
+        cfg.trainer,
+        callbacks=[*callbacks, requeue],
+        logger=False,  # one process logs, see `_fit_logged`
+        plugins=[AtomicCheckpointIO(), *slurm_plugins()],
+        val_check_interval=cfg.trainer.val_check_interval * cfg.trainer.accumulate_grad_batches,  # Lightning's batches
+        reload_dataloaders_every_n_epochs=1,  # an epoch that something ended is followed by the next step's samples
+    )
+    return trainer
 
 
 def _ending(trainer: pl.Trainer) -> str:
