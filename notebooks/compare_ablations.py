@@ -12,8 +12,9 @@ import plotly.graph_objects as go
 from IPython.display import Markdown, display
 
 from deblurzoo.compare import as_markdown, gather
+from deblurzoo.config import rebuild
+from deblurzoo.data import Source
 from deblurzoo.data.images import read_image
-from deblurzoo.entry import build
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.page import Evaluation, sections
 from deblurzoo.page.figures import figures
@@ -102,7 +103,7 @@ bars.update_layout(template="plotly_white", height=380, margin={"t": 40, "b": 50
 # read from the data set that the evaluation names, so it must still be there.
 
 # %%
-source = build(best.results["config"]["data"])
+source = rebuild(best.results.get("config"), "data", Source, best.evaluation.folder / "results.json")
 samples = {(sample.clip, sample.frame): sample for sample in source.samples("test", frames=1)}
 
 for clip, frame in sorted(gain, key=lambda image: -abs(gain[image]))[:3]:

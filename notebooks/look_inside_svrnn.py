@@ -10,16 +10,17 @@ import os
 from pathlib import Path
 
 import torch
-from omegaconf import OmegaConf
 
+from deblurzoo.config import rebuild
+from deblurzoo.data import Source
 from deblurzoo.data.datamodule import FullFrames
-from deblurzoo.entry import build, plain
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.inside import feature_columns, receptive_field, receptive_field_picture, recurrences, weight_columns
 from deblurzoo.metrics import psnr, to_uint8
 from deblurzoo.modules.loading import checkpoint_of, load_module, read_checkpoint
 from deblurzoo.nets import SVRNN
 from deblurzoo.page.notebook import show
+from deblurzoo.records import RunConfig, load_record
 
 if Path.cwd().name == "notebooks":  # where Jupyter starts; paths are relative to the top of the checkout
     os.chdir("..")
@@ -40,7 +41,8 @@ net = module.net
 if not isinstance(net, SVRNN) or net.variant != "full":
     raise DeblurzooError(f"{RUN} is not a full SVRNN: set RUN to a run of experiment=svrnn_toy or svrnn_gopro")
 
-source = build(plain(OmegaConf.load(RUN / "config.yaml"))["data"])
+config = RUN / "config.yaml"
+source = rebuild(load_record(config, RunConfig, "set RUN to another run"), "data", Source, config)
 batch = FullFrames(source.samples("test", module.frames))[FRAME]
 blur, sharp = batch.blur[None] / 255, batch.sharp[None] / 255  # (1, 1, 3, H, W) and (1, 3, H, W) in [0, 1]
 

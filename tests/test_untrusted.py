@@ -1,5 +1,6 @@
-"""Files of strangers: whatever is in them, a message and no harm."""
+"""Untrusted files: whatever is in them, a message and no harm."""
 
+import ast
 import functools
 import json
 import secrets
@@ -8,6 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,23 +24,29 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from conftest import TINY
-from deblurzoo import train
+from conftest import TINY, Run
+from deblurzoo import deblur, export, train
 from deblurzoo.compare import as_csv, as_markdown, gather, print_table
+from deblurzoo.config import rebuild
+from deblurzoo.data import Source, Toy
 from deblurzoo.data.images import Zipped, read_image
+from deblurzoo.data.pack import pack
 from deblurzoo.data.packed import Index
 from deblurzoo.entry import build, plain
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.modules.exports import read_export
-from deblurzoo.modules.loading import load_module, read_checkpoint
+from deblurzoo.modules.loading import load_any, load_module, read_checkpoint
 from deblurzoo.modules.srn import SRNDeblur
-from deblurzoo.page import Evaluation, Failure, write_page
+from deblurzoo.page import Evaluation, Failure, Network, write_page
 from deblurzoo.paths import conf_dir
 from deblurzoo.records import Identity, RunConfig, Synthesis, load_record
 from deblurzoo.restore.pictures import read_picture
-from deblurzoo.status import name_of, problem
+from deblurzoo.status import identity_of, name_of, problem
+from deblurzoo.wandb_runs import fetch_runs
+from runs.wandb_server import serving
 from test_page import evaluation
 
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 Damage = Callable[[bytes], bytes]
 FUZZ = settings(
     max_examples=60, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -81,14 +89,7 @@ def test_a_picture_in_an_archive_that_claims_billions_of_pixels_is_refused(tmp_p
         read_image(Zipped(tmp_path / "a.zip", "bomb.png"))
 
 
-@pytest.mark.parametrize("target", ["os.system", "subprocess.run", "builtins.exec"])
-def test_a_config_out_of_a_file_calls_nothing_but_what_is_known(target: str, tmp_path: Path) -> None:
-    config = {"_target_": "deblurzoo.data.Folder", "test": {"blur": [{"_target_": target, "command": "touch bomb"}]}}
-    with pytest.raises(DeblurzooError, match=f"_target_={target} is of none of deblurzoo, torch"):
-        build(config)
-
-
-def checkpoint(**net: object) -> dict[str, object]:
+def checkpoint(**net: object) -> dict[str, Any]:
     """What training writes of a small network."""
     module = SRNDeblur({"kernel_size": 3, "blocks": 1, "width": 0.125}, {"lr": 1e-4}, {"steps": 1, "power": 1})
     return {
@@ -100,11 +101,212 @@ def checkpoint(**net: object) -> dict[str, object]:
     }
 
 
-def test_a_target_in_a_checkpoint_is_not_called(tmp_path: Path) -> None:
+@pytest.fixture
+def owned(tmp_path: Path) -> Iterator[Path]:
+    """A file that the hostile files of a test would make, and that is not there in the end."""
+    file = tmp_path / "owned"
+    (tmp_path / "hubconf.py").write_text(f"open({str(file)!r}, 'w')\n\ndef net(): pass\n")
+    yield file
+    assert not file.exists(), "a file has run code"
+
+
+HOSTILE: dict[str, dict[str, Any]] = {
+    "torch.utils.collect_env.run": {"command": "touch OWNED"},
+    "torch.hub.load": {"repo_or_dir": "FOLDER", "model": "net", "source": "local"},
+    "builtins.exec": {"_args_": ["open('OWNED', 'w')"]},
+    "os.system": {"command": "touch OWNED"},
+    "subprocess.run": {"args": ["touch", "OWNED"]},
+    "deblurzoo.files.os.system": {"command": "touch OWNED"},
+    "deblurzoo.files.write_atomically": {"_args_": ["OWNED", ""]},
+    "deblurzoo.files.Path.touch": {"self": "OWNED"},
+    "deblurzoo.data.gopro.Path": {"_args_": ["OWNED"]},
+    "deblurzoo.data.Toy.__init__": {"self": {}, "root": None, "blur": "blur"},
+    "deblurzoo.data.Source": {},
+    "deblurzoo.modules.SRNDeblur": {"net": {}, "optimizer": {}, "schedule": {}},
+    "deblurzoo.entry.build": {"cfg": {"_target_": "os.system", "command": "touch OWNED"}},
+    "deblurzoo.cli.main": {},
+    "pytorch_lightning.Trainer": {},
+    "deblurzoo..data.Toy": {"root": None, "blur": "blur"},
+    "": {},
+}
+"""What a file may name, with arguments that would make the file OWNED if it were called."""
+PLACES: dict[str, Callable[[Any], Any]] = {
+    "top": lambda hostile: hostile,
+    "part": lambda hostile: {"_target_": "deblurzoo.data.GoproDvd", "gopro": hostile, "dvd": hostile},
+    "argument": lambda hostile: {"_target_": "deblurzoo.data.Toy", "root": hostile, "blur": "blur"},
+    "deep": lambda hostile: {"_target_": "deblurzoo.data.Folder", "train": {"blur": [[hostile]]}, "test": {}},
+}
+"""A data set with something hostile in one place of it."""
+
+
+@pytest.fixture(params=HOSTILE)
+def hostile(request: pytest.FixtureRequest, owned: Path) -> dict[str, Any]:
+    """Something of `HOSTILE`, as a file says it."""
+    arguments = json.dumps(HOSTILE[request.param]).replace("OWNED", str(owned)).replace("FOLDER", str(owned.parent))
+    return {"_target_": request.param, **json.loads(arguments)}
+
+
+def run_cell(notebook: str, **given: Any) -> dict[str, Any]:
+    """Run the imports of a notebook and what it sets `config` and `source` to; return its names."""
+    script = ast.parse((NOTEBOOKS / f"{notebook}.py").read_text())
+    wanted = [
+        node
+        for node in script.body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        or (isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in ("config", "source"))
+    ]
+    exec(compile(ast.Module(wanted, []), notebook, "exec"), given)
+    return given
+
+
+def with_data(data: Any, run: Path) -> Path:
+    """Put the config of a data set into `config.yaml` and `results.json` of an evaluated run; return the latter."""
+    config = {"data": data, "tags": [], "group": None}
+    (run / "config.yaml").write_text(json.dumps(config))  # which is YAML, too
+    (file,) = run.glob("evaluate/*/results.json")
+    file.write_text(json.dumps({**json.loads(file.read_text()), "config": config}))
+    return file
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_runs_and_results_call_nothing(place: str, hostile: dict[str, Any], tmp_path: Path) -> None:
+    run = evaluation(tmp_path, "svrnn").folder.parents[1]
+    file = with_data(PLACES[place](hostile), run)
+    files, failed = gather([run])
+    assert list(files) == [file] and not failed
+    print_table(list(files.values()))
+    with pytest.raises(DeblurzooError, match=r"results\.json cannot be used \(.*\): give one that deblurzoo wrote"):
+        run_cell("compare_ablations", best=Network(Evaluation.of(file, files[file]), "a", 1))
+    with pytest.raises(DeblurzooError, match=r"config\.yaml cannot be used \(.*\): give one that deblurzoo wrote"):
+        run_cell("look_inside_svrnn", RUN=run)
+
+
+def test_what_wandb_has_calls_nothing(hostile: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs = evaluation(tmp_path / "theirs", "svrnn").folder.parents[1]
+    with_data(PLACES["part"](hostile), theirs)
+    with serving({"theirs": ("finished", theirs)}) as variables:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        fetch_runs("team/project", tmp_path / "fetched")
+    ((file, results),) = gather([tmp_path / "fetched"])[0].items()
+    with pytest.raises(DeblurzooError, match=r"results\.json cannot be used"):
+        run_cell("compare_ablations", best=Network(Evaluation.of(file, results), "a", 1))
+    with pytest.raises(DeblurzooError, match=r"config\.yaml cannot be used"):
+        run_cell("look_inside_svrnn", RUN=tmp_path / "fetched" / "theirs")
+
+
+def test_a_data_set_in_a_data_set_is_built_and_nothing_resolved(tmp_path: Path) -> None:
+    gopro = {"_target_": "deblurzoo.data.Toy", "root": "${oc.env:HOME}", "blur": "blur"}
+    dvd = {"_target_": "deblurzoo.data.dvd.Dvd", "root": None, "protocol": "flow"}
+    run = evaluation(tmp_path, "svrnn").folder.parents[1]
+    with_data({"_target_": "deblurzoo.data.GoproDvd", "gopro": gopro, "dvd": dvd}, run)
+    source = run_cell("look_inside_svrnn", RUN=run)["source"]
+    assert [type(part).__name__ for part in source.parts] == ["Toy", "Dvd"]
+    assert source.parts[0].root == Path("${oc.env:HOME}")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"common_frames": "2"}, "common_frames=2 is wrong for deblurzoo.data.gopro.Toy"),
+        ({"nonsense": 1}, "unexpected keyword argument 'nonsense'"),
+        ({"_partial_": True}, "data._partial_=True is no plain value"),
+        ({"blur": None}, "blur=None is wrong for"),
+    ],
+)
+def test_arguments_out_of_a_file_are_checked(change: dict[str, Any], reason: str, tmp_path: Path) -> None:
+    run = evaluation(tmp_path, "svrnn").folder.parents[1]
+    with_data({"_target_": "deblurzoo.data.Toy", "root": None, "blur": "blur", **change}, run)
+    with pytest.raises(DeblurzooError, match=f"config.yaml cannot be used .*{reason}"):
+        run_cell("look_inside_svrnn", RUN=run)
+
+
+@pytest.mark.parametrize("content", [None, [], {"data": None}, {"data": {}}, {"data": {"_target_": ["x"]}}])
+def test_a_config_without_a_data_set_is_refused(content: Any) -> None:
+    with pytest.raises(DeblurzooError, match=r"a\.yaml cannot be used \(data"):
+        rebuild(content, "data", Source, Path("a.yaml"))
+
+
+def test_build_takes_no_content_of_a_file(hostile: dict[str, Any]) -> None:
+    with pytest.raises(DeblurzooError, match=r"use deblurzoo\.config\.rebuild"):
+        build(hostile)  # type: ignore[arg-type]
+
+
+IN_CHECKPOINT: dict[str, Callable[[Any], dict[str, Any]]] = {
+    "top": lambda hostile: hostile,
+    "net": lambda hostile: {"net": hostile},
+    "deep": lambda hostile: {"optimizer": {"betas": [hostile]}},
+    "argument": lambda hostile: {"clip_lstm_norm": hostile},
+}
+
+
+@pytest.mark.parametrize("place", IN_CHECKPOINT)
+def test_checkpoints_call_nothing(place: str, hostile: dict[str, Any], tmp_path: Path) -> None:
+    content = checkpoint()
+    content["hyper_parameters"] = {**content["hyper_parameters"], **IN_CHECKPOINT[place](hostile)}
     path = tmp_path / "step_1.ckpt"
-    torch.save(checkpoint(_target_="os.system", command="touch bomb"), path)
-    with pytest.raises(DeblurzooError, match="does not fit SRNDeblur"):
-        load_module(read_checkpoint(path), path)
+    torch.save(content, path)
+    (tmp_path / "photo.png").write_bytes(cv2.imencode(".png", np.zeros((9, 9, 3)))[1].tobytes())
+    given = ["--checkpoint", str(path), "--out", str(tmp_path / "out")]
+    for verb in (partial(deblur.main, [str(tmp_path / "photo.png"), *given]), partial(export.main, given)):
+        with pytest.raises(
+            DeblurzooError, match=r"step_1\.ckpt cannot be used \(hyper_parameters\..* no plain value\)"
+        ):
+            verb()
+
+
+def test_evaluating_and_resuming_call_nothing(deblurzoo: Run, owned: Path, toy: Path, tmp_path: Path) -> None:
+    content = checkpoint(block={"_target_": "os.system", "command": f"touch {owned}"})
+    torch.save(content, tmp_path / "step_1.ckpt")
+    for verb in (["evaluate", "ckpt=step_1.ckpt", "trainer=cpu"], ["train", *TINY, "resume=step_1.ckpt"]):
+        done = deblurzoo(*verb, "data=toy", f"data.root={toy}")
+        message = "error: step_1.ckpt cannot be used (hyper_parameters.net.block._target_=os.system is no plain value)"
+        assert done.returncode == 1 and message in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("place", ["top", "deep"])
+def test_exports_call_nothing(place: str, hostile: dict[str, Any], identity: Path, tmp_path: Path) -> None:
+    export.export(identity, tmp_path / "exported", onnx=False)
+    file = tmp_path / "exported" / "config.json"
+    config = json.loads(file.read_text())
+    file.write_text(json.dumps({**config, **hostile} if place == "top" else {**config, "block": [hostile]}))
+    with pytest.raises(DeblurzooError, match=r"config\.json cannot be used \(config\..* no plain value\)"):
+        load_any(file.parent)
+
+
+@pytest.mark.parametrize("place", ["index", "clip", "stems", "sources", "sha256"])
+def test_packs_call_nothing(place: str, hostile: dict[str, Any], toy: Path, tmp_path: Path) -> None:
+    pack(Toy(str(toy), "blur"), tmp_path / "packed")
+    file = tmp_path / "packed" / "index.json"
+    index = json.loads(file.read_text())
+    clip = index["clips"][0]
+    {"index": index, "clip": clip, "stems": {}, "sources": clip["sources"], "sha256": clip["sha256"]}[place].update(
+        hostile if place in ("index", "clip") else {"blur": hostile}
+    )
+    if place == "stems":
+        clip["stems"][0] = hostile
+    file.write_text(json.dumps(index))
+    with pytest.raises(DeblurzooError, match=r"index\.json is no index of a pack \(.*\): pack again"):
+        Toy(None, "blur", packed=str(file.parent)).samples("train", frames=1)
+
+
+@pytest.mark.parametrize("key", ["run_id", "blur_folder"])
+def test_what_a_checkpoint_puts_into_a_config_is_not_resolved(key: str, tmp_path: Path) -> None:
+    content = checkpoint()
+    torch.save({**content, "deblurzoo": {**content["deblurzoo"], key: "${oc.env:HOME}"}}, tmp_path / "step_1.ckpt")
+    with pytest.raises(DeblurzooError, match="is not a checkpoint of deblurzoo"):
+        read_checkpoint(tmp_path / "step_1.ckpt")
+
+
+def test_what_runs_and_exports_put_into_a_config_is_not_resolved(identity: Path, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(json.dumps({"id": "${oc.env:HOME}", "name": "a"}))
+    with pytest.raises(DeblurzooError, match=r"run\.json cannot be used \(id: "):
+        identity_of(tmp_path)
+    export.export(identity, tmp_path / "exported", onnx=False)
+    file = tmp_path / "exported" / "config.json"
+    file.write_text(file.read_text().replace('"blur"', '"${oc.env:HOME}"'))
+    with pytest.raises(DeblurzooError, match=r"config\.json cannot be used \(deblurzoo\.blur_folder: "):
+        load_any(file.parent)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp"])

@@ -7,7 +7,7 @@ from importlib import import_module
 
 from deblurzoo import __version__
 from deblurzoo.allocator import keep_memory
-from deblurzoo.errors import DeblurzooError
+from deblurzoo.errors import DeblurzooError, print_escaped, require_utf8
 from deblurzoo.paths import user_path
 
 USAGE = """usage: deblurzoo VERB …
@@ -35,6 +35,8 @@ def _hydra(module: str) -> Callable[[list[str]], None]:
         from deblurzoo.overrides import readable  # Hydra takes a while to import
         from deblurzoo.user_configs import require_readable_configs
 
+        for argument in arguments:
+            require_utf8(argument)
         arguments = readable(arguments)
         require_readable_configs(arguments)
         program = import_module(module)
@@ -86,6 +88,7 @@ VERBS: dict[tuple[str, ...], Callable[[list[str]], None]] = {
 
 def main() -> None:
     """Run the verb named on the command line."""
+    print_escaped()
     arguments = sys.argv[1:]
     if arguments in ([], ["-h"], ["--help"]):
         print(USAGE)

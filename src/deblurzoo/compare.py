@@ -17,7 +17,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from deblurzoo.errors import DeblurzooError
+from deblurzoo.errors import DeblurzooError, escaped
 from deblurzoo.files import write_atomically
 from deblurzoo.papers import published
 from deblurzoo.paths import user_path
@@ -49,11 +49,11 @@ def gather(paths: Sequence[Path]) -> tuple[dict[Path, Results], list[tuple[str, 
             try:
                 results[file.resolve()] = load_record(file, Evaluated, "evaluate anew")
             except DeblurzooError as error:
-                failed[file.resolve()] = (str(file), str(error).removeprefix(f"{file} "))
+                failed[file.resolve()] = (escaped(file), str(error).removeprefix(f"{escaped(file)} "))
         for run in sorted(runs):
             if reason := problem(run):
                 earlier = "; shown is an earlier evaluation" if any(run.glob("evaluate/*/results.json")) else ""
-                failed[run.resolve()] = (name_of(run), reason + earlier)
+                failed[run.resolve()] = (escaped(name_of(run)), reason + earlier)
     for group in groups(list(results.values())):
         steps = [f" step {(one.get('checkpoint') or {}).get('step')}" for one in group]
         for one, name in zip(group, told_apart([one["name"] for one in group], steps), strict=True):

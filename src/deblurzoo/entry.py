@@ -1,15 +1,14 @@
 """What the Hydra entry points share: composing, building objects from configs, and clear errors."""
 
 import functools
-import json
 import logging
 import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, get_type_hints
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -18,9 +17,9 @@ from hydra.types import RunMode
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pytorch_lightning.utilities import rank_zero_only
 
+from deblurzoo.config import require_types
 from deblurzoo.errors import DeblurzooError, first_line
 from deblurzoo.ops.spatial_rnn import VARIABLE, check_variable
 from deblurzoo.paths import conf_dir, user_path
@@ -28,9 +27,6 @@ from deblurzoo.records import Record, checked
 from deblurzoo.user_configs import require_effect, warn_of_shadowed_configs
 
 log = logging.getLogger(__name__)
-
-TRUSTED = ("deblurzoo", "torch", "pytorch_lightning", "lightning")
-"""The packages whose classes a config out of a checkpoint, a run or a result may name."""
 
 Task = Callable[[DictConfig], Any]
 
@@ -119,21 +115,22 @@ def _require_backend() -> None:
         raise DeblurzooError(f"{VARIABLE}={os.environ[VARIABLE]}: {error}") from error
 
 
-def build(cfg: DictConfig | dict[str, Any], **arguments: Any) -> Any:
-    """Instantiate a config's `_target_` with plain dicts and lists for everything nested.
+def build(cfg: DictConfig, **arguments: Any) -> Any:
+    """Instantiate the `_target_` of a config that Hydra composed, with plain dicts and lists for everything nested.
+
+    It may name any class, also a user's. What a file says is built by `deblurzoo.config.rebuild` instead.
 
     Args:
-        cfg: a config that Hydra composed, which may name classes of the user's; or a plain dict out of a file that
-            anyone may have written, which may name those of `TRUSTED` alone.
+        cfg: a part of the composed config.
         arguments: more keyword arguments.
 
     Raises:
-        DeblurzooError: a mandatory value is missing, the object refuses its arguments, or a plain dict names others.
+        DeblurzooError: a mandatory value is missing, the object refuses its arguments, or `cfg` is a plain dict.
     """
-    if isinstance(cfg, dict) and (strange := next(_strange_targets(cfg), None)):
-        raise DeblurzooError(f"_target_={strange} is of none of {', '.join(TRUSTED)}: do not use the file it is in")
+    if not isinstance(cfg, DictConfig):
+        raise DeblurzooError("build calls whatever is named: use deblurzoo.config.rebuild for what a file says")
     require_values(cfg)
-    _require_types(cfg if isinstance(cfg, dict) else plain(cfg))
+    _require_types(plain(cfg))
     try:
         return hydra.utils.instantiate(cfg, _convert_="all", **arguments)
     except InstantiationException as error:
@@ -146,30 +143,15 @@ def build(cfg: DictConfig | dict[str, Any], **arguments: Any) -> Any:
 def _require_types(config: dict[str, Any]) -> None:
     """Raise a DeblurzooError if an argument for one of our classes or functions has another type than it declares."""
     target = str(config["_target_"])
-    declared: dict[str, Any] = {}
+    parts = {key: value for key, value in config.items() if isinstance(value, dict) and "_target_" in value}
+    for part in parts.values():
+        _require_types(part)
     with suppress(ImportError):  # which Hydra tells in its own words
-        if target.startswith(f"{TRUSTED[0]}."):
-            called = get_object(target)
-            declared = get_type_hints(called.__init__ if isinstance(called, type) else called)  # type: ignore[misc]
-    for key, value in config.items():
-        if isinstance(value, dict) and "_target_" in value:
-            _require_types(value)
-        elif key in declared:
-            adapter = TypeAdapter(declared[key], config=ConfigDict(arbitrary_types_allowed=True))
+        if target.startswith("deblurzoo."):
             try:
-                adapter.validate_json(json.dumps(value), strict=True)  # in which lists may become tuples
-            except ValidationError as error:
-                raise DeblurzooError(f"{key}={value} is wrong for {target}: {error.errors()[0]['msg']}") from error
-
-
-def _strange_targets(content: Any) -> Iterator[str]:
-    """Yield what nested dicts and lists would call outside `TRUSTED`."""
-    if isinstance(content, dict):
-        target = content.get("_target_", f"{TRUSTED[0]}.")
-        if str(target).partition(".")[0] not in TRUSTED:
-            yield str(target)
-    for value in content.values() if isinstance(content, dict) else content if isinstance(content, list) else ():
-        yield from _strange_targets(value)
+                require_types(get_object(target), {key: config[key] for key in config if key not in parts})
+            except ValueError as error:
+                raise DeblurzooError(str(error)) from error
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
@@ -186,7 +168,7 @@ def require_shape(cfg: DictConfig, shape: type[Record]) -> None:
         raise DeblurzooError(f"the config is wrong ({error}): look at conf/, or at --help") from error
 
 
-def require_values(cfg: DictConfig | dict[str, Any]) -> None:
+def require_values(cfg: DictConfig) -> None:
     """Raise if a key of `cfg` still is `???`."""
     if missing := sorted(OmegaConf.missing_keys(cfg)):
         raise DeblurzooError(

@@ -15,7 +15,7 @@ from deblurzoo.compare import print_table
 from deblurzoo.data import DeblurDataModule, Source
 from deblurzoo.data.batches import default_workers, told_reader_failures
 from deblurzoo.entry import build, hydra_main, plain, quiet_lightning, require_shape, require_values
-from deblurzoo.errors import DeblurzooError, require_at_least
+from deblurzoo.errors import DeblurzooError, require_at_least, require_utf8
 from deblurzoo.evaluations import RESULTS, folder_for, is_finished, require_free
 from deblurzoo.modules import DeblurModule
 from deblurzoo.modules.exports import WEIGHTS
@@ -42,6 +42,7 @@ def evaluate(cfg: DictConfig, anew: bool = True) -> Path:
     quiet_lightning()
     _require_settings(cfg)
     path = checkpoint_of(Path(cfg.ckpt))
+    require_utf8(path)
     checkpoint = read_trained(path)
     module = load_module(checkpoint, path)
     if cfg.switch:

@@ -41,11 +41,16 @@ def checked(content: Any, shape: type[Record]) -> dict[str, Any]:
     try:
         shape.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise ValueError(f"{place}: {first['msg']}" if place else first["msg"]) from error
+        raise ValueError(first_problem(error)) from error
     valid: dict[str, Any] = content
     return valid
+
+
+def first_problem(error: ValidationError) -> str:
+    """Return in one line where and why a content is not of its shape."""
+    first = error.errors()[0]
+    place = ".".join(map(str, first["loc"]))
+    return f"{place}: {first['msg']}" if place else first["msg"]
 
 
 def _stays_inside(name: str) -> str:
@@ -56,6 +61,8 @@ def _stays_inside(name: str) -> str:
 
 Name = Annotated[str, Field(max_length=200), AfterValidator(_stays_inside)]
 """Part of a path below the file that says it; empty for the folder itself."""
+Literally = Annotated[str, Field(pattern=r"^([^$]|\$[^{])*$")]
+"""Becomes part of a config, which would resolve `${…}`."""
 Count = Annotated[int, Field(ge=0, lt=2**53)]
 Value = Annotated[float, Field(gt=-1e9, lt=1e9)]
 Figures = dict[Literal["psnr", "ssim", "ssim_matlab3d", "mssim"], Value]
@@ -202,7 +209,7 @@ class Evaluated(BeforeAndAfter):
 class Identity(Record):
     """`run.json` of a run folder."""
 
-    id: str
+    id: Literally
     name: str
 
 
@@ -229,7 +236,7 @@ class ExportFacts(Record):
     kind: str = Field(alias="class")
     frames: int
     size_multiple: int
-    blur_folder: str
+    blur_folder: Literally
     step: int
     version: str
 

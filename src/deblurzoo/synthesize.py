@@ -19,7 +19,7 @@ from rich.progress import Progress
 
 from deblurzoo import __version__
 from deblurzoo.data.images import Image
-from deblurzoo.errors import DeblurzooError, require_at_least
+from deblurzoo.errors import DeblurzooError, require_at_least, require_utf8
 from deblurzoo.files import claim, release, write_atomically
 from deblurzoo.paths import user_path
 from deblurzoo.records import Synthesis, load_record
@@ -67,7 +67,10 @@ def inspect_all(paths: list[Path], photographs: bool) -> list[Source]:
     problems = []
     for path in paths:
         try:
-            sources += inspect(path, photographs)
+            for source in inspect(path, photographs):
+                require_utf8(source.path)
+                require_utf8(source.name)
+                sources.append(source)
         except DeblurzooError as error:
             problems.append(str(error))
     if problems:

@@ -19,7 +19,7 @@ from deblurzoo.callbacks import AtomicCheckpointIO, SlurmRequeue, StepCheckpoint
 from deblurzoo.data import DeblurDataModule, Source
 from deblurzoo.data.batches import reader_failure
 from deblurzoo.entry import build, hydra_main, plain, quiet_lightning, require_shape, require_values
-from deblurzoo.errors import DeblurzooError, first_line, require_at_least
+from deblurzoo.errors import DeblurzooError, first_line, require_at_least, require_utf8
 from deblurzoo.evaluate import evaluate
 from deblurzoo.files import claim, write_atomically
 from deblurzoo.loggers import TAG_LENGTH, finish_wandb
@@ -44,6 +44,7 @@ def train(cfg: DictConfig) -> float | None:
         In a sweep, the PSNR of the evaluation, which a sweeper like Optuna may maximise.
     """
     run = Path(cfg.run)
+    require_utf8(run)
     run = run.relative_to(Path.cwd()) if run.is_relative_to(Path.cwd()) else run
     for key in ("name", "label", "group"):  # Hydra takes name=2021 for a number
         cfg[key] = None if cfg[key] is None else str(cfg[key])

@@ -10,7 +10,7 @@ import wandb
 from rich.progress import track
 
 from deblurzoo.compare import title
-from deblurzoo.errors import DeblurzooError
+from deblurzoo.errors import DeblurzooError, require_utf8
 from deblurzoo.loggers import STEP, finish_wandb, wandb_logger
 from deblurzoo.records import RunConfig, load_record
 from deblurzoo.status import FILE as STATUS
@@ -74,6 +74,7 @@ def send_run(results: Path, project: str) -> None:
     run = run_of(results)
     if run is None:
         raise DeblurzooError(f"{results} lies in no run folder: W&B takes RUN/evaluate/KIND/results.json")
+    require_utf8(run)
     config, identity = load_record(run / "config.yaml", RunConfig, "send another run"), identity_of(run)
     of_run = (identity["id"], identity["name"], config["group"], config["tags"])
     logger = wandb_logger(project, str(run), *of_run, job_type="train")

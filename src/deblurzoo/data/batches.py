@@ -139,8 +139,8 @@ def reader_failure(error: Exception) -> DeblurzooError | None:
     if of_torch or (at_a_queue and isinstance(error, ConnectionError | EOFError)):  # which one, depends on the moment
         return DeblurzooError(
             f"a process that reads frames was killed ({first_line(error)}): memory or shared memory may have run out, "
-            "so set fewer loader.workers (0 needs no shared memory) or a smaller loader.batch_size; resume=auto goes on "
-            "from the last checkpoint, an evaluation and a pack where they were"
+            "so set fewer loader.workers (0 needs no shared memory) or a smaller loader.batch_size; resume=auto goes "
+            "on from the last checkpoint, an evaluation and a pack where they were"
         )
     return None
 

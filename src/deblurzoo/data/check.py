@@ -16,7 +16,7 @@ from deblurzoo.data.images import read_image
 from deblurzoo.data.kohler import Kohler
 from deblurzoo.data.layout import ClipFolders, pictures
 from deblurzoo.entry import build, hydra_main
-from deblurzoo.errors import DeblurzooError
+from deblurzoo.errors import DeblurzooError, escaped, is_utf8
 
 Size = tuple[int, int]
 _AGAIN = "run `deblurzoo data pack` again"
@@ -52,6 +52,8 @@ def clip_problems(folders: ClipFolders, official: int | None, pool: ThreadPoolEx
     pairs = blur.keys() & sharp.keys()
     problems += _miscount(folders.name, len(pairs), official)
     paths = [*blur.values(), *sharp.values()]
+    odd = [path for path in (folders.blur.parent, *paths) if not is_utf8(path.name)]
+    problems += [f"name: {path} is not UTF-8: rename it" for path in odd]
     sizes = dict(zip(paths, pool.map(_size, paths), strict=True))
     problems += [f"unreadable: {reason}" for reason in sizes.values() if isinstance(reason, str)]
     known = [size for size in sizes.values() if not isinstance(size, str)]
@@ -101,7 +103,7 @@ def check(source: ClipSource) -> list[str]:
                 found += pairs
                 names.add(name)
                 problems += lines
-                table.add_row(split, name, str(pairs), str(official.get(name, "")), str(len(lines) or ""))
+                table.add_row(split, escaped(name), str(pairs), str(official.get(name, "")), str(len(lines) or ""))
             absent = sorted(official.keys() - names)
             problems += [f"missing: {split} clip {name} ({official[name]} pairs)" for name in absent]
             if official:

@@ -11,7 +11,7 @@ from typing import Self
 from deblurzoo.data.frames import Clip, Frame
 from deblurzoo.data.layout import ClipFolders, pictures
 from deblurzoo.data.packed import Index, open_pack
-from deblurzoo.errors import DeblurzooError
+from deblurzoo.errors import DeblurzooError, require_utf8
 
 log = logging.getLogger(__name__)
 
@@ -187,6 +187,8 @@ class ClipSource(Source):
                 f"{where} lacks the partner of frame {alone[0]} ({len(alone)} unpaired in clip {folders.name}): "
                 f"complete the folder; `deblurzoo data check data={self.name}` lists them all"
             )
+        for name in (str(folders.blur), folders.name, *map(str, blur.values()), *map(str, sharp.values())):
+            require_utf8(name)
         return Clip(folders.name, tuple(blur.values()), tuple(sharp[stem] for stem in blur))
 
     def samples(self, split: str, frames: int) -> list[Sample]:

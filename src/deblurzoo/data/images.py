@@ -15,7 +15,7 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
-from deblurzoo.errors import DeblurzooError
+from deblurzoo.errors import DeblurzooError, is_utf8
 from deblurzoo.files import write_atomically
 
 Image = NDArray[np.uint8]
@@ -88,7 +88,7 @@ def read_image(path: Picture) -> Image:
     if path.suffix.lower() in _FAST:
         jpeg = _is_jpeg(path)
         try:
-            image = kornia_rs.io.read_image(str(path))
+            image = _read_fast(path, jpeg)
         except ValueError as error:  # palette with alpha, CMYK and other kinds that it does not know
             reason = str(error)
         except Exception as error:  # it raises bare Exception for damage, and for PNGs of 1 bit
@@ -98,11 +98,19 @@ def read_image(path: Picture) -> Image:
         if jpeg and not _has_end_of_jpeg(path):
             raise _unreadable(path, "the JPEG stream has no end")
     if image is None or image.dtype != np.uint8 or image.shape[2] != 3:
-        bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        # It crashes on a str that is not UTF-8.
+        bgr = cv2.imread(os.fsencode(path), cv2.IMREAD_COLOR)  # type: ignore[call-overload]
         if bgr is None:
             raise _unreadable(path, reason)
         image = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
     return np.asarray(image, np.uint8)
+
+
+def _read_fast(path: Path, jpeg: bool) -> NDArray[Any] | None:
+    """Decode an 8-bit RGB PNG or JPEG; None: a PNG whose name kornia-rs cannot take, as it is not UTF-8."""
+    if is_utf8(path):
+        return kornia_rs.io.read_image(str(path))  # type: ignore[no-any-return]
+    return kornia_rs.io.decode_image_jpegturbo(path.read_bytes(), "rgb") if jpeg else None
 
 
 def picture_size(path: Path) -> tuple[int, int]:

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from deblurzoo.data.frames import Clip, PackedFrame
 from deblurzoo.data.images import Image
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.records import first_problem
 
 INDEX, UNFINISHED = "index.json", "unfinished.json"
-FORMAT = 1
-"""Version of the index."""
 Kind = Literal["blur", "sharp"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 Source = tuple[str, int, int]
@@ -31,6 +31,7 @@ def sources(paths: Iterable[Path]) -> list[Source]:
 class PackedClip:
     """One entry of the index: a clip, the pictures it was made of, and its arrays."""
 
+    __pydantic_config__ = ConfigDict(extra="forbid")
     split: str
     name: str
     stems: list[str]
@@ -102,30 +103,28 @@ def digest(array: Image) -> str:
 class Index:
     """What a pack holds: the clips of one data set."""
 
+    __pydantic_config__ = ConfigDict(extra="forbid")
     dataset: str
     protocol: str
     blur_folder: str
     clips: list[PackedClip]
+    format: Literal[1] = 1
+    """Version of the index."""
 
     def encode(self) -> bytes:
         """Return it as JSON."""
-        return json.dumps({"format": FORMAT, **asdict(self)}, indent=1).encode()
+        return json.dumps(asdict(self), indent=1).encode()
 
     @classmethod
     def read(cls, file: Path) -> "Index":
         """Read it from a file; raise a DeblurzooError if that is no index of this version."""
         try:
-            content: dict[str, Any] = json.loads(file.read_bytes())
-            if content.pop("format") != FORMAT:
-                raise ValueError(f"not of format {FORMAT}")
-            entries = content.pop("clips")
-            for entry in entries:
-                entry["sources"] = {kind: [tuple(s) for s in found] for kind, found in entry["sources"].items()}
-            clips = [PackedClip(**entry) for entry in entries]
-            _require_sane(clips)
-            return cls(**content, clips=clips)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DeblurzooError(f"{file} is no index of a pack ({error}): pack again into another folder") from error
+            index = TypeAdapter(cls).validate_json(file.read_bytes(), strict=True)
+            _require_sane(index.clips)
+            return index
+        except (OSError, ValueError) as error:
+            reason = first_problem(error) if isinstance(error, ValidationError) else error
+            raise DeblurzooError(f"{file} is no index of a pack ({reason}): pack again into another folder") from error
 
     def of(self, split: str) -> Iterator[PackedClip]:
         """Give the clips of a split."""

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor
 
 from deblurzoo import __version__
+from deblurzoo.config import require_plain
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import write_atomically
 from deblurzoo.modules.base import DeblurModule
@@ -52,8 +53,13 @@ def read_export(path: Path) -> dict[str, Any]:
     Raises:
         DeblurzooError: a file is missing or damaged, or `config.json` is not deblurzoo's.
     """
-    config = load_record(path.with_name(CONFIG), Export, _REMEDY)
+    file = path.with_name(CONFIG)
+    config = load_record(file, Export, _REMEDY)
     facts = config.pop("deblurzoo")
+    try:
+        require_plain(config, "config")
+    except ValueError as error:
+        raise DeblurzooError(f"{file} cannot be used ({error}): {_REMEDY}") from error
     return {
         "deblurzoo": facts,
         "global_step": facts["step"],
@@ -64,7 +70,7 @@ def read_export(path: Path) -> dict[str, Any]:
 
 def _read_weights(path: Path) -> dict[str, Tensor]:
     try:
-        state: dict[str, Tensor] = load_file(path)
+        state: dict[str, Tensor] = load(path.read_bytes())
     except (OSError, SafetensorError) as error:
         raise DeblurzooError(f"{path} cannot be read ({error}): export the network again") from error
     if odd := [name for name, tensor in state.items() if not tensor.is_floating_point()]:

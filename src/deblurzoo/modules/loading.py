@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from deblurzoo.config import require_plain, require_types
 from deblurzoo.errors import DeblurzooError, first_line
 from deblurzoo.modules.base import DeblurModule
 from deblurzoo.modules.exports import WEIGHTS, is_export, read_export
@@ -114,6 +115,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             f"{path} is not a checkpoint of deblurzoo (known modules: {', '.join(MODULES)}): "
             "give one that `deblurzoo train` wrote"
         )
+    try:
+        require_plain(checkpoint["hyper_parameters"], "hyper_parameters")
+    except (ValueError, RecursionError) as error:
+        raise DeblurzooError(f"{path} cannot be used ({error}): give one that `deblurzoo train` wrote") from error
     complete: dict[str, Any] = checkpoint
     return complete
 
@@ -127,11 +132,11 @@ def _is_ours(checkpoint: object) -> bool:
     facts, arguments = checkpoint["deblurzoo"], checkpoint["hyper_parameters"]
     return (
         all(isinstance(facts.get(key), str) for key in ("module", "run_id", "blur_folder"))
+        and "${" not in facts["run_id"] + facts["blur_folder"]  # they become part of a config, which would resolve it
         and facts["module"] in MODULES
         and isinstance(facts.get("precision", ""), str)
         and ("data" not in facts or _is_pictures(facts["data"]))
         and all(isinstance(arguments.get(key), dict) for key in ("net", "optimizer", "schedule"))
-        and _is_plain(arguments)
         and all(isinstance(value, Tensor) for value in checkpoint["state_dict"].values())
     )
 
@@ -141,19 +146,11 @@ def _is_pictures(value: object) -> bool:
     return isinstance(value, dict) and all(isinstance(value.get(key), str) for key in ("place", "fingerprint"))
 
 
-def _is_plain(value: object) -> bool:
-    """Whether a value is what configs are made of."""
-    if isinstance(value, dict):
-        return all(isinstance(key, str) for key in value) and all(map(_is_plain, value.values()))
-    if isinstance(value, list | tuple):
-        return all(map(_is_plain, value))
-    return value is None or isinstance(value, bool | int | float | str)
-
-
 def load_module(checkpoint: dict[str, Any], path: Path) -> DeblurModule:
     """Rebuild the module of a checkpoint that `read_trained` returned; `path` is for messages."""
     module_class = MODULES[checkpoint["deblurzoo"]["module"]]
     try:
+        require_types(module_class, checkpoint["hyper_parameters"])
         module = module_class(**checkpoint["hyper_parameters"])
         _require_fit(checkpoint["state_dict"], module.state_dict())
         module.load_state_dict(checkpoint["state_dict"])

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -37,7 +38,7 @@ class PictureStore:
                 self.urls[key] = f"data:image/png;base64,{base64.b64encode(png).decode()}"
             else:
                 self._data[key] = png
-                self.urls[key] = f"{quote(self.folder.name)}/{key}.png"
+                self.urls[key] = f"{quote(os.fsencode(self.folder.name))}/{key}.png"
         return key
 
     def write(self) -> None:

@@ -87,7 +87,7 @@ def largest_difference(net: nn.Module, path: Path) -> dict[str, float]:
     _require_packages()
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
     generator = torch.Generator().manual_seed(0)
     differences = {}
     for height, width in SIZES:

@@ -1,5 +1,6 @@
 """More blur for pairs that have little of it: the extra augmentation of the SVRNN paper for the DVD pictures."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -104,7 +105,8 @@ class ExtraBlur:
 
 def _read_cutout(path: Path) -> Pixels:
     """Return an 8-bit PNG with alpha as RGB in [0, 255] times opacity, and opacity in [0, 1]."""
-    bgra = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    # It crashes on a str that is not UTF-8.
+    bgra = cv2.imread(os.fsencode(path), cv2.IMREAD_UNCHANGED)  # type: ignore[call-overload]
     if bgra is None or bgra.dtype != np.uint8 or bgra.ndim != 3 or bgra.shape[2] != 4:
         raise DeblurzooError(f"{path} is no 8-bit PNG with an alpha channel: cut the object out, or remove the file")
     rgba = np.asarray(cv2.cvtColor(bgra, cv2.COLOR_BGRA2RGBA), np.float32)
