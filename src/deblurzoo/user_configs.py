@@ -43,9 +43,10 @@ def require_effect(cfg: DictConfig) -> None:
     for key in sorted(map(str, cfg.keys() - _known_keys())):
         if re.search(rf"\$\{{[^}}]*\b{re.escape(key)}\b", content):  # a variable of the user's
             continue
-        for file, package in _user_files():
-            if package.partition(".")[0] == key:
-                raise DeblurzooError(f"{file} has no effect, since its content lands below {key}: {_FIRST_LINE}")
+        lost = [(file, package) for file, package in _user_files() if package.partition(".")[0] == key]
+        if lost:
+            file, _ = max(lost, key=lambda one: _holds(cfg, *one))  # others of its folder may be as wrong, and unused
+            raise DeblurzooError(f"{file} has no effect, since its content lands below {key}: {_FIRST_LINE}")
         where = next((f"{file}: " for file, package in _user_files() if package == GLOBAL and key in _load(file)), "")
         raise DeblurzooError(
             f"{where}nothing reads the key {key}: it must be one of {', '.join(sorted(_known_keys()))}"
@@ -80,6 +81,13 @@ def _user_files() -> Iterator[tuple[Path, str]]:
         for file in sorted(folder.rglob("*.yaml")):
             header = re.fullmatch(r"#\s*@package +(\S+)", _top(file))
             yield file, header[1] if header else ".".join(file.relative_to(folder).parent.parts) or GLOBAL
+
+
+def _holds(cfg: DictConfig, file: Path, package: str) -> bool:
+    """Whether a config has the content of a file at a place."""
+    there = OmegaConf.to_container(OmegaConf.create({"": OmegaConf.select(cfg, package)}))
+    content = {key: value for key, value in _load(file).items() if key != "defaults"}
+    return OmegaConf.to_container(OmegaConf.merge(there, {"": content})) == there
 
 
 def _top(file: Path) -> str:

@@ -19,7 +19,7 @@ def write(file: Path, text: str) -> None:
 @pytest.mark.parametrize("verb", [["train"], ["train", "-m"], ["data", "show"]])
 def test_an_experiment_without_its_package_is_refused(verb: list[str], deblurzoo: Run, tmp_path: Path) -> None:
     write(tmp_path / "conf/experiment/mine.yaml", CONTENT)
-    write(tmp_path / "conf/experiment/other.yaml", f"# @package _global_\n{CONTENT}")
+    write(tmp_path / "conf/experiment/another.yaml", CONTENT.replace("mine", "another"))
     done = deblurzoo(*verb, "--config-dir", "conf", "experiment=mine")
     refused(done, f"error: {tmp_path}/conf/experiment/mine.yaml {NO_EFFECT.format('experiment')}")
     assert not list(tmp_path.rglob("*.png"))
