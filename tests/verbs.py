@@ -22,7 +22,16 @@ from deblurzoo import files, train
 from deblurzoo.cli import main
 
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["preloaded"])
+# All that verbs import but numba, whose threads no fork survives. The server ignores what it cannot import, and before
+# Python 3.13 it does not know pytest's path: only installed modules can stand here.
+SERVER.set_forkserver_preload(
+    ["wandb", "pytorch_lightning.loggers"]
+    + [
+        f"deblurzoo.{verb}"
+        for verb in ("train", "evaluate", "deblur", "compare", "export", "experiments", "synthesize")
+    ]
+    + ["deblurzoo.data.check", "deblurzoo.data.pack", "deblurzoo.data.show", "deblurzoo.page", "deblurzoo.wandb_runs"]
+)
 
 
 def call(arguments: list[str], folder: Path, environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
