@@ -132,7 +132,7 @@ def test_too_little_shared_memory_is_told(environment: dict[str, str], flow_toy:
     ]
     found = {**environment, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [*own, sys.executable, "-c", SHORT_OF_SHARED_MEMORY, json.dumps(verbs)]
-    run = subprocess.run(command, cwd=identity.parents[1], env=found, capture_output=True, text=True, timeout=120)
+    run = subprocess.run(command, cwd=identity.parents[1], env=found, capture_output=True, text=True, timeout=300)
     for code, errors in json.loads(run.stdout):
         assert code == 1
         assert "error: the processes that read frames have too little shared memory (" in errors, errors

@@ -9,7 +9,7 @@ import traceback
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any
 
 import cv2
@@ -53,12 +53,19 @@ def worker_options(workers: int) -> dict[str, Any]:
 
 def _start_worker(_: int) -> None:
     cv2.setNumThreads(0)  # workers are parallel already
+    sys.excepthook = _tell  # which the thread calls that hands over batches
     if sys.platform == "linux":
         # Slurm signals all processes of a job, and training needs its workers until it has saved.
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
         signal.signal(signal.SIGUSR2, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
         threading.Thread(target=_end_when_the_parent_says, daemon=True).start()
+
+
+def _tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print an error, unless it only shows that the training process has stopped while it took a batch."""
+    if not isinstance(error, ConnectionError | EOFError):
+        sys.__excepthook__(kind, error, trace)
 
 
 def _end_when_the_parent_says() -> None:
