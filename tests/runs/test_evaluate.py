@@ -236,6 +236,7 @@ def test_protocols_have_their_known_answers(
     where = folders if kind == "folder" else root
     results = evaluate_here(f"ckpt={identity}", f"data={data}", *where, "pictures=0", "no_harm=1")
     assert tuple(results[key] for key in ("dataset", "protocol", "blur_folder", "measure")) == facts
+    assert not list(identity.rglob("side_by_side"))  # pictures=0
     assert [int(image["frame"]) for image in results["images"]] == list(frames)
     deltas = np.array([DELTAS[number] for number in frames])
     if facts[3] == "plain":

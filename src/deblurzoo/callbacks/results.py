@@ -62,7 +62,7 @@ class ResultsWriter(pl.Callback):
             raise DeblurzooError(f"out={out} has pictures in it that are of no evaluation: choose another folder")
         self.measure, self.rounding = MEASURES[facts["measure"]], facts["rounding"].removeprefix("uint8, ")
         frames = sum(not sample.is_fed_sharp for sample in samples)
-        self.picture_step = max(1, frames // pictures) if pictures else frames + 1
+        self.picture_step = max(1, frames // pictures) if pictures else 0
         self.measured = self._resume()
         self._threads, self._pool = threads, ThreadPoolExecutor(threads)
         self._pending: deque[Future[Row]] = deque()
@@ -157,7 +157,7 @@ class ResultsWriter(pl.Callback):
                 "sharp the same folder?) or is smaller than 11 pixels"
             )
         write_png(self.out / "restored" / sample.clip / f"{sample.frame}.png", restored)
-        if index % self.picture_step == 0:
+        if self.picture_step and index % self.picture_step == 0:
             strip = np.concatenate([blurry, restored, sharp], axis=1)
             write_png(self.out / "side_by_side" / f"{sample.clip}_{sample.frame}.png", strip)
         height, width = restored.shape[:2]
