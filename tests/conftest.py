@@ -1,5 +1,6 @@
 """Shared fixtures: a small GOPRO-like data set made once, and deblurzoo as a call and as a process."""
 
+import gc
 import os
 import shutil
 import signal
@@ -74,6 +75,11 @@ def wait_for(event: Callable[[], object], process: Process) -> None:
     while not event():
         assert process.poll() is None and time.monotonic() < deadline, process.result(timeout=1)
         time.sleep(0.005)
+
+
+def pytest_collection_finish() -> None:
+    """Keep what is imported out of the garbage collections that follow each verb."""
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -109,6 +109,7 @@ def test_a_trial_that_ran_out_of_memory_leaves_it_to_the_next(
     assert "2 of 2 trials failed" in done.stderr and done.stderr.count(": CUDA out of memory") == 2
 
 
+@pytest.mark.processes
 def test_trials_beside_each_other_may_be_equal_or_fail(process: Run, sweep: list[str], tmp_path: Path) -> None:
     at_once = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.sweeper.n_jobs=4", "hydra.sweeper.n_trials=4"]
     done = process(*sweep, *SEARCH, *at_once, "model.optimizer.lr=choice(1e20,1e-4)")
