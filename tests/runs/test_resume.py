@@ -208,12 +208,12 @@ def logged(run: Path, column: str) -> list[int]:
 
 @pytest.mark.parametrize("by_signal", [True, False])
 def test_a_run_that_stops_within_an_accumulation_goes_on_with_its_first_batch(
-    by_signal: bool, deblurzoo: Run, process: Run, toy: Path, tmp_path: Path
+    by_signal: bool, process: Run, toy: Path, tmp_path: Path
 ) -> None:
     arguments = ["train", *ARGUMENTS, *NAMES, f"data.root={toy}", "trainer.accumulate_grad_batches=4"]
     arguments += ["trainer.max_steps=4", "trainer.val_check_interval=2", "trainer.log_every_n_steps=1"]
     runs, names = tmp_path / "runs", tmp_path / "names"
-    assert deblurzoo(*arguments, "name=whole").returncode == 0
+    assert process(*arguments, "name=whole").returncode == 0
     assert names.read_text().splitlines() == sample_names(toy, 32)
     assert logged(runs / "whole", "train/loss") == [0, 1, 2, 3]
     assert logged(runs / "whole", "val/psnr") == [1, 3]
@@ -222,7 +222,7 @@ def test_a_run_that_stops_within_an_accumulation_goes_on_with_its_first_batch(
     stopped = process(*arguments, *STOP, f"+callbacks.stop.by_signal={by_signal}", "name=stopped")
     assert stopped.returncode == by_signal, stopped.stderr
     assert [path.name for path in runs.glob("stopped/checkpoints/*")] == ["step_00000001.ckpt"]
-    done = deblurzoo(*arguments, "name=stopped", "resume=auto")
+    done = process(*arguments, "name=stopped", "resume=auto")
     assert done.returncode == 0, done.stderr
     assert names.read_text().splitlines() == [*sample_names(toy, 12), *sample_names(toy, 32)[8:]]
     assert logged(runs / "stopped", "train/loss") == [1, 2, 3]
