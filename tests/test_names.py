@@ -16,12 +16,14 @@ from omegaconf import OmegaConf
 from conftest import Run
 from deblurzoo import train
 from deblurzoo.data import Folder, Toy
+from deblurzoo.data.fingerprint import describe
 from deblurzoo.data.images import read_image
 from deblurzoo.data.pack import pack
 from deblurzoo.errors import DeblurzooError, escaped, print_escaped
 from deblurzoo.export import export
 from deblurzoo.modules.loading import load_any
 from deblurzoo.restore.onnx_model import largest_difference
+from deblurzoo.status import name_of
 from deblurzoo.synthesis import ExtraBlur
 from deblurzoo.synthesize import inspect_all
 from test_page import evaluation
@@ -83,6 +85,14 @@ def test_no_folder_of_pictures_is_called_so_behind_a_link(toy: Path, tmp_path: P
     pair = {"blur": str(tmp_path / "link" / "blur"), "sharp": str(tmp_path / "link" / "sharp")}
     with pytest.raises(DeblurzooError, match=r"the name caf\\xe9 is not UTF-8"):
         Folder(train={"blur": None, "sharp": None}, test=pair).samples("test", frames=1)
+
+
+def test_data_sets_and_runs_are_called_escaped_behind_a_link(toy: Path, tmp_path: Path) -> None:
+    shutil.copytree(toy, tmp_path / CAFE)
+    (tmp_path / "link").symlink_to(tmp_path / CAFE)
+    source = Toy(str(tmp_path / "link"), "blur")
+    assert describe(source, "test", source.samples("test", frames=1))["name"] == SHOWN
+    assert name_of((tmp_path / "link").resolve()) == SHOWN
 
 
 def test_none_is_packed(odd_toy: Path, tmp_path: Path) -> None:

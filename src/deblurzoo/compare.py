@@ -53,7 +53,7 @@ def gather(paths: Sequence[Path]) -> tuple[dict[Path, Results], list[tuple[str, 
         for run in sorted(runs):
             if reason := problem(run):
                 earlier = "; shown is an earlier evaluation" if any(run.glob("evaluate/*/results.json")) else ""
-                failed[run.resolve()] = (escaped(name_of(run)), reason + earlier)
+                failed[run.resolve()] = (name_of(run), reason + earlier)
     for group in groups(list(results.values())):
         steps = [f" step {(one.get('checkpoint') or {}).get('step')}" for one in group]
         for one, name in zip(group, told_apart([one["name"] for one in group], steps), strict=True):

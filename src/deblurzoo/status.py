@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from deblurzoo.errors import DeblurzooError
+from deblurzoo.errors import DeblurzooError, escaped
 from deblurzoo.files import write_atomically
 from deblurzoo.records import Identity, Status, load_record
 
@@ -62,7 +62,7 @@ def name_of(run: Path) -> str:
     try:
         return identity_of(run)["name"]
     except DeblurzooError:
-        return run.absolute().name
+        return escaped(run.absolute().name)
 
 
 def run_of(results: Path) -> Path | None:

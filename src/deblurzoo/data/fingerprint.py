@@ -8,6 +8,7 @@ from pathlib import Path, PurePath
 
 from deblurzoo.data.clips import Sample, Source
 from deblurzoo.data.frames import read_frame, stored
+from deblurzoo.errors import escaped
 
 PROBES = 4
 """Samples whose pixels count: decoding all of them would take minutes."""
@@ -20,7 +21,7 @@ def describe(source: Source, split: str, samples: list[Sample]) -> dict[str, str
     origin = source.origin(split)
     folder = os.path.commonpath([Path(place).resolve() for place in origin.values()]) if origin else ""
     place = " ".join(f"{key}={value}" for key, value in origin.items())
-    return {"name": Path(folder).name, "place": place, "fingerprint": fingerprint(samples)}
+    return {"name": escaped(Path(folder).name), "place": place, "fingerprint": fingerprint(samples)}
 
 
 def fingerprint(samples: list[Sample]) -> str:
