@@ -137,6 +137,7 @@ def test_a_moving_average_is_what_is_exported(deblurzoo: Run, toy: Path, tmp_pat
     assert (tmp_path / "exported" / "evaluate" / "toy_blur" / "results.json").is_file()
 
 
+@pytest.mark.processes
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", [SVRNNDeblur, SRNDeblur, FlowRNNDeblur])
 def test_onnx_agrees_with_torch_at_any_size(kind: type[DeblurModule], tmp_path: Path) -> None:
@@ -218,7 +219,7 @@ def test_weights_that_do_not_fit_are_refused(exported: Path) -> None:
 
 def test_the_command_refuses_what_is_no_checkpoint(deblurzoo: Run, tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8")
-    for given, message in (("photo.jpg", "cannot be read"), (".", "give a run folder, an export or a .ckpt file")):
+    for given, message in (("photo.jpg", "cannot be read"), (".", "give a run folder, a .ckpt file or")):
         done = deblurzoo("export", "--checkpoint", given, "--out", "exported")
         assert done.returncode != 0
         assert message in done.stderr and "Traceback" not in done.stderr

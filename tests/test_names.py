@@ -216,6 +216,10 @@ def test_objects_of_extra_blur_may_be_called_anything(tmp_path: Path) -> None:
     assert any(extra(black, seed).max() > 200 for seed in range(8))
 
 
+def test_a_name_that_acts_upon_a_terminal_is_told_escaped() -> None:
+    assert str(DeblurzooError("\x1b[31m\udce9.png\nis wrong")) == "\\x1b[31m\\xe9.png\nis wrong"
+
+
 def test_what_cannot_be_encoded_is_printed_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
     for encoding, text in (("utf-8", f"{SHOWN} é \\ud800"), ("ascii", rf"{SHOWN} \xe9 \ud800")):
         shown = io.BytesIO()

@@ -9,6 +9,10 @@ ESCAPES = "deblurzoo.escapes"
 """The error handler of text that is written: of a name's bytes that are not UTF-8, 0xE9 becomes `\\xe9`."""
 
 
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
+"""What acts upon a terminal, but the ends of lines of our own messages."""
+
+
 class DeblurzooError(Exception):
     """A wrong input. The text says what is wrong, where (file, key, value) and what to do; it can be printed."""
 
@@ -27,8 +31,11 @@ codecs.register_error(ESCAPES, _escape)
 
 
 def escaped(text: str | Path) -> str:
-    """Return text that can be printed, and written into any file: bytes of names that are not UTF-8 are escaped."""
-    return str(text).encode("utf-8", ESCAPES).decode()
+    """Return text that can be printed, and written into any file.
+
+    Bytes of names that are not UTF-8 are escaped, and so is what would act upon a terminal.
+    """
+    return str(text).encode("utf-8", ESCAPES).decode().translate(_CONTROLS)
 
 
 def print_escaped() -> None:
@@ -40,7 +47,7 @@ def print_escaped() -> None:
 
 def is_utf8(name: str | Path) -> bool:
     """Whether a name is text, as configs, results and loggers need it: Linux takes any bytes."""
-    return escaped(name) == str(name)
+    return not any("\ud800" <= character <= "\udfff" for character in str(name))
 
 
 def require_utf8(name: str | Path) -> None:

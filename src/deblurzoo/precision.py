@@ -15,7 +15,7 @@ _KNOWN = (AUTO, FULL, LOW, HALF)
 _EPOCHS = {
     "fast_dev_run": "trainer=smoke",
     "max_epochs": "trainer.max_steps",
-    "min_epochs": "trainer.min_steps",
+    "min_epochs": "trainer.max_steps",
     "limit_train_batches": "trainer.max_steps",
     "limit_val_batches": "loader.val_frames, or, to validate never, a trainer.val_check_interval above max_steps",
     "limit_test_batches": "data of fewer frames (data=folder)",

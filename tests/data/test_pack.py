@@ -265,6 +265,7 @@ def test_a_killed_pack_is_taken_up_and_ends_with_the_same_bytes(
     assert [(tmp_path / "killed" / "train" / f"{name}.sharp.npy").stat().st_ino for name in finished] == inodes
 
 
+@pytest.mark.processes
 def test_a_write_that_fails_leaves_nothing_half_written(environment: dict[str, str], toy: Path, tmp_path: Path) -> None:
     """A limit on the size of files stops the first array in the middle, as a disk does that fills up meanwhile."""
     pack_it = f"{sys.executable} -m deblurzoo.cli data pack data=toy data.root={toy} out=packed"

@@ -119,6 +119,7 @@ print(json.dumps([[each.returncode, each.stderr] for each in done]))
 """Runs verbs where only a few pages of shared memory are free, and prints their exit codes and errors."""
 
 
+@pytest.mark.processes
 def test_too_little_shared_memory_is_told(environment: dict[str, str], flow_toy: Path, identity: Path) -> None:
     own = ["unshare", "--mount"]
     if subprocess.run([*own, "mount", "-t", "tmpfs", "tmpfs", "/dev/shm"], capture_output=True).returncode:
@@ -184,6 +185,7 @@ def test_a_checkpoint_that_cannot_be_written_on_sigterm_is_told(start: Start, to
     assert ".ckpt cannot be written (File too large): free space" in output and "stopped by a signal" not in output
 
 
+@pytest.mark.processes
 def test_a_server_that_never_answers_costs_seconds_once(process: Run, toy: Path) -> None:
     arguments = ["train", *TINY, f"data.root={toy}", "logger=wandb", "name=run", "trainer.max_steps=1"]
     asked: list[tuple[bytes, socket.socket]] = []

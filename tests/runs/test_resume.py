@@ -59,7 +59,7 @@ def start_and_kill(start: Start, arguments: list[str], run: Path, later: float =
     assert process.wait(timeout=60) == -signal.SIGKILL
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [pytest.param(0, marks=pytest.mark.processes), 1])
 def test_sigkill_and_resume_is_equal_to_the_bit(
     workers: int, process: Run, start: Start, toy: Path, tmp_path: Path
 ) -> None:

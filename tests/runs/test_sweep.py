@@ -7,6 +7,7 @@ import shutil
 import signal
 from pathlib import Path
 
+import pytest
 import yaml
 
 from conftest import SWEEP_EXPERIMENT, Run, Start, wait_for
@@ -116,6 +117,7 @@ def test_a_killed_sweep_goes_on_where_it_was(start: Start, deblurzoo: Run, sweep
     assert int(curve[0]["step"]) >= stopped  # resumed, not begun anew
 
 
+@pytest.mark.processes
 def test_names_of_digits_are_names(process: Run, sweep: list[str], tmp_path: Path) -> None:
     done = process(*sweep, "name=2021", "logger=wandb", WANDB_MODE="offline")
     assert done.returncode == 0, done.stderr

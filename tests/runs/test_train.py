@@ -121,6 +121,7 @@ def test_fast_training_saves_ordinary_weights(deblurzoo: Run, toy: Path, tmp_pat
     assert checkpoint["optimizer_states"][0]["param_groups"][0]["fused"]
 
 
+@pytest.mark.processes
 def test_python_m_is_the_same_program(environment: dict[str, str], toy: Path, tmp_path: Path) -> None:
     import subprocess
     import sys

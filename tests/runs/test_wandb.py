@@ -86,6 +86,7 @@ def test_the_jobs_of_a_sweep_are_runs_of_one_group_with_results(sweep: list[Path
         assert_charts_over_steps(records(folder), {0, 1})
 
 
+@pytest.mark.processes
 def test_compare_reads_runs_from_wandb_as_from_disk(sweep: list[Path], process: Run, tmp_path: Path) -> None:
     def lines(csv: str) -> list[str]:
         return sorted((tmp_path / csv).read_text().splitlines())
@@ -108,6 +109,7 @@ def test_compare_reads_runs_from_wandb_as_from_disk(sweep: list[Path], process: 
     assert wrong.returncode == 1 and "W&B's team/other cannot be read" in wrong.stderr
 
 
+@pytest.mark.processes
 def test_runs_trained_without_wandb_are_sent_to_it(process: Run, toy: Path, tmp_path: Path) -> None:
     arguments = [*TINY, f"data.root={toy}", "name=table", "group=table", "tags=[toy]", "trainer.max_steps=1"]
     assert process("train", "-m", *arguments, "seed=1").returncode == 0
@@ -131,6 +133,7 @@ def test_compare_without_an_account_says_so(process: Run) -> None:
     assert done.returncode == 1 and "must be ENTITY/PROJECT" in done.stderr
 
 
+@pytest.mark.processes
 def test_a_server_that_refuses_does_not_stop_training(process: Run, toy: Path) -> None:
     variables = {"WANDB_API_KEY": "0" * 40, "WANDB_BASE_URL": "http://127.0.0.1:9"}
     done = process("train", *TINY, f"data.root={toy}", "logger=wandb", "name=run", "trainer.max_steps=1", **variables)

@@ -4,15 +4,15 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from deblurzoo.config import require_plain, require_types
-from deblurzoo.errors import DeblurzooError, first_line
+from deblurzoo.errors import DeblurzooError
 from deblurzoo.modules.base import DeblurModule
 from deblurzoo.modules.exports import WEIGHTS, is_export, read_export
 from deblurzoo.modules.flow_rnn import FlowRNNDeblur
 from deblurzoo.modules.srn import SRNDeblur
+from deblurzoo.modules.states import load_tensors
 from deblurzoo.modules.svrnn import Liu2016Deblur, SVRNNDeblur
 
 log = logging.getLogger(__name__)
@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 MODULES: dict[str, type[DeblurModule]] = {
     cls.__name__: cls for cls in (SRNDeblur, SVRNNDeblur, Liu2016Deblur, FlowRNNDeblur)
 }
+
+FORMS = "a run folder, a .ckpt file or, but to resume, an export"
+"""All that trained weights are read from."""
 
 CONTENT = {
     "deblurzoo": dict,
@@ -69,9 +72,7 @@ def checkpoint_of(path: Path) -> Path:
         return path / WEIGHTS
     newest = find_checkpoint(path)
     if newest is None:
-        raise DeblurzooError(
-            f"{path} has no checkpoints/step_*.ckpt and no {WEIGHTS}: give a run folder, an export or a .ckpt file"
-        )
+        raise DeblurzooError(f"{path} has no checkpoints/step_*.ckpt and no {WEIGHTS}: give {FORMS}")
     return newest
 
 
@@ -101,14 +102,12 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         DeblurzooError: the file is missing, unreadable, or not a deblurzoo checkpoint.
     """
     if not path.is_file():
-        raise DeblurzooError(f"checkpoint {path} does not exist: give a run folder, an export or a .ckpt file")
+        raise DeblurzooError(f"checkpoint {path} does not exist: give {FORMS}")
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        # torch raises many types here: zip, pickle, unicode and runtime errors, all of them a bad file.
-        reason = first_line(error)
+        checkpoint = load_tensors(path)
+    except ValueError as error:
         raise DeblurzooError(
-            f"checkpoint {path} cannot be read ({reason}): it is damaged or not ours; give another one"
+            f"checkpoint {path} cannot be read ({error}): it is damaged or not ours; give another one"
         ) from error
     if not _is_ours(checkpoint):
         raise DeblurzooError(
