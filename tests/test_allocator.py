@@ -28,6 +28,7 @@ def run(code: str, switch: str) -> list[str]:
     return done.stdout.split()
 
 
+@pytest.mark.processes
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")
 def test_freed_blocks_are_used_again() -> None:
     kept, kept_faults = run(CODE, "1")
@@ -36,5 +37,6 @@ def test_freed_blocks_are_used_again() -> None:
     assert int(kept_faults) < 1000 < int(faults)  # 64 MB are 15,625 pages
 
 
+@pytest.mark.processes
 def test_nothing_is_set_after_torch() -> None:
     assert run("import torch; from deblurzoo.allocator import keep_memory; print(keep_memory())", "1") == ["False"]

@@ -98,6 +98,7 @@ net.save_pretrained(sys.argv[3])
 """
 
 
+@pytest.mark.processes
 def test_the_hub_mixin_reads_an_export_and_writes_the_same_weights(exported: Path, tmp_path: Path) -> None:
     pytest.importorskip("huggingface_hub")
     state, theirs = tmp_path / "state.pt", tmp_path / "theirs"

@@ -203,6 +203,7 @@ else:
 """
 
 
+@pytest.mark.processes
 def test_a_forked_process_takes_rows() -> None:
     done = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.strip() == "0", done.stderr
@@ -262,6 +263,7 @@ def test_a_forced_backend_that_is_missing_is_refused(
         spatial_rnn(*maps((1, 2, 3, 4)), missing)
 
 
+@pytest.mark.processes
 def test_the_choice_is_logged_once() -> None:
     code = (
         "import logging, torch; logging.basicConfig(level='INFO');"
@@ -291,6 +293,7 @@ print(1024 * (high_water_mark() - before) / x.nbytes)
 """
 
 
+@pytest.mark.processes
 @pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's count of resident memory")
 @pytest.mark.parametrize("backend", ON_CPU)
 def test_backward_adds_at_most_12_maps_to_the_peak(backend: str) -> None:

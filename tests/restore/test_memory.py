@@ -38,6 +38,7 @@ def test_tiles_shrink_with_the_memory_until_none_fit(identity: Path) -> None:
     assert restorer.grid(300, 300).total == 1
 
 
+@pytest.mark.processes
 @pytest.mark.skipif(sys.platform != "linux", reason="the unit of ru_maxrss")
 def test_the_process_stays_within_its_memory(identity: Path, tmp_path: Path, environment: dict[str, str]) -> None:
     coarse = np.random.default_rng(0).integers(0, 256, (130, 120, 3), dtype=np.uint8)

@@ -96,6 +96,7 @@ def test_two_jobs_of_a_sweep_never_share_a_folder(deblurzoo: Run, sweep: list[st
     assert "is the folder of an earlier job of this sweep" in done.stdout + done.stderr
 
 
+@pytest.mark.processes
 def test_a_killed_sweep_goes_on_where_it_was(start: Start, deblurzoo: Run, sweep: list[str], tmp_path: Path) -> None:
     experiment = tmp_path / "conf" / "experiment" / "table.yaml"
     experiment.write_text(SWEEP_EXPERIMENT.replace("max_steps: 2", "max_steps: 400"))
