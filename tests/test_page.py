@@ -235,6 +235,7 @@ both_widths = pytest.mark.parametrize("width", [1280, 400])
 def tab(chromium: Any, page: Path, width: int) -> Iterator[Any]:
     """The page in a window of a width, without a network; fails if anything complains or asks for more."""
     context = chromium.new_context(viewport={"width": width, "height": 900}, offline=True)
+    context.set_default_timeout(120_000)  # ms; on a busy machine a page takes long
     tab = context.new_page()
     complaints: list[str] = []
     tab.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
