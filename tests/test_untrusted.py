@@ -3,6 +3,7 @@
 import ast
 import functools
 import json
+import os
 import secrets
 import struct
 import zipfile
@@ -45,6 +46,7 @@ from deblurzoo.status import identity_of, name_of, problem
 from deblurzoo.wandb_runs import fetch_runs
 from runs.wandb_server import serving
 from test_page import evaluation
+from verbs import SERVER
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 Damage = Callable[[bytes], bytes]
@@ -139,11 +141,16 @@ PLACES: dict[str, Callable[[Any], Any]] = {
 """A data set with something hostile in one place of it."""
 
 
+def as_a_file_says(target: str, owned: Path) -> dict[str, Any]:
+    """Return something of `HOSTILE` with its paths."""
+    arguments = json.dumps(HOSTILE[target]).replace("OWNED", str(owned)).replace("FOLDER", str(owned.parent))
+    return {"_target_": target, **json.loads(arguments)}
+
+
 @pytest.fixture(params=HOSTILE)
 def hostile(request: pytest.FixtureRequest, owned: Path) -> dict[str, Any]:
-    """Something of `HOSTILE`, as a file says it."""
-    arguments = json.dumps(HOSTILE[request.param]).replace("OWNED", str(owned)).replace("FOLDER", str(owned.parent))
-    return {"_target_": request.param, **json.loads(arguments)}
+    """Each of `HOSTILE` in turn."""
+    return as_a_file_says(request.param, owned)
 
 
 def run_cell(notebook: str, **given: Any) -> dict[str, Any]:
@@ -181,18 +188,31 @@ def test_runs_and_results_call_nothing(place: str, hostile: dict[str, Any], tmp_
         run_cell("look_inside_svrnn", RUN=run)
 
 
-def test_what_wandb_has_calls_nothing(hostile: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    theirs = evaluation(tmp_path / "theirs", "svrnn").folder.parents[1]
-    with_data(PLACES["part"](hostile), theirs)
-    with serving({"theirs": ("finished", theirs)}) as variables:
-        for name, value in variables.items():
-            monkeypatch.setenv(name, value)
-        fetch_runs("team/project", tmp_path / "fetched")
-    ((file, results),) = gather([tmp_path / "fetched"])[0].items()
-    with pytest.raises(DeblurzooError, match=r"results\.json cannot be used"):
-        run_cell("compare_ablations", best=Network(Evaluation.of(file, results), "a", 1))
-    with pytest.raises(DeblurzooError, match=r"config\.yaml cannot be used"):
-        run_cell("look_inside_svrnn", RUN=tmp_path / "fetched" / "theirs")
+def fetch(variables: dict[str, str], out: Path) -> None:
+    """Fetch the runs of a W&B project; a process of its own, as W&B's holds up the end of the one that asks it."""
+    os.environ.update(variables)
+    fetch_runs("team/project", out)
+    os._exit(0)
+
+
+def test_what_wandb_has_calls_nothing(owned: Path, tmp_path: Path) -> None:
+    runs = {}
+    for number, target in enumerate(HOSTILE):
+        theirs = evaluation(tmp_path / "theirs" / str(number), "svrnn").folder.parents[1]
+        with_data(PLACES["part"](as_a_file_says(target, owned)), theirs)
+        runs[f"run{number}"] = ("finished", theirs)
+    with serving(runs) as variables:
+        fetching = SERVER.Process(target=fetch, args=(variables, tmp_path / "fetched"))
+        fetching.start()
+        fetching.join()
+    assert fetching.exitcode == 0
+    files, failed = gather([tmp_path / "fetched"])
+    assert len(files) == len(HOSTILE) and not failed
+    for file, results in files.items():
+        with pytest.raises(DeblurzooError, match=r"results\.json cannot be used"):
+            run_cell("compare_ablations", best=Network(Evaluation.of(file, results), "a", 1))
+        with pytest.raises(DeblurzooError, match=r"config\.yaml cannot be used"):
+            run_cell("look_inside_svrnn", RUN=file.parents[2])
 
 
 def test_a_data_set_in_a_data_set_is_built_and_nothing_resolved(tmp_path: Path) -> None:
