@@ -294,11 +294,18 @@ def test_exports_call_nothing(place: str, hostile: dict[str, Any], identity: Pat
         load_any(file.parent)
 
 
+@pytest.fixture(scope="module")
+def packed(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pack of the toy data; its index is copied, never changed."""
+    folder = tmp_path_factory.mktemp("packs") / "packed"
+    pack(Toy(str(toy), "blur"), folder)
+    return folder
+
+
 @pytest.mark.parametrize("place", ["index", "clip", "stems", "sources", "sha256"])
-def test_packs_call_nothing(place: str, hostile: dict[str, Any], toy: Path, tmp_path: Path) -> None:
-    pack(Toy(str(toy), "blur"), tmp_path / "packed")
-    file = tmp_path / "packed" / "index.json"
-    index = json.loads(file.read_text())
+def test_packs_call_nothing(place: str, hostile: dict[str, Any], packed: Path, tmp_path: Path) -> None:
+    file = tmp_path / "index.json"
+    index = json.loads((packed / "index.json").read_text())
     clip = index["clips"][0]
     {"index": index, "clip": clip, "stems": {}, "sources": clip["sources"], "sha256": clip["sha256"]}[place].update(
         hostile if place in ("index", "clip") else {"blur": hostile}
