@@ -52,8 +52,7 @@ def frame_size(frame: Frame) -> tuple[int, int]:
         _, height, width, _ = _map(frame.file).shape
         return width, height
     if isinstance(frame, Zipped):
-        height, width, _ = frame.read().shape
-        return width, height
+        return frame.size()
     return picture_size(frame)
 
 

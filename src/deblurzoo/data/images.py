@@ -4,9 +4,11 @@ import functools
 import io
 import os
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import BinaryIO
 from zipfile import BadZipFile, ZipFile
 
 import cv2
@@ -15,13 +17,14 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
-from deblurzoo.errors import DeblurzooError, is_utf8
+from deblurzoo.encoded import AS_STORED, decode_cmyk_jpeg, decode_jpeg, orientation_of, upright, upright_size
+from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import write_atomically
 
 Image = NDArray[np.uint8]
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-_FAST = (".png", ".jpg", ".jpeg")
+_END_OF_PNG = b"IEND\xaeB`\x82"
 
 
 @dataclass(frozen=True)
@@ -47,17 +50,22 @@ class Zipped:
     def read(self) -> Image:
         """Return what `read_image` does."""
         try:
-            data = _opened(self.archive, os.getpid()).read(self.member)
+            return _decoded(self._bytes())
+        except ValueError as error:
+            raise self._unreadable(str(error)) from error
+
+    def size(self) -> tuple[int, int]:
+        """Return what `picture_size` does."""
+        try:
+            return _size(io.BytesIO(self._bytes()))
+        except ValueError as error:
+            raise self._unreadable(str(error)) from error
+
+    def _bytes(self) -> bytes:
+        try:
+            return _opened(self.archive, os.getpid()).read(self.member)
         except (OSError, EOFError, BadZipFile, zlib.error, RuntimeError) as error:  # RuntimeError: an encrypted member
             raise self._unreadable(str(error)) from error
-        try:
-            with PIL.Image.open(io.BytesIO(data)):  # which refuses what claims more pixels than memory has
-                bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-        except (PIL.Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
-            raise self._unreadable("not a picture, or too large") from error
-        if bgr is None:
-            raise self._unreadable("its pixels are damaged")
-        return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
 
     def _unreadable(self, reason: str) -> DeblurzooError:
         return DeblurzooError(f"{self} cannot be read ({reason}): the archive is damaged; download it again")
@@ -72,75 +80,85 @@ def _opened(archive: Path, process: int) -> ZipFile:
 Picture = Path | Zipped
 
 
-def read_image(path: Picture) -> Image:
-    """Return a picture as (H, W, 3) RGB uint8, in the range 0 to 255.
-
-    kornia-rs decodes 8-bit RGB PNG and JPEG twice as fast as OpenCV, which reads everything else.
+def read_image(picture: Picture) -> Image:
+    """Return a picture as (H, W, 3) RGB uint8, upright, in the range 0 to 255; what follows it in its file is ignored.
 
     Raises:
         DeblurzooError: the file is missing, truncated or no picture.
     """
-    if isinstance(path, Zipped):
-        return path.read()
-    picture_size(path)  # a small file may claim to hold more pixels than memory does
-    image: NDArray[Any] | None = None
-    reason = "not a picture in a known format"
-    if path.suffix.lower() in _FAST:
-        jpeg = _is_jpeg(path)
-        try:
-            image = _read_fast(path, jpeg)
-        except ValueError as error:  # palette with alpha, CMYK and other kinds that it does not know
-            reason = str(error)
-        except Exception as error:  # it raises bare Exception for damage, and for PNGs of 1 bit
-            reason = str(error)
-            if jpeg:  # OpenCV would fill the rest with grey and say nothing
-                raise _unreadable(path, reason) from error
-        if jpeg and not _has_end_of_jpeg(path):
-            raise _unreadable(path, "the JPEG stream has no end")
-    if image is None or image.dtype != np.uint8 or image.shape[2] != 3:
-        # It crashes on a str that is not UTF-8.
-        bgr = cv2.imread(os.fsencode(path), cv2.IMREAD_COLOR)  # type: ignore[call-overload]
-        if bgr is None:
-            raise _unreadable(path, reason)
-        image = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
-    return np.asarray(image, np.uint8)
-
-
-def _read_fast(path: Path, jpeg: bool) -> NDArray[Any] | None:
-    """Decode an 8-bit RGB PNG or JPEG; None: a PNG whose name kornia-rs cannot take, as it is not UTF-8."""
-    if is_utf8(path):
-        return kornia_rs.io.read_image(str(path))  # type: ignore[no-any-return]
-    return kornia_rs.io.decode_image_jpegturbo(path.read_bytes(), "rgb") if jpeg else None
+    if isinstance(picture, Zipped):
+        return picture.read()
+    try:
+        return _decoded(picture.read_bytes())
+    except OSError as error:
+        raise _unreadable(picture, error.strerror or "unknown error") from error
+    except ValueError as error:
+        raise _unreadable(picture, str(error)) from error
 
 
 def picture_size(path: Path) -> tuple[int, int]:
-    """Return width and height as the header says, in some microseconds; the pixels may still be damaged.
+    """Return width and height of the upright picture as the header says, in some microseconds; pixels may be damaged.
 
     Raises:
         DeblurzooError: the file is missing or no picture.
     """
     try:
-        with PIL.Image.open(path) as picture:
-            return picture.size
-    except PIL.Image.DecompressionBombError as error:
-        raise _unreadable(path, "its header claims more pixels than any camera has") from error
-    except (OSError, SyntaxError, ValueError) as error:  # how Pillow tells of damaged heads
-        raise _unreadable(path, "not a picture in a known format") from error
-
-
-def _is_jpeg(path: Path) -> bool:
-    try:
         with path.open("rb") as file:
-            return file.read(2) == b"\xff\xd8"
+            return _size(file)
     except OSError as error:
         raise _unreadable(path, error.strerror or "unknown error") from error
+    except ValueError as error:
+        raise _unreadable(path, str(error)) from error
 
 
-def _has_end_of_jpeg(path: Path) -> bool:
-    """Decoders fill a cut JPEG with grey and say nothing; its end marker is then missing."""
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - 1024))
-        return b"\xff\xd9" in file.read()
+def _size(file: BinaryIO) -> tuple[int, int]:
+    with _head(file) as head:
+        return upright_size(head)
+
+
+@contextmanager
+def _head(file: BinaryIO) -> Iterator[PIL.Image.Image]:
+    """Open a picture without decoding it; raise a ValueError if it is none, or claims more pixels than memory has."""
+    try:
+        with PIL.Image.open(file) as head:
+            yield head
+    except PIL.Image.DecompressionBombError as error:
+        raise ValueError("its header claims more pixels than any camera has") from error
+    except (OSError, SyntaxError) as error:  # how Pillow tells of damaged heads
+        raise ValueError("not a picture in a known format") from error
+
+
+def _decoded(data: bytes) -> Image:
+    """Decode a file; kornia-rs decodes 8-bit RGB PNG and JPEG twice as fast as OpenCV, which reads everything else.
+
+    Raises:
+        ValueError: it is truncated or no picture.
+    """
+    with _head(io.BytesIO(data)) as head:
+        kind, mode, (width, height), orientation = head.format, head.mode, head.size, orientation_of(head)
+    if kind in ("JPEG", "MPO"):  # phones put smaller pictures behind the first one
+        image = decode_cmyk_jpeg(data) if mode == "CMYK" else decode_jpeg(data)
+    else:
+        if kind == "PNG" and data.rfind(_END_OF_PNG) < 0:
+            raise ValueError("the PNG has no end")
+        usual = kind == "PNG" and mode == "RGB"
+        image = _decoded_png(data, (height, width)) if usual else _decoded_by_opencv(data)
+    return upright(image, orientation)
+
+
+def _decoded_png(data: bytes, shape: tuple[int, int]) -> Image:
+    try:
+        image: Image = kornia_rs.io.decode_image_png_u8(data, shape, "rgb")
+    except Exception:  # it raises bare Exception for damage, 16 bit and transparent colours
+        return _decoded_by_opencv(data)
+    return image
+
+
+def _decoded_by_opencv(data: bytes) -> Image:
+    bgr = cv2.imdecode(np.frombuffer(data, np.uint8), AS_STORED)
+    if bgr is None:
+        raise ValueError("its pixels are damaged, or of a kind that is not known")
+    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def _unreadable(path: Path, reason: str) -> DeblurzooError:

@@ -13,6 +13,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
+from deblurzoo.encoded import decode_jpeg, orientation_of, upright
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import replace_atomically
 
@@ -26,7 +27,7 @@ _MODES = {"1": "L", "L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA", "P": "RG
 _DEEP_MODES = ("I", "I;16", "I;16B", "RGB", "RGBA", "LA")
 _DESCRIBING = (270, 271, 272, 305, 306, 315, 33432)
 """EXIF's description, maker, model, software, date, artist, copyright."""
-_ORIENTATION, _EXIF_IFD, _GPS_IFD, _WIDTH, _HEIGHT = 274, 34665, 34853, 40962, 40963
+_EXIF_IFD, _GPS_IFD, _WIDTH, _HEIGHT = 34665, 34853, 40962, 40963
 _DAMAGED = (
     *(OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, cv2.error),
     Image.DecompressionBombError,
@@ -77,7 +78,6 @@ def read_picture(path: Path) -> Picture:
         with Image.open(path, formats=("PNG", "JPEG", "TIFF", "WEBP", "BMP")) as image:
             if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
                 raise DeblurzooError(f"{path} holds several pictures: give each as a file of its own")
-            image.load()  # raises where the file is cut, which OpenCV passes over
             return _picture(path, image)
     except _DAMAGED as error:
         raise DeblurzooError(f"{path} cannot be read as a picture ({error}): copy or convert it again") from error
@@ -94,10 +94,14 @@ def _picture(path: Path, image: Image.Image) -> Picture:
         raise DeblurzooError(f"{path}: 16-bit gray with a transparent level: convert it to gray and alpha first")
     if image.mode not in (_DEEP_MODES if deep else _MODES):
         raise DeblurzooError(f"{path}: {image.mode} is neither gray nor RGB of 8 or 16 bit: convert it first")
-    pixels = _deep_pixels(data, gray=kind == "PNG" and not data[25] & 2) if deep else _pixels(image)
+    if kind == "JPEG":
+        pixels: Pixels = decode_jpeg(data)
+        pixels = pixels[..., :1] if image.mode == "L" else pixels
+    else:
+        image.load()  # raises where the file is cut
+        pixels = _deep_pixels(data, gray=kind == "PNG" and not data[25] & 2) if deep else _pixels(image)
     exif = image.getexif()
-    # Pillow and OpenCV turn TIFFs by themselves; Pillow then takes the tag away.
-    turned = _upright(pixels, exif.get(_ORIENTATION, 1))
+    turned = upright(pixels, orientation_of(image))
     return Picture(
         pixels=turned,
         format=kind,
@@ -126,17 +130,6 @@ def _deep_pixels(data: bytes, gray: bool) -> Pixels:
     if gray:  # gray with alpha becomes four channels
         return pixels[..., [0, 3]]
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGBA)
-
-
-def _upright(pixels: Pixels, orientation: int) -> Pixels:
-    """Turn and mirror as EXIF's orientation (1 to 8) says."""
-    if orientation in (5, 6, 7, 8):
-        pixels = pixels.swapaxes(0, 1)
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    return np.ascontiguousarray(pixels)
 
 
 def _describing(exif: Image.Exif, height: int, width: int) -> dict[int, Any]:

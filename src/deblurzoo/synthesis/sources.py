@@ -8,9 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-import PIL.Image
-
-from deblurzoo.data.images import SUFFIXES, Image, read_image
+from deblurzoo.data.images import SUFFIXES, Image, picture_size, read_image
 from deblurzoo.data.video import inspect_video, read_video
 from deblurzoo.errors import DeblurzooError
 
@@ -92,7 +90,7 @@ def inspect(path: Path, photographs: bool) -> list[Source]:
     files = _pictures(path)
     if not files:
         raise DeblurzooError(f"{path} has no pictures in it ({', '.join(SUFFIXES)}): give a folder that has some")
-    sizes = [_size(file) for file in files]
+    sizes = [_size_text(*picture_size(file)) for file in files]
     if path.is_file() or photographs:
         return [
             Source(str(file), "photograph", 1, size, None, _stamp(file))
@@ -118,15 +116,6 @@ def _pictures(path: Path) -> list[Path]:
 def _stamp(*files: Path) -> tuple[int, int]:
     found = [file.stat() for file in files]
     return sum(status.st_size for status in found), max(status.st_mtime_ns for status in found)
-
-
-def _size(path: Path) -> str:
-    """Return the size that the head of a picture tells."""
-    try:
-        with PIL.Image.open(path) as picture:
-            return _size_text(*picture.size)
-    except (PIL.UnidentifiedImageError, OSError) as error:
-        raise DeblurzooError(f"{path} cannot be read ({error}): copy it again, or remove it") from error
 
 
 def _size_text(width: int, height: int) -> str:
