@@ -6,8 +6,8 @@ from scipy.ndimage import convolve, gaussian_filter
 from skimage.metrics import structural_similarity
 
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.kohler import SMALLEST_SIDE, best_match, luminance, mssim
-from deblurzoo.metrics import Image
+from deblurzoo.kohler import best_match
+from deblurzoo.metrics import METRICS, SMALLEST_SIDE, UNCHANGED, Image, Metric, luminance, mssim, picture_mssim
 
 HEIGHT, WIDTH = 170, 190
 
@@ -101,6 +101,39 @@ def test_the_best_reference_counts_for_each_figure_and_each_image() -> None:
         alone = [best_match([image], [reference])[0] for reference in references]
         assert values == {name: max(one[name] for one in alone) for name in ("psnr", "mssim")}
         assert values["psnr"] > 30
+
+
+def test_equal_pictures_have_the_highest_psnr() -> None:
+    sharp = to_image(scene(8))
+    (values,) = best_match([sharp], [to_image(scene(9)), sharp])
+    assert values == {"psnr": UNCHANGED, "mssim": pytest.approx(1, abs=1e-6)}
+
+
+def test_other_figures_are_of_the_registered_colours_and_the_best_by_their_direction(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The image is the reference, half as bright and moved: registered, only rounding is left between them."""
+    monkeypatch.setitem(METRICS, "mae", Metric("MAE", 3, "", False, mean_absolute_error))
+    reference, other = to_image(scene(2)), to_image(scene(3))
+    image = to_image(0.5 * np.roll(reference, (4, -6), (0, 1)))
+    (values,) = best_match([image], [other, reference], ["psnr", "mssim", "mae", "ssim"])
+    assert list(values) == ["psnr", "mssim", "mae", "ssim"]
+    assert values["mae"] < 8 < 40 < mean_absolute_error(image, reference)  # the gain is that before the shift
+    assert values["ssim"] > 0.98 > METRICS["ssim"].function(image, reference)
+    (alone,) = best_match([image], [other], ["psnr", "mssim", "mae"])
+    assert alone["mae"] > values["mae"]
+
+
+def mean_absolute_error(image: Image, sharp: Image) -> float:
+    return float(np.abs(image.astype(float) - sharp).mean())
+
+
+def test_mssim_of_pictures_is_that_of_their_luminances_as_they_lie() -> None:
+    sharp = to_image(scene(2))
+    moved = np.roll(sharp, 5, 0)
+    (registered,) = best_match([moved], [sharp])
+    assert picture_mssim(sharp, sharp) == pytest.approx(1, abs=1e-6)
+    assert picture_mssim(moved, sharp) < registered["mssim"] - 0.1
 
 
 def test_luminance_is_measured_not_colour() -> None:

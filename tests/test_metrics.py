@@ -4,8 +4,23 @@ import torch
 from scipy.ndimage import correlate1d
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from deblurzoo.metrics import image_metrics, picture_psnr, psnr, ssim, ssim_matlab3d, to_uint8
-from deblurzoo.protocols import UNCHANGED, do_no_harm_psnr, plain
+from deblurzoo.errors import DeblurzooError
+from deblurzoo.metrics import (
+    METRICS,
+    UNCHANGED,
+    Image,
+    Metric,
+    decibels,
+    figure,
+    image_metrics,
+    metric,
+    picture_psnr,
+    picture_ssim,
+    picture_ssim_matlab3d,
+    psnr,
+    to_uint8,
+)
+from deblurzoo.protocols import MEASURES
 
 
 @pytest.fixture
@@ -20,31 +35,36 @@ def pair() -> tuple[torch.Tensor, torch.Tensor]:
     return tuple(torch.from_numpy(a.round().clip(0, 255).astype(np.uint8)) for a in (noisy, sharp))
 
 
-def hwc(image: torch.Tensor) -> np.ndarray:
-    return image.permute(1, 2, 0).numpy()
+def hwc(image: torch.Tensor) -> Image:
+    picture: Image = image.permute(1, 2, 0).contiguous().numpy()
+    return picture
+
+
+def pictures(pair: tuple[torch.Tensor, torch.Tensor]) -> list[tuple[Image, Image]]:
+    """Return image and sharp one of each pair."""
+    return [(hwc(image), hwc(sharp)) for image, sharp in zip(*pair, strict=True)]
 
 
 def test_psnr_is_scikit_images_per_image(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
     expected = [peak_signal_noise_ratio(s.numpy(), i.numpy(), data_range=255) for i, s in zip(*pair, strict=True)]
     np.testing.assert_allclose(psnr(*pair), expected, rtol=1e-6)
-    pictures = [picture_psnr(hwc(i), hwc(s)) for i, s in zip(*pair, strict=True)]
-    np.testing.assert_allclose(pictures, expected, rtol=1e-12)
+    np.testing.assert_allclose([picture_psnr(*both) for both in pictures(pair)], expected, rtol=1e-12)
 
 
 def test_ssim_is_scikit_images_with_gaussian_weights(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
     expected = [
         structural_similarity(
-            hwc(s),
-            hwc(i),
+            sharp,
+            image,
             gaussian_weights=True,
             sigma=1.5,
             use_sample_covariance=False,
             channel_axis=2,
             data_range=255,
         )
-        for i, s in zip(*pair, strict=True)
+        for image, sharp in pictures(pair)
     ]
-    np.testing.assert_allclose(ssim(*pair), expected, rtol=0, atol=5e-6)
+    np.testing.assert_allclose([picture_ssim(*both) for both in pictures(pair)], expected, rtol=0, atol=5e-6)
 
 
 def test_ssim_matlab3d_is_the_volume_filter_by_brute_force(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
@@ -56,20 +76,25 @@ def test_ssim_matlab3d_is_the_volume_filter_by_brute_force(pair: tuple[torch.Ten
             volume = correlate1d(volume, taps, axis=axis, mode="nearest")
         return volume
 
-    for image, sharp, value in zip(*pair, ssim_matlab3d(*pair), strict=True):
-        x, y = hwc(image).astype(float), hwc(sharp).astype(float)
+    for image, sharp in pictures(pair):
+        x, y = image.astype(float), sharp.astype(float)
         c1, c2 = 2.55**2, 7.65**2
         mx, my = smooth(x), smooth(y)
         vx, vy, cov = smooth(x * x) - mx**2, smooth(y * y) - my**2, smooth(x * y) - mx * my
         expected = ((2 * mx * my + c1) * (2 * cov + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2))).mean()
-        assert abs(value.item() - expected) < 1e-5
+        assert abs(picture_ssim_matlab3d(image, sharp) - expected) < 1e-5
 
 
-def test_identical_pictures_are_perfect(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
+def test_equal_pictures_have_100_db_and_nothing_has_more(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
     sharp = pair[1]
-    assert torch.isinf(psnr(sharp, sharp)).all()
-    torch.testing.assert_close(ssim(sharp, sharp), torch.ones(2))
-    torch.testing.assert_close(ssim_matlab3d(sharp, sharp), torch.ones(2))
+    assert psnr(sharp, sharp).tolist() == [UNCHANGED] * 2 == [100] * 2
+    for _, picture in pictures(pair):
+        assert picture_psnr(picture, picture) == decibels(0) == decibels(1e-9) == UNCHANGED
+        assert picture_ssim(picture, picture) == pytest.approx(1)
+        assert picture_ssim_matlab3d(picture, picture) == pytest.approx(1)
+    metrics = image_metrics("psnr")
+    metrics.update(sharp / 255, sharp / 255)
+    assert metrics.compute()["psnr"] == UNCHANGED
 
 
 def test_rounding_clamps_and_rounds_to_nearest() -> None:
@@ -85,30 +110,45 @@ def test_floor_is_never_above_the_nearest() -> None:
     assert to_uint8(torch.tensor([-0.2, 0.99 / 255, 254.9 / 255, 1.0, 1.7]), "floor").tolist() == [0, 0, 254, 255, 255]
 
 
-def test_plain_measure_is_the_three_figures_of_each_picture(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
-    image, sharp = hwc(pair[0][0]), hwc(pair[1][0])
-    figures = plain([image, image // 2], [sharp])
-    batch = [torch.from_numpy(p.transpose(2, 0, 1).copy())[None] for p in (image, sharp)]
-    assert list(figures[0]) == ["psnr", "ssim", "ssim_matlab3d"]
-    expected = {"psnr": psnr, "ssim": ssim, "ssim_matlab3d": ssim_matlab3d}
-    assert figures[0] == pytest.approx({name: function(*batch).item() for name, function in expected.items()})
+def test_plain_measure_is_the_three_figures_of_each_picture_and_what_is_chosen(
+    pair: tuple[torch.Tensor, torch.Tensor],
+) -> None:
+    image, sharp = pictures(pair)[0]
+    plain = MEASURES["plain"]
+    assert plain.names(None) == plain.names([]) == plain.names(["ssim", "psnr"]) == ["psnr", "ssim", "ssim_matlab3d"]
+    assert plain.names(["mssim", "ssim"]) == ["psnr", "ssim", "ssim_matlab3d", "mssim"]
+    assert MEASURES["kohler"].names(["ssim"]) == ["psnr", "mssim", "ssim"]
+    figures = plain.function([image, image // 2], [sharp], ["psnr", "ssim_matlab3d"])
+    assert figures[0] == {"psnr": picture_psnr(image, sharp), "ssim_matlab3d": picture_ssim_matlab3d(image, sharp)}
     assert figures[1]["psnr"] < figures[0]["psnr"]
 
 
-def test_doing_no_harm_is_finite(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
-    image, sharp = hwc(pair[0][0]), hwc(pair[1][0])
-    assert do_no_harm_psnr(sharp, sharp) == UNCHANGED == 100
-    assert do_no_harm_psnr(image, sharp) == picture_psnr(image, sharp) < 30
+def test_a_metric_that_is_unknown_or_cannot_stand_in_a_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DeblurzooError, match=r"metric lpips is unknown: choose from psnr, ssim, ssim_matlab3d, mssim$"):
+        MEASURES["plain"].names(["psnr", "lpips"])
+    for name in ("My-Metric", "a" * 41, "1st", "psnr\n", "__class__"):
+        monkeypatch.setitem(METRICS, name, METRICS["psnr"])
+        with pytest.raises(DeblurzooError, match="must be called by at most 40 of a-z, 0-9 and _, a letter first"):
+            metric(name)
+
+
+def test_a_figure_of_a_file_that_is_unknown_here_is_shown_by_its_name_with_four_digits() -> None:
+    assert (figure("psnr").heading, figure("psnr").text(30.129)) == ("PSNR", "30.13")
+    assert (figure("mine").heading, figure("mine").text(0.123449), figure("mine").unit) == ("mine", "0.1234", "")
 
 
 def test_metric_is_the_mean_of_images_not_of_batches_or_pooled_errors(
-    pair: tuple[torch.Tensor, torch.Tensor],
+    pair: tuple[torch.Tensor, torch.Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image, sharp = (p.float() / 255 for p in pair)
-    metrics = image_metrics("psnr", "ssim", "ssim_matlab3d")
+    monkeypatch.setitem(METRICS, "red", Metric("Red", 1, "", False, lambda one, other: float(one[..., 0].mean())))
+    metrics = image_metrics("psnr", "ssim", "red")
     metrics.update(image, sharp)
+    metrics.update(image[:0], sharp[:0])
     metrics.update(image[:1], sharp[:1])
     values = psnr(*pair)
     result = metrics.compute()
     torch.testing.assert_close(result["psnr"], (2 * values[0] + values[1]) / 3)
-    assert set(result) == {"psnr", "ssim", "ssim_matlab3d"}
+    red = [picture[..., 0].mean() for picture, _ in pictures(pair)]
+    assert result["red"].item() == pytest.approx((2 * red[0] + red[1]) / 3)
+    assert set(result) == {"psnr", "ssim", "red"}

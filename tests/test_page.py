@@ -16,6 +16,7 @@ from PIL import Image
 
 from deblurzoo.data.images import read_image, write_png
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.metrics import METRICS, Metric
 from deblurzoo.page import Evaluation, Failure, write_page
 from deblurzoo.page.figures import read_curves, thin
 from deblurzoo.page.types import networks
@@ -34,6 +35,7 @@ def evaluation(
     size: int = 1000,
     blur: str = "blur",
     paper: dict[str, float] | None = None,
+    more: dict[str, float] | None = None,
 ) -> Evaluation:
     """Write a run folder with training curves, results and pictures, as training and evaluation do."""
     run = folder / f"run_{psnr}"
@@ -41,8 +43,8 @@ def evaluation(
     (run / "csv" / "version_0").mkdir(parents=True, exist_ok=True)
     lines = [f"{step},{0.01 / step},,\n{step},,{psnr - 1 / step}," for step in range(1, 6)]
     (run / "csv" / "version_0" / "metrics.csv").write_text("step,train/loss,val/psnr,other\n" + "\n".join(lines) + "\n")
-    means = {"psnr": psnr, "ssim": psnr / 40, "ssim_matlab3d": psnr / 35}
-    before = {"psnr": 25.0, "ssim": 0.7, "ssim_matlab3d": 0.8}
+    means = {"psnr": psnr, "ssim": psnr / 40, "ssim_matlab3d": psnr / 35, **(more or {})}
+    before = {"psnr": 25.0, "ssim": 0.7, "ssim_matlab3d": 0.8, **dict.fromkeys(more or {}, 9.0)}
     images = [
         {
             "clip": clip,
@@ -206,6 +208,34 @@ def test_curves_of_resumed_and_killed_runs(tmp_path: Path) -> None:
 def test_equal_names_stay_apart(tmp_path: Path) -> None:
     twins = [evaluation(tmp_path, "net", 30.0), evaluation(tmp_path, "net", 31.0)]
     assert [network.name for network in networks(twins, {})] == ["net", "net (2)"]
+
+
+def write_page_with_another_metric(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Write the page of three networks, two of which were measured by a metric of which less is better."""
+    metric = Metric("Error <i>", 3, "levels", False, lambda image, sharp: 0.0)
+    monkeypatch.setitem(METRICS, "mae", metric)
+    evaluations = [
+        evaluation(folder, "without", 31.0),
+        evaluation(folder, "worse", 30.5, more={"mae": 4.0}),
+        evaluation(folder, "better", 30.0, more={"mae": 3.0}),
+    ]
+    evaluations[1].results["nothing_to_restore"] = [f"clip_b/{number}" for number in range(7)]
+    write_page(evaluations, [], folder / "page.html", inline_pictures=True)
+    return folder / "page.html"
+
+
+def test_another_metric_has_a_column_and_pairs_left_out_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = write_page_with_another_metric(tmp_path, monkeypatch).read_text()
+    elements = Elements(page)
+    assert "Error <i> (levels)" in elements.text and "i" not in [tag for tag, _ in elements.tags]
+    assert '<td data-value="4.0">4.000</td>' in page and '<td data-value=""></td>' in page and "<td>9.000</td>" in page
+    assert "7 pairs, blurry equal to sharp: clip_b/0, clip_b/1, clip_b/2, clip_b/3, clip_b/4 and 2 more" in page
+    (group,) = data_of(tmp_path / "page.html")["groups"]
+    assert [metric["higher"] for metric in group["metrics"]] == [True, True, True, False]
+    assert group["images"][0]["blurry"] == [25.0, 0.7, 0.8, 9.0]
+    assert [figures[3] for figures in group["images"][0]["restored"]] == [None, 4.0, 3.0]
 
 
 # ---- in a browser -------------------------------------------------------------------------------------------------
@@ -394,18 +424,48 @@ def test_error_map_is_four_times_the_difference(tab: Any) -> None:
 
 
 def test_per_image_differences_follow_the_choice(tab: Any) -> None:
-    verdict = tab.locator(".verdict")
     tab.locator("[data-choice=first]").select_option("blurry")
     tab.locator("[data-choice=second]").select_option("0")
-    assert verdict.inner_text() == "middle is better on 6 of 6 images than blurry input, by +4.88 dB on average."
+    assert said(tab) == "middle is better on 6 of 6 images than blurry input, by +4.88 dB on average."
     items = tab.locator(".extremes li").all_inner_texts()
     assert items[0].startswith("clip_a/000004: +6.00") and items[3].startswith("clip_a/000005: +3.75")
     tab.locator("[data-choice=second]").select_option("blurry")
-    assert "blurry input is better on 0 of 6 images than middle" in verdict.inner_text()
+    assert "blurry input is better on 0 of 6 images than middle" in said(tab)
     assert tab.locator(".bars .bars .point").count() == 6
     tab.get_by_role("button", name="Open in the viewer").first.click()
     assert tab.locator("[data-choice=left]").input_value() == "0"
     assert tab.locator(".stage").evaluate("stage => stage === document.activeElement")
+
+
+def test_the_page_follows_the_direction_of_a_metric(
+    chromium: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tab = chromium.new_page()
+    tab.goto(write_page_with_another_metric(tmp_path, monkeypatch).as_uri())
+    tab.wait_for_selector("html[data-ready=true]", state="attached")
+    heading = tab.get_by_role("button", name="Error <i> (levels)")
+    heading.click()
+    assert names(tab) == ["blurry", "better", "worse", "withou"], "the best first, who has none last"
+    heading.click()
+    assert names(tab) == ["blurry", "worse", "better", "withou"]
+    tab.locator("[data-choice=first]").select_option("1")
+    tab.locator("[data-choice=second]").select_option("2")
+    tab.locator("[data-choice=metric]").select_option("Error <i>")
+    assert said(tab) == "better is better on 6 of 6 images than worse, by -1.000 levels on average."
+    assert spaced(tab.locator(".extremes li").first) == "clip_a/000000: -1.000 levels (4.000 → 3.000)"
+    assert spaced(tab.locator(".tag.left")) == "blurry input · 9.000 levels"
+    tab.locator("[data-choice=metric]").select_option("PSNR")
+    assert said(tab) == "better is better on 0 of 6 images than worse, by -0.50 dB on average."
+    tab.close()
+
+
+def said(tab: Any) -> str:
+    return spaced(tab.locator(".verdict"))
+
+
+def spaced(place: Any) -> str:
+    text: str = place.inner_text()
+    return text.replace("\xa0", " ").replace("\N{MINUS SIGN}", "-")
 
 
 def test_a_page_without_curves_and_pictures(chromium: Any, tmp_path: Path) -> None:

@@ -17,17 +17,15 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from deblurzoo.errors import DeblurzooError, escaped
+from deblurzoo.errors import DeblurzooError, escaped, few_of
 from deblurzoo.files import write_atomically
+from deblurzoo.metrics import METRICS, UNCHANGED, figure, known_metrics
 from deblurzoo.papers import published
 from deblurzoo.paths import user_path
-from deblurzoo.protocols import UNCHANGED
 from deblurzoo.records import Evaluated, load_record
 from deblurzoo.status import name_of, problem
 
 Results = dict[str, Any]
-FIGURES = {"psnr": "PSNR", "ssim": "SSIM", "ssim_matlab3d": "SSIM 3-D", "mssim": "MSSIM"}
-"""What a protocol may measure, and how tables call it; a group of results has some of these."""
 PAPERS = {"psnr": "psnr", "ssim": "ssim_matlab3d", "mssim": "mssim"}
 """What the papers' figures are: their `ssim` is MATLAB's, over the volume."""
 
@@ -83,7 +81,7 @@ def conditions(results: Results) -> tuple[str, ...]:
         "/".join(results["resolution"]),
         f"{results['frames']} frames",
         results["rounding"],
-        "/".join(results["blurry"]),  # the measure
+        results.get("measure", "plain"),
         f"{results['blurry']['psnr']:.6f}",  # other pictures have another one
     )
 
@@ -93,12 +91,18 @@ def groups(all_results: list[Results]) -> list[list[Results]]:
     return [list(group) for _, group in groupby(sorted(all_results, key=conditions), key=conditions)]
 
 
+def figure_names(all_results: Sequence[Results]) -> list[str]:
+    """Return the names of the figures that some results have, in the order of METRICS; others last."""
+    names = {name: None for results in all_results for name in results["blurry"]}
+    return [name for name in known_metrics() if name in names] + [name for name in names if name not in known_metrics()]
+
+
 def headings(group: list[Results]) -> list[str]:
     """Return the headings of a table of one group."""
     return [
         "network",
         "parameters",
-        *(FIGURES[name] for name in group[0]["blurry"]),
+        *(figure(name).heading for name in figure_names(group)),
         "gain dB",
         "do no harm",
         "ms / image",
@@ -115,19 +119,32 @@ def do_no_harm(results: Results) -> str:
 
 def rows(group: list[Results]) -> list[list[str]]:
     """Return a table of one group: the blurry input, then every network, ours (the paper's)."""
-    table = [["blurry input", "", *_figures(group[0]["blurry"]), "", "", ""]]
+    names = figure_names(group)
+    table = [["blurry input", "", *_figures(names, blurry(group)), "", "", ""]]
     for results in group:
         table.append(
             [
                 results["name"],
                 f"{results['network']['parameters']:,}",
-                *_figures(results["restored"], published(results)),
+                *_figures(names, results["restored"], published(results)),
                 f"{results['gain_db']:+.2f}",
                 do_no_harm(results),
                 f"{results['ms_per_image']:.0f}",
             ]
         )
     return table
+
+
+def blurry(group: Sequence[Results]) -> dict[str, float]:
+    """Return the figures of the blurry input, which a group has in common, from whoever has measured them."""
+    return {name: value for results in group for name, value in results["blurry"].items()}
+
+
+def left_out(group: Sequence[Results]) -> str:
+    """Return how many pairs have nothing to restore, with some names; "" if there are none."""
+    names = list(dict.fromkeys(name for results in group for name in results.get("nothing_to_restore", [])))
+    pairs = "1 pair" if len(names) == 1 else f"{len(names)} pairs"
+    return f"{pairs}, blurry equal to sharp: {few_of(names)}" if names else ""
 
 
 def subject(results: Results) -> str:
@@ -170,6 +187,9 @@ def print_table(all_results: list[Results], failed: Sequence[tuple[str, str]] = 
         least = Measurement.get(console, console.options.update(width=1000), table).minimum
         table.width = least if least > console.width else None  # rather too wide than figures cut
         console.print(table, crop=False)
+        if pairs := left_out(group):
+            line = f"left out, nothing to restore: {escaped(pairs)}"
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
     for name, reason in failed:
         console.print(f"{name}: {reason}", style="red", markup=False)
 
@@ -182,6 +202,7 @@ def as_markdown(all_results: list[Results], failed: Sequence[tuple[str, str]]) -
         heads = headings(group)
         lines += [f"**{_escaped(heading)}**", "", f"| {' | '.join(heads)} |", "|---|" + "---:|" * (len(heads) - 1)]
         lines += [f"| {' | '.join(map(_escaped, row))} |" for row in rows(group)] + [""]
+        lines += [f"Left out, nothing to restore: {_escaped(pairs)}", ""] if (pairs := left_out(group)) else []
     lines += [f"- {_escaped(name)}: {_escaped(reason)}" for name, reason in failed]
     return "\n".join(lines) + "\n"
 
@@ -195,8 +216,9 @@ def as_csv(all_results: list[Results], failed: Sequence[tuple[str, str]]) -> str
     """Return every evaluation as a line, in full precision, and every failure with its reason."""
     given = ("dataset", "protocol", "split", "blur_folder", "resolution", "frames", "rounding", "place")
     measured = ("gain_db", "do_no_harm_psnr", "ms_per_image")
-    papers = [f"paper_{figure}" for figure in PAPERS.values()]
-    heads = [*FIGURES, *(f"blurry_{figure}" for figure in FIGURES), *measured, *papers]
+    papers = [f"paper_{name}" for name in PAPERS.values()]
+    names = list(dict.fromkeys([*METRICS, *figure_names(all_results)]))
+    heads = [*names, *(f"blurry_{name}" for name in names), *measured, *papers]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*given, "name", "parameters", *heads, "failure"])
@@ -210,10 +232,10 @@ def as_csv(all_results: list[Results], failed: Sequence[tuple[str, str]]) -> str
                 _data(results, "place"),
                 results["name"],
                 results["network"]["parameters"],
-                *(results["restored"].get(figure, "") for figure in FIGURES),
-                *(results["blurry"].get(figure, "") for figure in FIGURES),
-                *(results.get(figure, "") for figure in measured),
-                *(paper.get(figure, "") for figure in PAPERS),
+                *(results["restored"].get(name, "") for name in names),
+                *(results["blurry"].get(name, "") for name in names),
+                *(results.get(name, "") for name in measured),
+                *(paper.get(name, "") for name in PAPERS),
                 "",
             ]
         )
@@ -222,18 +244,14 @@ def as_csv(all_results: list[Results], failed: Sequence[tuple[str, str]]) -> str
     return text.getvalue()
 
 
-def _figures(means: dict[str, float], paper: dict[str, float] | None = None) -> list[str]:
-    """Return the figures of a protocol, the paper's in brackets."""
+def _figures(names: list[str], means: dict[str, float], paper: dict[str, float] | None = None) -> list[str]:
+    """Return the named figures, the paper's in brackets; "" where one was not measured."""
     theirs = {PAPERS[name]: value for name, value in (paper or {}).items() if name in PAPERS}
-    return [
-        format_figure(name, value) + (f" ({format_figure(name, theirs[name])})" if name in theirs else "")
-        for name, value in means.items()
-    ]
-
-
-def format_figure(name: str, value: float) -> str:
-    """Return a PSNR in dB with two digits, an SSIM with four."""
-    return f"{value:.2f}" if name == "psnr" else f"{value:.4f}"
+    texts = []
+    for name in names:
+        ours = figure(name).text(means[name]) if name in means else ""
+        texts.append(ours + (f" ({figure(name).text(theirs[name])})" if name in theirs else ""))
+    return texts
 
 
 def main(arguments: list[str]) -> None:

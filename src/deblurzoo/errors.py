@@ -3,6 +3,7 @@
 import codecs
 import io
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 ESCAPES = "deblurzoo.escapes"
@@ -60,6 +61,12 @@ def first_line(error: BaseException | None) -> str:
     """Return the first line of an error that says something, or the error's type."""
     lines = [line for line in str(error).splitlines() if line.strip() and not line.startswith("backend=")]  # inductor's
     return lines[0].strip() if lines else type(error).__name__
+
+
+def few_of(names: Sequence[str], most: int = 5) -> str:
+    """Return the first names in one line, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def require_at_least(key: str, value: object, least: int) -> None:

@@ -17,10 +17,12 @@ from deblurzoo.data.batches import default_workers, told_reader_failures
 from deblurzoo.entry import build, hydra_main, plain, quiet_lightning, require_shape, require_values
 from deblurzoo.errors import DeblurzooError, require_at_least, require_utf8
 from deblurzoo.evaluations import RESULTS, folder_for, is_finished, require_free
+from deblurzoo.metrics import metric
 from deblurzoo.modules import DeblurModule
 from deblurzoo.modules.exports import WEIGHTS
 from deblurzoo.modules.loading import checkpoint_of, load_module, read_trained
 from deblurzoo.precision import AUTO, FULL, is_one, require_compiler, require_trainer
+from deblurzoo.protocols import MEASURES
 from deblurzoo.records import Evaluating
 from deblurzoo.status import name_of
 
@@ -68,9 +70,10 @@ def evaluate(cfg: DictConfig, anew: bool = True) -> Path:
     }
     out = Path(cfg.out) if cfg.out else folder_for(run / "evaluate", _kind(cfg, source), facts)
     require_free(out, facts)
-    if not anew and is_finished(out, facts):
+    metrics = MEASURES[source.measure].names(cfg.get("metrics"))
+    if not anew and is_finished(out, facts, metrics):
         return out / RESULTS
-    writer = ResultsWriter(out, facts, datamodule.test_samples, cfg.pictures, threads=default_workers())
+    writer = ResultsWriter(out, facts, datamodule.test_samples, metrics, cfg.pictures, threads=default_workers())
     datamodule.measured = writer.measured
     if writer.measured:
         log.info("going on with %s: %d of %d are measured", out, writer.measured, len(datamodule.test_samples))
@@ -105,11 +108,20 @@ def _require_settings(cfg: DictConfig) -> None:
     if cfg.rounding not in ("nearest", "floor"):
         raise DeblurzooError(f"rounding={cfg.rounding} is unknown: choose nearest, or floor as SRN's script does")
     require_at_least("pictures", cfg.pictures, 0)
+    require_metrics(cfg.get("metrics"))
     require_trainer(cfg.trainer)
     if cfg.trainer.precision == AUTO:
         cfg.trainer.precision = FULL
     if cfg.compile:
         require_compiler(cfg.trainer.accelerator)
+
+
+def require_metrics(chosen: Any) -> None:
+    """Raise a DeblurzooError unless this is a list of metrics that are known, or None."""
+    if isinstance(chosen, str):
+        raise DeblurzooError(f"metrics={chosen} must be a list: metrics=[{chosen}]")
+    for name in chosen or ():
+        metric(str(name))
 
 
 def _conditions(cfg: DictConfig, source: Source) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -64,11 +65,12 @@ def held(folder: Path) -> Facts | None:
     return None
 
 
-def is_finished(folder: Path, facts: Facts) -> bool:
-    """Whether a folder holds the results of this evaluation."""
+def is_finished(folder: Path, facts: Facts, metrics: Sequence[str]) -> bool:
+    """Whether a folder holds the results of this evaluation, with all these figures."""
     with suppress(DeblurzooError):
-        load_record(folder / RESULTS, Evaluated, "evaluate anew")
-        return not differences(load_record(folder / RESULTS, Begun, "evaluate anew"), facts)
+        measured = load_record(folder / RESULTS, Evaluated, "evaluate anew")["restored"]
+        theirs = load_record(folder / RESULTS, Begun, "evaluate anew")
+        return not differences(theirs, facts) and set(metrics) <= set(measured)
     return False
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import wandb
 from pytorch_lightning.loggers import WandbLogger
 
+from deblurzoo.metrics import known_metrics
+
 log = logging.getLogger(__name__)
 
 INIT_SECONDS = 10.0
@@ -15,8 +17,6 @@ TAG_LENGTH = 64
 """W&B refuses longer tags."""
 STEP = "trainer/global_step"
 """The axis of all charts: where Lightning's logger puts the step of what it logs."""
-MEASURED = ("val/psnr", "val/ssim", "val/gain")
-"""Whose best and last values a run's summary has."""
 
 
 def wandb_logger(
@@ -65,11 +65,15 @@ def wandb_logger(
 
 
 def _define_axis(run: wandb.Run) -> None:
-    """Draw all charts over the step, which Lightning's logger does for runs alone that it opens itself."""
+    """Draw all charts over the step, which Lightning's logger does for runs alone that it opens itself.
+
+    A run's summary has the best and last value of what is measured in validation.
+    """
     run.define_metric(STEP)
     run.define_metric("*", step_metric=STEP, step_sync=True)
-    for key in MEASURED:  # a metric that is defined by its name takes nothing from "*"
-        run.define_metric(key, step_metric=STEP, step_sync=True, summary="max,last")
+    best = {name: "max" if one.higher_is_better else "min" for name, one in known_metrics().items()} | {"gain": "max"}
+    for name, better in best.items():  # a metric that is defined by its name takes nothing from "*"
+        run.define_metric(f"val/{name}", step_metric=STEP, step_sync=True, summary=f"{better},last")
 
 
 def finish_wandb(exit_code: int) -> None:

@@ -1,21 +1,32 @@
-"""PSNR and SSIM as the papers mean them: on 8-bit pictures, per image, then averaged over images."""
+"""PSNR and SSIMs as the papers mean them, on 8-bit pictures and per image; the table METRICS; means over images."""
 
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Literal
 
 import cv2
 import numpy as np
 import torch
+import torchmetrics
 from numpy.typing import NDArray
 from torch import Tensor
-from torchmetrics import Metric, MetricCollection
+from torchmetrics import MetricCollection
 from torchmetrics.functional.image import peak_signal_noise_ratio
+
+from deblurzoo.errors import DeblurzooError
+from deblurzoo.records import FIGURE
 
 Image = NDArray[np.uint8]
 Map = NDArray[np.float32]
-ImageFunction = Callable[[Tensor, Tensor], Tensor]
+Plane = NDArray[np.float32]
+PictureFunction = Callable[[Image, Image], float]
+"""From an image and the sharp one, both uint8 (H, W, 3), to a figure."""
 Rounding = Literal["nearest", "floor"]
+
+UNCHANGED = 100.0
+"""The PSNR in dB, and the highest, of pictures that differ nowhere, or by less than one step in all of a 720p frame."""
 
 
 def to_uint8(image: Tensor, rounding: Rounding = "nearest") -> Tensor:
@@ -28,16 +39,16 @@ def to_uint8(image: Tensor, rounding: Rounding = "nearest") -> Tensor:
 
 
 def psnr(image: Tensor, sharp: Tensor) -> Tensor:
-    """Return the PSNR in dB of each image, (B,), from uint8 (B, 3, H, W); infinite where they are equal."""
+    """Return the PSNR in dB of each image, (B,), at most `UNCHANGED`, from uint8 (B, 3, H, W)."""
     value: Tensor = peak_signal_noise_ratio(
         image.float(), sharp.float(), data_range=255.0, reduction="none", dim=(1, 2, 3)
     )
-    return value
+    return value.clamp(max=UNCHANGED)
 
 
 def decibels(squared_error: float) -> float:
-    """Return the PSNR in dB of a mean squared error on the scale of 0 to 255; infinite if that is 0."""
-    return 10 * math.log10(255**2 / squared_error) if squared_error else math.inf
+    """Return the PSNR in dB of a mean squared error on the scale of 0 to 255, at most `UNCHANGED`."""
+    return min(10 * math.log10(255**2 / squared_error), UNCHANGED) if squared_error else UNCHANGED
 
 
 def picture_psnr(image: Image, sharp: Image) -> float:
@@ -73,11 +84,6 @@ def _ssim_map(image: Image, sharp: Image, mix_channels: bool) -> Map:
     return luminance * (2 * covariance + c2) / (variances + c2)
 
 
-def _per_image(value: Callable[[Image, Image], float], image: Tensor, sharp: Tensor) -> Tensor:
-    pictures = (batch.permute(0, 2, 3, 1).cpu().numpy() for batch in (image, sharp))
-    return torch.tensor([value(i, s) for i, s in zip(*pictures, strict=True)], device=image.device)
-
-
 def picture_ssim(image: Image, sharp: Image) -> float:
     """Return the SSIM of one uint8 picture (H, W, 3): mean over channels and the valid region.
 
@@ -96,20 +102,144 @@ def picture_ssim_matlab3d(image: Image, sharp: Image) -> float:
     return float(_ssim_map(image, sharp, mix_channels=True).mean(dtype=np.float64))
 
 
-def ssim(image: Tensor, sharp: Tensor) -> Tensor:
-    """Return `picture_ssim` of each image, (B,), from uint8 (B, 3, H, W)."""
-    return _per_image(picture_ssim, image, sharp)
+_LEVELS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+"""Exponents of contrast and structure from the finest level to the coarsest; luminance has the last one."""
+_HALF = (0.037828455507260, -0.023849465019560, -0.110624404418440, 0.377402855612830)
+_LOW_PASS = np.array([*_HALF, 0.852698679008890, *_HALF[::-1]])
+_LOW_PASS /= _LOW_PASS.sum()
+"""The 9/7 biorthogonal wavelet's analysis low-pass."""
+SMALLEST_SIDE = 11 * 2 ** (len(_LEVELS) - 1) - 15
+"""Below this the window of 11 pixels does not fit into the coarsest level."""
 
 
-def ssim_matlab3d(image: Tensor, sharp: Tensor) -> Tensor:
-    """Return `picture_ssim_matlab3d` of each image, (B,), from uint8 (B, 3, H, W)."""
-    return _per_image(picture_ssim_matlab3d, image, sharp)
+def luminance(image: Plane) -> Plane:
+    """Return 0.299 R + 0.587 G + 0.114 B of float32 (H, W, 3)."""
+    return np.asarray(cv2.transform(image, np.array([[0.299, 0.587, 0.114]])), np.float32)
 
 
-FUNCTIONS: dict[str, ImageFunction] = {"psnr": psnr, "ssim": ssim, "ssim_matlab3d": ssim_matlab3d}
+def mssim(image: Plane, sharp: Plane) -> float:
+    """Return the multi-scale SSIM (not the mean SSIM) of two float32 planes (H, W) from 0 to 255.
+
+    Five levels, each half the size of the one before; the product of the mean contrasts and mean structures of all
+    levels and of the mean luminance of the coarsest. A negative mean structure, where MATLAB's result is complex,
+    counts as 0.
+
+    Raises:
+        DeblurzooError: a side is shorter than `SMALLEST_SIDE`.
+    """
+    if min(image.shape) < SMALLEST_SIDE:
+        raise DeblurzooError(
+            f"a picture is {image.shape[1]}x{image.shape[0]}: multi-scale SSIM needs at least {SMALLEST_SIDE} pixels"
+        )
+    product, light = 1.0, 1.0
+    for level, exponent in enumerate(_LEVELS):
+        if level:
+            image, sharp = _halved(image), _halved(sharp)
+        light, contrast, structure = _components(image, sharp)
+        product *= contrast**exponent * max(structure, 0.0) ** exponent
+    return float(product * light ** _LEVELS[-1])
 
 
-class MeanOverImages(Metric):
+def _halved(plane: Plane) -> Plane:
+    low = cv2.sepFilter2D(plane, -1, _LOW_PASS, _LOW_PASS, borderType=cv2.BORDER_REFLECT)
+    return np.ascontiguousarray(low[::2, ::2])
+
+
+def _components(x: Plane, y: Plane) -> tuple[float, float, float]:
+    """Return the means of luminance, contrast and structure over the region where the window fits."""
+
+    def smooth(plane: Plane) -> Plane:
+        return np.asarray(cv2.sepFilter2D(plane, -1, TAPS, TAPS)[5:-5, 5:-5], np.float32)
+
+    x, y = x - 128, y - 128  # second moments about 0 would cancel in float32
+    mean_x, mean_y = smooth(x), smooth(y)
+    variance_x = np.maximum(smooth(x * x) - mean_x**2, 0)
+    variance_y = np.maximum(smooth(y * y) - mean_y**2, 0)
+    covariance = smooth(x * y) - mean_x * mean_y
+    deviations = np.sqrt(variance_x * variance_y)
+    mean_x, mean_y = mean_x + 128, mean_y + 128
+    c1, c2 = np.float32((0.01 * 255) ** 2), np.float32((0.03 * 255) ** 2)
+    light = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
+    contrast = (2 * deviations + c2) / (variance_x + variance_y + c2)
+    structure = (covariance + c2 / 2) / (deviations + c2 / 2)
+    return _mean(light), _mean(contrast), _mean(structure)
+
+
+def _mean(plane: Plane) -> float:
+    return float(plane.mean(dtype=np.float64))
+
+
+def picture_mssim(image: Image, sharp: Image) -> float:
+    """Return `mssim` of the luminances of one uint8 picture (H, W, 3), without Köhler's registration."""
+    return mssim(luminance(image.astype(np.float32)), luminance(sharp.astype(np.float32)))
+
+
+@dataclass(frozen=True)
+class Figure:
+    """How a figure is shown.
+
+    Args:
+        heading: its column's.
+        digits: after the point.
+        unit: such as dB; empty if it has none.
+        higher_is_better: whether the best is the highest.
+    """
+
+    heading: str
+    digits: int
+    unit: str
+    higher_is_better: bool
+
+    def text(self, value: float) -> str:
+        """Return a value with its digits, without the unit."""
+        return f"{value:.{self.digits}f}"
+
+
+@dataclass(frozen=True)
+class Metric(Figure):
+    """A figure that can be measured.
+
+    Args:
+        function: from an image and the sharp one, both uint8 (H, W, 3), to a finite number. It is called in threads.
+    """
+
+    function: PictureFunction
+
+
+METRICS = {
+    "psnr": Metric("PSNR", 2, "dB", True, picture_psnr),
+    "ssim": Metric("SSIM", 4, "", True, picture_ssim),
+    "ssim_matlab3d": Metric("SSIM 3-D", 4, "", True, picture_ssim_matlab3d),
+    "mssim": Metric("MSSIM", 4, "", True, picture_mssim),
+}
+"""Ours, by name. An entry is in results, tables, CSV, Markdown, page and W&B."""
+
+
+def known_metrics() -> dict[str, Metric]:
+    """Return all that can be measured here, by name, in the order of their columns."""
+    return METRICS
+
+
+def metric(name: str) -> Metric:
+    """Return a metric by its name.
+
+    Raises:
+        DeblurzooError: there is none of that name, or the name cannot stand in a file.
+    """
+    known = known_metrics()
+    if name not in known:
+        raise DeblurzooError(f"metric {name} is unknown: choose from {', '.join(known)}")
+    if not re.fullmatch(FIGURE, name):
+        raise DeblurzooError(f"metric {name} must be called by at most 40 of a-z, 0-9 and _, a letter first: rename it")
+    return known[name]
+
+
+def figure(name: str) -> Figure:
+    """Return how a figure of a file is shown: one that is unknown here by its name, with four digits."""
+    return known_metrics().get(name) or Figure(name, 4, "", True)
+
+
+class MeanOverImages(torchmetrics.Metric):
     """The mean of a per-image value over all images, as the papers report it.
 
     torchmetrics' own PSNR pools the squared error over the data set by default, which can be 0.5 dB away.
@@ -119,7 +249,7 @@ class MeanOverImages(Metric):
     total: Tensor
     images: Tensor
 
-    def __init__(self, function: ImageFunction) -> None:
+    def __init__(self, function: PictureFunction) -> None:
         super().__init__()
         self.function = function
         self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
@@ -127,15 +257,20 @@ class MeanOverImages(Metric):
 
     def update(self, image: Tensor, sharp: Tensor) -> None:
         """Add B images; `image` and `sharp` are (B, 3, H, W) in [0, 1] and are rounded to 8 bits."""
-        values = self.function(to_uint8(image), to_uint8(sharp))
-        self.total += values.double().sum()
-        self.images += values.numel()
+        for one, reference in zip(_pictures(image), _pictures(sharp), strict=True):
+            self.total += self.function(one, reference)
+            self.images += 1
 
     def compute(self) -> Tensor:
         """Return the mean over all images seen."""
         return (self.total / self.images).float()
 
 
+def _pictures(batch: Tensor) -> Iterator[Image]:
+    """Yield each of (B, 3, H, W) in [0, 1] as uint8 (H, W, 3) in the CPU's memory."""
+    yield from to_uint8(batch).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
 def image_metrics(*names: str) -> MetricCollection:
-    """Return the named metrics (`psnr`, `ssim`, `ssim_matlab3d`), each a mean over images."""
-    return MetricCollection({name: MeanOverImages(FUNCTIONS[name]) for name in names}, compute_groups=False)
+    """Return the named metrics, each a mean over images."""
+    return MetricCollection({name: MeanOverImages(metric(name).function) for name in names}, compute_groups=False)

@@ -1,27 +1,45 @@
 """What protocols measure: a data set says which pictures (`data/`) and names one of these measures."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
-from deblurzoo.kohler import best_match
-from deblurzoo.metrics import Image, picture_psnr, picture_ssim, picture_ssim_matlab3d
+from deblurzoo import kohler
+from deblurzoo.metrics import Image, metric
 
-Measure = Callable[[Sequence[Image], Iterable[Image]], list[dict[str, float]]]
-"""From pictures of one scene and its sharp references, all uint8 (H, W, 3), to the named figures of each picture."""
-
-UNCHANGED = 100.0
-"""The PSNR in dB of pictures that differ nowhere, or by less than one step in all of a 720p frame."""
+Figures = dict[str, float]
 
 
-def plain(images: Sequence[Image], references: Iterable[Image]) -> list[dict[str, float]]:
-    """Return `psnr`, `ssim` and `ssim_matlab3d` against the one reference: GOPRO, DVD, folders."""
+@dataclass(frozen=True)
+class Measure:
+    """A way to measure.
+
+    Args:
+        fixed: the figures that are always among those measured.
+        function: from pictures of one scene, its sharp references (all uint8 (H, W, 3)) and names of metrics to the
+            figures of each picture.
+    """
+
+    fixed: tuple[str, ...]
+    function: Callable[[Sequence[Image], Iterable[Image], Sequence[str]], list[Figures]]
+
+    def names(self, chosen: Sequence[str] | None) -> list[str]:
+        """Return the names of what is measured: the fixed ones first, then the chosen ones.
+
+        Raises:
+            DeblurzooError: one is unknown.
+        """
+        for name in chosen or ():
+            metric(name)
+        return list(dict.fromkeys([*self.fixed, *(chosen or ())]))
+
+
+def plain(images: Sequence[Image], references: Iterable[Image], names: Sequence[str]) -> list[Figures]:
+    """Return the named figures of each picture against the one reference: GOPRO, DVD, folders."""
     (sharp,) = references
-    functions = {"psnr": picture_psnr, "ssim": picture_ssim, "ssim_matlab3d": picture_ssim_matlab3d}
-    return [{name: function(image, sharp) for name, function in functions.items()} for image in images]
+    return [{name: float(metric(name).function(image, sharp)) for name in names} for image in images]
 
 
-MEASURES: dict[str, Measure] = {"plain": plain, "kohler": best_match}
-
-
-def do_no_harm_psnr(image: Image, sharp: Image) -> float:
-    """Return the PSNR in dB of what a network made of a sharp picture against that picture, at most `UNCHANGED`."""
-    return min(picture_psnr(image, sharp), UNCHANGED)
+MEASURES = {
+    "plain": Measure(("psnr", "ssim", "ssim_matlab3d"), plain),
+    "kohler": Measure(kohler.FIXED, kohler.best_match),
+}

@@ -65,7 +65,9 @@ Literally = Annotated[str, Field(pattern=r"^([^$]|\$[^{])*$")]
 """Becomes part of a config, which would resolve `${…}`."""
 Count = Annotated[int, Field(ge=0, lt=2**53)]
 Value = Annotated[float, Field(gt=-1e9, lt=1e9)]
-Figures = dict[Literal["psnr", "ssim", "ssim_matlab3d", "mssim"], Value]
+FIGURE = r"^[a-z][a-z0-9_]{0,39}$"
+"""What the name of a figure matches."""
+Figures = dict[Annotated[str, Field(pattern=FIGURE)], Value]
 
 
 class Buildable(Record):
@@ -170,6 +172,14 @@ class Measured(BeforeAndAfter):
     frame: Name
 
 
+class NothingToRestore(Record):
+    """A line of `measured.jsonl`: a pair whose blurry picture equals its sharp one."""
+
+    clip: Name
+    frame: Name
+    nothing_to_restore: Literal[True]
+
+
 class MeasuredNow(Measured):
     """A line of `measured.jsonl`."""
 
@@ -204,6 +214,8 @@ class Evaluated(BeforeAndAfter):
     ms_per_image: Value
     do_no_harm_psnr: Value | None = None
     images: list[Measured]
+    measure: str = "plain"
+    nothing_to_restore: list[Name] = []
 
 
 class Identity(Record):

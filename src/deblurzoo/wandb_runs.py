@@ -12,6 +12,7 @@ from rich.progress import track
 from deblurzoo.compare import title
 from deblurzoo.errors import DeblurzooError, require_utf8
 from deblurzoo.loggers import STEP, finish_wandb, wandb_logger
+from deblurzoo.metrics import figure
 from deblurzoo.records import RunConfig, load_record
 from deblurzoo.status import FILE as STATUS
 from deblurzoo.status import identity_of, run_of
@@ -38,14 +39,12 @@ def send_evaluation(run: Path, results: Path) -> None:
         figures["do_no_harm_psnr"] = facts["do_no_harm_psnr"]
     figures["conditions"] = title([facts])
     wandb.run.summary.update({f"test/{name}": value for name, value in figures.items()})
-    table = wandb.Table(columns=["frame", "blurry | restored | sharp", "PSNR blurry", "PSNR"])
+    names = list(facts["restored"])
+    heads = [text for name in names for text in (f"{figure(name).heading} blurry", figure(name).heading)]
+    table = wandb.Table(columns=["frame", "blurry | restored | sharp", *heads])
     for image, strip in _strips(results.parent, facts):
-        table.add_data(
-            f"{image['clip']}/{image['frame']}",
-            wandb.Image(str(strip)),
-            image["blurry"]["psnr"],
-            image["restored"]["psnr"],
-        )
+        measured = (image[kind][name] for name in names for kind in ("blurry", "restored"))
+        table.add_data(f"{image['clip']}/{image['frame']}", wandb.Image(str(strip)), *measured)
         _send(results.parent / "restored" / image["clip"] / f"{image['frame']}.png", run)
     wandb.run.log({"test/images": table, STEP: facts["checkpoint"]["step"]})
     for pattern in FILES:

@@ -2,8 +2,11 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from deblurzoo.batch import Batch
+from deblurzoo.errors import DeblurzooError
+from deblurzoo.metrics import Image, picture_psnr, to_uint8
 from deblurzoo.modules import DeblurModule, SRNDeblur
 
 
@@ -55,6 +58,35 @@ def test_a_network_without_losses_of_its_own_has_a_plain_squared_error() -> None
     data = batch()
     restored = plain.net(data.blur)
     torch.testing.assert_close(plain.losses(restored, data)["mse"], ((restored.image - data.sharp) ** 2).mean())
+
+
+def test_validation_leaves_out_pairs_with_nothing_to_restore(monkeypatch: pytest.MonkeyPatch) -> None:
+    srn, data = module().eval(), batch()
+    srn.watch(["mssim", "psnr"])
+    assert set(srn.val_metrics) == {"psnr", "ssim", "mssim"}
+    srn.watch([])
+    equal = data._replace(sharp=torch.stack([data.sharp[0], data.blur[1, 0]]))
+    expected = picture_psnr(*(_picture(image) for image in (srn.restore(data.blur)[0], data.sharp[0])))
+    logged: dict[str, Tensor] = {}
+    monkeypatch.setattr(srn, "log_dict", logged.update)
+    for one in (equal, _only(equal, 1)):
+        srn.validation_step(one, 0)
+    srn.on_validation_epoch_end()
+    assert logged["val/psnr"].item() == pytest.approx(expected, rel=1e-6)
+    before = picture_psnr(_picture(data.blur[0, 0]), _picture(data.sharp[0]))
+    assert logged["val/gain"].item() == pytest.approx(expected - before, abs=1e-4)
+    srn.validation_step(_only(equal, 1), 0)
+    with pytest.raises(DeblurzooError, match="in all pairs of the validation the blurry picture equals the sharp one"):
+        srn.on_validation_epoch_end()
+
+
+def _only(data: Batch, index: int) -> Batch:
+    return data._replace(blur=data.blur[index : index + 1], sharp=data.sharp[index : index + 1])
+
+
+def _picture(image: Tensor) -> Image:
+    picture: Image = to_uint8(image).permute(1, 2, 0).contiguous().numpy()
+    return picture
 
 
 def test_training_moves_every_parameter() -> None:

@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import zipfile
@@ -20,10 +21,11 @@ from scipy.ndimage import gaussian_filter
 
 from conftest import Run, Start, wait_for, write_kohler
 from deblurzoo.compare import groups
-from deblurzoo.data.images import read_image
+from deblurzoo.data.images import Image, read_image
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.evaluate import evaluate
 from deblurzoo.kohler import best_match
+from deblurzoo.metrics import METRICS, Metric
 from deblurzoo.paths import conf_dir
 
 FAST = ["trainer=cpu", "loader.workers=1"]
@@ -145,10 +147,10 @@ def brighten(run: Path, steps: float) -> None:
     torch.save(content, path)
 
 
-def evaluate_here(*overrides: str) -> dict[str, Any]:
+def evaluate_here(*overrides: str, anew: bool = True) -> dict[str, Any]:
     """Evaluate in this process, which is faster; return the results."""
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        file = evaluate(compose("evaluate", ["trainer=cpu", "loader.workers=0", *overrides]))
+        file = evaluate(compose("evaluate", ["trainer=cpu", "loader.workers=0", *overrides]), anew)
     results: dict[str, Any] = json.loads(file.read_text())
     return results
 
@@ -249,3 +251,145 @@ def test_protocols_have_their_known_answers(
     assert [image["restored"]["psnr"] for image in results["images"]] == pytest.approx(list(expected), abs=1e-3)
     assert results["restored"]["psnr"] == pytest.approx(expected.mean(), abs=1e-3)
     assert results["do_no_harm_psnr"] == 100
+
+
+def mean_absolute_error(image: Image, sharp: Image) -> float:
+    return np.abs(image.astype(np.float32) - sharp).mean()  # type: ignore[no-any-return]  # numpy's own kind of number
+
+
+MAE = Metric("Mean error", 3, "levels", False, mean_absolute_error)
+
+
+def test_an_entry_of_metrics_is_measured_where_it_is_chosen_and_shown_everywhere(
+    deblurzoo: Run, identity: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(METRICS, "mae", MAE)
+    data = write_folders(tmp_path, 3)
+    usual = evaluated(deblurzoo("evaluate", f"ckpt={identity}", *data, *FAST, "out=usual"), tmp_path / "usual")
+    assert list(usual["restored"]) == ["psnr", "ssim", "ssim_matlab3d"], "what is not chosen is not measured"
+    done = deblurzoo("evaluate", f"ckpt={identity}", *data, *FAST, "metrics=[psnr,mssim,mae]")
+    assert done.returncode == 1 and "multi-scale SSIM needs at least 161 pixels" in done.stderr
+    done = deblurzoo("evaluate", f"ckpt={identity}", *data, *FAST, "metrics=[psnr,mae]")
+    results = evaluated(done, identity / "evaluate" / "folder_blurry")
+    assert list(results["restored"]) == list(results["blurry"]) == ["psnr", "ssim", "ssim_matlab3d", "mae"]
+    assert {name: value for name, value in results["restored"].items() if name != "mae"} == usual["restored"]
+    for number, image in enumerate(results["images"]):
+        blurry, sharp = (read_image(tmp_path / kind / f"{number:04d}.png") for kind in ("blurry", "sharp"))
+        assert image["blurry"]["mae"] == pytest.approx(np.abs(blurry.astype(int) - sharp).mean(), rel=1e-6)
+    mae = np.mean([image["blurry"]["mae"] for image in results["images"]])
+    assert results["blurry"]["mae"] == pytest.approx(mae)
+    assert "Mean" in done.stdout and f"{mae:.3f}" in done.stdout
+
+    def compared() -> tuple[list[dict[str, str]], str, str]:
+        done = deblurzoo("compare", "usual", "runs", "--csv", "t.csv", "--markdown", "t.md", "--html", "page.html")
+        assert done.returncode == 0, done.stderr
+        rows = list(csv.DictReader((tmp_path / "t.csv").open()))
+        return rows, (tmp_path / "t.md").read_text(), (tmp_path / "page.html").read_text()
+
+    rows, markdown, page = compared()
+    assert [row["mae"] for row in rows] == ["", str(results["restored"]["mae"])]
+    assert rows[1]["blurry_mae"] == str(results["blurry"]["mae"])
+    assert markdown.count("| PSNR | SSIM | SSIM 3-D | Mean error | gain dB |") == 1, "one table, as all else is equal"
+    assert f" | {mae:.3f} |  |  |  |" in markdown, "the blurry input has all figures that anybody has measured of it"
+    assert "Mean error (levels)</button>" in page and f"<td>{mae:.3f}</td>" in page
+
+    monkeypatch.delitem(METRICS, "mae")  # as where its package is not installed
+    rows, markdown, page = compared()
+    assert rows[1]["mae"] == str(results["restored"]["mae"])
+    assert "| SSIM 3-D | mae | gain dB |" in markdown and f"| {mae:.4f} |" in markdown
+    assert "mae</button>" in page and f"<td>{mae:.4f}</td>" in page
+
+
+def test_a_wrong_metric_fails_before_anything_is_read(
+    deblurzoo: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = deblurzoo("evaluate", "ckpt=nowhere", "data=toy", "metrics=[psnr,lpips]")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "metric lpips is unknown: choose from psnr, ssim, ssim_matlab3d, mssim" in " ".join(done.stderr.split())
+    done = deblurzoo("evaluate", "ckpt=nowhere", "data=toy", "metrics=psnr")
+    assert done.returncode == 1 and "metrics=psnr must be a list: metrics=[psnr]" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_metric_without_a_finite_value_is_named(
+    identity: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(METRICS, "broken", Metric("Broken", 2, "", True, lambda image, sharp: math.nan))
+    with pytest.raises(DeblurzooError, match="has no finite broken"):
+        evaluate_here(f"ckpt={identity}", *write_folders(tmp_path, 1), "metrics=[broken]")
+
+
+def test_a_finished_evaluation_that_lacks_a_metric_is_measured_anew(
+    identity: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(METRICS, "mae", MAE)
+    data = [f"ckpt={identity}", *write_folders(tmp_path, 1)]
+    file = identity / "evaluate" / "folder_blurry" / "results.json"
+    for metrics, is_measured in ((None, True), (["mae"], True), (["psnr"], False), (["mae", "ssim"], False)):
+        before = file.stat().st_mtime_ns if file.exists() else None
+        evaluate_here(*data, f"metrics={str(metrics or 'null').replace(chr(39), '')}", anew=False)
+        assert (file.stat().st_mtime_ns != before) is is_measured, metrics
+
+
+def make_equal(root: Path, *numbers: int) -> None:
+    """Let blurry pictures of `write_folders` be the sharp ones."""
+    for number in numbers:
+        shutil.copy(root / "sharp" / f"{number:04d}.png", root / "blurry" / f"{number:04d}.png")
+
+
+def test_pairs_with_nothing_to_restore_are_in_no_mean_and_named(deblurzoo: Run, identity: Path, tmp_path: Path) -> None:
+    data = write_folders(tmp_path, 6)
+    whole = evaluated(deblurzoo("evaluate", f"ckpt={identity}", *data, *FAST, "out=whole"), tmp_path / "whole")
+    assert whole["nothing_to_restore"] == [] and "left out" not in deblurzoo("compare", "whole").stdout
+    make_equal(tmp_path, 1, 4)
+    done = deblurzoo("evaluate", f"ckpt={identity}", *data, *FAST, "no_harm=2")
+    results = evaluated(done, identity / "evaluate" / "folder_blurry")
+    clip = results["images"][0]["clip"]
+    left = [image for image in whole["images"] if image["frame"] not in ("0001", "0004")]
+    assert results["nothing_to_restore"] == [f"{clip}/0001", f"{clip}/0004"]
+    assert results["frames"] == len(results["images"]) == 4
+    for kind in ("blurry", "restored"):
+        for name, value in results[kind].items():
+            assert value == pytest.approx(np.mean([image[kind][name] for image in left]))
+    line = f"left out, nothing to restore: 2 pairs, blurry equal to sharp: {clip}/0001, {clip}/0004"
+    assert line in done.stdout.splitlines()
+    done = deblurzoo("compare", "runs", "--markdown", "t.md", "--html", "page.html")
+    assert line in done.stdout.splitlines()
+    assert line.removeprefix("left out, ") in (tmp_path / "t.md").read_text()
+    page = (tmp_path / "page.html").read_text()
+    assert f"<dt>nothing to restore</dt><dd>2 pairs, blurry equal to sharp: {clip}/0001, {clip}/0004</dd>" in page
+
+
+def test_a_data_set_with_nothing_to_restore_is_one_error(deblurzoo: Run, identity: Path, tmp_path: Path) -> None:
+    write_folders(tmp_path, 3)
+    data = ["data=folder", f"data.test.blur={tmp_path}/sharp", f"data.test.sharp={tmp_path}/sharp"]
+    done = deblurzoo("evaluate", f"ckpt={identity}", *data, *FAST, "no_harm=0")
+    message = " ".join(done.stderr.split())
+    assert done.returncode == 1 and "Traceback" not in message
+    assert "in all 3 pairs the blurry picture equals the sharp one. Are blur and sharp the same folder?" in message
+
+
+def test_a_restored_picture_that_equals_its_sharp_one_counts_100_db(identity: Path, tmp_path: Path) -> None:
+    """A network that adds one level, and pictures that lack it."""
+    brighten(identity, 1)
+    data = write_folders(tmp_path, 2)
+    for number, missing in ((0, 1), (1, 2)):
+        sharp = cv2.imread(str(tmp_path / "sharp" / f"{number:04d}.png")).clip(10, None)
+        cv2.imwrite(str(tmp_path / "sharp" / f"{number:04d}.png"), sharp)
+        cv2.imwrite(str(tmp_path / "blurry" / f"{number:04d}.png"), sharp - missing)
+    results = evaluate_here(f"ckpt={identity}", *data)
+    assert [image["restored"]["psnr"] for image in results["images"]] == [100, pytest.approx(20 * math.log10(255))]
+    assert results["nothing_to_restore"] == []
+
+
+def test_a_blurry_picture_that_is_one_of_its_references_has_nothing_to_restore(identity: Path, tmp_path: Path) -> None:
+    write_kohler(tmp_path / "kohler", height=176, width=168)
+    with zipfile.ZipFile(tmp_path / "kohler" / "BlurryImages.zip") as archive:
+        blurry = {name: archive.read(name) for name in archive.namelist()}
+    blurry["Blurry2_5.png"] = _member(tmp_path / "kohler", 2, 5).tobytes()
+    with zipfile.ZipFile(tmp_path / "kohler" / "BlurryImages.zip", "w") as archive:
+        for name, content in blurry.items():
+            archive.writestr(name, content)
+    data = ["data=kohler", f"data.root={tmp_path}/kohler", "data.verify=false"]
+    results = evaluate_here(f"ckpt={identity}", *data, "no_harm=0", "pictures=0")
+    assert results["frames"] == 47 and results["nothing_to_restore"] == ["Image2/Blurry2_5"]

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from conftest import TINY, Run
+from deblurzoo.metrics import METRICS
 from runs.wandb_server import serving
 
 WANDB = Path(sys.executable).with_name("wandb")
@@ -35,7 +36,7 @@ def history(records: list[dict]) -> list[dict]:
 def assert_charts_over_steps(records: list[dict], steps: set[int]) -> None:
     """Assert that the step is the axis of everything, and which steps a run has logged."""
     defined = definitions(records)
-    assert defined.keys() == {"trainer/global_step", "*", "val/psnr", "val/ssim", "val/gain"}
+    assert defined.keys() == {"trainer/global_step", "*", "val/gain", *(f"val/{name}" for name in METRICS)}
     for key, metric in defined.items():
         assert key == "trainer/global_step" or metric["step_metric"] == "trainer/global_step", key
         assert metric.get("summary") == ({"last": True, "max": True} if key.startswith("val/") else None), key

@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -24,9 +25,9 @@ from deblurzoo.data.images import Image, write_png
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.evaluations import FACTS, RESULTS, unfinished
 from deblurzoo.files import LOCK, claim, release, write_atomically
-from deblurzoo.metrics import to_uint8
-from deblurzoo.protocols import MEASURES, do_no_harm_psnr
-from deblurzoo.records import Begun, FedSharp, MeasuredNow, checked
+from deblurzoo.metrics import picture_psnr, to_uint8
+from deblurzoo.protocols import MEASURES
+from deblurzoo.records import Begun, FedSharp, MeasuredNow, NothingToRestore, Record, checked
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ class ResultsWriter(pl.Callback):
         facts: what is known before: network, checkpoint, data set, config; copied into `results.json`. Only an
             unfinished evaluation of equal facts is gone on with.
         samples: what is measured, in this order; those that are fed sharp come last.
+        metrics: names of the figures to measure.
         pictures: how many evenly spaced blurry | restored | sharp strips are written.
         threads: how many measure.
 
@@ -52,7 +54,15 @@ class ResultsWriter(pl.Callback):
         measured: how many of the samples an unfinished evaluation has measured already.
     """
 
-    def __init__(self, out: Path, facts: dict[str, Any], samples: list[Sample], pictures: int, threads: int) -> None:
+    def __init__(
+        self,
+        out: Path,
+        facts: dict[str, Any],
+        samples: list[Sample],
+        metrics: Sequence[str],
+        pictures: int,
+        threads: int,
+    ) -> None:
         self.finished, self.facts, self.samples = out, json.loads(json.dumps(facts)), samples
         self.out = unfinished(out)
         self._rows = self.out / "measured.jsonl"
@@ -60,7 +70,8 @@ class ResultsWriter(pl.Callback):
         ours = (out / RESULTS).is_file() or self._rows.is_file()
         if not ours and any((out / name).exists() for name in ("restored", "side_by_side")):
             raise DeblurzooError(f"out={out} has pictures in it that are of no evaluation: choose another folder")
-        self.measure, self.rounding = MEASURES[facts["measure"]], facts["rounding"].removeprefix("uint8, ")
+        self.measure, self.metrics = MEASURES[facts["measure"]].function, list(metrics)
+        self.rounding = facts["rounding"].removeprefix("uint8, ")
         frames = sum(not sample.is_fed_sharp for sample in samples)
         self.picture_step = max(1, frames // pictures) if pictures else 0
         self.measured = self._resume()
@@ -149,17 +160,20 @@ class ResultsWriter(pl.Callback):
     def _measure(self, index: int, milliseconds: float, blurry: Image, restored: Image, sharp: Image) -> Row:
         """Measure and write one frame; runs in a thread."""
         sample = self.samples[index]
-        references = (read_frame(frame) for frame in sample.references) if sample.references else iter([sharp])
-        figures = dict(zip(("restored", "blurry"), self.measure([restored, blurry], references), strict=True))
-        if not all(math.isfinite(value) for values in figures.values() for value in values.values()):
-            raise DeblurzooError(
-                f"{sample.clip}/{sample.frame} has no finite PSNR or SSIM: it equals its sharp picture (are blur and "
-                "sharp the same folder?) or is smaller than 11 pixels"
-            )
         write_png(self.out / "restored" / sample.clip / f"{sample.frame}.png", restored)
         if self.picture_step and index % self.picture_step == 0:
             strip = np.concatenate([blurry, restored, sharp], axis=1)
             write_png(self.out / "side_by_side" / f"{sample.clip}_{sample.frame}.png", strip)
+        references = _Watched(map(read_frame, sample.references) if sample.references else [sharp], blurry)
+        measured = self.measure([restored, blurry], references, self.metrics)
+        if references.has_equal:
+            return {**_names(sample), "nothing_to_restore": True}
+        figures = dict(zip(("restored", "blurry"), measured, strict=True))
+        for name, value in (figure for values in figures.values() for figure in values.items()):
+            if not math.isfinite(value):
+                raise DeblurzooError(
+                    f"{sample.clip}/{sample.frame} has no finite {name}: SSIMs need 11 pixels on each side"
+                )
         height, width = restored.shape[:2]
         return {**_names(sample), "height": height, "width": width, "ms": milliseconds, **figures}
 
@@ -199,10 +213,35 @@ class ResultsWriter(pl.Callback):
         return results
 
 
+class _Watched:
+    """Gives references, and tells whether one of them equals the blurry picture."""
+
+    def __init__(self, references: Iterable[Image], blurry: Image) -> None:
+        self._references, self._blurry = references, blurry
+        self.has_equal = False
+
+    def __iter__(self) -> Iterator[Image]:
+        for reference in self._references:
+            self.has_equal |= np.array_equal(reference, self._blurry)
+            yield reference
+
+
 def summarise(rows: list[Row]) -> dict[str, Any]:
-    """Return the means over images, the gain in dB, the median time, the resolutions and the images themselves."""
+    """Return the means over images, the gain in dB, the median time, the resolutions and the images themselves.
+
+    Pairs whose blurry picture equals its sharp one are named and are in no mean.
+
+    Raises:
+        DeblurzooError: all pairs are such.
+    """
     images = [row for row in rows if "restored" in row]
-    harmless = [row for row in rows if "restored" not in row]
+    harmless = [row for row in rows if "psnr" in row]
+    equal = [f"{row['clip']}/{row['frame']}" for row in rows if "nothing_to_restore" in row]
+    if not images:
+        raise DeblurzooError(
+            f"there is nothing to restore: in all {len(equal)} pairs the blurry picture equals the sharp one. Are blur "
+            "and sharp the same folder?"
+        )
 
     def means(kind: str) -> dict[str, float]:
         return {name: fmean(row[kind][name] for row in images) for name in images[0][kind]}
@@ -210,6 +249,7 @@ def summarise(rows: list[Row]) -> dict[str, Any]:
     restored, blurry = means("restored"), means("blurry")
     return {
         "frames": len(images),
+        "nothing_to_restore": equal,
         "resolution": sorted({f"{row['width']}x{row['height']}" for row in images}),
         "restored": restored,
         "blurry": blurry,
@@ -222,7 +262,7 @@ def summarise(rows: list[Row]) -> dict[str, Any]:
 
 
 def _do_no_harm_row(sample: Sample, restored: Image, sharp: Image) -> Row:
-    return {**_names(sample), "psnr": do_no_harm_psnr(restored, sharp)}
+    return {**_names(sample), "psnr": picture_psnr(restored, sharp)}
 
 
 def _names(sample: Sample) -> Row:
@@ -241,7 +281,12 @@ def _read_rows(file: Path) -> list[Row]:
     end = whole.rfind(b"\n") + 1
     os.truncate(file, end)
     rows = [json.loads(line) for line in whole[:end].splitlines()]
-    return [checked(row, FedSharp if isinstance(row, dict) and "psnr" in row else MeasuredNow) for row in rows]
+    return [checked(row, _shape(row)) for row in rows]
+
+
+def _shape(row: Any) -> type[Record]:
+    shapes: dict[str, type[Record]] = {"psnr": FedSharp, "nothing_to_restore": NothingToRestore}
+    return next((shapes[key] for key in shapes if isinstance(row, dict) and key in row), MeasuredNow)
 
 
 def _decisive(facts: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What all three architectures share: training step, validation, optimiser, schedule, whole-picture restoration."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import pytorch_lightning as pl
@@ -34,13 +35,21 @@ class DeblurModule(pl.LightningModule):
         self.net = self.network(**net)
         self.optimizer_arguments = optimizer
         self.schedule_arguments = schedule
-        self.val_metrics = image_metrics("psnr", "ssim")
         self.val_input_metrics = image_metrics("psnr")
+        self.watch(())
 
     @property
     def frames(self) -> int:
         """How many consecutive frames the network reads."""
         return int(self.net.frames)  # type: ignore[arg-type]
+
+    def watch(self, metrics: Sequence[str]) -> None:
+        """Measure these in validation besides `psnr` and `ssim`; they are logged as `val/NAME`.
+
+        Raises:
+            DeblurzooError: one is unknown.
+        """
+        self.val_metrics = image_metrics(*dict.fromkeys(("psnr", "ssim", *metrics)))
 
     def load_pretrained(self) -> None:
         """Load pretrained parts; called before the first step of a run that does not resume. Nothing by default."""
@@ -77,16 +86,23 @@ class DeblurModule(pl.LightningModule):
         )
 
     def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Measure whole frames; return the restored image for whoever shows pictures."""
-        image = self.restore(batch.blur)
-        self.val_metrics.update(image, batch.sharp)
-        self.val_input_metrics.update(batch.blur[:, 0], batch.sharp)
+        """Measure whole frames that are blurry; return the restored image for whoever shows pictures."""
+        image, blurry = self.restore(batch.blur), batch.blur[:, 0]
+        differs = (blurry != batch.sharp).flatten(1).any(1)  # else there is nothing to restore
+        self.val_metrics.update(image[differs], batch.sharp[differs])
+        self.val_input_metrics.update(blurry[differs], batch.sharp[differs])
         return image
 
     def on_validation_epoch_end(self) -> None:
-        """Log PSNR, SSIM and the gain over the blurry input, as means over images."""
+        """Log PSNR, SSIM, other metrics watched and the gain over the blurry input, as means over images."""
+        before = self.val_input_metrics.compute()["psnr"]
+        if before.isnan():
+            raise DeblurzooError(
+                "there is nothing to restore: in all pairs of the validation the blurry picture equals the sharp one. "
+                "Are blur and sharp the same folder?"
+            )
         values = {f"val/{name}": value for name, value in self.val_metrics.compute().items()}
-        values["val/gain"] = values["val/psnr"] - self.val_input_metrics.compute()["psnr"]
+        values["val/gain"] = values["val/psnr"] - before
         self.log_dict(values)
         self.val_metrics.reset()
         self.val_input_metrics.reset()

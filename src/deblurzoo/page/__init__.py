@@ -14,8 +14,9 @@ from typing import Any
 
 from plotly.offline import get_plotlyjs
 
-from deblurzoo.compare import conditions, subject
+from deblurzoo.compare import conditions, figure_names, left_out, subject
 from deblurzoo.files import write_atomically
+from deblurzoo.metrics import figure
 from deblurzoo.page.figures import figures
 from deblurzoo.page.pictures import PictureStore, viewer_frames
 from deblurzoo.page.table import failed_table, table
@@ -82,6 +83,7 @@ def _conditions_line(group: list[Network]) -> str:
         "frames": f"{results['frames']:,}",
         "rounding": results["rounding"],
         **({"pictures": results["data"]["place"]} if results.get("data") else {}),
+        **({"nothing to restore": pairs} if (pairs := left_out([network.results for network in group])) else {}),
     }
     items = (f"<div><dt>{term}</dt><dd>{html.escape(value)}</dd></div>" for term, value in terms.items())
     return f'<dl class="conditions">{"".join(items)}</dl>'
@@ -98,22 +100,37 @@ def _section(number: int, group: list[Network], failures: list[Failure]) -> str:
 
 def _data(group: list[Network], store: PictureStore) -> dict[str, Any]:
     """Return what the script needs of one section."""
+    names = figure_names([network.results for network in group])
     return {
         "networks": [{"name": n.name, "colour": n.colour, "ink": n.ink, "number": n.number} for n in group],
         "figures": figures(group),
-        "images": _images(group),
+        "metrics": [_metric(name) for name in names],
+        "images": _images(group, names),
         "frames": viewer_frames(group, store),
     }
 
 
-def _images(group: list[Network]) -> list[dict[str, Any]]:
-    """Return the PSNR of each image before and after each network; null where a network has not measured it."""
-    blurry = {(i["clip"], i["frame"]): i["blurry"]["psnr"] for n in group for i in n.results["images"]}
-    psnr = [{(i["clip"], i["frame"]): i["restored"]["psnr"] for i in n.results["images"]} for n in group]
-    return [
-        {"id": "/".join(key), "blurry": before, "psnr": [of.get(key) for of in psnr]}
-        for key, before in sorted(blurry.items())
-    ]
+def _metric(name: str) -> dict[str, Any]:
+    shown = figure(name)
+    return {"heading": shown.heading, "unit": shown.unit, "digits": shown.digits, "higher": shown.higher_is_better}
+
+
+def _images(group: list[Network], names: list[str]) -> list[dict[str, Any]]:
+    """Return the named figures of each image before and after each network; null where one was not measured."""
+    measured = [{(i["clip"], i["frame"]): i for i in n.results["images"]} for n in group]
+    images = []
+    for key in sorted({key for of in measured for key in of}):
+        found = [of.get(key) for of in measured]
+        before = {name: value for image in found if image for name, value in image["blurry"].items()}
+        after = [image["restored"] if image else {} for image in found]
+        images.append(
+            {
+                "id": "/".join(key),
+                "blurry": [before.get(name) for name in names],
+                "restored": [[values.get(name) for name in names] for values in after],
+            }
+        )
+    return images
 
 
 def _summary(groups: list[list[Network]], failures: list[Failure]) -> str:

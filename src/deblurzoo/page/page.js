@@ -3,7 +3,7 @@
   const DATA = JSON.parse(document.getElementById("data").textContent);
   const touch = matchMedia("(pointer: coarse)").matches;
   const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
-  const signed = (value, digits = 2) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(digits);
+  const signed = (value, digits) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(digits);
   const url = (key) => DATA.pictures[key];
 
   function element(tag, properties = {}, ...children) {
@@ -25,14 +25,12 @@
 
   // ---- table --------------------------------------------------------------------------------------------------
 
-  const BEST_IS_HIGHEST = new Set(["PSNR (dB)", "SSIM", "SSIM 3-D", "MSSIM", "gain (dB)", "do no harm (dB)"]);
-
   function makeSortable(table) {
     const body = table.tBodies[0];
     for (const button of table.querySelectorAll("thead button")) {
       button.addEventListener("click", () => {
         const heading = button.parentElement;
-        const first = BEST_IS_HIGHEST.has(button.textContent) ? "descending" : "ascending";
+        const { first } = button.dataset;
         const other = first === "ascending" ? "descending" : "ascending";
         const order = heading.getAttribute("aria-sort") === first ? other : first;
         for (const cell of table.tHead.rows[0].cells) cell.setAttribute("aria-sort", "none");
@@ -48,7 +46,8 @@
       ? (a, b) => value(a).localeCompare(value(b), "en", { numeric: true })
       : (a, b) => value(a) - value(b);
     const rows = [...body.rows].filter((row) => !row.classList.contains("blurry") && !row.classList.contains("failed"));
-    rows.sort((a, b) => direction * compare(a, b));
+    const missing = (row) => value(row) === "";
+    rows.sort((a, b) => missing(a) - missing(b) || direction * compare(a, b));
     const failed = body.querySelector(".failed");
     for (const row of rows) body.insertBefore(row, failed);
   }
@@ -170,7 +169,12 @@
   // Layers are named "blurry", "sharp" or by the index of a network.
   const nameOf = (group, layer) => (layer in group.networks ? group.networks[layer].name : layer === "blurry" ? "blurry input" : layer);
   const labelOf = (group, layer) => (layer in group.networks ? `${group.networks[layer].number} · ` : "") + nameOf(group, layer);
-  const psnrOf = (image, layer) => (layer === "blurry" ? image.blurry : image.psnr[layer]);
+  // Figures are those of the metric that a section compares by; Python says what metrics there are.
+  const metricOf = (group) => group.metrics[group.metric];
+  const figureOf = (group, image, layer) => (layer === "blurry" ? image.blurry : image.restored[layer] ?? [])[group.metric];
+  const unitOf = (group) => (metricOf(group).unit ? `\u00a0${metricOf(group).unit}` : "");
+  const change = (group, value) => signed(value, metricOf(group).digits) + unitOf(group);
+  const gain = (group, from, to) => (metricOf(group).higher ? to - from : from - to);
   const colourOf = (group, layer) => (layer in group.networks ? group.networks[layer].colour : "#777");
   const keyOf = (frame, layer) => (layer === "blurry" || layer === "sharp" ? frame[layer] : frame.restored[layer]);
 
@@ -179,8 +183,12 @@
   }
 
   function bestLayer(group, layers) {
-    const mean = (layer) => group.images.reduce((sum, image) => sum + (image.psnr[layer] ?? 0), 0);
-    return layers.reduce((best, layer) => (mean(layer) > mean(best) ? layer : best));
+    const mean = (layer) => {
+      const values = group.images.map((image) => figureOf(group, image, layer)).filter((value) => value != null);
+      return values.length ? values.reduce((sum, value) => sum + value, 0) / values.length : null;
+    };
+    const beats = (a, b) => mean(a) != null && (mean(b) == null || gain(group, mean(b), mean(a)) > 0);
+    return layers.reduce((best, layer) => (beats(layer, best) ? layer : best));
   }
 
   function differences(section, group, view) {
@@ -198,15 +206,18 @@
     };
     first.addEventListener("change", update);
     second.addEventListener("change", update);
+    const by = box.querySelector("[data-choice=metric]");
+    by.replaceChildren(...group.metrics.map(({ heading }, index) => element("option", { value: index, textContent: heading })));
+    by.addEventListener("change", () => { group.metric = by.selectedIndex; update(); view.update(); });
     update();
   }
 
   function showDifferences(box, group, first, second, view) {
     const rows = group.images
-      .map((image) => ({ id: image.id, first: psnrOf(image, first), second: psnrOf(image, second) }))
+      .map((image) => ({ id: image.id, first: figureOf(group, image, first), second: figureOf(group, image, second) }))
       .filter((row) => row.first != null && row.second != null)
-      .map((row) => ({ ...row, difference: row.second - row.first }))
-      .sort((a, b) => b.difference - a.difference);
+      .map((row) => ({ ...row, difference: row.second - row.first, gain: gain(group, row.first, row.second) }))
+      .sort((a, b) => b.gain - a.gain);
     const place = box.querySelector(".bars");
     place.hidden = !rows.length;
     if (!rows.length) {
@@ -214,10 +225,10 @@
       box.querySelector(".extremes").replaceChildren();
       return;
     }
-    const better = rows.filter((row) => row.difference > 0).length;
+    const better = rows.filter((row) => row.gain > 0).length;
     const mean = rows.reduce((sum, row) => sum + row.difference, 0) / rows.length;
     box.querySelector(".verdict").textContent =
-      `${nameOf(group, second)} is better on ${better} of ${rows.length} images than ${nameOf(group, first)}, by ${signed(mean)} dB on average.`;
+      `${nameOf(group, second)} is better on ${better} of ${rows.length} images than ${nameOf(group, first)}, by ${change(group, mean)} on average.`;
     drawBars(place, group, rows, first, second, view);
     const frames = new Map(group.frames.map((frame) => [frame.id, frame]));
     box.querySelector(".extremes").replaceChildren(
@@ -231,24 +242,26 @@
       type: "bar", x: rows.map((_, index) => index + 1), y: rows.map((row) => row.difference),
       customdata: rows.map((row) => row.id),
       text: rows.map((row) => row.id.replaceAll("&", "&amp;").replaceAll("<", "&lt;")), textposition: "none",
-      marker: { color: rows.map((row) => colourOf(group, row.difference >= 0 ? second : first)) },
-      hovertemplate: "%{text}<br>%{y:+.2f} dB<extra></extra>",
+      marker: { color: rows.map((row) => colourOf(group, row.gain >= 0 ? second : first)) },
+      hovertemplate: `%{text}<br>%{y:+.${metricOf(group).digits}f}${unitOf(group)}<extra></extra>`,
     };
+    const { heading, unit } = metricOf(group);
     const layout = {
       bargap: rows.length > 150 ? 0 : 0.15,
       xaxis: { title: { text: "images, sorted" }, range: [0.4, rows.length + 0.6], showgrid: false, tickformat: "d" },
-      yaxis: { title: { text: "PSNR difference (dB)" }, rangemode: "tozero", zeroline: true },
+      yaxis: { title: { text: `${heading} difference${unit ? ` (${unit})` : ""}` }, rangemode: "tozero", zeroline: true },
     };
     place.setAttribute("role", "img");
-    place.setAttribute("aria-label", "PSNR differences of all images, sorted; the extreme ones are listed below");
+    place.setAttribute("aria-label", `${heading} differences of all images, sorted; the extreme ones are listed below`);
     draw(place, [bars], layout);
     place.removeAllListeners("plotly_click");
     place.on("plotly_click", ({ points }) => view.show(points[0].customdata, first, second));
   }
 
   function extremes(group, rows, which, first, second, frames, view) {
+    const plain = (value) => value.toFixed(metricOf(group).digits);
     const list = element("ol", {}, ...rows.slice(0, 3).map((row) => element("li", {
-      textContent: `${row.id}: ${signed(row.difference)}\u00a0dB (${row.first.toFixed(2)}\u00a0→\u00a0${row.second.toFixed(2)})`,
+      textContent: `${row.id}: ${change(group, row.difference)} (${plain(row.first)}\u00a0→\u00a0${plain(row.second)})`,
     })));
     const box = element("div", {}, element("h4", {}, ...breakable(`Where ${nameOf(group, second)} does ${which}`)), list);
     const shown = rows.find((row) => {
@@ -267,7 +280,7 @@
     const open = element("button", { type: "button", textContent: "Open in the viewer" });
     open.addEventListener("click", () => view.show(row.id, first, second));
     return [
-      element("p", { textContent: `The first of them with pictures: ${row.id}, ${signed(row.difference)} dB` }),
+      element("p", { textContent: `The first of them with pictures: ${row.id}, ${change(group, row.difference)}` }),
       element("div", { className: "thumbs" }, ...thumbs), open,
     ];
   }
@@ -279,7 +292,7 @@
   function viewer(section, group) {
     const box = section.querySelector(".viewer");
     box.hidden = !group.frames.length;
-    if (box.hidden) return { show() {} };
+    if (box.hidden) return { show() {}, update() {} };
     const stage = box.querySelector(".stage");
     const choice = Object.fromEntries([...box.querySelectorAll("[data-choice]")].map((made) => [made.dataset.choice, made]));
     const layers = ["blurry", ...group.networks.map((_, index) => String(index)), "sharp"];
@@ -312,8 +325,9 @@
     };
     const tag = (side, layer) => {
       const image = group.images.find((candidate) => candidate.id === frame().id);
-      const psnr = layer === "sharp" || !image ? null : psnrOf(image, layer);
-      stage.querySelector(`.tag.${side}`).textContent = nameOf(group, layer) + (psnr == null ? "" : ` · ${psnr.toFixed(2)} dB`);
+      const figure = image && figureOf(group, image, layer);
+      stage.querySelector(`.tag.${side}`).textContent = nameOf(group, layer) +
+        (figure == null ? "" : ` · ${figure.toFixed(metricOf(group).digits)}${unitOf(group)}`);
     };
     const update = () => {
       const { width, height } = frame();
@@ -346,7 +360,7 @@
     addEventListener("resize", place);
     split(50);
     update();
-    return { show: (id, left, right) => {
+    return { update, show: (id, left, right) => {
       const index = group.frames.findIndex((one) => one.id === id);
       if (index < 0) return;
       choice.frame.selectedIndex = index;
@@ -407,6 +421,7 @@
   document.querySelectorAll("table.results").forEach(makeSortable);
   DATA.groups.forEach((group, number) => {
     const section = document.getElementById(`group-${number}`);
+    group.metric = 0;
     drawFigures(section, group);
     differences(section, group, viewer(section, group));
   });

@@ -3,18 +3,36 @@
 import html
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from deblurzoo.compare import FIGURES, PAPERS, do_no_harm, format_figure
+from deblurzoo.compare import PAPERS, blurry, do_no_harm, figure_names
+from deblurzoo.metrics import figure
 from deblurzoo.page.types import Failure, Network
 
-_Column = tuple[str, Callable[[Network], float], Callable[[Network], str]]
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the table, but that of the networks' names.
+
+    Args:
+        heading: text.
+        higher_is_better: whether the highest value comes first when it is sorted by.
+        value: of a network, to sort by; None where it has none.
+        text: of a network, as HTML.
+    """
+
+    heading: str
+    higher_is_better: bool
+    value: Callable[[Network], float | None]
+    text: Callable[[Network], str]
 
 
 def table(group: list[Network], failures: list[Failure], label: str) -> str:
     """Return the table; the blurry input stays its first row and failed runs its last ones however it is sorted."""
     shown = columns(group)
-    headings = "".join(_heading(index, name) for index, name in enumerate(["network", *(c[0] for c in shown)]))
-    rows = [_blurry_row(group[0]), *(_row(network, shown) for network in group)]
+    headings = _heading(0, "network", descending=False)
+    headings += "".join(_heading(n, column.heading, column.higher_is_better) for n, column in enumerate(shown, 1))
+    rows = [_blurry_row(group), *(_row(network, shown) for network in group)]
     rows += [_failed_row(failure, len(shown)) for failure in failures]
     return _table(headings, rows, f"Results: {label}")
 
@@ -37,54 +55,69 @@ def badge(network: Network) -> str:
     return f'<span class="badge" style="background:{network.colour};color:{network.ink}">{network.number}</span>'
 
 
-def columns(group: list[Network]) -> list[_Column]:
-    """Return heading, value to sort by and text of each column that a section has, but for the networks' names."""
+def columns(group: list[Network]) -> list[Column]:
+    """Return the columns that a section has, but for the networks' names."""
     return [
-        (
+        Column(
             "parameters",
+            False,
             lambda n: n.results["network"]["parameters"],
             lambda n: f"{n.results['network']['parameters']:,}",
         ),
-        *map(_figure_column, group[0].results["blurry"]),
-        (
+        *map(_figure_column, figure_names([network.results for network in group])),
+        Column(
             "gain (dB)",
+            True,
             lambda n: n.results["gain_db"],
             lambda n: f"{n.results['gain_db']:+.2f}".replace("-", "\N{MINUS SIGN}"),
         ),
-        ("do no harm (dB)", lambda n: n.results.get("do_no_harm_psnr") or 0, lambda n: do_no_harm(n.results)),
-        ("ms / image", lambda n: n.results["ms_per_image"], lambda n: f"{n.results['ms_per_image']:,.1f}"),
+        Column("do no harm (dB)", True, lambda n: n.results.get("do_no_harm_psnr"), lambda n: do_no_harm(n.results)),
+        Column("ms / image", False, lambda n: n.results["ms_per_image"], lambda n: f"{n.results['ms_per_image']:,.1f}"),
     ]
 
 
-def _figure_column(name: str) -> _Column:
-    return (
-        FIGURES[name] + (" (dB)" if name == "psnr" else ""),
-        lambda n: n.results["restored"][name],
-        lambda n: format_figure(name, n.results["restored"][name]) + _paper(name, n.evaluation.paper),
-    )
+def heading(name: str) -> str:
+    """Return what a figure is called, with its unit."""
+    return figure(name).heading + (f" ({figure(name).unit})" if figure(name).unit else "")
+
+
+def _figure_column(name: str) -> Column:
+    def text(network: Network) -> str:
+        value = network.results["restored"].get(name)
+        return ("" if value is None else figure(name).text(value)) + _paper(name, network.evaluation.paper)
+
+    return Column(heading(name), figure(name).higher_is_better, lambda n: n.results["restored"].get(name), text)
 
 
 def _paper(name: str, paper: dict[str, float] | None) -> str:
     theirs = next((value for key, value in (paper or {}).items() if PAPERS.get(key) == name), None)
-    return "" if theirs is None else f' <span class="paper">({format_figure(name, theirs)})</span>'
+    return "" if theirs is None else f' <span class="paper">({figure(name).text(theirs)})</span>'
 
 
-def _heading(index: int, name: str) -> str:
-    return f'<th scope="col" aria-sort="none"><button type="button" data-column="{index}">{name}</button></th>'
+def _heading(index: int, name: str, descending: bool) -> str:
+    first = "descending" if descending else "ascending"
+    button = f'<button type="button" data-column="{index}" data-first="{first}">{html.escape(name)}</button>'
+    return f'<th scope="col" aria-sort="none">{button}</th>'
 
 
-def _row(network: Network, shown: list[_Column]) -> str:
-    cells = "".join(f'<td data-value="{value(network)}">{text(network)}</td>' for _, value, text in shown)
+def _row(network: Network, shown: list[Column]) -> str:
+    cells = "".join(_cell(column.value(network), column.text(network)) for column in shown)
     name = html.escape(network.name)
     return f'<tr><th scope="row" data-value="{name}">{_name(badge(network), network.name)}</th>{cells}</tr>'
 
 
-def _blurry_row(network: Network) -> str:
-    figures = "".join(f"<td>{format_figure(*figure)}</td>" for figure in network.results["blurry"].items())
+def _cell(value: float | None, text: str) -> str:
+    return f'<td data-value="{"" if value is None else value}">{text}</td>'
+
+
+def _blurry_row(group: list[Network]) -> str:
+    all_results = [network.results for network in group]
+    values = blurry(all_results)
+    cells = "".join(f"<td>{figure(name).text(values[name])}</td>" for name in figure_names(all_results))
     return (
         '<tr class="blurry"><th scope="row">'
         + _name('<span class="badge"></span>', "blurry input")
-        + f"</th><td></td>{figures}<td></td><td></td><td></td></tr>"
+        + f"</th><td></td>{cells}<td></td><td></td><td></td></tr>"
     )
 
 
