@@ -263,3 +263,4 @@ class Synthesis(Record):
     """`synthesis.yaml` of synthesized data."""
 
     refused: list[str] = []
+    nothing_to_restore: list[str] = []

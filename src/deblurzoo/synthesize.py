@@ -1,6 +1,7 @@
 """`deblurzoo synthesize`: training data from videos, folders of frames and photographs."""
 
 import argparse
+import filecmp
 import os
 import shutil
 from collections import Counter, deque
@@ -8,6 +9,7 @@ from collections.abc import Callable, Container, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -19,7 +21,7 @@ from rich.progress import Progress
 
 from deblurzoo import __version__
 from deblurzoo.data.images import Image
-from deblurzoo.errors import DeblurzooError, require_at_least, require_utf8
+from deblurzoo.errors import DeblurzooError, few_of, require_at_least, require_utf8
 from deblurzoo.files import claim, release, write_atomically
 from deblurzoo.paths import user_path
 from deblurzoo.records import Synthesis, load_record
@@ -121,8 +123,9 @@ def _fill(
     write_atomically(folder / FILE, _yaml(facts))
     for leftover in folder.rglob(".*.tmp"):  # of a killed process
         leftover.unlink()
-    if refused := _make(sources, pairs, folder, recipe, workers):
-        write_atomically(folder / FILE, _yaml({**facts, "refused": refused}))
+    refused = _make(sources, pairs, folder, recipe, workers)
+    found = {"refused": refused, "nothing_to_restore": _equal(folder, pairs)}
+    write_atomically(folder / FILE, _yaml({**facts, **{key: names for key, names in found.items() if names}}))
     if len(refused) == len(sources):
         shutil.rmtree(folder)
         raise DeblurzooError("\n".join(refused))
@@ -187,6 +190,16 @@ def _make(sources: list[Source], pairs: list[list[Pair]], out: Path, recipe: Rec
     return [refused[index] for index in sorted(refused)]
 
 
+def _equal(out: Path, pairs: list[list[Pair]]) -> list[str]:
+    """Return the pairs of which a blurry picture equals the sharp one: their PNGs then have equal bytes."""
+    names = []
+    for pair in chain.from_iterable(pairs):
+        *blurry, sharp = pair_files(out / pair.clip, pair.number)
+        if sharp.is_file() and any(filecmp.cmp(file, sharp, shallow=False) for file in blurry):
+            names.append(f"{pair.clip}/{sharp.stem}")
+    return names
+
+
 def _is_done(out: Path, pair: Pair) -> bool:
     return all(file.exists() for file in pair_files(out / pair.clip, pair.number))
 
@@ -245,6 +258,8 @@ def _tell(out: Path) -> None:
     if not all(counts.values()):
         print("a split is empty: training and checking need both, so put another such folder's beside it")
     facts = load_record(out / FILE, Synthesis, "remove the folder and make it anew")
+    if equal := facts.get("nothing_to_restore", []):
+        print(f"{len(equal)} of them have nothing to restore, blurry equal to sharp: {few_of(equal)}; {FILE} has all")
     if refused := facts.get("refused"):
         raise DeblurzooError("\n".join(["complete, but without these sources:", *refused]))
 

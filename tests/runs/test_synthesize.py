@@ -133,6 +133,24 @@ def test_photographs_are_shaken_and_those_too_small_left_out(tmp_path: Path) -> 
         assert np.square(np.diff(blur, axis=1)).mean() < 0.5 * np.square(np.diff(sharp, axis=1)).mean()
 
 
+def test_pairs_with_nothing_to_restore_are_counted_and_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Five exposures of each source; in the last two nothing moves."""
+    frames = moving(9)
+    sources = [write_frames(tmp_path / name, frames + [frames[-1]] * 6) for name in ("first", "last")]
+    equal = [f"{clip}/00000{number}" for clip in ("train/first_03_00", "test/last_03_00") for number in (4, 5)]
+    run(*sources, "--frames", 3, "--out", tmp_path / "out")
+    assert OmegaConf.load(tmp_path / "out" / "synthesis.yaml").nothing_to_restore == equal
+    said = f"4 of them have nothing to restore, blurry equal to sharp: {', '.join(equal)}; synthesis.yaml has all"
+    assert said in " ".join(capsys.readouterr().out.split())
+    run(*sources, "--frames", 3, "--out", tmp_path / "out")  # which is complete
+    assert said in " ".join(capsys.readouterr().out.split())
+    run(*sources, "--frames", 3, "--noise", 2, "--out", tmp_path / "noisy")
+    assert "nothing_to_restore" not in OmegaConf.load(tmp_path / "noisy" / "synthesis.yaml")
+    assert "nothing to restore" not in capsys.readouterr().out
+
+
 def test_a_killed_run_continues_to_the_same_bytes(start: Start, tmp_path: Path) -> None:
     video = write_video(tmp_path / "video.mp4", moving(400))
     command = ("synthesize", video, *LONG, "--noise", 2)
