@@ -454,6 +454,7 @@ def test_the_page_follows_the_direction_of_a_metric(
     assert said(tab) == "better is better on 6 of 6 images than worse, by -1.000 levels on average."
     assert spaced(tab.locator(".extremes li").first) == "clip_a/000000: -1.000 levels (4.000 → 3.000)"
     assert spaced(tab.locator(".tag.left")) == "blurry input · 9.000 levels"
+    assert spaced(tab.locator(".bars .ytitle")) == "Error <i> difference (levels)"
     tab.locator("[data-choice=metric]").select_option("PSNR")
     assert said(tab) == "better is better on 0 of 6 images than worse, by -0.50 dB on average."
     tab.close()
@@ -464,7 +465,7 @@ def said(tab: Any) -> str:
 
 
 def spaced(place: Any) -> str:
-    text: str = place.inner_text()
+    text: str = place.text_content()
     return text.replace("\xa0", " ").replace("\N{MINUS SIGN}", "-")
 
 

@@ -4,6 +4,7 @@
   const touch = matchMedia("(pointer: coarse)").matches;
   const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
   const signed = (value, digits) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(digits);
+  const literal = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;"); // plotly takes tags for markup
   const url = (key) => DATA.pictures[key];
 
   function element(tag, properties = {}, ...children) {
@@ -241,15 +242,15 @@
     const bars = {
       type: "bar", x: rows.map((_, index) => index + 1), y: rows.map((row) => row.difference),
       customdata: rows.map((row) => row.id),
-      text: rows.map((row) => row.id.replaceAll("&", "&amp;").replaceAll("<", "&lt;")), textposition: "none",
+      text: rows.map((row) => literal(row.id)), textposition: "none",
       marker: { color: rows.map((row) => colourOf(group, row.gain >= 0 ? second : first)) },
-      hovertemplate: `%{text}<br>%{y:+.${metricOf(group).digits}f}${unitOf(group)}<extra></extra>`,
+      hovertemplate: `%{text}<br>%{y:+.${metricOf(group).digits}f}${literal(unitOf(group))}<extra></extra>`,
     };
     const { heading, unit } = metricOf(group);
     const layout = {
       bargap: rows.length > 150 ? 0 : 0.15,
       xaxis: { title: { text: "images, sorted" }, range: [0.4, rows.length + 0.6], showgrid: false, tickformat: "d" },
-      yaxis: { title: { text: `${heading} difference${unit ? ` (${unit})` : ""}` }, rangemode: "tozero", zeroline: true },
+      yaxis: { title: { text: literal(`${heading} difference${unit ? ` (${unit})` : ""}`) }, rangemode: "tozero", zeroline: true },
     };
     place.setAttribute("role", "img");
     place.setAttribute("aria-label", `${heading} differences of all images, sorted; the extreme ones are listed below`);
