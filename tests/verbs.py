@@ -9,10 +9,12 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import threading
 import time
 import traceback
 import warnings
 from collections.abc import Iterator
+from multiprocessing.connection import Listener
 from pathlib import Path
 from unittest.mock import patch
 
@@ -123,6 +125,27 @@ class Process:
         code = self.wait(timeout)
         out, err = (output.read_text() if output.is_file() else "" for output in self.outputs)
         return subprocess.CompletedProcess("deblurzoo", code, out, err)
+
+
+@contextlib.contextmanager
+def serving() -> Iterator[str]:
+    """Yield an address where other programs have verbs run: they send (arguments, folder, environment).
+
+    They get (exit code, output, errors). Verbs run one after the other, each in a `Process`.
+    """
+    listener = Listener(family="AF_UNIX")
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):  # the listener is closed
+            while True:
+                with listener.accept() as client:
+                    arguments, folder, environment = client.recv()
+                    done = Process(arguments, Path(folder), environment).result(timeout=600)
+                    client.send((done.returncode, done.stdout, done.stderr))
+
+    threading.Thread(target=serve, daemon=True).start()
+    with listener:
+        yield str(listener.address)
 
 
 def _run_and_exit(arguments: list[str], folder: Path, environment: dict[str, str], outputs: list[Path]) -> None:
