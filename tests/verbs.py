@@ -18,6 +18,7 @@ from multiprocessing.connection import Listener
 from pathlib import Path
 from unittest.mock import patch
 
+from hydra._internal.hydra import Hydra
 from hydra.core.global_hydra import GlobalHydra
 
 from deblurzoo import files, train
@@ -46,6 +47,7 @@ def call(arguments: list[str], folder: Path, environment: dict[str, str]) -> "su
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
         warnings.catch_warnings(),
+        patch.object(Hydra, "get_mode", lambda *_, **__: None),  # composes all once more, to learn what -m says, too
         _as_if_in_a_process_of_its_own(),
     ):
         code = _exit_code()
@@ -69,6 +71,7 @@ def _as_if_in_a_process_of_its_own() -> Iterator[None]:
             claimed.close()
         files._claimed.clear()
         gc.collect()  # readers end with the loader that started them, which is part of a cycle
+        gc.freeze()  # what is left stays: the next collection need not look at it
 
 
 def _exit_code() -> int:
