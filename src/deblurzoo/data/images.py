@@ -20,7 +20,6 @@ from deblurzoo.files import write_atomically
 
 Image = NDArray[np.uint8]
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 _FAST = (".png", ".jpg", ".jpeg")
 
 
