@@ -79,6 +79,15 @@ def test_check_finds_what_is_wrong_and_nothing_else(root: Path) -> None:
     ]
 
 
+def test_two_clips_of_one_name_are_refused(root: Path) -> None:
+    class Twice(RealBlur):
+        def clip_files(self, split: str) -> list[ClipFiles]:
+            return 2 * super().clip_files(split)
+
+    with pytest.raises(DeblurzooError, match="the test split of realblur has two clips called scene1: rename one"):
+        Twice(str(root)).samples("test", 1)
+
+
 def test_all_verbs_take_it(deblurzoo: Run, root: Path, tmp_path: Path) -> None:
     def run(*arguments: str) -> str:
         done = deblurzoo(*arguments, "data=realblur", "--config-dir", "conf")

@@ -117,7 +117,7 @@ def _examined_pack(source: ClipSource, split: str) -> Iterator[tuple[str, int, l
 def check(source: ClipSource) -> list[str]:
     """Read all of a data set or of its pack, print a table of its clips and return all problems."""
     table = Table(title=f"{source.name}: {source.blur_folder}/ and sharp frames", title_justify="left")
-    for heading in ("split", "clip", "pairs", "official", "problems"):
+    for heading in ("split", "clip", "pairs", *(["official"] if source.official else []), "problems"):
         table.add_column(heading, justify="left" if heading in ("split", "clip") else "right")
     problems: list[str] = []
     with ThreadPoolExecutor() as pool:
@@ -129,7 +129,8 @@ def check(source: ClipSource) -> list[str]:
                 found += pairs
                 names.add(name)
                 problems += lines
-                table.add_row(split, escaped(name), str(pairs), str(official.get(name, "")), str(len(lines) or ""))
+                counts = (pairs, *([official.get(name, "")] if source.official else []), len(lines) or "")
+                table.add_row(split, escaped(name), *map(str, counts))
             absent = sorted(official.keys() - names, key=natural)
             problems += [f"missing: {split} clip {name} ({official[name]} pairs)" for name in absent]
             if official:
@@ -137,10 +138,14 @@ def check(source: ClipSource) -> list[str]:
                 problems += [f"foreign: {name} is no {split} clip of {source.name}" for name in foreign]
             if not found:
                 problems.append(f"empty: the {split} split has no pairs")
-            total = str(sum(official.values())) if official else ""
-            table.add_row(split, f"all {len(names)} clips", str(found), total, "", style="bold", end_section=True)
+            counts = (found, *([sum(official.values())] if source.official else []), "")
+            table.add_row(split, _counted(len(names), "clip"), *map(str, counts), style="bold", end_section=True)
     Console().print(table)
     return problems
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def assume_blur(data: DictConfig) -> None:
@@ -164,7 +169,7 @@ def run(cfg: DictConfig) -> None:
     for problem in problems:
         print(problem, file=sys.stderr)
     if problems:
-        raise DeblurzooError(f"{len(problems)} problems in {source.name}, listed above")
+        raise DeblurzooError(f"{_counted(len(problems), 'problem')} in {source.name}, listed above")
     print("no problems")
 
 
