@@ -22,7 +22,7 @@ from deblurzoo.naming import by_frame, gaps, natural
 Size = tuple[int, int]
 _AGAIN = "run `deblurzoo data pack` again"
 _GAPS = 3
-"""Gaps of a clip that are named."""
+"""Gaps of a clip that are named where there are more than four."""
 
 
 def _size(path: Path) -> Size | str:
@@ -35,10 +35,11 @@ def _size(path: Path) -> Size | str:
 
 
 def _gap_lines(place: str | Path, frames: Sequence[str]) -> list[str]:
-    """Return few lines on the gaps of a clip, whose frames are in natural order."""
+    """Return at most four lines on the gaps of a clip, whose frames are in natural order."""
     found = gaps(frames)
-    lines = [f"missing: {place}: {gap.missing}" for gap in found[:_GAPS]]
-    if more := len(found[_GAPS:]):
+    named = found if len(found) <= _GAPS + 1 else found[:_GAPS]
+    lines = [f"missing: {place}: {gap.missing}" for gap in named]
+    if more := len(found) - len(named):
         lines.append(f"missing: {place}: {more} more gaps, the last before frame {frames[found[-1].at]}")
     return lines
 
