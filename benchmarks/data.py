@@ -36,6 +36,7 @@ from deblurzoo.data.images import Image, read_image
 from deblurzoo.data.pack import pack
 from deblurzoo.data.sampling import StepSampler
 from deblurzoo.data.transforms import Augmentation
+from deblurzoo.naming import below, is_picture
 from deblurzoo.synthesis.toy import ToyOptions, write_toy
 
 BATCH, SEED = 16, 0
@@ -56,7 +57,7 @@ def read_with_opencv(path: Path) -> Image:
 
 def as_jpegs(root: Path, out: Path) -> None:
     """Copy the training frames as JPEGs of quality 95."""
-    for path in root.glob("train/*/*/*.png"):
+    for path in filter(is_picture, below(root / "train")):
         target = out / path.relative_to(root).with_suffix(".jpg")
         target.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(target), cv2.imread(str(path)), [cv2.IMWRITE_JPEG_QUALITY, 95])

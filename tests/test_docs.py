@@ -18,6 +18,7 @@ from conftest import USERS_EXPERIMENT, write_kohler
 from deblurzoo.cli import VERBS
 from deblurzoo.paths import conf_dir
 from deblurzoo.synthesis.toy import ToyOptions, write_toy
+from verbs import serving
 from videos import moving, write_video
 
 ROOT = Path(__file__).parents[1]
@@ -79,10 +80,19 @@ SMALLER = {  # what a command that has these words gets at its end, to be small
 }
 DEBLURZOO = """#!{python}
 import os, sys
+from multiprocessing.connection import Client
 words = sys.argv[1:]
 more = [word for key, value in {smaller!r}.items() if {{*key.split()}} <= {{*words}} for word in value.split()]
-os.execv(sys.executable, [sys.executable, "-m", "deblurzoo.cli", *words, *more])
+if "trainer=ddp" in words:  # Lightning starts the second process from the command line of the first
+    os.execv(sys.executable, [sys.executable, "-m", "deblurzoo.cli", *words, *more])
+with Client({address!r}) as server:
+    server.send(([*words, *more], os.getcwd(), dict(os.environ)))
+    code, out, err = server.recv()
+sys.stdout.write(out)
+sys.stderr.write(err)
+sys.exit(code)
 """
+"""Hands its words to `verbs.serving`, where a process need not import anything."""
 INCOMPLETE = {  # toy clips are not the official ones: `data check` must say so
     "deblurzoo data check data=gopro data.root=GOPRO_Large": "problems in gopro, listed above",
     "deblurzoo data check data=gopro data.packed=packed/gopro": "problems in gopro, listed above",
@@ -194,7 +204,7 @@ def toy(journey: str, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def user(journey: str, toy: Path, dvd: Path, tmp_path: Path) -> Path:
+def user(journey: str, toy: Path, dvd: Path, tmp_path: Path) -> Iterator[Path]:
     """A folder with all that the documents name, and an installed deblurzoo that adds SMALLER."""
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         shutil.copy(ROOT / name, tmp_path)
@@ -202,10 +212,6 @@ def user(journey: str, toy: Path, dvd: Path, tmp_path: Path) -> Path:
         (tmp_path / folder).mkdir(parents=True)
     for name in (".venv/installed", ".venv/bin/activate"):
         (tmp_path / name).touch()
-    program = tmp_path / ".venv/bin/deblurzoo"
-    program.write_text(DEBLURZOO.format(python=sys.executable, smaller=SMALLER))
-    program.chmod(0o755)
-
     (clip,) = (toy / "test").iterdir()
     dvd.rename(tmp_path / "DeepVideoDeblurring_Dataset")
     write_kohler(tmp_path / "KOHLER", 176, 192)
@@ -219,7 +225,11 @@ def user(journey: str, toy: Path, dvd: Path, tmp_path: Path) -> Path:
     for name in ("240fps/1.mp4", "240fps/2.mp4", "clip.mp4"):
         write_video(tmp_path / name, moving(24, height=80, width=96))
     (tmp_path / "MYCONF/experiment/mine.yaml").write_text(USERS_EXPERIMENT)
-    return tmp_path
+    with serving() as address:
+        program = tmp_path / ".venv/bin/deblurzoo"
+        program.write_text(DEBLURZOO.format(python=sys.executable, smaller=SMALLER, address=address))
+        program.chmod(0o755)
+        yield tmp_path
 
 
 @pytest.mark.processes

@@ -302,16 +302,16 @@ def packed(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("place", ["index", "clip", "stems", "sources", "sha256"])
+@pytest.mark.parametrize("place", ["index", "clip", "frames", "sizes", "sources", "sha256"])
 def test_packs_call_nothing(place: str, hostile: dict[str, Any], packed: Path, tmp_path: Path) -> None:
     file = tmp_path / "index.json"
     index = json.loads((packed / "index.json").read_text())
     clip = index["clips"][0]
-    {"index": index, "clip": clip, "stems": {}, "sources": clip["sources"], "sha256": clip["sha256"]}[place].update(
-        hostile if place in ("index", "clip") else {"blur": hostile}
-    )
-    if place == "stems":
-        clip["stems"][0] = hostile
+    if place in ("frames", "sizes"):
+        clip[place][0] = hostile
+    else:
+        where = {"index": index, "clip": clip, "sources": clip["sources"], "sha256": clip["sha256"]}[place]
+        where.update(hostile if place in ("index", "clip") else {"blur": hostile})
     file.write_text(json.dumps(index))
     with pytest.raises(DeblurzooError, match=r"index\.json is no index of a pack \(.*\): pack again"):
         Toy(None, "blur", packed=str(file.parent)).samples("train", frames=1)

@@ -9,13 +9,16 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import threading
 import time
 import traceback
 import warnings
 from collections.abc import Iterator
+from multiprocessing.connection import Listener
 from pathlib import Path
 from unittest.mock import patch
 
+from hydra._internal.hydra import Hydra
 from hydra.core.global_hydra import GlobalHydra
 
 from deblurzoo import files, train
@@ -44,6 +47,7 @@ def call(arguments: list[str], folder: Path, environment: dict[str, str]) -> "su
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
         warnings.catch_warnings(),
+        patch.object(Hydra, "get_mode", lambda *_, **__: None),  # composes all once more, to learn what -m says, too
         _as_if_in_a_process_of_its_own(),
     ):
         code = _exit_code()
@@ -67,6 +71,7 @@ def _as_if_in_a_process_of_its_own() -> Iterator[None]:
             claimed.close()
         files._claimed.clear()
         gc.collect()  # readers end with the loader that started them, which is part of a cycle
+        gc.freeze()  # what is left stays: the next collection need not look at it
 
 
 def _exit_code() -> int:
@@ -123,6 +128,27 @@ class Process:
         code = self.wait(timeout)
         out, err = (output.read_text() if output.is_file() else "" for output in self.outputs)
         return subprocess.CompletedProcess("deblurzoo", code, out, err)
+
+
+@contextlib.contextmanager
+def serving() -> Iterator[str]:
+    """Yield an address where other programs have verbs run: they send (arguments, folder, environment).
+
+    They get (exit code, output, errors). Verbs run one after the other, each in a `Process`.
+    """
+    listener = Listener(family="AF_UNIX")
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):  # the listener is closed
+            while True:
+                with listener.accept() as client:
+                    arguments, folder, environment = client.recv()
+                    done = Process(arguments, Path(folder), environment).result(timeout=600)
+                    client.send((done.returncode, done.stdout, done.stderr))
+
+    threading.Thread(target=serve, daemon=True).start()
+    with listener:
+        yield str(listener.address)
 
 
 def _run_and_exit(arguments: list[str], folder: Path, environment: dict[str, str], outputs: list[Path]) -> None:

@@ -2,7 +2,7 @@
 
 import argparse
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -21,8 +21,9 @@ from rich.progress import (
 
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.modules.loading import load_any
+from deblurzoo.naming import SUFFIXES, below, described, gaps, is_picture, require_frames, runs
 from deblurzoo.paths import user_path
-from deblurzoo.restore import pictures, video
+from deblurzoo.restore import video
 from deblurzoo.restore.memory import parse_bytes
 from deblurzoo.restore.pictures import Picture, Pixels, read_picture, write_picture
 from deblurzoo.restore.restorer import Device, Precision, Restorer
@@ -72,6 +73,9 @@ def main(arguments: list[str]) -> None:
         print(f"{skipped} of {len(jobs)} are in {options.out} already (--overwrite restores them anew)")
     for note in _notes(todo, restorer.frames, options.frames):
         print(note)
+    if todo and options.frames and restorer.frames > 1:
+        for note in _gap_notes(options.inputs, options.out):
+            print(note)
     failed = restore_all(todo, restorer, options.compare)
     if failed:
         raise DeblurzooError(f"{failed} of {len(jobs)} could not be restored, as said above; the others are done")
@@ -81,16 +85,18 @@ def find_jobs(inputs: Sequence[Path], out: Path, frames: bool = False, compare: 
     """Return what is to be restored: files into `out`, folders as the same tree below it.
 
     Raises:
-        DeblurzooError: an input is missing, a folder has nothing to restore, two results would be one file, or one
-            would replace an input.
+        DeblurzooError: an input is missing, a folder has nothing to restore or two files of one frame, two results
+            would be one file, or one would replace an input.
     """
     jobs: list[Job] = []
     for given in inputs:
         if given.is_dir():
-            found = [path for path in _below(given, out) if path.suffix.lower() in pictures.SUFFIXES | video.SUFFIXES]
+            found = [path for path in _below(given, out) if is_picture(path) or path.suffix.lower() in video.SUFFIXES]
             if not found:
                 raise DeblurzooError(f"{given} has no pictures or videos: give another folder")
-            jobs += [Job(path, _target(path, out / path.relative_to(given)), n) for path, n in _linked(found, frames)]
+            beside = _neighbours(found) if frames else {}
+            for path in found:
+                jobs.append(Job(path, _target(path, out / path.relative_to(given)), beside.get(path, (None, None))))
         else:
             jobs.append(Job(given, _target(given, out / given.name)))
     given_files = {job.source.resolve() for job in jobs}
@@ -108,30 +114,38 @@ def find_jobs(inputs: Sequence[Path], out: Path, frames: bool = False, compare: 
 def _below(folder: Path, out: Path) -> list[Path]:
     """Return the files below a folder, without those of `out`, which may lie there."""
     results = out.resolve()
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    files = [path for path in below(folder) if path.is_file()]
     if results == folder.resolve():  # which `find_jobs` refuses
         return files
     return [path for path in files if not path.resolve().is_relative_to(results)]
 
 
 def _target(source: Path, target: Path) -> Path:
-    return target if source.suffix.lower() in pictures.SUFFIXES else video.target_of(target)
+    return target if source.suffix.lower() in SUFFIXES else video.target_of(target)
 
 
-def _linked(files: list[Path], frames: bool) -> list[tuple[Path, tuple[Path | None, Path | None]]]:
-    """Return each file with its next and its previous one of the same folder, if they are frames."""
+def _clips(files: Iterable[Path]) -> dict[Path, list[Path]]:
+    """Return the pictures of each folder, which are its frames in natural order."""
+    clips: dict[Path, list[Path]] = {}
+    for path in files:
+        if is_picture(path):
+            clips.setdefault(path.parent, []).append(path)
+    return {folder: list(require_frames(clip).values()) for folder, clip in clips.items()}
 
-    def beside(number: int, step: int) -> Path | None:
-        other = number + step
-        if not frames or not 0 <= other < len(files) or files[other].parent != files[number].parent:
-            return None
-        return files[other] if files[other].suffix.lower() in pictures.SUFFIXES else None
 
-    return [(path, (beside(i, 1), beside(i, -1))) for i, path in enumerate(files)]
+def _neighbours(files: Iterable[Path]) -> dict[Path, tuple[Path | None, Path | None]]:
+    """Return the next and the previous frame of each picture: of the same folder, with no gap between."""
+    found: dict[Path, tuple[Path | None, Path | None]] = {}
+    for clip in _clips(files).values():
+        for run in runs(len(clip), gaps([frame.stem for frame in clip])):
+            for index in run:
+                following, previous = (clip[i] if i in run else None for i in (index + 1, index - 1))
+                found[clip[index]] = following, previous
+    return found
 
 
 def _is_video(job: Job) -> bool:
-    return job.source.suffix.lower() not in pictures.SUFFIXES
+    return job.source.suffix.lower() not in SUFFIXES
 
 
 def _notes(jobs: list[Job], reads: int, frames: bool) -> list[str]:
@@ -147,6 +161,13 @@ def _notes(jobs: list[Job], reads: int, frames: bool) -> list[str]:
             "(--frames: the pictures of a folder are consecutive)"
         )
     return notes
+
+
+def _gap_notes(inputs: Iterable[Path], out: Path) -> list[str]:
+    """Return a sentence for every folder whose frames do not all follow each other."""
+    clips = [clip for given in inputs if given.is_dir() for clip in _clips(_below(given, out)).items()]
+    found = [(folder, gaps([frame.stem for frame in clip])) for folder, clip in clips]
+    return [f"{folder} lacks {described(missing)}: no neighbours across a gap" for folder, missing in found if missing]
 
 
 def restore_all(jobs: Sequence[Job], restorer: Restorer, compare: bool) -> int:

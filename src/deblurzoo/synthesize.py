@@ -23,6 +23,7 @@ from deblurzoo import __version__
 from deblurzoo.data.images import Image
 from deblurzoo.errors import DeblurzooError, few_of, require_at_least, require_utf8
 from deblurzoo.files import claim, release, write_atomically
+from deblurzoo.naming import folders, pictures
 from deblurzoo.paths import user_path
 from deblurzoo.records import Synthesis, load_record
 from deblurzoo.synthesis.exposure import Camera, interpolated, pair_files, write_pair
@@ -253,7 +254,7 @@ def _side_by_side(function: Callable[[T], R], items: Iterable[T], workers: int) 
 
 def _tell(out: Path) -> None:
     """Say what is in a complete folder; raise a DeblurzooError if sources are not."""
-    counts = {split: len(list(out.glob(f"{split}/*/sharp/*.png"))) for split in ("train", "test")}
+    counts = {split: sum(len(pictures(clip / "sharp")) for clip in folders(out / split)) for split in ("train", "test")}
     print(f"{out}: {counts['train']} pairs for training, {counts['test']} for testing")
     if not all(counts.values()):
         print("a split is empty: training and checking need both, so put another such folder's beside it")

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from conftest import Run
-from deblurzoo.data import Toy
+from deblurzoo.data import Folder, Toy
 from deblurzoo.data.check import check
+from deblurzoo.data.images import write_png
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def test_every_kind_of_damage_is_named(copy: Path) -> None:
     problems = "\n".join(check(Toy(str(copy), "blur")))
     assert f"unreadable: {a / 'blur' / '000002.png'}" in problems
     assert f"unpaired: {a / 'blur' / '000003.png'} has no sharp partner" in problems
-    assert f"missing: {b}: frame 000002" in problems
+    assert f"missing: {b / 'blur'}: frame 000002" in problems
     assert f"size: {b / 'sharp' / '000001.png'} is 64x40, the rest of the clip 64x48" in problems
     assert "empty: the test split" in problems
     assert len(problems.splitlines()) == 5
@@ -51,3 +52,67 @@ def test_command_succeeds_on_a_whole_data_set(deblurzoo: Run, toy: Path) -> None
     done = deblurzoo("data", "check", "data=toy", f"data.root={toy}")
     assert done.returncode == 0, done.stderr
     assert "no problems" in done.stdout
+
+
+def folder(root: Path, *names: str, **settings: bool) -> Folder:
+    """Return pairs of equal names, of one size but those called large."""
+    for kind in ("blur", "sharp"):
+        for name in names:
+            write_png(root / kind / name, np.zeros((16 if "large" in name else 8, 8, 3), np.uint8))
+    test = {kind: str(root / kind) for kind in ("blur", "sharp")}
+    return Folder({"blur": None, "sharp": None}, test, **settings)
+
+
+def test_gaps_are_ranges_and_few_lines_a_clip(tmp_path: Path) -> None:
+    blur = tmp_path / "a" / "blur"
+    assert check(folder(tmp_path / "a", "0017.png", "2041.png", "9120.png")) == [
+        f"missing: {blur}: frames 0018 to 2040",
+        f"missing: {blur}: frames 2042 to 9119",
+    ]
+    doubling = [f"frame{2**number}.png" for number in range(12)]
+    problems = check(folder(tmp_path / "b", *doubling))
+    assert len(problems) == 4 and problems[0] == f"missing: {tmp_path / 'b' / 'blur'}: frame frame3"
+    assert problems[-1] == f"missing: {tmp_path / 'b' / 'blur'}: 7 more gaps, the last before frame frame2048"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"{number}" for number in range(1, 13)],
+        [f"frame{number}" for number in range(8, 13)],
+        [f"{1403636579763555584 + 50_000_000 * number}" for number in range(5)],
+        ["0010", "0020", "0030"],
+    ],
+)
+def test_whole_clips_of_any_numbering_have_no_problems(names: list[str], tmp_path: Path) -> None:
+    assert check(folder(tmp_path, *(f"{name}.png" for name in names))) == []
+
+
+def test_ambiguous_files_are_named(tmp_path: Path) -> None:
+    source = folder(tmp_path, "1.png", "2.png", "3.png")
+    write_png(tmp_path / "blur" / "2.PNG", np.zeros((8, 8, 3), np.uint8))
+    cv2.imwrite(str(tmp_path / "sharp" / "3.jpg"), np.zeros((8, 8, 3), np.uint8))
+    assert check(source) == [
+        f"ambiguous: {tmp_path}/blur/2.PNG and {tmp_path}/blur/2.png are both frame 2: remove one",
+        f"ambiguous: {tmp_path}/sharp/3.jpg and {tmp_path}/sharp/3.png are both frame 3: remove one",
+    ]
+
+
+def test_what_systems_leave_beside_pictures_is_no_problem(tmp_path: Path) -> None:
+    source = folder(tmp_path, "1.png", "2.png")
+    for name in ("._1.png", "~$2.png", "Thumbs.db", "@eaDir/1.png", "__MACOSX/._2.png"):
+        (tmp_path / "blur" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "blur" / name).write_bytes(b"no picture")
+    assert check(source) == []
+
+
+def test_only_frames_of_a_clip_must_be_consecutive_and_of_one_size(tmp_path: Path) -> None:
+    names = ("1.png", "2.png", "9_large.png")
+    assert check(folder(tmp_path, *names, consecutive=False)) == []
+    assert check(folder(tmp_path, *names)) == [
+        f"size: {tmp_path}/{kind}/9_large.png is 8x16, the rest of the clip 8x8" for kind in ("blur", "sharp")
+    ]
+    write_png(tmp_path / "sharp" / "1.png", np.zeros((9, 8, 3), np.uint8))
+    assert check(folder(tmp_path, consecutive=False)) == [
+        f"size: {tmp_path}/sharp/1.png is 8x9, its partner {tmp_path}/blur/1.png 8x8"
+    ]

@@ -1,4 +1,5 @@
 import logging
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -98,7 +99,7 @@ def test_su30_frames_are_the_published_ones(dvd_root: Path) -> None:
 
 def test_unpaired_frame_is_named(gopro: Gopro) -> None:
     (gopro.root / "train" / "A" / "sharp" / "000007.png").unlink()
-    with pytest.raises(DeblurzooError, match=r"sharp lacks the partner of frame 000007.*clip A"):
+    with pytest.raises(DeblurzooError, match=r"A/blur/000007\.png has no sharp partner \(1 unpaired in clip A\)"):
         gopro.samples("train", 1)
 
 
@@ -111,7 +112,7 @@ def test_missing_root_split_and_frames_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(DeblurzooError, match="train split of gopro has no frames"):
         Gopro(str(tmp_path), "blur").samples("train", 1)
     for kind in ("blur", "sharp"):
-        touch(tmp_path / "train" / "A" / kind, [1, 3, 5])
+        touch(tmp_path / "train" / "A" / kind, [1, 3, 9])
     with pytest.raises(DeblurzooError, match="no 2 consecutive frames"):
         Gopro(str(tmp_path), "blur").samples("train", 2)
 
@@ -137,3 +138,79 @@ def test_two_data_sets_together(gopro: Gopro, tmp_path: Path) -> None:
     assert [clip.name for clip in both.clips("train")] == ["gopro_A", "gopro_B", "dvd_IMG_0001"]
     assert (both.name, both.protocol, both.blur_folder) == ("gopro_dvd", "gopro+flow", "blur+input")
     assert len(both.official["train"]) == 22 + 61
+
+
+def write(folder: Path, *names: str) -> str:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (folder / name).touch()
+    return str(folder)
+
+
+NOTHING: dict[str, str | None] = {"blur": None, "sharp": None}
+
+
+def pair(root: Path, *names: str) -> dict[str, str | None]:
+    return {kind: write(root / kind, *names) for kind in ("blur", "sharp")}
+
+
+@pytest.mark.parametrize("pattern", ["{}", "frame{}", "shot7 ({})"])
+def test_neighbours_are_those_of_the_numbers_in_names(pattern: str, tmp_path: Path) -> None:
+    names = [pattern.format(number) for number in range(1, 13)]
+    source = Folder(NOTHING, pair(tmp_path, *(f"{name}.png" for name in names)))
+    assert [sample.frame for sample in source.samples("test", 1)] == names
+    around = [[Path(str(frame)).stem for frame in sample.blur] for sample in source.samples("test", 2)]
+    assert around == [list(two) for two in pairwise(names)]
+
+
+def test_clips_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    for clip in ("clip1", "clip10", "clip2", ".Trash-0", "@eaDir", "__MACOSX"):
+        pair(tmp_path / "test" / clip, "1.png")
+    assert [clip.name for clip in Toy(str(tmp_path), "blur").clips("test")] == ["clip1", "clip2", "clip10"]
+
+
+def test_a_gap_is_told_once_for_each_clip(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pair(tmp_path / "test" / "A", "0001.png", "0002.png", "0003.png", "0006.png")
+    pair(tmp_path / "test" / "B", "1.png", "2.png", "4.png", "5.png", "9.png", "10.png")
+    source = Toy(str(tmp_path), "blur")
+    source.samples("test", 1)
+    assert not caplog.text, "a network of one frame reads no neighbours"
+    assert ids(source, "test", 2) == [("A", 1), ("A", 2), ("B", 1), ("B", 4), ("B", 9)]
+    assert ids(source, "test", 3) == [("A", 2)]
+    told = [record.message for record in caplog.records if record.levelno == logging.WARNING]
+    assert told == [
+        "clip A of toy lacks frames 0004 to 0005: no neighbours across a gap",
+        "clip B of toy lacks frame 3 (and 1 more gap): no neighbours across a gap",
+    ]
+
+
+def test_time_stamps_have_no_gaps(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    stamps = [1403636579763555584 + 50_000_000 * number + 3_000_000 * (number % 3) for number in range(6)]
+    source = Folder(NOTHING, pair(tmp_path, *(f"{stamp}.png" for stamp in stamps)))
+    assert len(source.samples("test", 3)) == 4 and not caplog.records
+
+
+def test_what_systems_leave_beside_pictures_is_none(tmp_path: Path) -> None:
+    junk = ("._1.png", "~$2.png", ".hidden.PNG", "Thumbs.db", "desktop.ini")
+    source = Folder(NOTHING, pair(tmp_path, "1.PNG", "2.png", *junk))
+    for kind in ("blur", "sharp"):
+        write(tmp_path / kind / "@eaDir", "1.png")
+        write(tmp_path / kind / "__MACOSX", "._2.png")
+    assert [sample.frame for sample in source.samples("test", 1)] == ["1", "2"]
+
+
+@pytest.mark.parametrize(("kind", "name"), [("blur", "2.jpg"), ("sharp", "2.PNG")])
+def test_two_files_of_one_frame_are_ambiguous(kind: str, name: str, tmp_path: Path) -> None:
+    source = Folder(NOTHING, pair(tmp_path, "1.png", "2.png"))
+    write(tmp_path / kind, name)
+    with pytest.raises(DeblurzooError, match=rf"{kind}/2\.\w+ and .*{kind}/2\.\w+ are both frame 2: remove one"):
+        source.samples("test", 1)
+
+
+def test_pictures_that_are_not_consecutive_have_no_neighbours(tmp_path: Path) -> None:
+    pictures = pair(tmp_path, "1.png", "2.png", "9.png")
+    assert len(Folder(NOTHING, pictures, consecutive=False).samples("test", 1)) == 3
+    with pytest.raises(DeblurzooError, match="the pictures of folder are not consecutive, and this network reads 2"):
+        Folder(NOTHING, pictures, consecutive=False).samples("test", 2)
+    with pytest.raises(DeblurzooError, match=r"data\.common_frames=2 needs consecutive pictures.* set null"):
+        Folder(NOTHING, pictures, common_frames=2, consecutive=False).samples("test", 1)

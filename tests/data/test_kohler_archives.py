@@ -60,6 +60,22 @@ def test_unpacked_archives_are_the_same(root: Path, tmp_path: Path) -> None:
         assert all(np.array_equal(a, b) for a, b in zip(*pictures, strict=True))
 
 
+def test_what_systems_leave_in_archives_and_folders_is_no_picture(root: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(root / "BlurryImages.zip", "a") as archive:
+        for name in ("__MACOSX/Blurry1_1.png", "@eaDir/Blurry1_1.png", "._Blurry1_1.png"):
+            archive.writestr(name, b"no picture")
+    with zipfile.ZipFile(root / "GroundTruth_pngs_Image1.zip", "a") as archive:
+        archive.writestr("__MACOSX/Image1/Kernel1/GroundTruth1_1_7.png", b"no picture")
+    for file in root.iterdir():
+        with zipfile.ZipFile(file) as archive:
+            archive.extractall(tmp_path / "unpacked")
+    (tmp_path / "unpacked" / "Blurry1_2.png").rename(tmp_path / "unpacked" / "Blurry1_2.PNG")
+    for place in (root, tmp_path / "unpacked"):
+        samples = Kohler(str(place), verify=False).samples("test", 1)
+        assert len(samples) == 48 and len(samples[0].references) == 2
+        assert read_image(samples[0].blur[0]).shape == (20, 24, 3)
+
+
 def test_a_subset_is_reported(root: Path) -> None:
     (root / "GroundTruth_pngs_Image3.zip").unlink()
     source = Kohler(str(root), verify=False)

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import pickle
@@ -15,14 +16,18 @@ from torch.utils.data import DataLoader
 
 from conftest import Run, Start, wait_for
 from deblurzoo.data import ClipSource, DeblurDataModule, Dvd, Folder, Gopro, GoproDvd, Toy
+from deblurzoo.data.check import check
 from deblurzoo.data.clips import Sample
 from deblurzoo.data.datamodule import FullFrames, TrainingCrops
-from deblurzoo.data.frames import PackedFrame, read_frame
+from deblurzoo.data.fingerprint import fingerprint
+from deblurzoo.data.frames import PackedFrame, frame_size, read_frame
+from deblurzoo.data.images import write_png
 from deblurzoo.data.pack import pack
 from deblurzoo.data.transforms import Augmentation
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.synthesis import ExtraBlur
 
+NOTHING: dict[str, str | None] = {"blur": None, "sharp": None}
 CLIP = Path("train") / "TOY_train_000"
 RECIPES = {
     "srn": Augmentation(crop=32),
@@ -100,7 +105,7 @@ def test_of_a_packed_frame_only_the_crop_is_read(tmp_path: Path) -> None:
     with (tmp_path / "large.npy").open("wb") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
         file.truncate(file.tell() + int(np.prod(shape)))
-    frame = PackedFrame(tmp_path / "large.npy", 0, "000001", "000001.png", 1)
+    frame = PackedFrame(tmp_path / "large.npy", 0, *shape[1:3], "000001.png", 1)
     crops = TrainingCrops([Sample("toy", "large", "000001", (frame,), (frame,))], RECIPES["svrnn"], seed=0)
     before = resident_bytes()
     for number in range(10):
@@ -172,27 +177,114 @@ def test_the_pack_of_something_else_is_refused(toy: Path, packed: Path, tmp_path
         Toy(None, "blur").samples("train", 1)
 
 
-def test_frames_of_two_sizes_leave_nothing_behind(toy_copy: Path, tmp_path: Path) -> None:
+def test_a_pair_of_two_sizes_leaves_nothing_behind(toy_copy: Path, tmp_path: Path) -> None:
     cv2.imwrite(str(toy_copy / CLIP / "sharp" / "000002.png"), np.zeros((40, 64, 3), np.uint8))
     with pytest.raises(
-        DeblurzooError, match=r"sharp/000002\.png is 64x40 but .*blur/000001\.png is 64x48.*mend or move"
+        DeblurzooError, match=r"sharp/000002\.png is 64x40 but .*blur/000002\.png is 64x48.*mend or move"
     ):
         pack(Toy(str(toy_copy), "blur"), tmp_path / "packed")
     assert not (tmp_path / "packed").exists()
 
 
+def folder_pair(root: Path, sizes: dict[str, tuple[int, int]]) -> dict[str, str | None]:
+    """Write noise of these names and sizes, each picture another, in two folders."""
+    rng = np.random.default_rng(0)
+    for kind in ("blur", "sharp"):
+        for name, size in sizes.items():
+            write_png(root / kind / name, rng.integers(0, 256, (*size, 3), np.uint8))
+    return {kind: str(root / kind) for kind in ("blur", "sharp")}
+
+
+@pytest.mark.parametrize("consecutive", [True, False])
+def test_pictures_of_several_sizes_are_packed(consecutive: bool, tmp_path: Path) -> None:
+    sizes = {"1.png": (20, 30), "2.png": (24, 18), "10.png": (20, 30)}
+    place = folder_pair(tmp_path, sizes)
+    pictures = Folder(NOTHING, place, consecutive=consecutive)
+    pack(pictures, tmp_path / "packed")
+    packed = Folder(NOTHING, NOTHING, packed=str(tmp_path / "packed"))
+    assert packed.consecutive == consecutive
+    a, b = (FullFrames(source.samples("test", 1)) for source in (pictures, packed))
+    assert [sample.frame for sample in b.samples] == ["1", "2", "10"]
+    assert [frame_size(sample.sharp) for sample in b.samples] == [(30, 20), (18, 24), (30, 20)]
+    for number in range(3):
+        assert torch.equal(a[number].blur, b[number].blur) and torch.equal(a[number].sharp, b[number].sharp)
+    assert fingerprint(a.samples) == fingerprint(b.samples)
+    os.utime(tmp_path / "sharp" / "2.png")
+    stale = Folder(NOTHING, place, packed=str(tmp_path / "packed"), consecutive=consecutive)
+    with pytest.raises(DeblurzooError, match=r"has another sharp/2\.png than the one packed"):
+        stale.samples("test", 1)
+
+
+def test_a_pack_of_single_pictures_gives_no_neighbours(tmp_path: Path) -> None:
+    place = folder_pair(tmp_path, {"1.png": (8, 8), "2.png": (8, 8)})
+    pack(Folder(NOTHING, place, consecutive=False), tmp_path / "packed")
+    with pytest.raises(DeblurzooError, match=r"are not consecutive: set data\.consecutive=false"):
+        Folder(NOTHING, place, packed=str(tmp_path / "packed")).samples("test", 1)
+    with pytest.raises(DeblurzooError, match="not consecutive, and this network reads 2 frames"):
+        Folder(NOTHING, NOTHING, packed=str(tmp_path / "packed")).samples("test", 2)
+
+
+def as_format_1(packed: Path) -> None:
+    """Write an index as deblurzoo 0.1 did: one size a clip, clips and frames in the order of plain text."""
+    index = json.loads((packed / "index.json").read_text())
+    del index["consecutive"]
+    index["format"] = 1
+    for clip in index["clips"]:
+        ((clip["width"], clip["height"]),) = {tuple(size) for size in clip.pop("sizes")}
+        names = clip.pop("frames")
+        order = sorted(range(len(names)), key=lambda number: names[number])
+        clip["stems"] = [names[number] for number in order]
+        for kind in ("blur", "sharp"):
+            clip["sources"][kind] = [clip["sources"][kind][number] for number in order]
+            file = packed / clip["split"] / f"{clip['name']}.{kind}.npy"
+            pixels = np.load(file)[order]
+            np.save(file, pixels)
+            clip["sha256"][kind] = hashlib.sha256(pixels.tobytes()).hexdigest()
+    index["clips"].sort(key=lambda clip: clip["name"])
+    (packed / "index.json").write_text(json.dumps(index))
+
+
+def test_packs_of_version_0_1_are_read_in_natural_order(tmp_path: Path) -> None:
+    names = [f"{number}.png" for number in range(1, 13)]
+    for clip in ("clip1", "clip2", "clip10"):
+        folder_pair(tmp_path / "toy" / "test" / clip, dict.fromkeys(names, (8, 12)))
+    (tmp_path / "toy" / "train").mkdir()
+    pack(Toy(str(tmp_path / "toy"), "blur"), tmp_path / "packed")
+    as_format_1(tmp_path / "packed")
+    pictures, alone, beside = (
+        source.samples("test", 2)
+        for source in (
+            Toy(str(tmp_path / "toy"), "blur"),
+            Toy(None, "blur", packed=str(tmp_path / "packed")),
+            Toy(str(tmp_path / "toy"), "blur", packed=str(tmp_path / "packed")),  # the pictures are those packed
+        )
+    )
+    assert [(sample.clip, sample.frame) for sample in alone] == [(sample.clip, sample.frame) for sample in pictures]
+    assert fingerprint(alone) == fingerprint(beside) == fingerprint(pictures)
+    for a, b in zip(FullFrames(pictures), FullFrames(alone), strict=True):
+        assert torch.equal(a.blur, b.blur) and torch.equal(a.sharp, b.sharp)
+    assert check(Toy(None, "blur", packed=str(tmp_path / "packed"))) == ["empty: the train split has no pairs"]
+
+
+def test_a_pack_of_version_0_1_is_kept_by_packing_again(toy: Path, packed_copy: Path) -> None:
+    before, inodes = content(packed_copy), {file: file.stat().st_ino for file in packed_copy.rglob("*.npy")}
+    as_format_1(packed_copy)
+    pack(Toy(str(toy), "blur"), packed_copy)
+    assert content(packed_copy) == before
+    assert {file: file.stat().st_ino for file in packed_copy.rglob("*.npy")} == inodes
+
+
 def test_every_data_set_can_be_packed(toy: Path, dvd: Path, tmp_path: Path) -> None:
     clip = toy / "test" / "TOY_test_000"
     folder = {"blur": str(clip / "blur"), "sharp": str(clip / "sharp")}
-    nothing = {"blur": None, "sharp": None}
     both = GoproDvd(Gopro(str(toy), "blur"), Dvd(str(dvd), "all"))
     for part in both.parts:
         pack(part, tmp_path / "both" / part.name)
-    pack(Folder(train=nothing, test=folder), tmp_path / "folder")
+    pack(Folder(train=NOTHING, test=folder), tmp_path / "folder")
     pairs: list[tuple[ClipSource, ClipSource]] = [
         (both, GoproDvd(Gopro(None, "blur"), Dvd(None, "all"), packed=str(tmp_path / "both"))),
         (Dvd(str(dvd), "flow"), Dvd(None, "flow", packed=str(tmp_path / "both" / "dvd"))),
-        (Folder(nothing, folder), Folder(nothing, nothing, packed=str(tmp_path / "folder"))),
+        (Folder(NOTHING, folder), Folder(NOTHING, NOTHING, packed=str(tmp_path / "folder"))),
     ]
     for pictures, packed in pairs:
         a, b = (FullFrames(source.samples("test", 1)) for source in (pictures, packed))

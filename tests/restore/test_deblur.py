@@ -82,6 +82,61 @@ def test_pictures_of_a_folder_as_frames(two_frames: Path, tmp_path: Path, capsys
         np.testing.assert_array_equal(opened(tmp_path / "alone" / f"{number}.png"), restorer(frame))
 
 
+def neighbours(folder: Path) -> dict[str, tuple[str | None, str | None]]:
+    """Return the names of each frame's next and previous one."""
+    jobs = find_jobs([folder], folder / "out", frames=True)
+    return {job.source.stem: tuple(path.stem if path else None for path in job.neighbours) for job in jobs}  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("pattern", ["{}", "frame{}", "clip7 ({}) of 12"])
+def test_neighbours_are_those_of_the_numbers_in_names(pattern: str, tmp_path: Path) -> None:
+    names = [pattern.format(number) for number in range(1, 13)]
+    for name in names:
+        (tmp_path / f"{name}.png").touch()
+    assert list(neighbours(tmp_path).items()) == [
+        (name, (following, previous))
+        for name, following, previous in zip(names, [*names[1:], None], [None, *names], strict=False)
+    ]
+
+
+def test_no_neighbours_across_a_gap_which_is_told_once(
+    two_frames: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in (1, 2, 3, 6):
+        save(tmp_path / "clip" / f"{number:04}.png", number, (70, 90))
+    save(tmp_path / "clip" / "other" / "0007.png", 7, (70, 90))  # of another folder
+    assert neighbours(tmp_path / "clip") == {
+        "0001": ("0002", None),
+        "0002": ("0003", "0001"),
+        "0003": (None, "0002"),
+        "0006": (None, None),
+        "0007": (None, None),
+    }
+    main([str(tmp_path / "clip"), "--checkpoint", str(two_frames), "--out", str(tmp_path / "out"), "--frames"])
+    printed = capsys.readouterr().out
+    assert printed.count(f"{tmp_path}/clip lacks frames 0004 to 0005: no neighbours across a gap") == 1
+    assert printed.count("lacks") == 1
+    alone = load(two_frames)(noise(3, (70, 90)))
+    np.testing.assert_array_equal(opened(tmp_path / "out" / "0003.png"), alone)
+
+
+def test_what_systems_leave_beside_pictures_is_not_restored(tmp_path: Path) -> None:
+    junk = ("._1.png", "~$1.png", "Thumbs.db", "__MACOSX/1.png", "@eaDir/1.png/SYNOPHOTO.jpg", ".AppleDouble/1.mp4")
+    for name in (*junk, "1.PNG", "in/10.Jpg", "in/9.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    jobs = find_jobs([tmp_path], tmp_path / "out")
+    assert [str(job.source.relative_to(tmp_path)) for job in jobs] == ["1.PNG", "in/9.jpg", "in/10.Jpg"]
+
+
+def test_two_files_of_one_frame_are_ambiguous(tmp_path: Path) -> None:
+    for name in ("1.png", "2.png", "2.jpg"):
+        (tmp_path / name).touch()
+    with pytest.raises(DeblurzooError, match=r"2\.jpg and .*2\.png are both frame 2: remove one"):
+        find_jobs([tmp_path], tmp_path / "out", frames=True)
+    assert len(find_jobs([tmp_path], tmp_path / "out")) == 3
+
+
 def test_inputs_are_never_replaced(tmp_path: Path) -> None:
     source = save(tmp_path / "in" / "a.png")
     before = source.read_bytes()

@@ -81,7 +81,9 @@ def test_lines_are_straight() -> None:
 def test_cut_outs_are_taken_from_a_folder(tmp_path: Path) -> None:
     green = np.zeros((30, 20, 4), np.uint8)
     green[5:25, 5:15] = (0, 255, 0, 255)
-    cv2.imwrite(str(tmp_path / "green.png"), green)
+    cv2.imwrite(str(tmp_path / "green.PNG"), green)
+    for name in ("._green.png", "~$green.png"):  # which systems leave beside pictures
+        (tmp_path / name).write_bytes(b"no picture")
     extra = ExtraBlur(datasets=("dvd",), objects=str(tmp_path))
     dark = np.zeros((2, 64, 64, 3), np.uint8)
     after = [extra(dark, seed) for seed in SAMPLES]
@@ -99,6 +101,7 @@ def test_wrong_options_are_refused(wrong: dict[str, object], message: str) -> No
 
 
 def test_folders_without_cut_outs_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "._opaque.png").touch()
     with pytest.raises(DeblurzooError, match="has no PNGs"):
         ExtraBlur(datasets=("dvd",), objects=str(tmp_path))
     cv2.imwrite(str(tmp_path / "opaque.png"), np.zeros((8, 8, 3), np.uint8))

@@ -77,3 +77,21 @@ def test_what_is_no_source(tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_text("no picture")
     with pytest.raises(DeblurzooError, match=r"broken\.png cannot be read"):
         inspect(tmp_path, photographs=False)
+
+
+def test_frames_that_do_not_follow_each_other(folder: Path) -> None:
+    (folder / "5.png").unlink()
+    with pytest.raises(DeblurzooError, match="lacks frame 5: give a folder for each piece, or --photographs"):
+        inspect(folder, photographs=False)
+    assert len(inspect(folder, photographs=True)) == 11
+    write_png(folder / "5.png", flat(4))
+    write_png(folder / "5.PNG", flat(4))
+    with pytest.raises(DeblurzooError, match=r"5\.PNG and .*5\.png are both frame 5"):
+        inspect(folder, photographs=False)
+
+
+def test_what_systems_leave_beside_pictures(folder: Path) -> None:
+    for name in ("._1.png", "~$2.png", "Thumbs.db", "@eaDir/1.png"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"no picture")
+    assert frames(folder).frames == len(inspect(folder, photographs=True)) == 12

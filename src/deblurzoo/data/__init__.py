@@ -8,9 +8,11 @@ from deblurzoo.data.frames import Clip
 from deblurzoo.data.gopro import Gopro, Synthesized, Toy
 from deblurzoo.data.gopro_dvd import GoproDvd
 from deblurzoo.data.kohler import Kohler
+from deblurzoo.data.layout import ClipFiles, require_folder
 
 __all__ = [
     "Clip",
+    "ClipFiles",
     "ClipSource",
     "DeblurDataModule",
     "Dvd",
@@ -22,4 +24,5 @@ __all__ = [
     "Source",
     "Synthesized",
     "Toy",
+    "require_folder",
 ]

@@ -1,9 +1,9 @@
 """`deblurzoo data check`: what is there of a data set, and what is missing or broken."""
 
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -14,12 +14,15 @@ from rich.table import Table
 from deblurzoo.data.clips import ClipSource
 from deblurzoo.data.images import read_image
 from deblurzoo.data.kohler import Kohler
-from deblurzoo.data.layout import ClipFolders, pictures
+from deblurzoo.data.layout import ClipFiles
 from deblurzoo.entry import build, hydra_main
 from deblurzoo.errors import DeblurzooError, escaped, is_utf8
+from deblurzoo.naming import by_frame, gaps, natural
 
 Size = tuple[int, int]
 _AGAIN = "run `deblurzoo data pack` again"
+_GAPS = 3
+"""Gaps of a clip that are named where there are more than four."""
 
 
 def _size(path: Path) -> Size | str:
@@ -31,45 +34,67 @@ def _size(path: Path) -> Size | str:
     return width, height
 
 
-def _missing_numbers(stems: list[str]) -> Iterator[str]:
-    """Yield the frame numbers left out in a numbered clip."""
-    if all(stem.isdigit() for stem in stems):
-        for before, after in pairwise(stems):
-            yield from (str(number).zfill(len(before)) for number in range(int(before) + 1, int(after)))
+def _gap_lines(place: str | Path, frames: Sequence[str]) -> list[str]:
+    """Return at most four lines on the gaps of a clip, whose frames are in natural order."""
+    found = gaps(frames)
+    named = found if len(found) <= _GAPS + 1 else found[:_GAPS]
+    lines = [f"missing: {place}: {gap.missing}" for gap in named]
+    if more := len(found) - len(named):
+        lines.append(f"missing: {place}: {more} more gaps, the last before frame {frames[found[-1].at]}")
+    return lines
 
 
 def _miscount(clip: str, pairs: int, official: int | None) -> list[str]:
     return [] if official in (None, pairs) else [f"count: {clip} has {pairs} pairs, officially {official}"]
 
 
-def clip_problems(folders: ClipFolders, official: int | None, pool: ThreadPoolExecutor) -> tuple[int, list[str]]:
-    """Return how many complete pairs a clip has, and one line for every problem in it."""
-    blur, sharp = pictures(folders.blur), pictures(folders.sharp)
-    problems = [f"unpaired: {blur[stem]} has no sharp partner" for stem in blur.keys() - sharp.keys()]
-    problems += [f"unpaired: {sharp[stem]} has no blurry partner" for stem in sharp.keys() - blur.keys()]
-    stems = sorted(blur.keys() | sharp.keys())
-    problems += [f"missing: {folders.blur.parent}: frame {number}" for number in _missing_numbers(stems)]
-    pairs = blur.keys() & sharp.keys()
-    problems += _miscount(folders.name, len(pairs), official)
+def clip_problems(
+    files: ClipFiles, consecutive: bool, official: int | None, pool: ThreadPoolExecutor
+) -> tuple[int, list[str]]:
+    """Return how many complete pairs a clip has, and one line for every problem in it, but few for all its gaps."""
+    (blur, twice), (sharp, twice_sharp) = (by_frame(paths, files.frame) for paths in (files.blur, files.sharp))
+    problems = [f"ambiguous: {reason}" for reason in twice + twice_sharp]
+    problems += [f"unpaired: {path} has no sharp partner" for frame, path in blur.items() if frame not in sharp]
+    problems += [f"unpaired: {path} has no blurry partner" for frame, path in sharp.items() if frame not in blur]
     paths = [*blur.values(), *sharp.values()]
-    odd = [path for path in (folders.blur.parent, *paths) if not is_utf8(path.name)]
+    if consecutive and paths:
+        problems += _gap_lines(paths[0].parent, sorted(blur.keys() | sharp.keys(), key=natural))
+    pairs = [(blur[frame], sharp[frame]) for frame in blur if frame in sharp]
+    problems += _miscount(files.name, len(pairs), official)
+    odd = [path for path in (Path(files.name), *paths) if not is_utf8(path.name)]
     problems += [f"name: {path} is not UTF-8: rename it" for path in odd]
     sizes = dict(zip(paths, pool.map(_size, paths), strict=True))
     problems += [f"unreadable: {reason}" for reason in sizes.values() if isinstance(reason, str)]
-    known = [size for size in sizes.values() if not isinstance(size, str)]
-    usual = max(set(known), key=known.count, default=None)
-    for path, size in sizes.items():
-        if usual and not isinstance(size, str) and size != usual:
-            problems.append(f"size: {path} is {size[0]}x{size[1]}, the rest of the clip {usual[0]}x{usual[1]}")
-    return len(pairs), sorted(problems)
+    known = {path: size for path, size in sizes.items() if not isinstance(size, str)}
+    problems += _unusual_sizes(known) if consecutive else _unequal_sizes(known, pairs)
+    return len(pairs), problems
+
+
+def _unusual_sizes(sizes: Mapping[Path, Size]) -> list[str]:
+    """Return a line for every picture of another size than most of its clip."""
+    (width, height), _ = Counter(sizes.values()).most_common(1)[0] if sizes else ((0, 0), 0)
+    return [
+        f"size: {path} is {w}x{h}, the rest of the clip {width}x{height}"
+        for path, (w, h) in sizes.items()
+        if (w, h) != (width, height)
+    ]
+
+
+def _unequal_sizes(sizes: Mapping[Path, Size], pairs: Sequence[tuple[Path, Path]]) -> list[str]:
+    """Return a line for every pair whose pictures differ in size."""
+    return [
+        "size: {} is {}x{}, its partner {} {}x{}".format(sharp, *sizes[sharp], blur, *sizes[blur])
+        for blur, sharp in pairs
+        if blur in sizes and sharp in sizes and sizes[blur] != sizes[sharp]
+    ]
 
 
 def _examined(source: ClipSource, split: str, pool: ThreadPoolExecutor) -> Iterator[tuple[str, int, list[str]]]:
     """Read every picture of a split; give each clip's name, pairs and problems."""
     official = source.official.get(split, {})
-    for folders in track(source.folders(split), description=split, transient=True):
-        pairs, problems = clip_problems(folders, official.get(folders.name), pool)
-        yield folders.name, pairs, problems
+    for files in track(source.clip_files(split), description=split, transient=True):
+        pairs, problems = clip_problems(files, source.consecutive, official.get(files.name), pool)
+        yield files.name, pairs, problems
 
 
 def _examined_pack(source: ClipSource, split: str) -> Iterator[tuple[str, int, list[str]]]:
@@ -80,10 +105,12 @@ def _examined_pack(source: ClipSource, split: str) -> Iterator[tuple[str, int, l
     for name in stale.keys() - {entry.name for entry in entries}:
         yield name, 0, [stale[name]]
     for entry in track(entries, description=split, transient=True):
-        pairs = len(entry.stems)
+        pairs = len(entry.frames)
         problems = [stale[entry.name]] if entry.name in stale else []
         if damage := entry.damage(Path(source.packed), pixels=True):
             problems.append(f"damaged: {damage}: {_AGAIN}, or copy the file again")
+        if source.index.consecutive:
+            problems += _gap_lines(f"clip {entry.name}", sorted(entry.frames, key=natural))
         problems += _miscount(entry.name, pairs, official.get(entry.name))
         yield entry.name, pairs, problems
 
@@ -91,7 +118,7 @@ def _examined_pack(source: ClipSource, split: str) -> Iterator[tuple[str, int, l
 def check(source: ClipSource) -> list[str]:
     """Read all of a data set or of its pack, print a table of its clips and return all problems."""
     table = Table(title=f"{source.name}: {source.blur_folder}/ and sharp frames", title_justify="left")
-    for heading in ("split", "clip", "pairs", "official", "problems"):
+    for heading in ("split", "clip", "pairs", *(["official"] if source.official else []), "problems"):
         table.add_column(heading, justify="left" if heading in ("split", "clip") else "right")
     problems: list[str] = []
     with ThreadPoolExecutor() as pool:
@@ -103,18 +130,23 @@ def check(source: ClipSource) -> list[str]:
                 found += pairs
                 names.add(name)
                 problems += lines
-                table.add_row(split, escaped(name), str(pairs), str(official.get(name, "")), str(len(lines) or ""))
-            absent = sorted(official.keys() - names)
+                counts = (pairs, *([official.get(name, "")] if source.official else []), len(lines) or "")
+                table.add_row(split, escaped(name), *map(str, counts))
+            absent = sorted(official.keys() - names, key=natural)
             problems += [f"missing: {split} clip {name} ({official[name]} pairs)" for name in absent]
             if official:
-                foreign = sorted(names - official.keys())
+                foreign = sorted(names - official.keys(), key=natural)
                 problems += [f"foreign: {name} is no {split} clip of {source.name}" for name in foreign]
             if not found:
                 problems.append(f"empty: the {split} split has no pairs")
-            total = str(sum(official.values())) if official else ""
-            table.add_row(split, f"all {len(names)} clips", str(found), total, "", style="bold", end_section=True)
+            counts = (found, *([sum(official.values())] if source.official else []), "")
+            table.add_row(split, _counted(len(names), "clip"), *map(str, counts), style="bold", end_section=True)
     Console().print(table)
     return problems
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def assume_blur(data: DictConfig) -> None:
@@ -138,7 +170,7 @@ def run(cfg: DictConfig) -> None:
     for problem in problems:
         print(problem, file=sys.stderr)
     if problems:
-        raise DeblurzooError(f"{len(problems)} problems in {source.name}, listed above")
+        raise DeblurzooError(f"{_counted(len(problems), 'problem')} in {source.name}, listed above")
     print("no problems")
 
 

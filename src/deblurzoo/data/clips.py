@@ -2,6 +2,7 @@
 
 import logging
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -9,9 +10,10 @@ from pathlib import Path
 from typing import Self
 
 from deblurzoo.data.frames import Clip, Frame
-from deblurzoo.data.layout import ClipFolders, pictures
+from deblurzoo.data.layout import ClipFiles
 from deblurzoo.data.packed import Index, open_pack
 from deblurzoo.errors import DeblurzooError, require_utf8
+from deblurzoo.naming import described, gaps, natural, require_frames, runs
 
 log = logging.getLogger(__name__)
 
@@ -49,26 +51,17 @@ class Sample:
         return replace(self, blur=self.sharp_frames, is_fed_sharp=True)
 
 
-def _follows(frame: str, other: str, offset: int) -> bool:
-    """Whether `other` is `offset` frames after `frame`, as far as their names tell: a gap breaks a clip."""
-    return not (frame.isdigit() and other.isdigit()) or int(other) - int(frame) == offset
-
-
-def _with_neighbours(clip: tuple[Frame, ...], index: int, frames: int) -> tuple[Frame, ...]:
-    """Return frame `index` of a clip and the others that a network of `frames` frames reads, or () at an end or gap."""
-    offsets = NEIGHBOURS[frames]
-    if index + min(offsets) < 0 or index + max(offsets) >= len(clip):
-        return ()
-    found = tuple(clip[index + offset] for offset in offsets)
-    follow = all(_follows(found[0].stem, frame.stem, offset) for frame, offset in zip(found, offsets, strict=True))
-    return found if follow else ()
+def _around(run: range, index: int, frames: int) -> list[int]:
+    """Return the indices of the frames that a network of `frames` frames reads to restore one; none at an end."""
+    around = [index + offset for offset in NEIGHBOURS[frames]]
+    return around if all(other in run for other in around) else []
 
 
 class Source(ABC):
     """A data set: which pictures a network restores, and how they are measured.
 
-    A subclass sets `name`, `protocol` and `blur_folder` (printed in every result), and `official`: frames per clip
-    and split of the published data set, empty where there is none.
+    A subclass sets `name`, `protocol` and `blur_folder` (printed in every result), `consecutive` where pictures do not
+    follow each other, and `official`: frames per clip and split of the published data set, empty where there is none.
 
     Args:
         common_frames: leave out what a network of this many frames cannot restore, so that networks of fewer frames
@@ -84,6 +77,8 @@ class Source(ABC):
     """A key of `deblurzoo.protocols.MEASURES`."""
     blur_folder: str
     splits: tuple[str, ...] = ("train", "test")
+    consecutive = True
+    """Whether the frames of a clip follow each other; else each picture is one of its own, of any size."""
     root: Path | None = None
     """Where the pictures lie, if that is one folder."""
 
@@ -104,9 +99,24 @@ class Source(ABC):
         """Return where the pictures of a split are read from, by config key, as the user gave it."""
         return {f"{self.key}.root": str(self.root)} if self.root else {}
 
+    def require_consecutive(self, frames: int) -> None:
+        """Raise a DeblurzooError if a network of several frames is to restore pictures that are not consecutive."""
+        if self.consecutive:
+            return
+        if self.common_frames not in (None, 1):
+            raise DeblurzooError(
+                f"{self.key}.common_frames={self.common_frames} needs consecutive pictures, and those of {self.name} "
+                "are not: set null"
+            )
+        if frames > 1:
+            raise DeblurzooError(
+                f"the pictures of {self.name} are not consecutive, and this network reads {frames} frames: choose a "
+                "network of one frame, or another data set"
+            )
+
 
 class ClipSource(Source):
-    """A data set of clips in folders: a subclass lists them, everything else is shared.
+    """A data set of paired pictures in clips: a subclass lists their files, everything else is shared.
 
     Args:
         common_frames: as in `Source`.
@@ -118,20 +128,22 @@ class ClipSource(Source):
         self.packed = packed
         self.parts: tuple[ClipSource, ...] = (self,)
         """The data sets that this one consists of, each packed by itself."""
+        self._told: set[tuple[str, str]] = set()
 
     @abstractmethod
-    def folders(self, split: str) -> list[ClipFolders]:
+    def clip_files(self, split: str) -> list[ClipFiles]:
         """Return the clips of a split in order; raise DeblurzooError if the data set is not there."""
 
     def restored_frames(self, clip: Clip, split: str) -> set[str]:
-        """Return the stems of the frames that the protocol restores; all of them unless overridden."""
-        return {frame.stem for frame in clip.blur}
+        """Return the frames that the protocol restores; all of them unless overridden."""
+        return set(clip.frames)
 
     def clips(self, split: str) -> list[Clip]:
         """Return the paired frames of every clip.
 
         Raises:
-            DeblurzooError: a frame lacks its partner, the split is empty, or the pack is not of these pictures.
+            DeblurzooError: a frame lacks its partner or is there twice, the split is empty, or the pack is not of
+                these pictures.
         """
         clips = self._packed_clips(split) if self.packed else self.unpacked_clips(split)
         if not any(clip.blur for clip in clips):
@@ -143,7 +155,10 @@ class ClipSource(Source):
 
     def unpacked_clips(self, split: str) -> list[Clip]:
         """Return the clips of a split as they lie in the folders of the data set; raise as `clips`."""
-        return [self._pair(folders) for folders in self.folders(split)]
+        clips = [self._pair(files) for files in self.clip_files(split)]
+        if twice := [name for name, count in Counter(clip.name for clip in clips).items() if count > 1]:
+            raise DeblurzooError(f"the {split} split of {self.name} has two clips called {twice[0]}: rename one")
+        return clips
 
     @cached_property
     def index(self) -> Index:
@@ -151,15 +166,19 @@ class ClipSource(Source):
         key, pack = f"{self.key}.packed", Path(str(self.packed))
         index = open_pack(key, pack)
         index.require_of(self.name, self.blur_folder, key, pack)
+        if self.consecutive and not index.consecutive:
+            raise DeblurzooError(
+                f"{key}={pack} has pictures that are not consecutive: set {self.key}.consecutive=false"
+            )
         return index
 
     def changed_clips(self, split: str) -> dict[str, str]:
         """Return the packed clips whose pictures are others now, and why; none where there are no pictures."""
         try:
-            folders = self.folders(split)
+            clips = self.clip_files(split)
         except DeblurzooError:  # gone, as where only the pack was copied to
             return {}
-        return self.index.changes(split, {place.name: partial(self._pair, place) for place in folders})
+        return self.index.changes(split, {files.name: partial(self._pair, files) for files in clips})
 
     def _packed_clips(self, split: str) -> list[Clip]:
         key, pack = f"{self.key}.packed", Path(str(self.packed))
@@ -179,33 +198,34 @@ class ClipSource(Source):
         found = {clip.name: len(clip.blur) for clip in self.clips(split)}
         return [name for name, frames in self.official.get(split, {}).items() if found.get(name, 0) < frames]
 
-    def _pair(self, folders: ClipFolders) -> Clip:
-        blur, sharp = pictures(folders.blur), pictures(folders.sharp)
-        if alone := sorted(blur.keys() ^ sharp.keys()):
-            where = folders.sharp if alone[0] in blur else folders.blur
+    def _pair(self, files: ClipFiles) -> Clip:
+        blur, sharp = (require_frames(paths, files.frame) for paths in (files.blur, files.sharp))
+        if alone := sorted(blur.keys() ^ sharp.keys(), key=natural):
+            path, lacking = (blur[alone[0]], "sharp") if alone[0] in blur else (sharp[alone[0]], "blurry")
             raise DeblurzooError(
-                f"{where} lacks the partner of frame {alone[0]} ({len(alone)} unpaired in clip {folders.name}): "
-                f"complete the folder; `deblurzoo data check data={self.name}` lists them all"
+                f"{path} has no {lacking} partner ({len(alone)} unpaired in clip {files.name}): complete the clip; "
+                f"`deblurzoo data check data={self.name}` lists them all"
             )
-        for name in (str(folders.blur), folders.name, *map(str, blur.values()), *map(str, sharp.values())):
+        for name in (files.name, *blur, *map(str, blur.values()), *map(str, sharp.values())):
             require_utf8(name)
-        return Clip(folders.name, tuple(blur.values()), tuple(sharp[stem] for stem in blur))
+        return Clip(files.name, tuple(blur), tuple(blur.values()), tuple(sharp[frame] for frame in blur))
 
     def samples(self, split: str, frames: int) -> list[Sample]:
         """Return what a network of `frames` frames can restore: frames without the needed neighbours are left out."""
+        self.require_consecutive(frames)
         needed = max(frames, self.common_frames or 1)
         samples, left_out = [], 0
         for clip in self.clips(split):
             wanted = self.restored_frames(clip, split)
-            for index, frame in enumerate(clip.blur):
-                if frame.stem not in wanted:
-                    continue
-                blur = _with_neighbours(clip.blur, index, needed)[:frames]
-                if blur:
-                    sharp = _with_neighbours(clip.sharp, index, needed)[:frames]
-                    samples.append(Sample(self.name, clip.name, frame.stem, blur, sharp))
-                else:
-                    left_out += 1
+            for run in self._runs(split, clip) if needed > 1 else [range(len(clip.frames))]:
+                for index in run:
+                    if clip.frames[index] not in wanted:
+                        continue
+                    if around := _around(run, index, needed)[:frames]:
+                        blur, sharp = (tuple(kind[i] for i in around) for kind in (clip.blur, clip.sharp))
+                        samples.append(Sample(self.name, clip.name, clip.frames[index], blur, sharp))
+                    else:
+                        left_out += 1
         if not samples:
             raise DeblurzooError(f"the {split} split of {self.name} has no {needed} consecutive frames anywhere")
         if left_out:
@@ -214,3 +234,11 @@ class ClipSource(Source):
                 *(left_out, left_out + len(samples), split, needed),
             )
         return samples
+
+    def _runs(self, split: str, clip: Clip) -> list[range]:
+        """Return the stretches of a clip's frames that follow each other; tell of its gaps once."""
+        found = gaps(clip.frames)
+        if found and (split, clip.name) not in self._told:
+            self._told.add((split, clip.name))
+            log.warning("clip %s of %s lacks %s: no neighbours across a gap", clip.name, self.name, described(found))
+        return runs(len(clip.frames), found)

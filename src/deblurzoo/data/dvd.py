@@ -5,8 +5,9 @@ from pathlib import Path
 
 from deblurzoo.data.clips import ClipSource
 from deblurzoo.data.frames import Clip
-from deblurzoo.data.layout import ClipFolders, require_folder
+from deblurzoo.data.layout import ClipFiles, require_folder
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.naming import pictures
 
 _TRAIN = {
     "720p_240fps_1": 100, "720p_240fps_3": 100, "720p_240fps_5": 100, "720p_240fps_6": 100, "C0036": 63, "C0041": 229,
@@ -53,20 +54,19 @@ class Dvd(ClipSource):
         self.protocol = protocol
         self.measure = "kohler" if protocol == "su30" else "plain"
 
-    def folders(self, split: str) -> list[ClipFolders]:
+    def clip_files(self, split: str) -> list[ClipFiles]:
         """List the official videos of `train` or `test` that are there."""
         layout = "quantitative_datasets/VIDEO/{input,GT}/NNNNN.jpg"
         folder = require_folder(f"{self.key}.root", self.root, "quantitative_datasets", layout)
         return [
-            ClipFolders(video, folder / video / "input", folder / video / "GT")
+            ClipFiles(video, pictures(folder / video / "input"), pictures(folder / video / "GT"))
             for video in self.official[split]
             if (folder / video).is_dir()
         ]
 
     def restored_frames(self, clip: Clip, split: str) -> set[str]:
         """Return what the protocol restores of a test video; training uses every frame."""
-        stems = [frame.stem for frame in clip.blur]
         if split == "train" or self.protocol == "all":
-            return set(stems)
+            return set(clip.frames)
         wanted = _SU30 if self.protocol == "su30" else set(range(99))
-        return {stem for stem in stems if stem.isdigit() and int(stem) in wanted}
+        return {frame for frame in clip.frames if frame.isdecimal() and int(frame) in wanted}

@@ -12,27 +12,31 @@ from deblurzoo.errors import DeblurzooError
 
 @dataclass(frozen=True)
 class PackedFrame:
-    """Frame `index` of the array (N, H, W, 3) in a .npy file, and name and size of the picture that was packed."""
+    """`height` x `width` pixels from byte `offset` of the array in a .npy file.
+
+    `picture` and `picture_bytes` are name and size of the file that was packed.
+    """
 
     file: Path
-    index: int
-    stem: str
+    offset: int
+    height: int
+    width: int
     picture: str
     picture_bytes: int
 
     def __str__(self) -> str:
-        return f"{self.file} (frame {self.stem})"
+        return f"{self.file} ({self.picture})"
 
 
 Frame = Picture | PackedFrame
-"""All have a `stem`, the frame's name within its clip."""
 
 
 @dataclass(frozen=True)
 class Clip:
-    """One video: paired frames in order, `blur[i]` and `sharp[i]` having the same stem."""
+    """Paired frames in order: `blur[i]` and `sharp[i]` are frame `frames[i]`."""
 
     name: str
+    frames: tuple[str, ...]
     blur: tuple[Frame, ...]
     sharp: tuple[Frame, ...]
 
@@ -43,14 +47,16 @@ def read_frame(frame: Frame) -> Image:
     Raises:
         DeblurzooError: the file is missing, truncated or of another kind.
     """
-    return _map(frame.file)[frame.index] if isinstance(frame, PackedFrame) else read_image(frame)
+    if not isinstance(frame, PackedFrame):
+        return read_image(frame)
+    shape = (frame.height, frame.width, 3)
+    return _map(frame.file)[frame.offset : frame.offset + frame.height * frame.width * 3].reshape(shape)
 
 
 def frame_size(frame: Frame) -> tuple[int, int]:
     """Return width and height without reading the pixels; raise as `read_frame`, as far as the header tells."""
     if isinstance(frame, PackedFrame):
-        _, height, width, _ = _map(frame.file).shape
-        return width, height
+        return frame.width, frame.height
     if isinstance(frame, Zipped):
         return frame.size()
     return picture_size(frame)
@@ -67,9 +73,9 @@ def stored(frame: Frame) -> tuple[str, int]:
 
 @cache
 def _map(file: Path) -> Image:
-    """Map a packed array into memory: when its first frame is read, once per process."""
+    """Map a packed array into memory, all its bytes in a row: when its first frame is read, once per process."""
     try:
-        array: Image = np.load(file, mmap_mode="r").view(np.ndarray)
+        array: Image = np.load(file, mmap_mode="r").view(np.ndarray).reshape(-1)
     except (OSError, ValueError, EOFError) as error:
         raise DeblurzooError(
             f"{file} cannot be read ({error}): `deblurzoo data check … data.packed=DIR` finds all such files"

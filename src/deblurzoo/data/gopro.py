@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from deblurzoo.data.clips import ClipSource
-from deblurzoo.data.layout import ClipFolders, require_folder
+from deblurzoo.data.layout import ClipFiles, require_folder
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.naming import folders, pictures
 
 _TRAIN = {
     "GOPR0372_07_00": 100, "GOPR0372_07_01": 75, "GOPR0374_11_00": 150, "GOPR0374_11_01": 80,
@@ -45,12 +46,14 @@ class Gopro(ClipSource):
         self.blur_folder = blur
         self.protocol = self.name
 
-    def folders(self, split: str) -> list[ClipFolders]:
+    def clip_files(self, split: str) -> list[ClipFiles]:
         """List the clips of `train` or `test` that are there."""
         layout = f"{split}/CLIP/{{{self.blur_folder},sharp}}/NNNNNN.png"
         folder = require_folder(f"{self.key}.root", self.root, split, layout)
-        clips = sorted(clip for clip in folder.iterdir() if clip.is_dir())
-        return [ClipFolders(clip.name, clip / self.blur_folder, clip / "sharp") for clip in clips]
+        return [
+            ClipFiles(clip.name, pictures(clip / self.blur_folder), pictures(clip / "sharp"))
+            for clip in folders(folder)
+        ]
 
 
 class Toy(Gopro):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from deblurzoo.data.clips import ClipSource, Sample
 from deblurzoo.data.frames import Clip
-from deblurzoo.data.layout import ClipFolders
+from deblurzoo.data.layout import ClipFiles
 from deblurzoo.errors import DeblurzooError
 
 
@@ -45,12 +45,10 @@ class GoproDvd(ClipSource):
         """Return where both are read from by config key."""
         return {key: place for part in self.parts for key, place in part.origin(split).items()}
 
-    def folders(self, split: str) -> list[ClipFolders]:
+    def clip_files(self, split: str) -> list[ClipFiles]:
         """List the clips of both."""
         return [
-            folders._replace(name=f"{part.name}_{folders.name}")
-            for part in self.parts
-            for folders in part.folders(split)
+            replace(files, name=f"{part.name}_{files.name}") for part in self.parts for files in part.clip_files(split)
         ]
 
     def clips(self, split: str) -> list[Clip]:

@@ -23,7 +23,6 @@ from deblurzoo.files import write_atomically
 
 Image = NDArray[np.uint8]
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 _END_OF_PNG = b"IEND\xaeB`\x82"
 
 

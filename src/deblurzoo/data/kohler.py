@@ -13,6 +13,7 @@ from deblurzoo.data.clips import Sample, Source
 from deblurzoo.data.images import Picture, Zipped, read_image
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import write_atomically
+from deblurzoo.naming import below, is_left_behind
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ ARCHIVES = {
 _PAIRS = [(image, kernel) for image in range(1, 5) for kernel in range(1, 13)]
 _FRAMES = {(2, 11): 200, **dict.fromkeys([(1, 10), (1, 12), (2, 10), (3, 7), (3, 12), (4, 12)], 198), (1, 3): 197}
 """Ground-truth frames of a pair where they are not 199."""
-_NAME = re.compile(r"(?:Blurry|GroundTruth)(\d+)_(\d+)(?:_(\d+))?\.png")
+_NAME = re.compile(r"(?:Blurry|GroundTruth)(\d+)_(\d+)(?:_(\d+))?\.(?i:png)")
 _LAYOUT = "BlurryImages.zip and GroundTruth_pngs_Image{1..4}.zip, or what they unpack to"
 
 
@@ -49,6 +50,7 @@ class Kohler(Source):
     measure = "kohler"
     blur_folder = "BlurryImages"
     splits = ("test",)
+    consecutive = False
     root: Path
     official: Mapping[str, Mapping[str, int]] = {"test": {f"{i}_{k}": _FRAMES.get((i, k), 199) for i, k in _PAIRS}}
 
@@ -61,10 +63,7 @@ class Kohler(Source):
         """Return the blurry pictures that have ground truth, each alone: nothing comes before or after it."""
         if split != "test":
             raise DeblurzooError("kohler has no pictures to train on: train on another data set, evaluate on this one")
-        if frames != 1:
-            raise DeblurzooError(
-                f"kohler has single pictures and this network reads {frames} frames: evaluate a network of one frame"
-            )
+        self.require_consecutive(frames)
         if self._found is None:
             self._found = self._list()
         return self._found
@@ -119,9 +118,11 @@ class Kohler(Source):
         for archive in archives:
             if self.verify:
                 require_md5(archive, ARCHIVES[archive.name])
-            yield from ((PurePosixPath(member).name, Zipped(archive, member)) for member in members(archive))
+            for member in members(archive):
+                if not any(map(is_left_behind, PurePosixPath(member).parts)):
+                    yield PurePosixPath(member).name, Zipped(archive, member)
         if not archives:
-            yield from ((path.name, path) for path in self.root.rglob("*.png"))
+            yield from ((path.name, path) for path in below(self.root))
 
 
 def members(archive: Path) -> list[str]:

@@ -1,25 +1,28 @@
 """Where the pictures of a clip lie."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
-from deblurzoo.data.images import SUFFIXES
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.naming import stem
 
 
-class ClipFolders(NamedTuple):
-    """Where one clip lies."""
+@dataclass(frozen=True)
+class ClipFiles:
+    """The files of one clip.
+
+    Args:
+        name: of the clip; no other of its split has it.
+        blur, sharp: its pictures, in any order.
+        frame: gives the name that a blurry picture and its sharp partner have in common, by which they are paired; the
+            file's name without its suffix unless said.
+    """
 
     name: str
-    blur: Path
-    sharp: Path
-
-
-def pictures(folder: Path) -> dict[str, Path]:
-    """Return the pictures of a folder by stem, sorted."""
-    if not folder.is_dir():
-        return {}
-    return {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES}
+    blur: Sequence[Path]
+    sharp: Sequence[Path]
+    frame: Callable[[Path], str] = stem
 
 
 def require_folder(key: str, root: Path | None, inside: str, layout: str) -> Path:

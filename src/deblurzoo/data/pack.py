@@ -47,8 +47,8 @@ def pack(source: ClipSource, out: Path) -> Index:
     """Pack every clip of a data set into the folder `out`, or take up an unfinished pack, and return its index.
 
     Raises:
-        DeblurzooError: `out` holds something else, a clip has frames of several sizes, a picture cannot be read, or
-            the disk is full; finished clips are then kept, and nothing that is half-written.
+        DeblurzooError: `out` holds something else, the pictures of a pair differ in size, a picture cannot be read,
+            or the disk is full; finished clips are then kept, and nothing that is half-written.
     """
     originals = {
         (split, clip.name): clip for split in source.splits for clip in source.unpacked_clips(split) if clip.blur
@@ -64,7 +64,7 @@ def pack(source: ClipSource, out: Path) -> Index:
 
     def write_index() -> Index:
         clips = [kept[place] for place in planned if place in kept]
-        index = Index(source.name, source.protocol, source.blur_folder, clips)
+        index = Index(source.name, source.protocol, source.blur_folder, source.consecutive, clips)
         write_atomically(out / UNFINISHED, index.encode())
         return index
 
@@ -98,16 +98,17 @@ def _paths(clip: Clip, kind: Kind) -> list[Path]:
 
 def _plan(split: str, clip: Clip) -> PackedClip:
     """Return the entry of a clip, still without checksums, after a look at the headers of its pictures."""
-    paths = [path for kind in KINDS for path in _paths(clip, kind)]
-    width, height = picture_size(paths[0])
-    for path in paths:
-        if (size := picture_size(path)) != (width, height):
+    sizes = []
+    for blur, sharp in zip(*(_paths(clip, kind) for kind in KINDS), strict=True):
+        size, other = picture_size(blur), picture_size(sharp)
+        if size != other:
             raise DeblurzooError(
-                f"{path} is {size[0]}x{size[1]} but {paths[0]} is {width}x{height}, and all frames of a packed clip "
-                f"must have one size: mend or move it (`deblurzoo data check` lists all such), or train unpacked"
+                f"{sharp} is {other[0]}x{other[1]} but {blur} is {size[0]}x{size[1]}, and the pictures of a pair must "
+                "have one size: mend or move them (`deblurzoo data check` lists all such)"
             )
+        sizes.append(size)
     found = {kind: sources(_paths(clip, kind)) for kind in KINDS}
-    return PackedClip(split, clip.name, [frame.stem for frame in clip.blur], height, width, found, {})
+    return PackedClip(split, clip.name, list(clip.frames), sizes, found, {})
 
 
 def _finished(out: Path, source: ClipSource) -> dict[tuple[str, str], PackedClip]:
@@ -149,9 +150,9 @@ def _write(entry: PackedClip, out: Path, kind: Kind, clip: Clip, pictures: Itera
     def write(file: BinaryIO) -> None:
         header = {"descr": "|u1", "fortran_order": False, "shape": entry.shape}
         np.lib.format.write_array_header_1_0(file, header)
-        for path in _paths(clip, kind):
+        for path, (width, height) in zip(_paths(clip, kind), entry.sizes, strict=True):
             picture = next(pictures).numpy()
-            if picture.shape != entry.shape[1:]:
+            if picture.shape != (height, width, 3):
                 raise DeblurzooError(f"{path} changed while it was packed: start again when nothing writes there")
             sha256.update(picture.data)
             file.write(picture.data)
@@ -173,7 +174,7 @@ def run(cfg: DictConfig) -> None:
         raise DeblurzooError("there are no pictures to pack: set the folders of the data set, and no packed")
     for part in source.parts:
         for split in part.splits:
-            part.folders(split)  # what is missing is told before hours of work
+            part.clip_files(split)  # what is missing is told before hours of work
     for part in source.parts:
         out = Path(cfg.out) if len(source.parts) == 1 else Path(cfg.out) / part.name
         index = pack(part, out)

@@ -4,15 +4,17 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from math import prod
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, PositiveInt, TypeAdapter, ValidationError
 
 from deblurzoo.data.frames import Clip, PackedFrame
 from deblurzoo.data.images import Image
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.naming import natural
 from deblurzoo.records import first_problem
 
 INDEX, UNFINISHED = "index.json", "unfinished.json"
@@ -34,44 +36,51 @@ class PackedClip:
     __pydantic_config__ = ConfigDict(extra="forbid")
     split: str
     name: str
-    stems: list[str]
-    height: int
-    width: int
+    frames: list[str]
+    """Names, in the order of the arrays."""
+    sizes: list[tuple[PositiveInt, PositiveInt]]
+    """Width and height of each frame."""
     sources: dict[Kind, list[Source]]
     sha256: dict[Kind, str]
     """Of the pixels, without the header of the file."""
 
     @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """(N, H, W, 3) of both arrays."""
-        return len(self.stems), self.height, self.width, 3
+    def shape(self) -> tuple[int, ...]:
+        """Shape of both arrays: (N, H, W, 3), or where frames are of several sizes all bytes in a row."""
+        (width, height), *others = set(self.sizes)
+        return (self.nbytes,) if others else (len(self.frames), height, width, 3)
 
     @property
     def nbytes(self) -> int:
         """Bytes of pixels in each of both arrays."""
-        return len(self.stems) * self.height * self.width * 3
+        return sum(3 * prod(size) for size in self.sizes)
 
     def file(self, pack: Path, kind: Kind) -> Path:
         """Return where an array lies."""
         return pack / self.split / f"{self.name}.{kind}.npy"
 
     def clip(self, pack: Path) -> Clip:
-        """Return the frames, none of them read yet."""
-        blur, sharp = (self._frames(self.file(pack, kind), self.sources[kind]) for kind in KINDS)
-        return Clip(self.name, blur, sharp)
+        """Return the frames in natural order, none of them read yet."""
+        order = sorted(range(len(self.frames)), key=lambda index: natural(self.frames[index]))
+        arrays = (self._frames(self.file(pack, kind), self.sources[kind]) for kind in KINDS)
+        blur, sharp = (tuple(frames[index] for index in order) for frames in arrays)
+        return Clip(self.name, tuple(self.frames[index] for index in order), blur, sharp)
 
-    def _frames(self, file: Path, pictures: list[Source]) -> tuple[PackedFrame, ...]:
-        named = enumerate(zip(self.stems, pictures, strict=True))
-        return tuple(PackedFrame(file, index, stem, name, size) for index, (stem, (name, size, _)) in named)
+    def _frames(self, file: Path, pictures: list[Source]) -> list[PackedFrame]:
+        found, offset = [], 0
+        for (width, height), (name, size, _) in zip(self.sizes, pictures, strict=True):
+            found.append(PackedFrame(file, offset, height, width, name, size))
+            offset += 3 * width * height
+        return found
 
     def stale(self, clip: Clip) -> str | None:
         """Return the first picture of a clip that is not the one packed, or None."""
         for kind, frames in zip(KINDS, (clip.blur, clip.sharp), strict=True):
             paths = [frame for frame in frames if isinstance(frame, Path)]
-            then, now = self.sources[kind], sources(paths)
-            if then != now:
-                changed = {name for name, *_ in set(then) ^ set(now)}
-                return f"{kind}/{min(changed)}"
+            then = set(zip(self.frames, self.sources[kind], strict=True))
+            now = set(zip(clip.frames, sources(paths), strict=True))
+            if changed := {name for _, (name, *_) in then ^ now}:
+                return f"{kind}/{min(changed, key=natural)}"
         return None
 
     def damage(self, pack: Path, pixels: bool) -> str | None:
@@ -92,10 +101,10 @@ class PackedClip:
 
 
 def digest(array: Image) -> str:
-    """Return the SHA-256 of an array's bytes, frame by frame."""
-    sha256 = hashlib.sha256()
-    for frame in array:
-        sha256.update(frame)
+    """Return the SHA-256 of an array's bytes, a part after the other."""
+    sha256, flat = hashlib.sha256(), array.reshape(-1)
+    for start in range(0, flat.size, 1 << 24):
+        sha256.update(flat[start : start + (1 << 24)].data)
     return sha256.hexdigest()
 
 
@@ -107,8 +116,10 @@ class Index:
     dataset: str
     protocol: str
     blur_folder: str
+    consecutive: bool
+    """Whether the frames of a clip follow each other."""
     clips: list[PackedClip]
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     """Version of the index."""
 
     def encode(self) -> bytes:
@@ -119,7 +130,8 @@ class Index:
     def read(cls, file: Path) -> "Index":
         """Read it from a file; raise a DeblurzooError if that is no index of this version."""
         try:
-            index = TypeAdapter(cls).validate_json(file.read_bytes(), strict=True)
+            index: Index | _Index1 = _ANY_INDEX.validate_json(file.read_bytes(), strict=True)
+            index = index.as_now() if isinstance(index, _Index1) else index
             _require_sane(index.clips)
             return index
         except (OSError, ValueError) as error:
@@ -168,21 +180,64 @@ class Index:
         for name in packed.keys() & found.keys():
             if picture := packed[name].stale(found[name]):
                 changed[name] = f"has another {picture} than the one packed"
-        return dict(sorted(changed.items()))
+        return {name: changed[name] for name in sorted(changed, key=natural)}
+
+
+@dataclass(frozen=True)
+class _Clip1:
+    """A clip of format 1, whose frames have one size."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+    split: str
+    name: str
+    stems: list[str]
+    height: PositiveInt
+    width: PositiveInt
+    sources: dict[Kind, list[Source]]
+    sha256: dict[Kind, str]
+
+    def as_now(self) -> PackedClip:
+        sizes = [(self.width, self.height)] * len(self.stems)
+        return PackedClip(self.split, self.name, self.stems, sizes, self.sources, self.sha256)
+
+
+@dataclass(frozen=True)
+class _Index1:
+    """An index of format 1: the arrays are the same; clips and frames are in the order of plain text."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+    dataset: str
+    protocol: str
+    blur_folder: str
+    clips: list[_Clip1]
+    format: Literal[1]
+
+    def as_now(self) -> Index:
+        clips = sorted((clip.as_now() for clip in self.clips), key=lambda clip: natural(clip.name))
+        return Index(self.dataset, self.protocol, self.blur_folder, True, clips)
+
+
+_ANY_INDEX: TypeAdapter[Any] = TypeAdapter(Annotated[Index | _Index1, Field(discriminator="format")])
 
 
 def _require_sane(clips: list[PackedClip]) -> None:
-    """Raise a ValueError for names that lead out of the pack, or that are there twice, and for missing checksums."""
+    """Raise a ValueError for names that are no files' or there twice, and where something is missing."""
     if len({(clip.split, clip.name) for clip in clips}) != len(clips):
         raise ValueError("a clip is there twice")
     for clip in clips:
-        if any(not name or {"/", "\\"} & set(name) or name == ".." for name in (clip.split, clip.name, *clip.stems)):
+        if any(not _is_name(name) for name in (clip.split, clip.name, *clip.frames)):
             raise ValueError(f"clip {clip.name!r} has a name that is no file's")
-        if len(set(clip.stems)) != len(clip.stems) or set(clip.sha256) != set(KINDS) or set(clip.sources) != set(KINDS):
-            raise ValueError(f"clip {clip.name} has frames twice, or lacks checksums")
+        if len(set(clip.frames)) != len(clip.frames) or not clip.frames or len(clip.sizes) != len(clip.frames):
+            raise ValueError(f"clip {clip.name} has no frames, frames twice, or not a size for each")
+        if set(clip.sha256) != set(KINDS) or set(clip.sources) != set(KINDS):
+            raise ValueError(f"clip {clip.name} lacks checksums")
         for pictures in clip.sources.values():
-            if [tuple(map(type, picture)) for picture in pictures] != [(str, int, int)] * len(clip.stems):
+            if [tuple(map(type, picture)) for picture in pictures] != [(str, int, int)] * len(clip.frames):
                 raise ValueError(f"clip {clip.name} does not say name, size and time of each picture")
+
+
+def _is_name(name: str) -> bool:
+    return bool(name) and not {"/", "\\"} & set(name) and name != ".." and len(name) <= 255
 
 
 def open_pack(key: str, folder: Path) -> Index:

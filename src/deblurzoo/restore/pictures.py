@@ -19,7 +19,6 @@ from deblurzoo.files import replace_atomically
 
 Pixels = NDArray[Any]
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp"})
 Image.MAX_IMAGE_PIXELS = 2**30  # OpenCV's limit: photographs of 200 megapixels are no attack
 
 _MODES = {"1": "L", "L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA", "P": "RGB", "PA": "RGBA", "RGBX": "RGB"}

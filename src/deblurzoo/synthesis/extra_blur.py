@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.naming import pictures
 from deblurzoo.synthesis.motion import hand_shake, motion_kernel, strange_patch
 
 SUBFRAMES = 64
@@ -46,7 +47,7 @@ class ExtraBlur:
             raise DeblurzooError(f"{key}.path={self.path} is unknown: choose shake or line")
         if isinstance(self.datasets, str):  # type: ignore[unreachable]
             raise DeblurzooError(f"{key}.datasets={self.datasets} must be a list: [{self.datasets}]")
-        if self.objects is not None and not any(Path(self.objects).glob("*.png")):
+        if self.objects is not None and not _cutouts(Path(self.objects)):
             raise DeblurzooError(f"{key}.objects={self.objects} has no PNGs: give a folder of cut-outs, or null")
 
     @property
@@ -96,11 +97,16 @@ class ExtraBlur:
             patch = strange_patch(rng, sharp, side)
             patch[..., :3] *= patch[..., 3:]
             return patch
-        paths = sorted(Path(self.objects).glob("*.png"))
+        paths = _cutouts(Path(self.objects))
         cutout = _read_cutout(paths[rng.integers(len(paths))])
         factor = side / max(cutout.shape[:2])
         size = (max(1, round(cutout.shape[1] * factor)), max(1, round(cutout.shape[0] * factor)))
         return np.asarray(cv2.resize(cutout, size, interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _cutouts(folder: Path) -> list[Path]:
+    """Return the PNGs of a folder in natural order."""
+    return [path for path in pictures(folder) if path.suffix.lower() == ".png"]
 
 
 def _read_cutout(path: Path) -> Pixels:

@@ -1,6 +1,5 @@
 """What sharp frames are taken from: videos, folders of frames, and photographs."""
 
-import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -8,9 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from deblurzoo.data.images import SUFFIXES, Image, picture_size, read_image
+from deblurzoo.data.images import Image, picture_size, read_image
 from deblurzoo.data.video import inspect_video, read_video
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.naming import SUFFIXES, described, gaps, pictures, require_frames
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def inspect(path: Path, photographs: bool) -> list[Source]:
         photographs: a folder holds photographs, each a source of its own, rather than consecutive frames.
 
     Raises:
-        DeblurzooError: there is nothing at `path`, or nothing to be used.
+        DeblurzooError: there is nothing at `path`, nothing to be used, or frames that do not follow each other.
     """
     if not path.exists():
         raise DeblurzooError(f"{path} does not exist: give a video, a picture or a folder of pictures")
@@ -96,6 +96,11 @@ def inspect(path: Path, photographs: bool) -> list[Source]:
             Source(str(file), "photograph", 1, size, None, _stamp(file))
             for file, size in zip(files, sizes, strict=True)
         ]
+    if left_out := gaps(list(require_frames(files))):
+        raise DeblurzooError(
+            f"{path} lacks {described(left_out)}: give a folder for each piece, or --photographs if these are no "
+            "consecutive frames"
+        )
     for file, size in zip(files, sizes, strict=True):
         if size != sizes[0]:
             raise DeblurzooError(
@@ -106,11 +111,8 @@ def inspect(path: Path, photographs: bool) -> list[Source]:
 
 
 def _pictures(path: Path) -> list[Path]:
-    """Return a picture itself, or those of a folder in the order of their names: 2 comes before 10."""
-    if path.is_file():
-        return [path]
-    files = [file for file in path.iterdir() if file.suffix.lower() in SUFFIXES]
-    return sorted(files, key=lambda file: [int(p) if p.isdigit() else p for p in re.split(r"([0-9]+)", file.name)])
+    """Return a picture itself, or those of a folder in natural order."""
+    return [path] if path.is_file() else pictures(path)
 
 
 def _stamp(*files: Path) -> tuple[int, int]:
