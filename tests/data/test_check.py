@@ -58,7 +58,8 @@ def folder(root: Path, *names: str, **settings: bool) -> Folder:
     """Return pairs of equal names, of one size but those called large."""
     for kind in ("blur", "sharp"):
         for name in names:
-            write_png(root / kind / name, np.zeros((16 if "large" in name else 8, 8, 3), np.uint8))
+            level = 40 if kind == "sharp" else 0
+            write_png(root / kind / name, np.full((16 if "large" in name else 8, 8, 3), level, np.uint8))
     test = {kind: str(root / kind) for kind in ("blur", "sharp")}
     return Folder({"blur": None, "sharp": None}, test, **settings)
 
@@ -116,3 +117,45 @@ def test_only_frames_of_a_clip_must_be_consecutive_and_of_one_size(tmp_path: Pat
     assert check(folder(tmp_path, consecutive=False)) == [
         f"size: {tmp_path}/sharp/1.png is 8x9, its partner {tmp_path}/blur/1.png 8x8"
     ]
+
+
+def equal_lines(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith("equal: ")]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_pairs_with_nothing_to_restore_are_named_and_no_problem(packed: bool, deblurzoo: Run, copy: Path) -> None:
+    for clip, frame in (("train/TOY_train_001", "000002"), ("test/TOY_test_000", "000003")):
+        shutil.copy(copy / clip / "sharp" / f"{frame}.png", copy / clip / "blur" / f"{frame}.png")
+    data = ["data=toy", f"data.root={copy}"]
+    if packed:
+        assert deblurzoo("data", "pack", *data, "out=pack").returncode == 0
+        data.append("data.packed=pack")
+    done = deblurzoo("data", "check", *data)
+    assert done.returncode == 0 and "no problems" in done.stdout, done.stderr
+    assert equal_lines(done.stdout) == [
+        "equal: TOY_train_001/000002: blur equals sharp",
+        "equal: TOY_test_000/000003: blur equals sharp",
+    ]
+
+
+def test_equal_pixels_in_files_of_two_formats_are_few_lines_a_clip(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = folder(tmp_path, *(f"{number}.png" for number in range(9)))
+    for number in range(6):
+        (tmp_path / "blur" / f"{number}.png").unlink()
+        cv2.imwrite(str(tmp_path / "blur" / f"{number}.bmp"), np.full((8, 8, 3), 40, np.uint8))
+    assert check(source) == []
+    name = tmp_path.name
+    assert equal_lines(capsys.readouterr().out) == [
+        *(f"equal: {name}/{number}: blur equals sharp" for number in range(3)),
+        f"equal: {name}: 3 more pairs: blur equals sharp",
+    ]
+
+
+def test_a_split_in_which_all_pairs_are_equal_is_a_problem(toy: Path, deblurzoo: Run) -> None:
+    sharp = next((toy / "test").iterdir()) / "sharp"
+    done = deblurzoo("data", "check", "data=folder", f"data.test.blur={sharp}", f"data.test.sharp={sharp}")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "equal: blur equals sharp in all pairs of the test split: is it one folder twice?" in done.stderr
