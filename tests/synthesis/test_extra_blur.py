@@ -2,6 +2,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import PIL.Image
 import pytest
 
 from deblurzoo.errors import DeblurzooError
@@ -89,6 +90,21 @@ def test_cut_outs_are_taken_from_a_folder(tmp_path: Path) -> None:
     after = [extra(dark, seed) for seed in SAMPLES]
     assert any(picture[..., 1].any() for picture in after)
     assert not any(picture[..., [0, 2]].any() for picture in after)
+
+
+def test_cut_outs_are_upright(tmp_path: Path) -> None:
+    """A cut-out that lies in its file, red at the top once it stands."""
+    standing = np.zeros((32, 8, 4), np.uint8)
+    standing[..., 1], standing[..., 3] = 255, 255
+    standing[:16] = (255, 0, 0, 255)
+    exif = PIL.Image.Exif()
+    exif[274] = 6  # to be turned clockwise
+    PIL.Image.fromarray(np.rot90(standing)).save(tmp_path / "lying.png", exif=exif)
+    extra = ExtraBlur(datasets=("dvd",), objects=str(tmp_path))
+    images = [extra(np.zeros((2, 64, 64, 3), np.uint8), seed)[-1] for seed in SAMPLES]
+    rows = [[np.argwhere(image[..., channel] > 128)[:, 0] for channel in (0, 1)] for image in images]
+    whole = [(red.mean(), green.mean()) for red, green in rows if len(red) and len(green)]
+    assert whole and all(red < green for red, green in whole)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """More blur for pairs that have little of it: the extra augmentation of the SVRNN paper for the DVD pictures."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.naming import pictures
+from deblurzoo.restore.pictures import read_picture
 from deblurzoo.synthesis.motion import hand_shake, motion_kernel, strange_patch
 
 SUBFRAMES = 64
@@ -111,11 +111,10 @@ def _cutouts(folder: Path) -> list[Path]:
 
 def _read_cutout(path: Path) -> Pixels:
     """Return an 8-bit PNG with alpha as RGB in [0, 255] times opacity, and opacity in [0, 1]."""
-    # It crashes on a str that is not UTF-8.
-    bgra = cv2.imread(os.fsencode(path), cv2.IMREAD_UNCHANGED)  # type: ignore[call-overload]
-    if bgra is None or bgra.dtype != np.uint8 or bgra.ndim != 3 or bgra.shape[2] != 4:
+    pixels = read_picture(path).pixels
+    if pixels.dtype != np.uint8 or pixels.shape[2] != 4:
         raise DeblurzooError(f"{path} is no 8-bit PNG with an alpha channel: cut the object out, or remove the file")
-    rgba = np.asarray(cv2.cvtColor(bgra, cv2.COLOR_BGRA2RGBA), np.float32)
+    rgba = pixels.astype(np.float32)
     rgba[..., 3] /= 255
     rgba[..., :3] *= rgba[..., 3:]  # before anything is interpolated: what is hidden has no colour
     return rgba
