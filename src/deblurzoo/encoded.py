@@ -1,7 +1,9 @@
 """Encoded pictures: JPEGs, of which decoders fill with gray what is cut off, and EXIF's orientation."""
 
+import os
 import re
 import struct
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +19,7 @@ ORIENTATION = 274
 """EXIF's tag."""
 AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 _DAMAGED_EXIF = (OSError, SyntaxError, ValueError, LookupError, TypeError, ArithmeticError, struct.error)
+_LARGEST_EXIF = 2**16
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 """A JPEG's marker; within a scan 0xFF is also escaped, a restart marker or filling."""
 _END = b"\xff\xd9"
@@ -94,11 +97,27 @@ def orientation_of(picture: PIL.Image.Image) -> int:
     if picture.format == "TIFF":
         return 1
     try:
+        if picture.format == "PNG" and "exif" not in picture.info and (behind := _exif_behind_pixels(picture)):
+            picture.info["exif"] = behind
         # PngImageFile's own method decodes the whole picture to look for EXIF behind the pixels.
         found = PIL.Image.Image.getexif(picture).get(ORIENTATION, 1)
     except _DAMAGED_EXIF:
         return 1
     return int(found) if found in range(1, 9) else 1
+
+
+def _exif_behind_pixels(picture: PIL.Image.Image) -> bytes | None:
+    """Return the EXIF that some programs put at the end of a PNG; None if there is none, or the file is closed."""
+    if (file := getattr(picture, "fp", None)) is None:
+        return None
+    place = file.tell()
+    file.seek(max(0, file.seek(0, os.SEEK_END) - _LARGEST_EXIF))
+    tail = file.read()
+    file.seek(place)
+    start = tail.rfind(b"eXIf")
+    end = start + 4 + int.from_bytes(tail[start - 4 : start], "big")
+    is_chunk = start >= 4 and tail[end : end + 4] == zlib.crc32(tail[start:end]).to_bytes(4, "big")
+    return tail[start + 4 : end] if is_chunk else None
 
 
 def upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:

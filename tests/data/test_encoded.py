@@ -116,6 +116,17 @@ def test_an_orientation_that_exif_does_not_know_turns_nothing(orientation: int, 
         assert_looks_like(read_image(tmp_path / name), expected(name))
 
 
+@pytest.mark.parametrize("name", ["rgb.png", "rgba.png", "gray.png"])
+def test_exif_behind_the_pixels_of_a_png_turns_too(name: str, tmp_path: Path) -> None:
+    plain, before = encoded(name), encoded(name, 6)
+    start = before.index(b"eXIf") - 4
+    chunk = before[start : start + 12 + int.from_bytes(before[start : start + 4], "big")]
+    (tmp_path / name).write_bytes(plain[:-12] + chunk + plain[-12:])
+    assert_looks_like(read_image(tmp_path / name), expected(name, 6))
+    assert picture_size(tmp_path / name) == (HEIGHT, WIDTH)
+    assert_looks_like(read_picture(tmp_path / name).rgb.copy(), expected(name, 6))
+
+
 def test_damaged_exif_turns_nothing(tmp_path: Path) -> None:
     damaged = b"Exif\0\0MM\0\x2a\0\0\0\x08\xff\xff\x01\x12"
     for name in ("rgb.jpg", "rgb.png", "rgb.webp"):
