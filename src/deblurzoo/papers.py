@@ -11,7 +11,22 @@ Row = dict[str, Any]
 
 @functools.cache
 def tables() -> dict[str, Row]:
-    """Return the papers' tables: `source`, `conditions` and `rows` by name."""
+    """Return the papers' tables: `source`, `conditions` and `rows` by name; a row of an experiment has `parameters`."""
+    found = {name: table for name, table in _content().items() if name != "parameters"}
+    for table in found.values():
+        for row in table["rows"].values():
+            if "experiment" in row:
+                row["parameters"] = parameters()[row["experiment"]]
+    return found
+
+
+def parameters() -> dict[str, int]:
+    """Return how many parameters the papers' networks have, by experiment."""
+    return _content()["parameters"]
+
+
+@functools.cache
+def _content() -> dict[str, Row]:
     content: dict[str, Row] = OmegaConf.to_container(OmegaConf.load(Path(__file__).with_name("papers.yaml")))  # type: ignore[assignment]
     return content
 

@@ -86,23 +86,24 @@ class FlowNet(nn.Module):
 class FlowRNN(nn.Module):
     """A U-Net with spatially variant RNNs at three scales, whose weights come from a network that predicts flow.
 
-    Paper section III and Table I; code zhjwustc/tcsvt21_flow_deblur_matcaffe. 8,281,696 parameters: Table III says
-    8.7M, but Table I and every published prototxt give this number. Frames: the one to restore, its next and, for
+    Paper section III and Table I; code zhjwustc/tcsvt21_flow_deblur_matcaffe. Table III says 8.7M parameters, which
+    neither Table I nor any published prototxt gives (`papers.yaml`). Frames: the one to restore, its next and, for
     `two_directions`, its previous one. The encoder has no activations, the RNNs' four directions are concatenated, and
     the output is the image itself, without a residual.
 
     Args:
-        variant: ablations of Table IV. `no_rnns` 725,280: neither RNNs nor the flow network. `concat_weights`
-            8,752,864: features and weights concatenated in place of each RNN. `no_flow` 8,278,168: the flow network
-            sees the frame alone, and no flow is learned. `no_flow_losses` 8,281,696: the same network as `full`,
-            trained without the warping losses. `two_directions` 8,327,388: flow to the next and the previous frame.
-            `rnn_decoder` 7,282,912: the RNNs in the decoder, where their widths fit (the paper does not say where).
+        variant: `full`, or an ablation of Table IV. `no_rnns`: neither RNNs nor the flow network. `concat_weights`:
+            features and weights concatenated in place of each RNN. `no_flow`: the flow network sees the frame alone,
+            and no flow is learned. `no_flow_losses`: the same network as `full`, trained without the warping losses.
+            `two_directions`: flow to the next and the previous frame. `rnn_decoder`: the RNNs in the decoder, where
+            their widths fit (the paper does not say where).
         width: multiplies the channel numbers.
         same_frame: at inference alone, give the flow network the frame in place of its neighbours (Fig. 6b).
         residual: predict the difference to the blurry image. Not in the paper: small networks on a small budget start
             from the identity (the last convolution starts at zero).
     """
 
+    frames: int
     size_multiple = 64
 
     def __init__(

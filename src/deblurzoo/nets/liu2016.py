@@ -10,7 +10,7 @@ from deblurzoo.ops import spatial_rnn
 
 
 class Liu2016(nn.Module):
-    """Two stages of spatial RNNs at full resolution, whose weights come from the image gradients; 147,677 parameters.
+    """Two stages of spatial RNNs at full resolution, whose weights come from the image gradients.
 
     Code Liusifei/caffe-lowlevel, `LRNN_v1.prototxt`. The SVRNN paper says that it retrained "the network by Liu et
     al." and not which of the two versions; this is v1.

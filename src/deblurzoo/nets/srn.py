@@ -96,8 +96,8 @@ class SRN(nn.Module):
 
     Paper section 3.2; code jiangsutx/SRN-Deblur, `models/model.py`. Where they differ: the paper says that all
     kernels are 5x5; the code's transposed convolutions are 4x4 and its ConvLSTM is 3x3, which is also what the
-    parameter counts of Table 1 require. The code is followed. The defaults are the full network with
-    8,061,411 parameters; Table 1 has kernels of 3, and `kernel_size=3` alone is its SR-EDRB3 with 3,764,195.
+    parameter counts of Table 1 require. The code is followed. The defaults are the full network; Table
+    1 has kernels of 3, and `kernel_size=3` alone is its SR-EDRB3.
 
     Args:
         kernel_size: of every convolution outside the bottleneck; odd.

@@ -61,10 +61,10 @@ class SVRNN(nn.Module):
     Caffe's darkens the last row and column. The output is the image itself, without a residual.
 
     Args:
-        variant: ablations of Tables 2 and 4, whose code was never published. `full` 9,227,027 parameters. `no_skip`
-            8,594,531: without the four concatenations. `no_convs` 9,116,339: without conv17 to conv19, each direction
-            of an RNN reads the same direction of the RNN before. `no_rnns` 153,299: no RNNs and no weight generation.
-            `weights_only` 7,821,059: the weight generation alone, with a head like the real reconstruction.
+        variant: `full`, or an ablation of Tables 2 and 4, whose code was never published. `no_skip`: without the four
+            concatenations. `no_convs`: without conv17 to conv19, each direction of an RNN reads the same direction of
+            the RNN before. `no_rnns`: no RNNs and no weight generation. `weights_only`: the weight generation alone,
+            with a head like the real reconstruction.
         width: multiplies the channel numbers.
         disable_rnn: at inference alone, weights 0: every RNN is the identity (section 5.1, Fig. 7b).
         conv2_act: a LeakyReLU after conv2, as the paper says and its code does not have.
