@@ -27,7 +27,7 @@ demo: $(VENV)/installed data/toy ## train, evaluate and compare small networks o
 	@for experiment in $(DEMO); do \
 	  echo "training and evaluating $$experiment ($(RUNS)/$$experiment)" && \
 	  $(BIN)/deblurzoo train experiment=$$experiment paths.runs=$(RUNS) trainer=cpu resume=auto && \
-	  $(BIN)/deblurzoo evaluate ckpt=$(RUNS)/$$experiment data=toy data.common_frames=2 trainer=cpu || exit 1; \
+	  $(BIN)/deblurzoo evaluate checkpoint=$(RUNS)/$$experiment data=toy data.common_frames=2 trainer=cpu || exit 1; \
 	done
 	@echo
 	@$(BIN)/deblurzoo compare $(addprefix $(RUNS)/,$(DEMO)) --html $(RUNS)/comparison.html

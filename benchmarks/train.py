@@ -96,7 +96,7 @@ def measure(network: str, case: str, device: str, data: list[str], options: argp
             *("logger=csv", f"paths.runs={runs}", "+trainer.profiler._target_=train.Clock"),
         ]
         if options.batch:
-            overrides.append(f"loader.batch_size={options.batch}")
+            overrides.append(f"datamodule.batch_size={options.batch}")
         if network == "svrnn":
             overrides.append("model.vgg16=null")
         command = [sys.executable, "-c", f"import train; train.train({overrides!r})"]
@@ -113,10 +113,10 @@ def flops_per_sample(network: str) -> tuple[int, int]:
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         cfg: Any = compose("train", [f"experiment={EXPERIMENTS[network]}", "trainer=cpu"])
     net = build(cfg.model).net.to("meta")
-    crop = cfg.loader.augmentation.crop
+    crop = cfg.datamodule.augmentation.crop
     with FlopCounterMode(display=False) as counter:
         net(torch.empty(1, net.frames, 3, crop, crop, device="meta")).image.sum().backward()
-    return counter.get_total_flops(), cfg.loader.batch_size
+    return counter.get_total_flops(), cfg.datamodule.batch_size
 
 
 def low_precision(case: str, device: str) -> bool:

@@ -96,8 +96,8 @@ show({name: receptive_field_picture(receptive_field(which, blur)) for name, whic
 # ## The same network without its RNNs (figure 7b)
 #
 # With weights 0 every RNN gives back what it gets. The difference is what the RNNs contribute: next to nothing in a
-# network that was trained for minutes. `deblurzoo evaluate ckpt=RUN data=toy switch=disable_rnn` measures it over the
-# whole test split.
+# network that was trained for minutes. `deblurzoo evaluate checkpoint=RUN data=toy switch=disable_rnn` measures it over
+# the whole test split.
 
 # %%
 net.disable_rnn = True

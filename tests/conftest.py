@@ -30,17 +30,17 @@ TINY_NETS = {
     "srn": ["model.net.kernel_size=3", "model.net.blocks=1", "model.net.width=0.125"],
     "svrnn": ["model.net.width=0.125", "model.vgg16=null"],
     "liu2016": [],
-    "flow_rnn": ["model.net.width=0.125", "loader.augmentation.crop=64", "loader.augmentation.zoom=null"],
+    "flow_rnn": ["model.net.width=0.125", "datamodule.augmentation.crop=64", "datamodule.augmentation.zoom=null"],
 }
 """Overrides that make the network of each conf/model small; they come after TINY_RUN."""
 
 TINY_RUN = [
     "trainer=cpu",
     "logger=csv",
-    "loader.batch_size=2",
-    "loader.augmentation.crop=16",
-    "loader.workers=1",
-    "loader.val_frames=2",
+    "datamodule.batch_size=2",
+    "datamodule.augmentation.crop=16",
+    "datamodule.workers=1",
+    "datamodule.val_frames=2",
 ]
 """Overrides that make the data of any experiment small."""
 
@@ -50,7 +50,7 @@ USERS_EXPERIMENT = """# @package _global_
 defaults: [srn_toy, _self_]
 name: mine
 model: {net: {width: 0.125}}
-loader: {batch_size: 2, augmentation: {crop: 32}, val_frames: 1}
+datamodule: {batch_size: 2, augmentation: {crop: 32}, val_frames: 1}
 trainer: {max_steps: 1, val_check_interval: 1}
 """
 """What a user may put into a folder of their own, given by --config-dir."""
@@ -59,7 +59,7 @@ SWEEP_EXPERIMENT = """# @package _global_
 defaults: [override /model: svrnn, override /trainer: cpu, override /logger: csv]
 name: table
 model: {net: {width: 0.125}, vgg16: null}
-loader: {batch_size: 2, workers: 1, val_frames: 2, augmentation: {crop: 16}}
+datamodule: {batch_size: 2, workers: 1, val_frames: 2, augmentation: {crop: 16}}
 trainer: {max_steps: 2, val_check_interval: 2}
 callbacks: {checkpoints: {every: 1}}
 """
@@ -108,7 +108,11 @@ def flow_toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def dvd(toy: Path, tmp_path: Path) -> Path:
     """The toy pictures in DVD's layout: one training and one test video of three 64x48 frames."""
-    root = tmp_path / "dvd"
+    return write_dvd(toy, tmp_path / "dvd")
+
+
+def write_dvd(toy: Path, root: Path) -> Path:
+    """Write the first training and the first test clip of toy pictures in DVD's layout, and return the folder."""
     for split, video in (("train", "IMG_0001"), ("test", "IMG_0003")):
         clip = min((toy / split).iterdir())
         for kind, folder in (("blur", "input"), ("sharp", "GT")):

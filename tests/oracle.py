@@ -24,19 +24,20 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
 # All that a refactoring may rename stands here: the command lines, the files they write, the keys of these files.
 TOY = "data toy --out toy --train-clips 2 --test-clips 1 --frames 3 --height 64 --width 80"
 TRAIN = (
-    "train data=toy data.root=toy trainer=cpu logger=csv seed=1 loader.batch_size=2 loader.workers=1 "
-    "loader.val_frames=1 trainer.val_check_interval=2 name={net} trainer.max_steps={steps} {settings}"
+    "train data=toy data.root=toy trainer=cpu logger=csv seed=1 datamodule.batch_size=2 datamodule.workers=1 "
+    "datamodule.val_frames=1 trainer.val_check_interval=2 name={net} trainer.max_steps={steps} {settings}"
 )
 RESUME = " resume=auto"
-EVALUATE = "evaluate ckpt=runs/{net} data=toy data.root=toy trainer=cpu loader.workers=1"
+EVALUATE = "evaluate checkpoint=runs/{net} data=toy data.root=toy trainer=cpu datamodule.workers=1"
 NETWORKS = {
-    "srn": "model=srn model.net.kernel_size=3 model.net.blocks=1 model.net.width=0.125 callbacks=ema "
-    "callbacks.ema.decay=0.5 loader.augmentation.crop=32 loader.augmentation.zoom=[0.75,1.0] "
-    "loader.augmentation.rot90=true loader.augmentation.flip=true loader.augmentation.permute_channels=true",
-    "svrnn": "model=svrnn model.net.width=0.125 model.vgg16=null loader.augmentation.crop=32 "
+    "srn": "model=srn model.net.kernel_size=3 model.net.blocks=1 model.net.width=0.125 model.schedule.power=0.3 "
+    "model.schedule.end=0.01 callbacks=ema callbacks.ema.decay=0.5 datamodule.augmentation.crop=32 "
+    "datamodule.augmentation.zoom=[0.75,1.0] datamodule.augmentation.rot90=true datamodule.augmentation.flip=true "
+    "datamodule.augmentation.permute_channels=true",
+    "svrnn": "model=svrnn model.net.width=0.125 model.vgg16=null datamodule.augmentation.crop=32 "
     "trainer.accumulate_grad_batches=2",
-    "liu2016": "model=liu2016 loader.augmentation.crop=32",
-    "flow_rnn": "model=flow_rnn model.net.width=0.125 loader.augmentation.crop=64",
+    "liu2016": "model=liu2016 datamodule.augmentation.crop=32",
+    "flow_rnn": "model=flow_rnn model.net.width=0.125 datamodule.augmentation.crop=64",
 }
 STEPS = (3, 5)
 PICTURES = "toy/**/*.png"

@@ -63,18 +63,18 @@ JOURNEYS = {  # sections whose commands run in one folder, in the order of the d
 }  # fmt: skip
 
 SMALLER = {  # what a command that has these words gets at its end, to be small
-    "trainer=gpu": "trainer=smoke",
-    "train trainer=gpu": "paths.runs=runs logger=csv",
-    "train trainer=cpu": "trainer=smoke model.net.width=0.25",
-    "train trainer=ddp": "trainer.accelerator=cpu size=smoke loader.val_frames=2 paths.runs=runs logger=csv",
+    "trainer=gpu": "trainer=cpu",
+    "train trainer=gpu": "debug=smoke paths.runs=runs",
+    "train trainer=cpu": "debug=smoke model.net.width=0.25",
+    "train trainer=ddp": "trainer.accelerator=cpu debug=smoke datamodule.val_frames=2 paths.runs=runs logger=csv",
     "trainer.devices=2": "name=two",
-    "train experiment=svrnn_gopro": "trainer=smoke paths.runs=runs logger=csv model.net.width=0.125",
+    "train experiment=svrnn_gopro": "debug=smoke paths.runs=runs logger=csv model.net.width=0.125",
     "train experiment=srn_gopro": "model.net.width=0.125",
     "train model=srn": "model.net.width=0.125",
     "train experiment=flow_dvd": "model.net.width=0.125",
     "train experiment=glob(flow_dvd*)": "model.net.width=0.125",
-    "train data.packed=packed/gopro": "trainer=smoke",
-    "show": "loader.augmentation.crop=64 loader.augmentation.zoom=null",
+    "train data.packed=packed/gopro": "debug=smoke",
+    "show": "datamodule.augmentation.crop=64 datamodule.augmentation.zoom=null",
     "data=kohler": "data.verify=false",
     "toy": "--train-clips 1 --test-clips 1 --frames 3 --height 80 --width 96",
 }
@@ -113,7 +113,7 @@ ELSEWHERE = {  # which test runs it
         "tests/conf/test_experiments.py::test_experiment_takes_a_step",
     "deblurzoo train -m 'experiment=glob(srn_gopro_k3*)' data.root=GOPRO_Large trainer=gpu":
         "tests/conf/test_experiments.py::test_experiment_takes_a_step",
-    "deblurzoo train -m 'experiment=glob(flow_dvd*)' trainer=smoke data=toy":  # the one of the ablation tables, smaller
+    "deblurzoo train -m 'experiment=glob(flow_dvd*)' debug=smoke data=toy":  # the one of the ablation tables, smaller
         "tests/test_docs.py::test_the_documented_commands_work",
     "deblurzoo train -m experiment=svrnn_toy model.net.variant=full,no_rnns,no_convs,no_skip":
         "tests/runs/test_sweep.py::test_a_sweep_is_evaluated_and_a_second_one_does_nothing",
@@ -301,7 +301,7 @@ def test_the_switches_compose(document: str, anchor: str, base: list[str]) -> No
             if overrides[0].startswith("DEBLURZOO_"):
                 assert overrides[0].partition("=")[0] in source
             else:
-                needed = ["data=toy", "ckpt=runs/x"] if config == "evaluate" else base
+                needed = ["data=toy", "checkpoint=runs/x"] if config == "evaluate" else base
                 compose(config, overrides=[*needed, *overrides])
 
 

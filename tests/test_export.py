@@ -67,8 +67,8 @@ def test_config_says_what_the_network_is(exported: Path) -> None:
     assert json.loads((exported / CONFIG).read_text()) == {
         **TINY[SRNDeblur],
         "deblurzoo": {
-            "module": "SRNDeblur",
-            "class": "SRN",
+            "module": "srn",
+            "network": "srn",
             "frames": 1,
             "size_multiple": 16,
             "blur_folder": "blur",
@@ -113,10 +113,10 @@ def test_the_hub_mixin_reads_an_export_and_writes_the_same_weights(exported: Pat
 
 def test_a_moving_average_is_what_is_exported(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
     options = [f"data.root={toy}", "trainer=cpu", "trainer.max_steps=2", "trainer.val_check_interval=2", "logger=csv"]
-    options += ["model.net.kernel_size=3", "model.net.blocks=1", "model.net.width=0.125", "loader.batch_size=2"]
+    options += ["model.net.kernel_size=3", "model.net.blocks=1", "model.net.width=0.125", "datamodule.batch_size=2"]
     options += [
-        "loader.augmentation.crop=16",
-        "loader.workers=0",
+        "datamodule.augmentation.crop=16",
+        "datamodule.workers=0",
         "callbacks=ema",
         "name=ema",
         "model.optimizer.lr=0.1",
@@ -132,7 +132,13 @@ def test_a_moving_average_is_what_is_exported(deblurzoo: Run, toy: Path, tmp_pat
     assert all(torch.equal(state[name], averaged[name]) for name in state)
     assert any(not torch.equal(state[name], current[name]) for name in state)
     evaluated = deblurzoo(
-        "evaluate", "ckpt=exported", "data=toy", f"data.root={toy}", "trainer=cpu", "loader.workers=0", "pictures=0"
+        "evaluate",
+        "checkpoint=exported",
+        "data=toy",
+        f"data.root={toy}",
+        "trainer=cpu",
+        "datamodule.workers=0",
+        "pictures=0",
     )
     assert evaluated.returncode == 0, evaluated.stderr
     assert (tmp_path / "exported" / "evaluate" / "toy_blur" / "results.json").is_file()
@@ -179,11 +185,11 @@ def rewritten(exported: Path, **facts: object) -> None:
 
 
 def test_exports_that_are_not_ours_are_refused(exported: Path) -> None:
-    rewritten(exported, **{"class": "SVRNN"})
-    with pytest.raises(DeblurzooError, match="SRNDeblur with SVRNN, which is no network of this version"):
+    rewritten(exported, network="svrnn")
+    with pytest.raises(DeblurzooError, match=r"does not fit SRNDeblur .*model.net.blocks is no setting of SVRNN"):
         load_any(exported)
     rewritten(exported, module="Restormer")
-    with pytest.raises(DeblurzooError, match=r"of Restormer with SVRNN.*known modules: SRNDeblur"):
+    with pytest.raises(DeblurzooError, match="Restormer is no DeblurModule of deblurzoo or of a trusted package"):
         load_any(exported)
     rewritten(exported, frames="2")
     with pytest.raises(DeblurzooError, match=r"config\.json cannot be used \(deblurzoo\.frames: .* a valid integer\)"):

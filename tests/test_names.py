@@ -118,7 +118,7 @@ def test_no_run_lies_in_such_a_folder(tmp_path: Path) -> None:
 def test_no_checkpoint_of_such_a_name_is_evaluated(deblurzoo: Run, identity: Path, toy: Path) -> None:
     (checkpoint,) = (identity / "checkpoints").iterdir()
     checkpoint.rename(checkpoint.with_name(f"step_{CAFE}.ckpt"))
-    done = deblurzoo("evaluate", f"ckpt={identity}", "data=toy", f"data.root={toy}", "trainer=cpu")
+    done = deblurzoo("evaluate", f"checkpoint={identity}", "data=toy", f"data.root={toy}", "trainer=cpu")
     assert done.returncode == 1 and rf"step_{SHOWN}.ckpt is not UTF-8" in done.stderr
     assert not (identity / "evaluate").exists()
 

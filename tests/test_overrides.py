@@ -1,32 +1,66 @@
 """Overrides as a user types them: what Hydra gets of them."""
 
 import shlex
+from pathlib import Path
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from conftest import Run
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.overrides import readable
+from verbs import refused
 
 
 def test_a_sweep_keeps_its_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
     assert readable(["-m", "data.root=~/a,~/b"]) == ["-m", "data.root=/home/me/a,/home/me/b"]
     assert readable(["data.root=~/a, (b)"]) == ['data.root="/home/me/a, (b)"']
-    with pytest.raises(DeblurzooError, match="""type 'ckpt="~/a=b","~/c"'"""):
-        readable(["-m", "ckpt=~/a=b,~/c"])
-    assert readable(["-m", 'ckpt="~/a=b","~/c"']) == ["-m", 'ckpt="/home/me/a=b","/home/me/c"']
+    with pytest.raises(DeblurzooError, match="""type 'checkpoint="~/a=b","~/c"'"""):
+        readable(["-m", "checkpoint=~/a=b,~/c"])
+    assert readable(["-m", 'checkpoint="~/a=b","~/c"']) == ["-m", 'checkpoint="/home/me/a=b","/home/me/c"']
 
 
 @settings(max_examples=300, derandomize=True, deadline=None)
 @given(st.text("a1/=,()[]{}:;\"'\\ é$#|-\n", min_size=1))
 def test_quotes_of_messages_keep_every_character(value: str) -> None:
     try:
-        readable([f"ckpt={value}"])
+        readable([f"checkpoint={value}"])
     except DeblurzooError as error:
         _, typed, argument = str(error).partition(" type ")
         if typed and value[0] not in "[{\"'":
             (typed,) = readable(shlex.split(argument.partition(", for a list")[0]))
             assert OverridesParser.create().parse_override(typed).value() == value
+
+
+@pytest.mark.parametrize(
+    ("verb", "argument", "message"),
+    [
+        ("evaluate", "ckpt=runs/x", "error: ckpt is now checkpoint: type checkpoint=runs/x"),
+        ("train", "loader.batch_size=2", "error: loader is now datamodule: type datamodule.batch_size=2"),
+        ("train", "~loader.augmentation.zoom", "error: loader is now datamodule: type '~datamodule.augmentation.zoom'"),
+        ("train", "trainer=smoke", "error: trainer=smoke is now debug=smoke: type debug=smoke"),
+        ("train", "preset=none", "error: preset=none is now preset=null: type preset=null"),
+    ],
+)
+def test_a_renamed_word_is_answered_with_the_new_one(verb: str, argument: str, message: str, deblurzoo: Run) -> None:
+    refused(deblurzoo(verb, "data=toy", argument), message)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("loader: {batch_size: 2}\n", "loader is now datamodule: mend it there"),
+        ("defaults: [override /trainer: smoke]\n", "trainer=smoke is now debug=smoke: mend it there"),
+        ("defaults: [override /loader: default]\n", "loader is now datamodule: mend it there"),
+    ],
+)
+def test_a_renamed_word_in_a_users_config_is_named_with_its_file(
+    text: str, message: str, deblurzoo: Run, tmp_path: Path
+) -> None:
+    file = tmp_path / "conf" / "experiment" / "mine.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text(f"# @package _global_\n{text}")
+    refused(deblurzoo("train", "--config-dir", "conf", "experiment=mine"), f"conf/experiment/mine.yaml: {message}")

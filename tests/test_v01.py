@@ -22,7 +22,7 @@ RUNS = ("runs/srn", "runs/srn_ema", "runs/svrnn", "runs/liu2016", "runs/flow_rnn
 JOBS = ("runs/table/model.net.resize-half_pixel", "runs/table/model.net.resize-tf1")
 EXPORT = "export"
 """Of runs/srn."""
-MEASURED = ("data=toy", "data.root=toy", "data.common_frames=2", "trainer=cpu", "loader.workers=0")
+MEASURED = ("data=toy", "data.root=toy", "data.common_frames=2", "trainer=cpu", "datamodule.workers=0")
 """How they were evaluated then."""
 FRAMES = "toy/test/TOY_test_000"
 DECIBEL, SSIM = 0.002, 1e-4
@@ -84,7 +84,7 @@ def v01(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("trained", [*RUNS, *JOBS, EXPORT])
 def test_what_was_trained_is_measured_as_then(trained: str, deblurzoo: Run, v01: Path) -> None:
-    done = deblurzoo("evaluate", f"ckpt={trained}", "out=measured", *MEASURED)
+    done = deblurzoo("evaluate", f"checkpoint={trained}", "out=measured", *MEASURED)
     assert done.returncode == 0, done.stdout + done.stderr
     assert_figures(json.loads((v01 / "measured/results.json").read_text()), results_of(trained))
 

@@ -21,7 +21,7 @@ from unittest.mock import patch
 from hydra._internal.hydra import Hydra
 from hydra.core.global_hydra import GlobalHydra
 
-from deblurzoo import files, train
+from deblurzoo import extensions, files, train
 from deblurzoo.cli import main
 
 SERVER = multiprocessing.get_context("forkserver")
@@ -67,6 +67,7 @@ def _as_if_in_a_process_of_its_own() -> Iterator[None]:
         root.handlers[:] = handlers
         root.setLevel(level)
         train._folders.clear()
+        extensions._trusted.clear()
         for claimed in list(files._claimed.values()):
             claimed.close()
         files._claimed.clear()

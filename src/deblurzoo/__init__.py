@@ -1,5 +1,6 @@
 """deblurzoo: motion-deblurring networks, trained and compared on the same data under the same rules."""
 
+from collections.abc import Iterable
 from os import PathLike
 from typing import TYPE_CHECKING
 
@@ -10,12 +11,17 @@ __version__ = "0.1.0"
 
 
 def load(
-    path: str | PathLike[str], device: "Device" = "auto", precision: "Precision" = "fp32", memory: int | None = None
+    path: str | PathLike[str],
+    device: "Device" = "auto",
+    precision: "Precision" = "fp32",
+    memory: int | None = None,
+    trust: str | Iterable[str] = (),
 ) -> "Restorer":
     """Load a trained network as a function of pictures.
 
     Args:
         path: a checkpoint, a run folder, whose newest checkpoint is taken, or an export; `~` is the home folder.
+        trust: packages, besides those with the entry point `deblurzoo.extension`, that may have the network's class.
         device, precision, memory: as in `deblurzoo.restore.restorer.Restorer`.
 
     Returns:
@@ -25,8 +31,10 @@ def load(
     Raises:
         DeblurzooError: the file is missing, damaged or not ours, or there is no such device.
     """
+    from deblurzoo import extensions
     from deblurzoo.modules.loading import load_any  # torch takes seconds to import
     from deblurzoo.paths import user_path
     from deblurzoo.restore.restorer import Restorer
 
+    extensions.trust(trust)
     return Restorer(load_any(user_path(path)), device, precision, memory)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class Batch(NamedTuple):
@@ -29,3 +29,9 @@ class Restored(NamedTuple):
     flows: tuple[Tensor, ...] = ()
     """Optical flows from fine to coarse, in pixels of their scale, empty without flow: each (B, 2, h, w) to the next
     frame, or (B, 4, h, w) to the next and to the previous one."""
+
+
+def restored_by(net: nn.Module, blur: Tensor) -> Restored:
+    """Return what a network makes of (B, T, 3, H, W); one that returns the image alone need not know `Restored`."""
+    output = net(blur)
+    return output if isinstance(output, Restored) else Restored(output)

@@ -13,7 +13,7 @@ from deblurzoo.paths import user_path
 USAGE = """usage: deblurzoo VERB …
 
   train       train a network:            deblurzoo train experiment=srn_gopro data.root=GOPRO
-  evaluate    measure a trained network:  deblurzoo evaluate ckpt=RUN data=gopro data.root=GOPRO
+  evaluate    measure a trained network:  deblurzoo evaluate checkpoint=RUN data=gopro data.root=GOPRO
   deblur      your own pictures, videos:  deblurzoo deblur INPUT… --checkpoint RUN --out OUT
   compare     one table of evaluations:   deblurzoo compare RUN…
   export      safetensors and ONNX:       deblurzoo export --checkpoint RUN --out DIR --onnx

@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from deblurzoo.errors import DeblurzooError, escaped, few_of
+from deblurzoo.extensions import add_trust, trust
 from deblurzoo.files import write_atomically
 from deblurzoo.metrics import METRICS, UNCHANGED, figure, known_metrics
 from deblurzoo.papers import published
@@ -42,7 +43,7 @@ def gather(paths: Sequence[Path]) -> tuple[dict[Path, Results], list[tuple[str, 
         files = [path] if path.is_file() else [file for file in path.glob("**/results.json") if not _is_wandbs(file)]
         runs = [status.parent for status in path.glob("**/status.json")]
         if not files and not runs:
-            raise DeblurzooError(f"{path} has no results.json: run `deblurzoo evaluate ckpt={path} data=…` first")
+            raise DeblurzooError(f"{path} has no results.json: run `deblurzoo evaluate checkpoint={path} data=…` first")
         for file in sorted(files):
             try:
                 results[file.resolve()] = load_record(file, Evaluated, "evaluate anew")
@@ -264,7 +265,9 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--html", type=user_path, metavar="FILE", help="also write a page with curves and pictures")
     parser.add_argument("--inline", action="store_true", help="put the pictures into the page, not beside it")
     parser.add_argument("--to-wandb", metavar="PROJECT", help="also put the evaluations into W&B, a run each")
+    add_trust(parser)
     options = parser.parse_args(arguments)
+    trust(options.trust)
     if not options.runs and not options.wandb:
         parser.error("give runs, or --wandb ENTITY/PROJECT")
     with tempfile.TemporaryDirectory() as fetched:

@@ -1,15 +1,15 @@
 """Calling a class with what a file says. Anyone may have written the file: it never decides which code runs."""
 
+import inspect
 import json
 from collections.abc import Callable
-from contextlib import suppress
-from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.extensions import resolve
 
 T = TypeVar("T")
 
@@ -17,8 +17,9 @@ T = TypeVar("T")
 def rebuild(config: Any, key: str, kind: type[T], file: Path) -> T:
     """Build what a key of a config out of a file describes.
 
-    The class must be one that deblurzoo defines, a subclass of `kind`; its arguments are plain values. An argument that
-    the class declares to be of that kind, such as a part of a data set, is built by the same rule.
+    The class must be a subclass of `kind` that deblurzoo or a trusted package defines (`deblurzoo.extensions`); its
+    arguments are plain values. An argument that the class declares to be of that kind, such as a part of a data set, is
+    built by the same rule.
 
     Args:
         config: the content of the file, in which nothing has been resolved (`yaml.safe_load`, `json.loads`).
@@ -38,7 +39,10 @@ def rebuild(config: Any, key: str, kind: type[T], file: Path) -> T:
 def _built(content: Any, kind: type[T], place: str) -> T:
     if not isinstance(content, dict) or "_target_" not in content:
         raise ValueError(f"{place} is no config with a _target_")
-    cls = _class_of(content["_target_"], kind, place)
+    try:
+        cls = resolve(str(content["_target_"]), kind)
+    except ValueError as error:
+        raise ValueError(f"{place}._target_={error}") from error
     declared = get_type_hints(cls.__init__)
     plain, parts = {}, {}
     for key, value in content.items():
@@ -50,19 +54,6 @@ def _built(content: Any, kind: type[T], place: str) -> T:
     require_plain(plain, place)
     require_types(cls, plain)
     return cls(**plain, **parts)
-
-
-def _class_of(target: Any, kind: type[T], place: str) -> type[T]:
-    """Return the class that a file names; nothing is called, and nothing imported but modules of deblurzoo."""
-    module, _, name = str(target).rpartition(".")
-    found = None
-    with suppress(ImportError):
-        if module.startswith("deblurzoo.") and all(part.isidentifier() for part in module.split(".")):
-            found = vars(import_module(module)).get(name)
-    # A module also has names that it only imports.
-    if not (isinstance(found, type) and issubclass(found, kind) and found.__module__.startswith("deblurzoo.")):
-        raise ValueError(f"{place}._target_={target} is no {kind.__name__} of deblurzoo")
-    return found
 
 
 def require_plain(value: Any, place: str) -> None:
@@ -83,9 +74,13 @@ def require_plain(value: Any, place: str) -> None:
 
 
 def require_types(called: Callable[..., Any], arguments: dict[str, Any]) -> None:
-    """Raise a ValueError if an argument of a class or function has another type than it declares."""
+    """Raise a ValueError if a class or function has no such argument, or declares another type for it."""
     declared = get_type_hints(called.__init__ if isinstance(called, type) else called)  # type: ignore[misc]
+    known = inspect.signature(called).parameters
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values())
     for key, value in arguments.items():
+        if key not in known and not takes_any:
+            raise ValueError(f"{key} is no setting of {_full_name(called)}, which has {', '.join(known) or 'none'}")
         if key not in declared:
             continue
         adapter = TypeAdapter(declared[key], config=ConfigDict(arbitrary_types_allowed=True))
@@ -93,6 +88,8 @@ def require_types(called: Callable[..., Any], arguments: dict[str, Any]) -> None
             adapter.validate_json(json.dumps(value), strict=True)  # in which lists may become tuples
         except ValidationError as error:
             reason = error.errors()[0]["msg"]
-            raise ValueError(
-                f"{key}={value} is wrong for {called.__module__}.{called.__qualname__}: {reason}"
-            ) from error
+            raise ValueError(f"{key}={value} is wrong for {_full_name(called)}: {reason}") from error
+
+
+def _full_name(called: Callable[..., Any]) -> str:
+    return f"{called.__module__}.{called.__qualname__}"

@@ -20,6 +20,7 @@ from rich.progress import (
 )
 
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.extensions import add_trust, trust
 from deblurzoo.modules.loading import load_any
 from deblurzoo.naming import SUFFIXES, below, described, gaps, is_picture, require_frames, runs
 from deblurzoo.paths import user_path
@@ -64,7 +65,9 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--memory", metavar="SIZE", help="take no more than this, such as 2GB; else what is free")
     parser.add_argument("--device", choices=get_args(Device), default="auto")
     parser.add_argument("--precision", choices=get_args(Precision), default="fp32")
+    add_trust(parser)
     options = parser.parse_args(arguments)
+    trust(options.trust)
     jobs = find_jobs(options.inputs, options.out, options.frames, options.compare)
     memory = parse_bytes(options.memory) if options.memory else None
     restorer = Restorer(load_any(options.checkpoint), options.device, options.precision, memory)

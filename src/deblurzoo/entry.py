@@ -6,7 +6,7 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -21,6 +21,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from deblurzoo.config import require_types
 from deblurzoo.errors import DeblurzooError, first_line
+from deblurzoo.extensions import trust
 from deblurzoo.ops.spatial_rnn import VARIABLE, check_variable
 from deblurzoo.paths import conf_dir, user_path
 from deblurzoo.records import Record, checked
@@ -47,6 +48,8 @@ def hydra_main(config_name: str) -> Callable[[Task], Callable[[], None]]:
                 warn_of_shadowed_configs()
                 require_effect(cfg)
                 _settle_paths(cfg)
+                trust(cfg.get("trust"))
+                trust(_own_packages(cfg))
                 _require_backend()
                 return task(cfg)
             except SystemExit as stop:  # Lightning's on SIGTERM has exit code 0
@@ -69,6 +72,14 @@ def hydra_main(config_name: str) -> Callable[[Task], Callable[[], None]]:
     return decorate
 
 
+def _own_packages(cfg: DictConfig) -> Iterator[str]:
+    """Yield the packages of the module, network and data set that the user's own config names."""
+    for key in ("model", "model.net", "data"):
+        target = OmegaConf.select(cfg, f"{key}._target_")
+        if isinstance(target, str) and not target.startswith(("deblurzoo.", "torch")):
+            yield target.partition(".")[0]
+
+
 def _let_go(error: BaseException | None) -> None:
     """Free what the frames of an error hold, such as batches on a GPU: the next job of a sweep needs the memory."""
     chain: list[BaseException] = []
@@ -80,7 +91,7 @@ def _let_go(error: BaseException | None) -> None:
 
 def _settle_paths(cfg: DictConfig) -> None:
     """Make text of paths that Hydra takes for numbers, and put the home folder in the place of `~`."""
-    for key in ("ckpt", "out", "resume"):
+    for key in ("checkpoint", "out", "resume"):
         if isinstance(cfg.get(key), int | float):
             cfg[key] = str(cfg[key])
     _put_home(cfg, OmegaConf.to_container(cfg))
@@ -115,13 +126,14 @@ def _require_backend() -> None:
         raise DeblurzooError(f"{VARIABLE}={os.environ[VARIABLE]}: {error}") from error
 
 
-def build(cfg: DictConfig, **arguments: Any) -> Any:
+def build(cfg: DictConfig, recursive: bool = True, **arguments: Any) -> Any:
     """Instantiate the `_target_` of a config that Hydra composed, with plain dicts and lists for everything nested.
 
     It may name any class, also a user's. What a file says is built by `deblurzoo.config.rebuild` instead.
 
     Args:
         cfg: a part of the composed config.
+        recursive: whether what has a `_target_` inside it is built before; else it stays a plain dict.
         arguments: more keyword arguments.
 
     Raises:
@@ -130,9 +142,9 @@ def build(cfg: DictConfig, **arguments: Any) -> Any:
     if not isinstance(cfg, DictConfig):
         raise DeblurzooError("build calls whatever is named: use deblurzoo.config.rebuild for what a file says")
     require_values(cfg)
-    _require_types(plain(cfg))
+    _require_types(plain(cfg), recursive, str(cfg._get_full_key(None)))
     try:
-        return hydra.utils.instantiate(cfg, _convert_="all", **arguments)
+        return hydra.utils.instantiate(cfg, _convert_="all", _recursive_=recursive, **arguments)
     except InstantiationException as error:
         if isinstance(error.__cause__, DeblurzooError):
             raise error.__cause__ from error
@@ -140,24 +152,38 @@ def build(cfg: DictConfig, **arguments: Any) -> Any:
         raise DeblurzooError(f"{cfg.get('_target_', 'the config')}: {reason}") from error
 
 
-def _require_types(config: dict[str, Any]) -> None:
+def _require_types(config: dict[str, Any], recursive: bool, place: str) -> None:
     """Raise a DeblurzooError if an argument for one of our classes or functions has another type than it declares."""
     target = str(config["_target_"])
     parts = {key: value for key, value in config.items() if isinstance(value, dict) and "_target_" in value}
-    for part in parts.values():
-        _require_types(part)
+    for key, part in parts.items() if recursive else ():
+        _require_types(part, recursive, f"{place}.{key}")
     with suppress(ImportError):  # which Hydra tells in its own words
         if target.startswith("deblurzoo."):
+            built = {"_target_", *(parts if recursive else ())}
             try:
-                require_types(get_object(target), {key: config[key] for key in config if key not in parts})
+                require_types(get_object(target), {key: config[key] for key in config if key not in built})
             except ValueError as error:
-                raise DeblurzooError(str(error)) from error
+                raise DeblurzooError(f"{place}.{error}" if place else str(error)) from error
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
     """Return a config as nested plain dicts and lists."""
     content: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     return content
+
+
+def choose_blur(data: DictConfig, blur: str | None) -> bool:
+    """Choose GOPRO's blur folder where the config of a data set, or of its part `gopro`, leaves that open.
+
+    Returns:
+        Whether anything was open.
+    """
+    chosen = False
+    for part in (data, data.get("gopro")):
+        if blur and part is not None and OmegaConf.is_missing(part, "blur"):
+            part.blur, chosen = blur, True
+    return chosen
 
 
 def require_shape(cfg: DictConfig, shape: type[Record]) -> None:

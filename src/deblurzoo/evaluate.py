@@ -14,7 +14,7 @@ from deblurzoo.callbacks import ResultsWriter, StepProgress
 from deblurzoo.compare import print_table
 from deblurzoo.data import DeblurDataModule, Source
 from deblurzoo.data.batches import default_workers, told_reader_failures
-from deblurzoo.entry import build, hydra_main, plain, quiet_lightning, require_shape, require_values
+from deblurzoo.entry import build, choose_blur, hydra_main, plain, quiet_lightning, require_shape, require_values
 from deblurzoo.errors import DeblurzooError, require_at_least, require_utf8
 from deblurzoo.evaluations import RESULTS, folder_for, is_finished, require_free
 from deblurzoo.metrics import metric
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 def evaluate(cfg: DictConfig, anew: bool = True) -> Path:
-    """Restore the test split of `cfg.data` with the network of `cfg.ckpt`; write PNGs and `results.json`.
+    """Restore the test split of `cfg.data` with the network of `cfg.checkpoint`; write PNGs and `results.json`.
 
     The same command goes on where a killed one stopped. Results of other pictures, conditions or checkpoints stay.
 
@@ -43,7 +43,7 @@ def evaluate(cfg: DictConfig, anew: bool = True) -> Path:
     """
     quiet_lightning()
     _require_settings(cfg)
-    path = checkpoint_of(Path(cfg.ckpt))
+    path = checkpoint_of(Path(cfg.checkpoint))
     require_utf8(path)
     checkpoint = read_trained(path)
     module = load_module(checkpoint, path)
@@ -53,7 +53,9 @@ def evaluate(cfg: DictConfig, anew: bool = True) -> Path:
     require_values(cfg)
     require_shape(cfg, Evaluating)
     source: Source = build(cfg.data)
-    datamodule: DeblurDataModule = build(cfg.loader, source=source, frames=module.frames, seed=0, no_harm=cfg.no_harm)
+    datamodule: DeblurDataModule = build(
+        cfg.datamodule, source=source, frames=module.frames, seed=0, no_harm=cfg.no_harm
+    )
     datamodule.setup("test")
     if cfg.compile:
         module.net.compile()
@@ -103,8 +105,10 @@ def _require_settings(cfg: DictConfig) -> None:
         raise DeblurzooError(
             f"trainer.devices={cfg.trainer.devices}: several devices would measure some frames twice; set 1"
         )
-    if OmegaConf.is_missing(cfg, "ckpt") or not isinstance(cfg.ckpt, str):
-        raise DeblurzooError("ckpt is not set: give ckpt=RUN_FOLDER, ckpt=FILE.ckpt or ckpt=EXPORT_FOLDER")
+    if OmegaConf.is_missing(cfg, "checkpoint") or not isinstance(cfg.checkpoint, str):
+        raise DeblurzooError(
+            "ckpt is not set: give checkpoint=RUN_FOLDER, checkpoint=FILE.ckpt or checkpoint=EXPORT_FOLDER"
+        )
     if cfg.rounding not in ("nearest", "floor"):
         raise DeblurzooError(f"rounding={cfg.rounding} is unknown: choose nearest, or floor as SRN's script does")
     require_at_least("pictures", cfg.pictures, 0)
@@ -148,11 +152,10 @@ def _conditions(cfg: DictConfig, source: Source) -> dict[str, Any]:
 
 def _choose_blur(data: DictConfig, checkpoint: dict[str, Any]) -> None:
     """Take the blur folder that the network was trained on, where the command line names none."""
-    for part in (data, data.get("gopro")):
-        if part is not None and OmegaConf.is_missing(part, "blur"):
-            # A network trained on several data sets has seen several folders, GOPRO's first.
-            part.blur = checkpoint["deblurzoo"]["blur_folder"].partition("+")[0]
-            log.info("blurry frames of %s/, as the network was trained", part.blur)
+    # A network trained on several data sets has seen several folders, GOPRO's first.
+    trained_on = checkpoint["deblurzoo"]["blur_folder"].partition("+")[0]
+    if choose_blur(data, trained_on):
+        log.info("blurry frames of %s/, as the network was trained", trained_on)
 
 
 def _kind(cfg: DictConfig, source: Source) -> str:

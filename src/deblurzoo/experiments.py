@@ -19,7 +19,7 @@ def parameters(name: str) -> int:
     """Return how many parameters the network of an experiment has, by building it."""
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         cfg = compose("train", overrides=[f"experiment={name}"])
-    return sum(p.numel() for p in build(cfg.model).net.parameters())
+    return sum(p.numel() for p in build(cfg.model, recursive=False).net.parameters())
 
 
 def main(arguments: list[str]) -> None:

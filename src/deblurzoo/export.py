@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.extensions import add_trust, trust
 from deblurzoo.files import new_folder
 from deblurzoo.modules.exports import write_export
 from deblurzoo.modules.loading import checkpoint_of, load_module, read_trained
@@ -57,7 +58,9 @@ def main(arguments: list[str]) -> None:
     )
     parser.add_argument("--out", type=user_path, required=True, metavar="DIR", help="folder to make")
     parser.add_argument("--onnx", action="store_true", help=f"also write {ONNX}, checked against torch")
+    add_trust(parser)
     options = parser.parse_args(arguments)
+    trust(options.trust)
     differences = export(options.checkpoint, options.out, options.onnx)
     print(f"export in {options.out}: {', '.join(sorted(file.name for file in options.out.iterdir()))}")
     if differences:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from deblurzoo.batch import Restored
+from deblurzoo.batch import Restored, restored_by
 from deblurzoo.data.images import Image
 from deblurzoo.flow import enlarge, flow_colours, warp
 from deblurzoo.metrics import to_uint8
@@ -50,7 +50,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def _watch(net: nn.Module, blur: Tensor) -> tuple[Restored, list[Recurrence]]:
     recorder = _Recorder()
     with recorder:
-        restored: Restored = net(pad_to_multiple(blur, int(net.size_multiple)))  # type: ignore[arg-type]
+        restored = restored_by(net, pad_to_multiple(blur, int(net.size_multiple)))  # type: ignore[arg-type]
     return restored, recorder.calls
 
 

@@ -1,29 +1,72 @@
 """Training losses."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from deblurzoo import extensions
+from deblurzoo.errors import DeblurzooError
 from deblurzoo.flow import warp
 
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""From a restored and a sharp image, both float (B, 3, H, W), nominally in [0, 1], to a number to be minimised."""
 ResizeTo = Callable[[Tensor, tuple[int, int]], Tensor]
 
 
-def pyramid_mse(pyramid: Sequence[Tensor], sharp: Tensor, resize: ResizeTo) -> dict[str, Tensor]:
-    """Return the mean squared error at each scale, whose sum is the loss of the SRN paper (eq. 4, all kappa 1).
+def charbonnier(image: Tensor, sharp: Tensor) -> Tensor:
+    """Return the mean of sqrt(d^2 + 1e-6) over all differences d: Lai et al., CVPR 2017, with eps 1e-3."""
+    return (image - sharp).square().add(1e-6).sqrt().mean()
+
+
+def negative_psnr(image: Tensor, sharp: Tensor) -> Tensor:
+    """Return the negative PSNR in dB, a mean over images: the loss of HINet and NAFNet."""
+    squared_error = (image - sharp).square().mean(dim=(1, 2, 3))
+    return 10 * torch.log10(squared_error + 1e-8).mean()
+
+
+LOSSES: dict[str, Loss] = {"mse": F.mse_loss, "l1": F.l1_loss, "charbonnier": charbonnier, "psnr": negative_psnr}
+
+
+class WeightedLosses:
+    """Losses by name, each with its weight.
 
     Args:
-        pyramid: predictions, each (B, 3, h, w).
-        sharp: the target (B, 3, H, W) in [0, 1]; it is resized to every scale.
-        resize: the network's own resizing, so that prediction and target pyramids are made alike.
+        weights: names of `LOSSES`, or of a trusted package's, and their weights.
+
+    Raises:
+        DeblurzooError: there is no loss of a name.
     """
-    return {
-        f"mse_1_{sharp.shape[-1] // prediction.shape[-1]}": F.mse_loss(
-            prediction.float(), resize(sharp, (prediction.shape[-2], prediction.shape[-1]))
-        )
-        for prediction in pyramid
-    }
+
+    def __init__(self, weights: Mapping[str, float]) -> None:
+        known = LOSSES if LOSSES.keys() >= weights.keys() else {**extensions.entries("LOSSES"), **LOSSES}
+        for name in weights:
+            if name not in known:
+                raise DeblurzooError(
+                    f"model.loss.{name} is no loss: choose some of {', '.join(known)}, or name the package that has it "
+                    "by trust=PACKAGE"
+                )
+        self.terms = {name: (known[name], float(weight)) for name, weight in weights.items()}
+
+    def __call__(self, image: Tensor, sharp: Tensor, suffix: str = "") -> dict[str, Tensor]:
+        """Return the weighted terms of an image (B, 3, H, W), their names with a suffix."""
+        image = image.float()
+        return {name + suffix: weight * loss(image, sharp) for name, (loss, weight) in self.terms.items()}
+
+    def at_each_scale(self, pyramid: Sequence[Tensor], sharp: Tensor, resize: ResizeTo) -> dict[str, Tensor]:
+        """Return the terms at each scale; of `mse` their sum is the loss of the SRN paper (eq. 4, all kappa 1).
+
+        Args:
+            pyramid: predictions, each (B, 3, h, w).
+            sharp: the target (B, 3, H, W) in [0, 1]; it is resized to every scale.
+            resize: the network's own resizing, so that prediction and target pyramids are made alike.
+        """
+        terms: dict[str, Tensor] = {}
+        for image in pyramid:
+            height, width = image.shape[-2:]
+            terms |= self(image, resize(sharp, (height, width)), f"_1_{sharp.shape[-1] // width}")
+        return terms
 
 
 def warp_losses(flows: Sequence[Tensor], blur: Tensor) -> dict[str, Tensor]:

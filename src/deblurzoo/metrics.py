@@ -15,6 +15,7 @@ from torch import Tensor
 from torchmetrics import MetricCollection
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
+from deblurzoo import extensions
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.records import FIGURE
 
@@ -216,8 +217,18 @@ METRICS = {
 
 
 def known_metrics() -> dict[str, Metric]:
-    """Return all that can be measured here, by name, in the order of their columns."""
-    return METRICS
+    """Return all that can be measured here, by name, in the order of their columns: ours, then trusted packages'.
+
+    Raises:
+        DeblurzooError: something in a package's `METRICS` is no `Metric`.
+    """
+    theirs = extensions.entries("METRICS")
+    for name, entry in theirs.items():
+        if not isinstance(entry, Metric):
+            raise DeblurzooError(
+                f"METRICS[{name!r}] of a trusted package is no deblurzoo.metrics.Metric: mend it there"
+            )
+    return {**METRICS, **{name: entry for name, entry in theirs.items() if name not in METRICS}}
 
 
 def metric(name: str) -> Metric:
@@ -226,9 +237,11 @@ def metric(name: str) -> Metric:
     Raises:
         DeblurzooError: there is none of that name, or the name cannot stand in a file.
     """
-    known = known_metrics()
+    known = METRICS if name in METRICS else known_metrics()
     if name not in known:
-        raise DeblurzooError(f"metric {name} is unknown: choose from {', '.join(known)}")
+        raise DeblurzooError(
+            f"metric {name} is unknown: choose from {', '.join(known)}, or trust the package that has it: trust=PACKAGE"
+        )
     if not re.fullmatch(FIGURE, name):
         raise DeblurzooError(f"metric {name} must be called by at most 40 of a-z, 0-9 and _, a letter first: rename it")
     return known[name]
@@ -236,7 +249,7 @@ def metric(name: str) -> Metric:
 
 def figure(name: str) -> Figure:
     """Return how a figure of a file is shown: one that is unknown here by its name, with four digits."""
-    return known_metrics().get(name) or Figure(name, 4, "", True)
+    return METRICS.get(name) or known_metrics().get(name) or Figure(name, 4, "", True)
 
 
 class MeanOverImages(torchmetrics.Metric):

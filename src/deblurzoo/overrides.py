@@ -11,6 +11,15 @@ from hydra.errors import HydraException
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.paths import user_path
 
+RENAMED = {
+    "ckpt": "checkpoint",
+    "loader": "datamodule",
+    "trainer=smoke": "debug=smoke",
+    "size=smoke": "debug=smoke",
+    "preset=none": "preset=null",
+}
+"""Words of version 0.1, and the words in their places."""
+
 _HOME = re.compile(r"""((?:^|[,\[({]|: )["']?)(~[\w.-]*)(?=[/,\])}"']|$)""")
 """`~` or `~USER` where a path begins: in a value, an item of a list, or an item of a sweep, with a quote or none."""
 _ITEM = re.compile(r"""[^\s\[\]{}(),:"'][^\[\]{}(),:"']*""")
@@ -34,6 +43,12 @@ def readable(arguments: list[str]) -> list[str]:
     return list(_readable(arguments, sweep))
 
 
+def renamed(key: str, value: str) -> tuple[str, str] | None:
+    """Return the word of version 0.1 that a key of a config, or a key with this value, begins with, and today's."""
+    top = re.match(r"[+~]*(\w*)", key)[1]  # type: ignore[index]
+    return next(((word, RENAMED[word]) for word in (f"{top}={value}", top) if word in RENAMED), None)
+
+
 def _readable(arguments: list[str], sweep: bool) -> Iterator[str]:
     of_option = False
     for argument in arguments:
@@ -49,6 +64,8 @@ def _at_home(text: str) -> str:
 def _override(argument: str, sweep: bool) -> str:
     """Return an override that Hydra reads."""
     key, equals, value = argument.partition("=")
+    if words := renamed(key, value):
+        raise DeblurzooError(f"{words[0]} is now {words[1]}: type {shlex.quote(argument.replace(*words, 1))}")
     home = _at_home(value)
     read = _read(key + equals + home)
     if read and (sweep or not read.is_sweep_override()):

@@ -13,11 +13,11 @@ _KNOWN = (AUTO, FULL, LOW, HALF)
 """Others of Lightning's would round the weights of the spatial RNN, or do not fit float32 pictures."""
 
 _EPOCHS = {
-    "fast_dev_run": "trainer=smoke",
+    "fast_dev_run": "debug=smoke",
     "max_epochs": "trainer.max_steps",
     "min_epochs": "trainer.max_steps",
     "limit_train_batches": "trainer.max_steps",
-    "limit_val_batches": "loader.val_frames, or, to validate never, a trainer.val_check_interval above max_steps",
+    "limit_val_batches": "datamodule.val_frames, or, to validate never, a trainer.val_check_interval above max_steps",
     "limit_test_batches": "data of fewer frames (data=folder)",
     "overfit_batches": "data of few frames (data=folder)",
     "check_val_every_n_epoch": "trainer.val_check_interval",
@@ -59,7 +59,7 @@ def require_compiler(accelerator: str) -> None:
     except (RuntimeError, OSError) as error:
         raise DeblurzooError(
             f"compile=true: nothing can be compiled here ({first_line(error)}); install a C++ compiler, for a GPU "
-            "also Triton, or set compile=false, or preset=none"
+            "also Triton, or set compile=false, or preset=null"
         ) from error
 
 

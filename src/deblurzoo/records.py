@@ -80,15 +80,16 @@ class Model(Buildable):
     """The config of a module."""
 
     net: dict[str, Any]
-    optimizer: dict[str, Any]
+    optimizer: Buildable
     schedule: dict[str, Any]
+    loss: dict[str, float] | None
 
 
 class Evaluating(Record):
     """The config of `deblurzoo evaluate`, as far as it is not checked value by value."""
 
     data: Buildable
-    loader: Buildable
+    datamodule: Buildable
     trainer: Buildable
     compile: bool
 
@@ -245,7 +246,7 @@ class ExportFacts(Record):
     """What `config.json` of an export says below `deblurzoo`."""
 
     module: str
-    kind: str = Field(alias="class")
+    network: str | None = None
     frames: int
     size_multiple: int
     blur_folder: Literally

@@ -13,17 +13,21 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import EarlyStopping, Timer
+from torch import nn
 from torch.distributed import DistError
 
 from deblurzoo.callbacks import AtomicCheckpointIO, SlurmRequeue, StepCheckpoints, slurm_plugins
+from deblurzoo.config import require_plain
 from deblurzoo.data import DeblurDataModule, Source
 from deblurzoo.data.batches import reader_failure
-from deblurzoo.entry import build, hydra_main, plain, quiet_lightning, require_shape, require_values
+from deblurzoo.entry import build, choose_blur, hydra_main, plain, quiet_lightning, require_shape, require_values
 from deblurzoo.errors import DeblurzooError, first_line, require_at_least, require_utf8
-from deblurzoo.evaluate import evaluate
+from deblurzoo.evaluate import evaluate, require_metrics
+from deblurzoo.extensions import current, imported, name_of
 from deblurzoo.files import claim, write_atomically
 from deblurzoo.loggers import TAG_LENGTH, finish_wandb
 from deblurzoo.modules import DeblurModule
+from deblurzoo.modules.base import ADAM
 from deblurzoo.modules.exports import is_export
 from deblurzoo.modules.loading import checkpoint_of, find_checkpoint, read_checkpoint
 from deblurzoo.precision import AUTO, is_one, require_compiler, require_trainer, settle_precision
@@ -85,10 +89,10 @@ def _job(cfg: DictConfig, run: Path) -> float:
 
 def _evaluation(cfg: DictConfig, checkpoint: str) -> DictConfig:
     """Return the config of `deblurzoo evaluate` for what was just trained."""
-    parts = {key: value for key, value in plain(cfg).items() if key in ("data", "loader", "trainer")}
+    parts = {key: value for key, value in plain(cfg).items() if key in ("data", "datamodule", "trainer")}
     parts["trainer"]["precision"] = AUTO  # figures to compare, however the network was trained
     usual = {"compile": False, "out": None, "switch": None, "pictures": 8, "no_harm": 8, "rounding": "nearest"}
-    return OmegaConf.create({**parts, "ckpt": checkpoint, **usual})
+    return OmegaConf.create({**parts, "checkpoint": checkpoint, "trust": cfg.trust, "metrics": cfg.metrics, **usual})
 
 
 def fit(cfg: DictConfig, run: Path) -> None:
@@ -101,7 +105,8 @@ def fit(cfg: DictConfig, run: Path) -> None:
     checkpoint = read_checkpoint(start) if start else None
     settle_precision(cfg.trainer, checkpoint, cfg.model.optimizer)
     pl.seed_everything(cfg.seed, verbose=False)
-    module: DeblurModule = build(cfg.model)
+    module = build_module(cfg.model)
+    module.watch(cfg.metrics or ())
     source: Source = build(cfg.data)
     if checkpoint:
         require_same_run(checkpoint, module, source, "ema" in cfg.callbacks, str(start))
@@ -133,7 +138,7 @@ def fit(cfg: DictConfig, run: Path) -> None:
         requeue.hand_on()
         sys.exit(1)
     requeue.hand_on()
-    log.info("%s. Next: deblurzoo evaluate ckpt=%s data=%s …", _ending(trainer), run, source.name)
+    log.info("%s. Next: deblurzoo evaluate checkpoint=%s data=%s …", _ending(trainer), run, source.name)
 
 
 def _is_finished(start: Path, step: int, last: int, run: Path) -> bool:
@@ -200,10 +205,10 @@ def _reason_to_stop(callback: pl.Callback) -> str | None:
 
 def _checked_data(cfg: DictConfig, module: DeblurModule, source: Source) -> DeblurDataModule:
     """Return the data of a run; what is wrong with them shows before anything is written."""
-    datamodule: DeblurDataModule = build(cfg.loader, source=source, frames=module.frames, seed=cfg.seed)
+    datamodule: DeblurDataModule = build(cfg.datamodule, source=source, frames=module.frames, seed=cfg.seed)
     crop, multiple = datamodule.augmentation.crop, int(module.net.size_multiple)  # type: ignore[arg-type]
     if crop % multiple:
-        raise DeblurzooError(f"loader.augmentation.crop={crop} must be a multiple of {multiple} for this network")
+        raise DeblurzooError(f"datamodule.augmentation.crop={crop} must be a multiple of {multiple} for this network")
     datamodule.setup("fit")
     return datamodule
 
@@ -286,9 +291,11 @@ def _identity(resume: str | None, run: Path) -> str:
 
 def require_same_run(checkpoint: dict[str, Any], module: DeblurModule, source: Source, ema: bool, path: str) -> None:
     """Raise a DeblurzooError that names what differs if the checkpoint holds another network or saw another blur."""
-    facts = checkpoint["deblurzoo"]
-    theirs = {"module": facts["module"], **checkpoint["hyper_parameters"]["net"]}
-    ours = {"module": type(module).__name__, **module.hparams["net"]}
+    facts, arguments = checkpoint["deblurzoo"], checkpoint["hyper_parameters"]
+    network, optimizer = name_of(type(module.net)), module.hparams["optimizer"]["class"]
+    theirs = {"module": current(facts["module"]), "network": facts.get("network", network), **arguments["net"]}
+    ours = {"module": name_of(type(module)), "network": network, **module.hparams["net"]}
+    theirs["model.optimizer"], ours["model.optimizer"] = arguments["optimizer"].get("class", ADAM), optimizer
     theirs["callbacks.ema"], ours["callbacks.ema"] = "current_model_state" in checkpoint, ema
     theirs["data.blur"], ours["data.blur"] = facts["blur_folder"], source.blur_folder
     differing = [
@@ -316,13 +323,35 @@ def require_same_pictures(checkpoint: dict[str, Any], ours: dict[str, str], path
         )
 
 
+def build_module(cfg: DictConfig) -> DeblurModule:
+    """Build the module of a config.
+
+    Raises:
+        DeblurzooError: `_target_` names something else, or an argument is nothing that a checkpoint could have.
+    """
+    target = str(cfg.get("_target_"))
+    if not issubclass(imported(target, nn.Module), DeblurModule):
+        raise DeblurzooError(
+            f"model._target_={target} is no DeblurModule: a network of your own goes below net, as in model/mine.yaml: "
+            f"defaults: [base, _self_], net: {{_target_: {target}, …}}"
+        )
+    module: DeblurModule = build(cfg, recursive=False)
+    try:
+        require_plain(dict(module.hparams), "model")
+    except ValueError as error:
+        raise DeblurzooError(f"{error}: checkpoints have numbers, texts, lists and dicts of them alone") from error
+    return module
+
+
 def _require_settings(cfg: DictConfig) -> None:
     """Raise a DeblurzooError for what is missing or wrong, before anything is built."""
+    choose_blur(cfg.data, cfg.blur)
     require_values(cfg)
     require_shape(cfg, Training)
     for key in ("max_steps", "accumulate_grad_batches", "val_check_interval", "log_every_n_steps"):
         require_at_least(f"trainer.{key}", cfg.trainer[key], 1)
     require_at_least("seed", cfg.seed, 0)
+    require_metrics(cfg.metrics)
     cfg.trainer.log_every_n_steps = min(cfg.trainer.log_every_n_steps, cfg.trainer.max_steps)
     require_trainer(cfg.trainer)
     if cfg.compile:

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.overrides import renamed
 from deblurzoo.paths import conf_dir
 
 log = logging.getLogger(__name__)
@@ -33,8 +34,24 @@ def require_readable_configs(arguments: list[str]) -> None:
             except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
                 reason = " ".join(str(error).split())
                 raise DeblurzooError(f"{file} cannot be read ({reason}): mend it or move it elsewhere") from error
+            for key, value in _words(file):
+                if renaming := renamed(key, value):
+                    raise DeblurzooError(f"{file}: {renaming[0]} is now {renaming[1]}: mend it there")
             if re.match(r"#\s*@", _top(file)) and len(words) != 2:
                 raise DeblurzooError(f"{file}: {_top(file)} has {len(words) - 1} words: {_FIRST_LINE}, and no more")
+
+
+def _words(file: Path) -> Iterator[tuple[str, str]]:
+    """Yield the keys at the top of a config, and the groups of its defaults with what is chosen of them."""
+    content: Any = _load(file)
+    if not isinstance(content, dict):  # which Hydra refuses
+        return
+    if GLOBAL in _top(file):
+        yield from ((str(key), "") for key in content)
+    defaults = content.get("defaults")
+    for item in defaults if isinstance(defaults, list) else ():
+        for group, choice in item.items() if isinstance(item, dict) else ():
+            yield re.split(r"[ /]", str(group))[-1], str(choice)
 
 
 def require_effect(cfg: DictConfig) -> None:

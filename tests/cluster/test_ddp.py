@@ -13,7 +13,7 @@ from conftest import TINY, TINY_NETS, TINY_RUN, Run
 
 pytestmark = pytest.mark.processes
 
-DATA = ["loader.batch_size=4", "loader.val_frames=3"]
+DATA = ["datamodule.batch_size=4", "datamodule.val_frames=3"]
 FULL = "trainer.precision=32-true"
 TWO = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", FULL]
 
@@ -64,8 +64,8 @@ def test_torchrun_starts_both_processes(environment: dict[str, str], toy: Path, 
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("loader.batch_size=3", "error: loader.batch_size=3 is the batch of all 2 devices together"),
-        ("loader.val_frames=1", "error: 1 validation frames are too few for 2 devices"),
+        ("datamodule.batch_size=3", "error: datamodule.batch_size=3 is the batch of all 2 devices together"),
+        ("datamodule.val_frames=1", "error: 1 validation frames are too few for 2 devices"),
     ],
 )
 def test_what_cannot_be_shared_out_is_refused(

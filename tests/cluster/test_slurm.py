@@ -19,7 +19,7 @@ EXPERIMENT = f"""# @package _global_
 defaults: [override /model: srn, override /trainer: cpu, override /logger: csv]
 name: table
 model: {{net: {{width: 0.125, kernel_size: 3, blocks: 1}}}}
-loader: {{batch_size: 2, workers: 1, val_frames: 2, augmentation: {{crop: 16}}}}
+datamodule: {{batch_size: 2, workers: 1, val_frames: 2, augmentation: {{crop: 16}}}}
 trainer: {{max_steps: {STEPS}, val_check_interval: {STEPS}}}
 callbacks: {{checkpoints: {{every: {EVERY}, keep: 100}}}}
 """

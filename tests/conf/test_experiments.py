@@ -1,48 +1,46 @@
 """Every shipped experiment composes, builds and takes a step."""
 
+import itertools
+import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from conftest import TINY_NETS, TINY_RUN, Run
+from conftest import TINY_NETS, TINY_RUN, Run, write_dvd
 from deblurzoo.experiments import names
 from deblurzoo.nets.flow_rnn import VARIANTS as FLOW_VARIANTS
 from deblurzoo.nets.svrnn import VARIANTS as SVRNN_VARIANTS
+from deblurzoo.papers import parameters
 from deblurzoo.paths import conf_dir
+from verbs import refused
 
 EXPERIMENTS = names()
-PARAMETERS = {
-    "srn_gopro": 8_061_411,
-    "srn_gopro_k3_ss": 2_731_619,
-    "srn_gopro_k3_sc": 8_194_857,
-    "srn_gopro_k3_wo_r": 2_731_619,
-    "srn_gopro_k3_rnn": 3_026_787,
-    "srn_gopro_k3_sr_flat": 2_659_939,
-    "srn_gopro_k3_sr_rb": 2_659_939,
-    "srn_gopro_k3_sr_ed": 3_764_195,
-    "srn_gopro_k3_sr_edrb1": 2_214_115,
-    "srn_gopro_k3_sr_edrb2": 2_989_155,
-    "srn_gopro_k3_sr_edrb3": 3_764_195,
-    "srn_gopro_gray": 6_876_449,
-    "srn_gopro_color": 6_881_251,
-    "svrnn_gopro": 9_227_027,
-    "svrnn_gopro_no_skip": 8_594_531,
-    "svrnn_gopro_no_convs": 9_116_339,
-    "svrnn_gopro_no_rnns": 153_299,
-    "svrnn_gopro_weights_only": 7_821_059,
-    "svrnn_dvd_gopro": 9_227_027,
-    "svrnn_gopro_liu2016": 147_677,
-    "flow_dvd": 8_281_696,
-    "flow_dvd_no_rnns": 725_280,
-    "flow_dvd_concat_weights": 8_752_864,
-    "flow_dvd_no_flow": 8_278_168,
-    "flow_dvd_no_flow_losses": 8_281_696,
-    "flow_dvd_two_directions": 8_327_388,
-    "flow_dvd_rnn_decoder": 7_282_912,
+PAPERS = ("srn_gopro", "svrnn_gopro", "svrnn_dvd_gopro", "flow_dvd")
+"""Experiments of the papers' full networks, which go with every network, data set and recipe."""
+GROUPS = ("experiment", "model", "data", "recipe")
+MODELS = sorted({path.stem for path in (conf_dir() / "model").glob("*.yaml")} - {"base"})
+RECIPES = sorted(path.stem for path in (conf_dir() / "recipe").glob("*.yaml"))
+DATA = ("gopro_blur", "gopro_blur_gamma", "dvd", "gopro_blur_dvd", "toy", "synthesized", "folder")
+"""Data sets with training clips."""
+RECORDED = Path(__file__).parents[1] / "fixtures" / "experiments"
+RENAMED = {"loader": "datamodule"}
+"""Keys of configs of version 0.1, and the keys in their places."""
+NEW = {
+    "blur": "blur",
+    "model.optimizer._target_": "torch.optim.Adam",
+    "model.schedule.name": "polynomial",
+    "model.loss": None,
+    "trust": None,
+    "metrics": None,
 }
-"""Parameter counts of full-size experiments, from the papers' tables."""
+"""Keys that version 0.1 did not have, and the values that do what it did."""
+GONE = {"model.optimizer.betas": [0.9, 0.999], "model.optimizer.eps": 1e-8}
+"""Keys of version 0.1 that are no longer set, and the values of torch that they had: no other optimiser knows them."""
 
 
 def composed(name: str) -> DictConfig:
@@ -50,13 +48,35 @@ def composed(name: str) -> DictConfig:
         return compose("train", overrides=[f"experiment={name}", "run=/run"], return_hydra_config=True)
 
 
-def test_every_experiment_of_a_paper_has_a_count() -> None:
-    assert set(PARAMETERS) == {name for name in EXPERIMENTS if not name.endswith("_toy")}
+def flat(config: Any, key: str = "") -> dict[str, Any]:
+    """Return the values of a nested config by their keys with dots."""
+    if not isinstance(config, dict) or not config:
+        return {key: config}
+    return {k: v for name, part in config.items() for k, v in flat(part, f"{key}.{name}" if key else name).items()}
+
+
+@pytest.mark.parametrize("name", [path.stem for path in sorted(RECORDED.glob("*.json"))])
+def test_experiments_have_the_values_of_version_0_1(name: str) -> None:
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        cfg = compose("train", overrides=[f"experiment={name}", "run=run", "run_id=id"])
+    before = flat(json.loads((RECORDED / f"{name}.json").read_text()))
+    expected = {RENAMED.get(key.partition(".")[0], key.partition(".")[0]) + "".join(key.partition(".")[1:]): value
+                for key, value in before.items()}  # fmt: skip
+    assert {key: expected.pop(key) for key in GONE} == GONE
+    resolved = flat(OmegaConf.to_container(cfg, resolve=True))
+    assert resolved == {**expected, **NEW}
+
+
+def test_an_optimiser_without_arguments_is_the_papers() -> None:
+    defaults = torch.optim.Adam([torch.zeros(1)]).defaults
+    assert {f"model.optimizer.{key}": defaults[key] for key in ("betas", "eps")} == {
+        key: tuple(value) if isinstance(value, list) else value for key, value in GONE.items()
+    }
 
 
 @pytest.mark.parametrize(("prefix", "variants"), [("svrnn_", SVRNN_VARIANTS), ("flow_", FLOW_VARIANTS)])
 def test_every_variant_of_a_network_is_an_experiment(prefix: str, variants: tuple[str, ...]) -> None:
-    nets = [composed(name).model.net for name in PARAMETERS if name.startswith(prefix)]
+    nets = [composed(name).model.net for name in EXPERIMENTS if name.startswith(prefix)]
     assert {net.variant for net in nets if "variant" in net} == set(variants)
 
 
@@ -71,36 +91,110 @@ def test_one_command_prints_the_papers_parameters(deblurzoo: Run) -> None:
     printed = {cells[1]: int(cells[3].replace(",", "")) for cells in map(str.split, done.stdout.splitlines())
                if len(cells) == 5 and cells[3][0].isdigit()}  # fmt: skip
     assert set(printed) == set(EXPERIMENTS)
-    assert {name: printed[name] for name in PARAMETERS} == PARAMETERS
+    assert {name: printed[name] for name in parameters()} == parameters()
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_experiment_takes_a_step(name: str, request: pytest.FixtureRequest, deblurzoo: Run, tmp_path: Path) -> None:
+def test_experiment_takes_a_step(name: str, trees: dict[str, list[str]], deblurzoo: Run, tmp_path: Path) -> None:
     choices = composed(name).hydra.runtime.choices
-    toy, dvd = request.getfixturevalue("toy"), request.getfixturevalue("dvd")
-    data = {
-        "gopro": [f"data.root={toy}"],
-        "toy": [f"data.root={toy}"],
-        "dvd": [f"data.root={dvd}"],
-        "gopro_dvd": [
-            *(f"data.gopro.root={toy}", f"data.dvd.root={dvd}"),
-            "loader.augmentation.extra_blur.max_length=1",
-        ],
-    }[choices.data]
-    if choices.model == "flow_rnn":
-        data = ["data=toy", f"data.root={request.getfixturevalue('flow_toy')}"]
-    tiny = [*TINY_RUN, *TINY_NETS[choices.model], "trainer.max_steps=1"]
+    data = trees.get(choices.data, ["data=toy", *trees["toy"]])
+    more = ["datamodule.augmentation.extra_blur.max_length=1"] if name == "svrnn_dvd_gopro" else []
+    tiny = [*TINY_RUN, *TINY_NETS.get(choices.model, []), "trainer.max_steps=1", *more]
     done = deblurzoo("train", f"experiment={name}", *tiny, *data, "name=run")
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "runs" / "run" / "checkpoints" / "step_00000001.ckpt").is_file()
 
 
+def crosses() -> Iterator[tuple[str, str, str, str]]:
+    """Yield experiments, models, data sets and recipes: of an experiment and each other group, all pairs."""
+    for place, experiment in enumerate(PAPERS):
+        for number, data in enumerate(DATA):
+            recipe = RECIPES[(number + place) % len(RECIPES)]
+            yield experiment, MODELS[number % len(MODELS)], data, recipe
+
+
+@pytest.mark.parametrize(("experiment", "model", "data", "recipe"), crosses())
+def test_a_papers_experiment_goes_with_each_network_data_set_and_recipe(
+    experiment: str, model: str, data: str, recipe: str, trees: dict[str, list[str]], deblurzoo: Run, tmp_path: Path
+) -> None:
+    groups = [f"experiment={experiment}", f"model={model}", f"data={data}", f"recipe={recipe}"]
+    more = ["datamodule.augmentation.extra_blur.max_length=1"] if experiment == "svrnn_dvd_gopro" else []
+    tiny = [*TINY_RUN, "datamodule.augmentation.zoom=null", *TINY_NETS.get(model, []), "trainer.max_steps=1", *more]
+    done = deblurzoo("train", *groups, *trees[data], *tiny, "name=run")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "runs" / "run" / "checkpoints" / "step_00000001.ckpt").is_file()
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["experiment=srn_gopro data=dvd", "experiment=flow_dvd data=gopro_blur", "model=liu2016 recipe=svrnn data=dvd",
+     "experiment=srn_gopro model=svrnn"],
+)  # fmt: skip
+def test_what_is_chosen_alone_goes_with_the_rest(words: str, trees: dict[str, list[str]], deblurzoo: Run) -> None:
+    chosen = dict(word.split("=") for word in words.split())
+    model = chosen.get("model") or {"srn_gopro": "srn", "flow_dvd": "flow_rnn"}[chosen["experiment"]]
+    tiny = [*TINY_RUN, "datamodule.augmentation.zoom=null", *TINY_NETS[model], "trainer.max_steps=1"]
+    done = deblurzoo("train", *words.split(), *trees[chosen.get("data", "gopro_blur")], *tiny)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture
+def trees(flow_toy: Path, tmp_path: Path) -> dict[str, list[str]]:
+    """The toy clips in the layout of each data set, and the overrides that name their place."""
+    dvd = write_dvd(flow_toy, tmp_path / "dvd")
+    folders = [
+        f"data.{split}.{kind}={clip / kind}"
+        for split in ("train", "test")
+        for clip in (flow_toy / split).iterdir()
+        for kind in ("blur", "sharp")
+    ]
+    return {
+        **{name: [f"data.root={flow_toy}"] for name in ("gopro_blur", "gopro_blur_gamma", "toy")},
+        "synthesized": [f"data.root={flow_toy}"],
+        "dvd": [f"data.root={dvd}"],
+        "gopro_blur_dvd": [f"data.gopro.root={flow_toy}", f"data.dvd.root={dvd}"],
+        "folder": folders,
+    }
+
+
+def test_every_cross_of_a_papers_experiment_composes() -> None:
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        for groups in itertools.product(PAPERS, MODELS, ("gopro_blur", "dvd"), RECIPES):
+            words = [f"{group}={choice}" for group, choice in zip(GROUPS, groups, strict=True)]
+            cfg = compose("train", overrides=[*words, "run=run"])
+            assert all("_target_" in callback for callback in cfg.callbacks.values())
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_alone_sets_nothing_of_what_was_not_chosen(recipe: str) -> None:
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        alone = compose("train", overrides=[f"recipe={recipe}", "run=run"])
+        plain = compose("train", overrides=[f"recipe={recipe}", "callbacks=default", "run=run"])
+    assert (alone.model._target_, alone.data._target_) == ("deblurzoo.modules.SRNDeblur", "deblurzoo.data.Toy")
+    assert all("_target_" in callback for cfg in (alone, plain) for callback in cfg.callbacks.values())
+    assert "ema" not in plain.callbacks
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("experiment=svrnn_gopro_no_skip model=srn", "model.net.variant is no setting of SRN, which has kernel_size,"),
+        ("experiment=srn_gopro_k3_rnn model=svrnn", "model.net.kernel_size is no setting of SVRNN, which has variant,"),
+        ("experiment=flow_dvd_no_flow model=liu2016", "model.net.variant is no setting of Liu2016"),
+        ("experiment=svrnn_toy model=flow_rnn", "model.vgg16 is no setting of deblurzoo.modules"),
+    ],
+)
+def test_an_ablation_belongs_to_its_network(words: str, message: str, toy: Path, deblurzoo: Run) -> None:
+    refused(deblurzoo("train", *words.split(), "data=toy", f"data.root={toy}"), message)
+
+
 def test_srn_gopro_is_the_papers_recipe() -> None:
     cfg = composed("srn_gopro")
     assert cfg.data.blur == "blur"
-    assert (cfg.loader.batch_size, cfg.loader.augmentation.crop, cfg.trainer.max_steps) == (16, 256, 262_000)
-    assert not any(cfg.loader.augmentation[key] for key in ("zoom", "rot90", "flip", "permute_channels"))
+    assert (cfg.datamodule.batch_size, cfg.datamodule.augmentation.crop, cfg.trainer.max_steps) == (16, 256, 262_000)
+    assert not any(cfg.datamodule.augmentation[key] for key in ("zoom", "rot90", "flip", "permute_channels"))
     assert OmegaConf.to_container(cfg.model.schedule, resolve=True) == {
+        "name": "polynomial",
         "steps": 262_000,
         "power": 0.3,
         "end": 0.01,
@@ -115,8 +209,12 @@ def test_srn_gopro_is_the_papers_recipe() -> None:
 )
 def test_the_spatial_rnns_have_their_papers_recipes(name: str, batch_size: int, crop: int, steps: int) -> None:
     cfg = composed(name)
-    assert (cfg.loader.batch_size, cfg.loader.augmentation.crop, cfg.trainer.max_steps) == (batch_size, crop, steps)
-    assert cfg.loader.augmentation.rot90 and cfg.loader.augmentation.permute_channels
+    assert (cfg.datamodule.batch_size, cfg.datamodule.augmentation.crop, cfg.trainer.max_steps) == (
+        batch_size,
+        crop,
+        steps,
+    )
+    assert cfg.datamodule.augmentation.rot90 and cfg.datamodule.augmentation.permute_channels
     assert (cfg.model.optimizer.lr, cfg.model.schedule.power, cfg.model.schedule.end) == (1e-4, 2.0, 0.0)
 
 

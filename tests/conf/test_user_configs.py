@@ -35,10 +35,10 @@ def test_an_experiment_without_its_package_is_refused(verb: list[str], deblurzoo
          NO_EFFECT.format("experiment")),
         ("experiment/deep/mine.yaml", CONTENT, "experiment=deep/mine", NO_EFFECT.format("experiment")),
         ("preset/mine.yaml", "compile: true\n", "preset=mine", NO_EFFECT.format("preset")),
-        ("size/mine.yaml", "loader: {batch_size: 2}\n", "size=mine", NO_EFFECT.format("size")),
+        ("debug/mine.yaml", "datamodule: {batch_size: 2}\n", "debug=mine", NO_EFFECT.format("debug")),
         ("ablation/mine.yaml", CONTENT, "+ablation=mine", NO_EFFECT.format("ablation")),
         ("experiment/mine.yaml", f"# @package _global_\ntrianer: {{max_steps: 1}}\n{CONTENT}", "experiment=mine",
-         ": nothing reads the key trianer: it must be one of callbacks, "),
+         ": nothing reads the key trianer: it must be one of blur, callbacks, "),
         ("experiment/mine.yaml", f"# @package _global_ # mine\n{CONTENT}", "experiment=mine",
          "its first line must be `# @package _global_`, and no more"),
         ("experiment/mine.yaml", "# @package _global_\nname: [mine\n", "experiment=mine",
@@ -70,7 +70,8 @@ def test_a_key_of_the_command_line_that_nothing_reads(deblurzoo: Run) -> None:
 def test_files_that_have_an_effect(header: str, deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
     """An own group, and a variable of one's own, included."""
     write(
-        tmp_path / "conf/experiment/mine.yaml", f"{header}\ncrop: 16\nloader: {{augmentation: {{crop: '${{crop}}'}}}}\n"
+        tmp_path / "conf/experiment/mine.yaml",
+        f"{header}\ncrop: 16\ndatamodule: {{augmentation: {{crop: '${{crop}}'}}}}\n",
     )
     write(tmp_path / "conf/ablation/mine.yaml", f"{header}\nmodel: {{net: {{width: 0.25}}}}\n")
     write(tmp_path / "conf/data/mine.yaml", f"defaults: [toy, _self_]\nroot: {toy}\n")

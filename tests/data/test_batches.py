@@ -58,7 +58,7 @@ class Killed(Dataset[Batch]):
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGBUS])  # of a write to shared memory that is not there
 def test_what_kills_a_reader_is_told(number: signal.Signals) -> None:
-    message = "a process that reads frames was killed .*: memory or shared memory may have run out.* loader.workers"
+    message = "a process that reads frames was killed .*: memory or shared memory may have run out.* datamodule.workers"
     with pytest.raises(DeblurzooError, match=message), told_reader_failures():
         next(iter(BatchLoader(Killed(number), 1, batch_size=1)))
 

@@ -86,7 +86,7 @@ def test_two_processes_share_one_batch_without_overlap() -> None:
 
 def test_too_small_a_picture_names_file_and_key(toy: Path) -> None:
     samples = Toy(str(toy), "blur").samples("train", 1)
-    with pytest.raises(DeblurzooError, match=r"\.png is 64x48, too small for loader\.augmentation\.crop=49"):
+    with pytest.raises(DeblurzooError, match=r"\.png is 64x48, too small for datamodule\.augmentation\.crop=49"):
         require_sizes(samples, Augmentation(crop=49))
     with pytest.raises(DeblurzooError, match="too small"):
         require_sizes(samples, Augmentation(crop=25, zoom=(0.5, 1.0)))

@@ -11,7 +11,7 @@ from deblurzoo.data.transforms import Augmentation
 
 
 def test_picture_shows_the_first_training_samples(deblurzoo: Run, flow_toy: Path, tmp_path: Path) -> None:
-    recipe = [*TINY_NETS["flow_rnn"], "loader.augmentation.crop=64", "samples=10", "seed=5"]
+    recipe = [*TINY_NETS["flow_rnn"], "datamodule.augmentation.crop=64", "samples=10", "seed=5"]
     arguments = ["data", "show", "experiment=flow_toy", f"data.root={flow_toy}", *recipe, "out=samples.png"]
     done = deblurzoo(*arguments)
     assert done.returncode == 0, done.stderr

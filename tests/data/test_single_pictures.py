@@ -103,7 +103,7 @@ def test_all_verbs_take_it(deblurzoo: Run, root: Path, tmp_path: Path) -> None:
     for place in (f"data.root={root}", "data.packed=packed"):
         name = place[5:9]
         run("train", *TINY, place, f"name={name}", "trainer.max_steps=1")
-        run("evaluate", f"ckpt=runs/{name}", place, "trainer=cpu", f"out={name}")
+        run("evaluate", f"checkpoint=runs/{name}", place, "trainer=cpu", f"out={name}")
         results = json.loads((tmp_path / name / "results.json").read_text())
         assert (results["frames"], results["resolution"]) == (6, ["40x40", "48x64", "64x48"])
         figures[name] = results["restored"], results["data"]["fingerprint"]

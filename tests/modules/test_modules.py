@@ -46,7 +46,7 @@ def test_only_the_lstms_gradients_are_clipped() -> None:
 
 def test_hyper_parameters_are_plain_and_complete() -> None:
     hparams = dict(module(clip_lstm_norm=2.0).hparams)
-    assert set(hparams) == {"net", "optimizer", "schedule", "clip_lstm_norm"}
+    assert set(hparams) == {"net", "optimizer", "schedule", "loss", "clip_lstm_norm"}
     assert all(type(value) in (dict, float) for value in hparams.values())
 
 
@@ -91,7 +91,7 @@ def _picture(image: Tensor) -> Image:
 
 def test_training_moves_every_parameter() -> None:
     srn, data = module(), batch()
-    optimizer = srn.configure_optimizers()["optimizer"]
+    optimizer = srn.configure_optimizers()
     before = [p.detach().clone() for p in srn.net.parameters()]
     for _ in range(2):
         optimizer.zero_grad()

@@ -54,7 +54,7 @@ def test_wheel_trains_from_another_folder(environment: dict[str, str], toy: Path
     train = ["venv/bin/deblurzoo", "train", "--config-dir", "conf", "experiment=mine", f"data.root={toy}"]
     run(*train, "trainer=cpu")
     assert (tmp_path / "runs" / "mine" / "checkpoints" / "step_00000001.ckpt").is_file()
-    run("venv/bin/deblurzoo", "evaluate", "ckpt=runs/mine", "data=toy", f"data.root={toy}", "trainer=cpu")
+    run("venv/bin/deblurzoo", "evaluate", "checkpoint=runs/mine", "data=toy", f"data.root={toy}", "trainer=cpu")
     assert "mine" in run("venv/bin/deblurzoo", "compare", "runs/mine")
     where = run("venv/bin/python", "-c", "import deblurzoo; print(deblurzoo.__file__)")
     assert Path(where.strip()).is_relative_to(tmp_path)

@@ -28,7 +28,7 @@ from deblurzoo.kohler import best_match
 from deblurzoo.metrics import METRICS, Metric
 from deblurzoo.paths import conf_dir
 
-FAST = ["trainer=cpu", "loader.workers=1"]
+FAST = ["trainer=cpu", "datamodule.workers=1"]
 
 
 def evaluated(done: "subprocess.CompletedProcess[str]", out: Path) -> dict[str, Any]:
@@ -40,9 +40,9 @@ def evaluated(done: "subprocess.CompletedProcess[str]", out: Path) -> dict[str, 
 def test_kohlers_protocol(deblurzoo: Run, identity: Path, tmp_path: Path) -> None:
     write_kohler(tmp_path / "kohler", height=176, width=168)
     data = ["data=kohler", f"data.root={tmp_path}/kohler"]
-    done = deblurzoo("evaluate", f"ckpt={identity}", *data, *FAST)
+    done = deblurzoo("evaluate", f"checkpoint={identity}", *data, *FAST)
     assert done.returncode == 1 and "the official archive has" in done.stderr and "Traceback" not in done.stderr
-    done = deblurzoo("evaluate", f"ckpt={identity}", *data, *FAST, "data.verify=false", "no_harm=2")
+    done = deblurzoo("evaluate", f"checkpoint={identity}", *data, *FAST, "data.verify=false", "no_harm=2")
     out = identity / "evaluate" / "kohler_BlurryImages"
     results = evaluated(done, out)
     assert (results["dataset"], results["protocol"], results["measure"], results["frames"]) == ("kohler",) * 3 + (48,)
@@ -104,7 +104,7 @@ def without_times(results: dict[str, Any]) -> dict[str, Any]:
 def test_a_killed_evaluation_goes_on_and_ends_as_if_it_had_not_been(
     start: Start, process: Run, identity: Path, tmp_path: Path
 ) -> None:
-    arguments = ["evaluate", f"ckpt={identity}", *write_folders(tmp_path, 60), *FAST]
+    arguments = ["evaluate", f"checkpoint={identity}", *write_folders(tmp_path, 60), *FAST]
     whole = evaluated(process(*arguments, "out=whole"), tmp_path / "whole")
 
     killed = start(*arguments, "out=killed")
@@ -150,7 +150,7 @@ def brighten(run: Path, steps: float) -> None:
 def evaluate_here(*overrides: str, anew: bool = True) -> dict[str, Any]:
     """Evaluate in this process, which is faster; return the results."""
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        file = evaluate(compose("evaluate", ["trainer=cpu", "loader.workers=0", *overrides]), anew)
+        file = evaluate(compose("evaluate", ["trainer=cpu", "datamodule.workers=0", *overrides]), anew)
     results: dict[str, Any] = json.loads(file.read_text())
     return results
 
@@ -159,7 +159,7 @@ def test_other_conditions_start_anew_and_stay_apart(
     identity: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     brighten(identity, 0.7)
-    data = [f"ckpt={identity}", *write_folders(tmp_path, 8)]
+    data = [f"checkpoint={identity}", *write_folders(tmp_path, 8)]
     out = f"out={tmp_path}/out"
     broken = tmp_path / "sharp" / "0007.png"
     whole = broken.read_bytes()
@@ -188,7 +188,7 @@ def test_other_conditions_start_anew_and_stay_apart(
 
 def test_pictures_too_small_for_su30_are_refused(dvd: Path, identity: Path) -> None:
     with pytest.raises(DeblurzooError, match="multi-scale SSIM needs at least 161 pixels"):
-        evaluate_here(f"ckpt={identity}", "data=dvd_su30", f"data.root={dvd}")
+        evaluate_here(f"checkpoint={identity}", "data=dvd_su30", f"data.root={dvd}")
 
 
 DVD_FRAMES = [0, 1, 2, 3, 5, 96, 97, 98, 99]
@@ -236,7 +236,7 @@ def test_protocols_have_their_known_answers(
     root = [f"data.root={tmp_path}/data"]
     folders = [f"data.test.blur={clip}/{blurry}", f"data.test.sharp={clip}/{sharp}"]
     where = folders if kind == "folder" else root
-    results = evaluate_here(f"ckpt={identity}", f"data={data}", *where, "pictures=0", "no_harm=1")
+    results = evaluate_here(f"checkpoint={identity}", f"data={data}", *where, "pictures=0", "no_harm=1")
     assert tuple(results[key] for key in ("dataset", "protocol", "blur_folder", "measure")) == facts
     assert not list(identity.rglob("side_by_side"))  # pictures=0
     assert [int(image["frame"]) for image in results["images"]] == list(frames)
@@ -265,11 +265,11 @@ def test_an_entry_of_metrics_is_measured_where_it_is_chosen_and_shown_everywhere
 ) -> None:
     monkeypatch.setitem(METRICS, "mae", MAE)
     data = write_folders(tmp_path, 3)
-    usual = evaluated(deblurzoo("evaluate", f"ckpt={identity}", *data, *FAST, "out=usual"), tmp_path / "usual")
+    usual = evaluated(deblurzoo("evaluate", f"checkpoint={identity}", *data, *FAST, "out=usual"), tmp_path / "usual")
     assert list(usual["restored"]) == ["psnr", "ssim", "ssim_matlab3d"], "what is not chosen is not measured"
-    done = deblurzoo("evaluate", f"ckpt={identity}", *data, *FAST, "metrics=[psnr,mssim,mae]")
+    done = deblurzoo("evaluate", f"checkpoint={identity}", *data, *FAST, "metrics=[psnr,mssim,mae]")
     assert done.returncode == 1 and "multi-scale SSIM needs at least 161 pixels" in done.stderr
-    done = deblurzoo("evaluate", f"ckpt={identity}", *data, *FAST, "metrics=[psnr,mae]")
+    done = deblurzoo("evaluate", f"checkpoint={identity}", *data, *FAST, "metrics=[psnr,mae]")
     results = evaluated(done, identity / "evaluate" / "folder_blurry")
     assert list(results["restored"]) == list(results["blurry"]) == ["psnr", "ssim", "ssim_matlab3d", "mae"]
     assert {name: value for name, value in results["restored"].items() if name != "mae"} == usual["restored"]
@@ -303,10 +303,10 @@ def test_an_entry_of_metrics_is_measured_where_it_is_chosen_and_shown_everywhere
 def test_a_wrong_metric_fails_before_anything_is_read(
     deblurzoo: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done = deblurzoo("evaluate", "ckpt=nowhere", "data=toy", "metrics=[psnr,lpips]")
+    done = deblurzoo("evaluate", "checkpoint=nowhere", "data=toy", "metrics=[psnr,lpips]")
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "metric lpips is unknown: choose from psnr, ssim, ssim_matlab3d, mssim" in " ".join(done.stderr.split())
-    done = deblurzoo("evaluate", "ckpt=nowhere", "data=toy", "metrics=psnr")
+    done = deblurzoo("evaluate", "checkpoint=nowhere", "data=toy", "metrics=psnr")
     assert done.returncode == 1 and "metrics=psnr must be a list: metrics=[psnr]" in done.stderr
     assert not list(tmp_path.iterdir())
 
@@ -316,14 +316,14 @@ def test_a_metric_without_a_finite_value_is_named(
 ) -> None:
     monkeypatch.setitem(METRICS, "broken", Metric("Broken", 2, "", True, lambda image, sharp: math.nan))
     with pytest.raises(DeblurzooError, match="has no finite broken"):
-        evaluate_here(f"ckpt={identity}", *write_folders(tmp_path, 1), "metrics=[broken]")
+        evaluate_here(f"checkpoint={identity}", *write_folders(tmp_path, 1), "metrics=[broken]")
 
 
 def test_a_finished_evaluation_that_lacks_a_metric_is_measured_anew(
     identity: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(METRICS, "mae", MAE)
-    data = [f"ckpt={identity}", *write_folders(tmp_path, 1)]
+    data = [f"checkpoint={identity}", *write_folders(tmp_path, 1)]
     file = identity / "evaluate" / "folder_blurry" / "results.json"
     for metrics, is_measured in ((None, True), (["mae"], True), (["psnr"], False), (["mae", "ssim"], False)):
         before = file.stat().st_mtime_ns if file.exists() else None
@@ -339,10 +339,10 @@ def make_equal(root: Path, *numbers: int) -> None:
 
 def test_pairs_with_nothing_to_restore_are_in_no_mean_and_named(deblurzoo: Run, identity: Path, tmp_path: Path) -> None:
     data = write_folders(tmp_path, 6)
-    whole = evaluated(deblurzoo("evaluate", f"ckpt={identity}", *data, *FAST, "out=whole"), tmp_path / "whole")
+    whole = evaluated(deblurzoo("evaluate", f"checkpoint={identity}", *data, *FAST, "out=whole"), tmp_path / "whole")
     assert whole["nothing_to_restore"] == [] and "left out" not in deblurzoo("compare", "whole").stdout
     make_equal(tmp_path, 1, 4)
-    done = deblurzoo("evaluate", f"ckpt={identity}", *data, *FAST, "no_harm=2")
+    done = deblurzoo("evaluate", f"checkpoint={identity}", *data, *FAST, "no_harm=2")
     results = evaluated(done, identity / "evaluate" / "folder_blurry")
     clip = results["images"][0]["clip"]
     left = [image for image in whole["images"] if image["frame"] not in ("0001", "0004")]
@@ -363,7 +363,7 @@ def test_pairs_with_nothing_to_restore_are_in_no_mean_and_named(deblurzoo: Run, 
 def test_a_data_set_with_nothing_to_restore_is_one_error(deblurzoo: Run, identity: Path, tmp_path: Path) -> None:
     write_folders(tmp_path, 3)
     data = ["data=folder", f"data.test.blur={tmp_path}/sharp", f"data.test.sharp={tmp_path}/sharp"]
-    done = deblurzoo("evaluate", f"ckpt={identity}", *data, *FAST, "no_harm=0")
+    done = deblurzoo("evaluate", f"checkpoint={identity}", *data, *FAST, "no_harm=0")
     message = " ".join(done.stderr.split())
     assert done.returncode == 1 and "Traceback" not in message
     assert "in all 3 pairs the blurry picture equals the sharp one. Are blur and sharp the same folder?" in message
@@ -377,7 +377,7 @@ def test_a_restored_picture_that_equals_its_sharp_one_counts_100_db(identity: Pa
         sharp = cv2.imread(str(tmp_path / "sharp" / f"{number:04d}.png")).clip(10, None)
         cv2.imwrite(str(tmp_path / "sharp" / f"{number:04d}.png"), sharp)
         cv2.imwrite(str(tmp_path / "blurry" / f"{number:04d}.png"), sharp - missing)
-    results = evaluate_here(f"ckpt={identity}", *data)
+    results = evaluate_here(f"checkpoint={identity}", *data)
     assert [image["restored"]["psnr"] for image in results["images"]] == [100, pytest.approx(20 * math.log10(255))]
     assert results["nothing_to_restore"] == []
 
@@ -391,5 +391,5 @@ def test_a_blurry_picture_that_is_one_of_its_references_has_nothing_to_restore(i
         for name, content in blurry.items():
             archive.writestr(name, content)
     data = ["data=kohler", f"data.root={tmp_path}/kohler", "data.verify=false"]
-    results = evaluate_here(f"ckpt={identity}", *data, "no_harm=0", "pictures=0")
+    results = evaluate_here(f"checkpoint={identity}", *data, "no_harm=0", "pictures=0")
     assert results["frames"] == 47 and results["nothing_to_restore"] == ["Image2/Blurry2_5"]

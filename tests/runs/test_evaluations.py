@@ -15,7 +15,7 @@ from conftest import SMALL_TOY, Run
 from deblurzoo import evaluate as verb
 from deblurzoo.synthesis.toy import write_toy
 
-FAST = ["trainer=cpu", "loader.workers=0", "no_harm=0", "pictures=1"]
+FAST = ["trainer=cpu", "datamodule.workers=0", "no_harm=0", "pictures=1"]
 
 
 def write_pictures(root: Path, seed: int) -> list[str]:
@@ -49,12 +49,12 @@ def found(folder: Path) -> dict[str, dict[str, Any]]:
 
 def test_two_folders_of_pictures_have_their_own_results(deblurzoo: Run, identity: Path, tmp_path: Path) -> None:
     hide, reds = (write_pictures(tmp_path / name, seed) for seed, name in enumerate(("HIDE", "REDS")))
-    evaluate(deblurzoo, f"ckpt={identity}", *hide)
+    evaluate(deblurzoo, f"checkpoint={identity}", *hide)
     first = (identity / "evaluate" / "folder_blur" / "results.json").read_bytes()
-    evaluate(deblurzoo, f"ckpt={identity}", *reds)
+    evaluate(deblurzoo, f"checkpoint={identity}", *reds)
     assert (identity / "evaluate" / "folder_blur" / "results.json").read_bytes() == first
     assert list(found(identity)) == ["folder_blur", "folder_blur_REDS_step0"]
-    again = evaluate(deblurzoo, f"ckpt={identity}", *hide), evaluate(deblurzoo, f"ckpt={identity}", *reds)
+    again = evaluate(deblurzoo, f"checkpoint={identity}", *hide), evaluate(deblurzoo, f"checkpoint={identity}", *reds)
     assert ["folder_blur_REDS_step0" in text for text in again] == [False, True]
     places = [results["data"]["place"] for results in found(identity).values()]
     assert ["HIDE" in place for place in places] == [True, False]
@@ -70,7 +70,7 @@ def test_two_folders_of_pictures_have_their_own_results(deblurzoo: Run, identity
 def test_two_roots_have_their_own_results(data: str, deblurzoo: Run, identity: Path, toy: Path, tmp_path: Path) -> None:
     write_toy(tmp_path / "other" / "toy", replace(SMALL_TOY, seed=1))
     for root in (toy, tmp_path / "other" / "toy", toy):
-        evaluate(deblurzoo, f"ckpt={identity}", f"data={data}", f"data.root={root}")
+        evaluate(deblurzoo, f"checkpoint={identity}", f"data={data}", f"data.root={root}")
     results = found(identity)
     assert len(results) == 2 and results[f"{data}_blur"]["data"]["place"] == f"data.root={toy}"
     compared = deblurzoo("compare", "runs", "--markdown", "table.md")
@@ -87,7 +87,7 @@ def test_moved_and_packed_pictures_replace_their_own_results(
     shutil.copytree(toy, tmp_path / "moved")
     assert deblurzoo("data", "pack", "data=toy", f"data.root={toy}", "out=pack").returncode == 0
     for place in (f"data.root={toy}", "data.root=moved", "data.packed=pack"):
-        evaluate(deblurzoo, f"ckpt={identity}", "data=toy", place)
+        evaluate(deblurzoo, f"checkpoint={identity}", "data=toy", place)
         assert list(found(identity)) == ["toy_blur"]
         assert found(identity)["toy_blur"]["data"]["place"] == place
 
@@ -102,8 +102,8 @@ def test_bare_files_have_results_beside_them_under_their_names(deblurzoo: Run, i
     shutil.copy(tmp_path / "export" / "config.json", weights)
     shutil.copy(tmp_path / "export" / "model.safetensors", weights / "c.safetensors")
     for name in ("a.ckpt", "b.ckpt", "c.safetensors"):
-        evaluate(deblurzoo, f"ckpt=weights/{name}", *data)
-    evaluate(deblurzoo, "ckpt=export", *data)
+        evaluate(deblurzoo, f"checkpoint=weights/{name}", *data)
+    evaluate(deblurzoo, "checkpoint=export", *data)
     places = {
         file.relative_to(tmp_path): json.loads(file.read_text())["name"] for file in tmp_path.rglob("results.json")
     }
@@ -114,7 +114,7 @@ def test_bare_files_have_results_beside_them_under_their_names(deblurzoo: Run, i
         Path("export/evaluate/folder_blur/results.json"): "export",
     }
     change(weights / "b.ckpt", weights / "a.ckpt")  # a file of the same name with other weights
-    evaluate(deblurzoo, "ckpt=weights/a.ckpt", *data)
+    evaluate(deblurzoo, "checkpoint=weights/a.ckpt", *data)
     assert len(found(weights / "a")) == 2
 
 
@@ -133,8 +133,8 @@ def test_an_older_checkpoint_does_not_replace_the_newest_one(deblurzoo: Run, ide
     data = write_pictures(tmp_path / "HIDE", 0)
     old, new = (identity / "checkpoints" / f"step_{step:08d}.ckpt" for step in (0, 1000))
     change(old, new, step=1000)
-    evaluate(deblurzoo, f"ckpt={identity}", *data)
-    evaluate(deblurzoo, f"ckpt={old}", *data)
+    evaluate(deblurzoo, f"checkpoint={identity}", *data)
+    evaluate(deblurzoo, f"checkpoint={old}", *data)
     assert {name: results["checkpoint"]["step"] for name, results in found(identity).items()} == {
         "folder_blur": 1000,
         "folder_blur_HIDE_step0": 0,
@@ -147,37 +147,37 @@ def test_an_older_checkpoint_does_not_replace_the_newest_one(deblurzoo: Run, ide
 
 def test_a_folder_given_is_never_taken_from_another_evaluation(deblurzoo: Run, identity: Path, tmp_path: Path) -> None:
     hide, reds = (write_pictures(tmp_path / name, seed) for seed, name in enumerate(("HIDE", "REDS")))
-    evaluate(deblurzoo, f"ckpt={identity}", *hide, "out=out")
+    evaluate(deblurzoo, f"checkpoint={identity}", *hide, "out=out")
     before = {file: file.read_bytes() for file in (tmp_path / "out").rglob("*") if file.is_file()}
-    refused = deblurzoo("evaluate", f"ckpt={identity}", *reds, "out=out", *FAST)
+    refused = deblurzoo("evaluate", f"checkpoint={identity}", *reds, "out=out", *FAST)
     assert refused.returncode == 1 and "Traceback" not in refused.stderr
     message = " ".join(refused.stderr.split())
     assert "out=out holds the results of another evaluation (data data.test.blur=" in message
     assert "HIDE/sharp there, data.test.blur=" in message and "REDS/sharp here): give another folder" in message
     change(identity / "checkpoints" / "step_00000000.ckpt", tmp_path / "b.ckpt")
-    refused = deblurzoo("evaluate", "ckpt=b.ckpt", *hide, "out=out", *FAST)
+    refused = deblurzoo("evaluate", "checkpoint=b.ckpt", *hide, "out=out", *FAST)
     assert refused.returncode == 1 and "(checkpoint " in refused.stderr and "b.ckpt (" in refused.stderr
     assert before == {file: file.read_bytes() for file in (tmp_path / "out").rglob("*") if file.is_file()}
-    evaluate(deblurzoo, f"ckpt={identity}", *hide, "out=out")
+    evaluate(deblurzoo, f"checkpoint={identity}", *hide, "out=out")
 
 
 def test_results_of_version_0_1_keep_their_place(deblurzoo: Run, identity: Path, tmp_path: Path) -> None:
     hide, reds = (write_pictures(tmp_path / name, seed) for seed, name in enumerate(("HIDE", "REDS")))
-    evaluate(deblurzoo, f"ckpt={identity}", *hide)
+    evaluate(deblurzoo, f"checkpoint={identity}", *hide)
     file = identity / "evaluate" / "folder_blur" / "results.json"
     old = json.loads(file.read_text())
     old.pop("data", None)
     file.write_text(json.dumps(old))
-    evaluate(deblurzoo, f"ckpt={identity}", *reds)
+    evaluate(deblurzoo, f"checkpoint={identity}", *reds)
     assert json.loads(file.read_text()) == old
     assert deblurzoo("compare", "runs").returncode == 0
-    evaluate(deblurzoo, f"ckpt={identity}", *hide)
+    evaluate(deblurzoo, f"checkpoint={identity}", *hide)
     assert len(found(identity)) == 2 and json.loads(file.read_text()) != old
 
 
 def test_an_unfinished_evaluation_is_not_replaced_by_another(deblurzoo: Run, identity: Path, tmp_path: Path) -> None:
     hide, reds = (write_pictures(tmp_path / name, seed) for seed, name in enumerate(("HIDE", "REDS")))
-    evaluate(deblurzoo, f"ckpt={identity}", *hide)
+    evaluate(deblurzoo, f"checkpoint={identity}", *hide)
     usual = identity / "evaluate" / "folder_blur"
     results = json.loads((usual / "results.json").read_text())
     rows = [json.dumps(row) for row in results["images"]]
@@ -188,8 +188,8 @@ def test_an_unfinished_evaluation_is_not_replaced_by_another(deblurzoo: Run, ide
     (begun / "facts.json").write_text(json.dumps(facts))
     (begun / "measured.jsonl").write_text(rows[0] + "\n")
     shutil.rmtree(usual)
-    evaluate(deblurzoo, f"ckpt={identity}", *reds)
+    evaluate(deblurzoo, f"checkpoint={identity}", *reds)
     assert list(found(identity)) == ["folder_blur_REDS_step0"]
     assert (begun / "measured.jsonl").read_text() == rows[0] + "\n"
-    assert "1 of 2 are measured" in evaluate(deblurzoo, f"ckpt={identity}", *hide)
+    assert "1 of 2 are measured" in evaluate(deblurzoo, f"checkpoint={identity}", *hide)
     assert list(found(identity)) == ["folder_blur", "folder_blur_REDS_step0"]

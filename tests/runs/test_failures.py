@@ -126,9 +126,9 @@ def test_too_little_shared_memory_is_told(environment: dict[str, str], flow_toy:
         pytest.skip("a small /dev/shm can be mounted by root alone")
     data = ["data=toy", f"data.root={flow_toy}"]
     verbs = [
-        ["train", *TINY, *data, "name=crops", "loader.batch_size=40", "loader.augmentation.crop=64"],
-        ["train", *TINY, *data, "name=frames", "loader.val_frames=5", "trainer.val_check_interval=1"],
-        ["evaluate", f"ckpt={identity}", *data, "trainer=cpu", "loader.workers=1"],
+        ["train", *TINY, *data, "name=crops", "datamodule.batch_size=40", "datamodule.augmentation.crop=64"],
+        ["train", *TINY, *data, "name=frames", "datamodule.val_frames=5", "trainer.val_check_interval=1"],
+        ["evaluate", f"checkpoint={identity}", *data, "trainer=cpu", "datamodule.workers=1"],
         ["data", "pack", *data, "out=pack"],
     ]
     found = {**environment, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -137,14 +137,14 @@ def test_too_little_shared_memory_is_told(environment: dict[str, str], flow_toy:
     for code, errors in json.loads(run.stdout):
         assert code == 1
         assert "error: the processes that read frames have too little shared memory (" in errors, errors
-        assert "set a smaller loader.workers (0 needs none)" in errors and "Traceback" not in errors
+        assert "set a smaller datamodule.workers (0 needs none)" in errors and "Traceback" not in errors
 
 
 @pytest.mark.processes
 def test_the_death_of_one_of_two_training_processes_ends_the_other_with_a_message(
     start: Start, toy: Path, tmp_path: Path
 ) -> None:
-    two = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "loader.workers=0"]
+    two = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "datamodule.workers=0"]
     process = start("train", *ENDLESS, *two, f"data.root={toy}")
     wait_for(lambda: steps(tmp_path), process)
     (other,) = children(process)

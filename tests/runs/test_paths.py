@@ -30,12 +30,12 @@ def home(trained_run: Path, toy: Path, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("command", "made"),
     [
-        ("evaluate ckpt=~/run data=toy data.root=~/toy out=~/results pictures=0", "results/results.json"),
-        ("evaluate ckpt=~/run data=folder data.test.blur=~/clip/blur data.test.sharp=~/clip/sharp out=~/results",
+        ("evaluate checkpoint=~/run data=toy data.root=~/toy out=~/results pictures=0", "results/results.json"),
+        ("evaluate checkpoint=~/run data=folder data.test.blur=~/clip/blur data.test.sharp=~/clip/sharp out=~/results",
          "results/results.json"),
         ("data check data=toy data.root=~/toy", None),
         ("data pack data=toy data.root=~/toy out=~/packed", "packed/index.json"),
-        ("data show data.root=~/toy loader.augmentation.crop=16 samples=1 out=~/samples.png", "samples.png"),
+        ("data show data.root=~/toy datamodule.augmentation.crop=16 samples=1 out=~/samples.png", "samples.png"),
         ("data toy --out=~/more --train-clips 1 --test-clips 1 --frames 3 --height 16 --width 16", "more/test"),
         ("deblur ~/picture.png --checkpoint=~/run --out=~/restored", "restored/picture.png"),
         ("export --checkpoint=~/run --out=~/export", "export/config.json"),
@@ -52,7 +52,7 @@ def test_a_tilde_is_the_home_folder(command: str, made: str | None, deblurzoo: R
 @pytest.mark.parametrize("option", ["csv", "markdown", "html"])
 def test_a_tilde_is_the_home_folder_to_compare(option: str, deblurzoo: Run, home: Path) -> None:
     variables = {"HOME": str(home)}
-    assert deblurzoo("evaluate", "ckpt=~/run", "data=toy", "data.root=~/toy", **variables).returncode == 0
+    assert deblurzoo("evaluate", "checkpoint=~/run", "data=toy", "data.root=~/toy", **variables).returncode == 0
     done = deblurzoo("compare", "~/run", f"--{option}=~/table", **variables)
     assert done.returncode == 0, done.stderr
     assert (home / "table").is_file()
@@ -91,7 +91,7 @@ def test_every_path_is_taken_or_answered_with_the_quotes_it_needs(path: str, deb
         return str(done.stderr)
 
     found = f"error: checkpoint {path} does not exist"
-    told = evaluate(f"ckpt={path}")
+    told = evaluate(f"checkpoint={path}")
     if found not in told:
         assert told.count("\n") == 1 and "; " in told
         (argument,) = shlex.split(told.partition(" type ")[2].partition(", for a list")[0])
@@ -99,15 +99,17 @@ def test_every_path_is_taken_or_answered_with_the_quotes_it_needs(path: str, deb
 
 
 def test_the_message_for_a_sweeps_folder(deblurzoo: Run) -> None:
-    done = deblurzoo("evaluate", "ckpt=runs/a=b,c", "data=toy")
-    refused(done, """error: ckpt=runs/a=b,c cannot be read: '=' ',' need quotes; type 'ckpt="runs/a=b,c"'\n""")
+    done = deblurzoo("evaluate", "checkpoint=runs/a=b,c", "data=toy")
+    refused(
+        done, """error: checkpoint=runs/a=b,c cannot be read: '=' ',' need quotes; type 'checkpoint="runs/a=b,c"'\n"""
+    )
 
 
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ('ckpt="runs/a', """cannot be read: a quote is not closed; type 'ckpt="runs/a"'"""),
-        ("ckpt=[~/a", """cannot be read: '[' '~' need quotes; type 'ckpt="[~/a"'"""),
+        ('checkpoint="runs/a', """cannot be read: a quote is not closed; type 'checkpoint="runs/a"'"""),
+        ("checkpoint=[~/a", """cannot be read: '[' '~' need quotes; type 'checkpoint="[~/a"'"""),
         ("tags=[~/a=b,c]", """cannot be read: '~' '=' need quotes; type 'tags=["~/a=b",c]'"""),
         ("tags=a,b", """gives several values: for a run of each add -m; for one text type 'tags="a,b"', for a list"""),
         ("experiment=glob(srn*)", "gives several values: for a run of each add -m"),

@@ -16,12 +16,15 @@ from conftest import TINY, Run, Start, wait_for
 from deblurzoo.data import Toy
 from deblurzoo.data.datamodule import TrainingCrops
 from deblurzoo.data.transforms import Augmentation
+from deblurzoo.schedules import SCHEDULES, factor
+from verbs import refused
 
-ARGUMENTS = [*TINY, "callbacks=ema", "callbacks.ema.decay=0.9", "trainer.max_steps=60", "callbacks.checkpoints.every=5",
-             "trainer.val_check_interval=20", "loader.augmentation.flip=true", "model.schedule.warmup=7"]  # fmt: skip
+ARGUMENTS = [*TINY, "callbacks=ema", "callbacks.ema.decay=0.9", "trainer.max_steps=60",
+             "callbacks.checkpoints.every=5", "trainer.val_check_interval=20",
+             "datamodule.augmentation.flip=true", "model.schedule.warmup=7"]  # fmt: skip
 
 
-PARTS = ("state_dict", "current_model_state", "averaging_state", "optimizer_states", "lr_schedulers", "global_step")
+PARTS = ("state_dict", "current_model_state", "averaging_state", "optimizer_states", "global_step")
 
 
 def final(run: Path) -> dict[str, Any]:
@@ -63,7 +66,7 @@ def start_and_kill(start: Start, arguments: list[str], run: Path, later: float =
 def test_sigkill_and_resume_is_equal_to_the_bit(
     workers: int, process: Run, start: Start, toy: Path, tmp_path: Path
 ) -> None:
-    arguments = ["train", *ARGUMENTS, f"data.root={toy}", f"loader.workers={workers}"]
+    arguments = ["train", *ARGUMENTS, f"data.root={toy}", f"datamodule.workers={workers}"]
     done = process(*arguments, "name=whole")
     assert done.returncode == 0, done.stderr
 
@@ -72,6 +75,22 @@ def test_sigkill_and_resume_is_equal_to_the_bit(
     steps = [int(path.stem[5:]) for path in killed.glob("checkpoints/step_*.ckpt")]
     assert 5 <= max(steps) < 60
 
+    done = process(*arguments, "name=killed", "resume=auto")
+    assert done.returncode == 0, done.stderr
+    assert_equal_to_the_bit(final(tmp_path / "runs" / "whole"), final(killed))
+
+
+OTHER_RECIPE = ["model.optimizer._target_=torch.optim.AdamW", "+model.optimizer.weight_decay=0.01",
+                "model.schedule.name=cosine", "model.loss={charbonnier:1.0}"]  # fmt: skip
+
+
+def test_another_optimiser_schedule_and_loss_resume_to_the_bit(
+    process: Run, start: Start, toy: Path, tmp_path: Path
+) -> None:
+    arguments = ["train", *ARGUMENTS, *OTHER_RECIPE, "trainer.max_steps=30", f"data.root={toy}"]
+    assert process(*arguments, "name=whole").returncode == 0
+    killed = tmp_path / "runs" / "killed"
+    start_and_kill(start, [*arguments, "name=killed"], killed)
     done = process(*arguments, "name=killed", "resume=auto")
     assert done.returncode == 0, done.stderr
     assert_equal_to_the_bit(final(tmp_path / "runs" / "whole"), final(killed))
@@ -133,13 +152,33 @@ def test_finished_run_is_left_alone_and_a_larger_budget_goes_on(deblurzoo: Run, 
     assert checkpoint.with_name("step_00000004.ckpt").is_file()
 
 
-def test_a_new_learning_rate_takes_effect_on_resuming(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
-    arguments = ["train", *TINY, f"data.root={toy}", "name=run", "model.schedule.power=0"]
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_a_new_learning_rate_takes_effect_on_resuming(schedule: str, deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
+    arguments = ["train", *TINY, f"data.root={toy}", "name=run", f"model.schedule.name={schedule}"]
     assert deblurzoo(*arguments, "trainer.max_steps=2").returncode == 0
     done = deblurzoo(*arguments, "trainer.max_steps=3", "model.optimizer.lr=0.5", "resume=auto")
     assert done.returncode == 0, done.stderr
     rows = (tmp_path / "runs" / "run" / "csv" / "version_1" / "metrics.csv").read_text().splitlines()
-    assert dict(zip(rows[0].split(","), rows[1].split(","), strict=True))["train/lr"] == "0.5"
+    rate = float(dict(zip(rows[0].split(","), rows[1].split(","), strict=True))["train/lr"])
+    assert rate == pytest.approx(0.5 * factor(2, schedule, 3, power=2))
+
+
+def test_another_optimiser_is_another_run(deblurzoo: Run, run: Path, toy: Path) -> None:
+    arguments = ["train", *TINY, f"data.root={toy}", "name=run", "trainer.max_steps=4", "resume=auto"]
+    done = deblurzoo(*arguments, "model.optimizer={_target_:torch.optim.SGD,lr:0.1}")
+    refused(done, "model.optimizer: torch.optim.Adam in the checkpoint, torch.optim.SGD in the config")
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "message"),
+    [
+        ("torch.optim.Adma", "torch.optim.Adma cannot be imported ("),
+        ("torch.nn.Conv2d", "torch.nn.Conv2d is no torch.optim.optimizer.Optimizer"),
+        ("os.system", "os.system is no torch.optim.optimizer.Optimizer"),
+    ],
+)
+def test_a_name_that_is_no_optimiser_is_refused(optimizer: str, message: str, deblurzoo: Run, toy: Path) -> None:
+    refused(deblurzoo("train", *TINY, f"data.root={toy}", f"model.optimizer._target_={optimizer}"), message)
 
 
 def test_resume_from_a_path_starts_a_run_of_another_name(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
@@ -235,7 +274,7 @@ def test_a_run_that_stops_within_an_accumulation_goes_on_with_its_first_batch(
     [
         (("trainer.accumulate_grad_batches=4", 8), ("trainer.accumulate_grad_batches=2", 4)),
         (("trainer.accumulate_grad_batches=1", 2), ("trainer.accumulate_grad_batches=4", 8)),
-        (("loader.batch_size=2", 2), ("loader.batch_size=3", 3)),
+        (("datamodule.batch_size=2", 2), ("datamodule.batch_size=3", 3)),
     ],
 )
 def test_a_run_that_goes_on_with_steps_of_another_size_goes_on_with_the_next_sample(

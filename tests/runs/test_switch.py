@@ -13,13 +13,13 @@ def test_a_trained_network_is_evaluated_with_its_switch_on(deblurzoo: Run, toy: 
     assert done.returncode == 0, done.stdout + done.stderr
     results = {}
     for switch in ("null", "disable_rnn"):
-        done = deblurzoo("evaluate", "ckpt=runs/run", "data=toy", data, "trainer=cpu", f"switch={switch}")
+        done = deblurzoo("evaluate", "checkpoint=runs/run", "data=toy", data, "trainer=cpu", f"switch={switch}")
         assert done.returncode == 0, done.stdout + done.stderr
     for folder in ("toy_blur", "toy_blur_disable_rnn"):
         results[folder] = json.loads((tmp_path / "runs/run/evaluate" / folder / "results.json").read_text())
     off = results["toy_blur_disable_rnn"]
     assert off["network"]["arguments"]["disable_rnn"] is True and off["name"] == "run disable_rnn"
     assert off["restored"]["psnr"] != results["toy_blur"]["restored"]["psnr"]
-    done = deblurzoo("evaluate", "ckpt=runs/run", "data=toy", data, "trainer=cpu", "switch=same_frame")
+    done = deblurzoo("evaluate", "checkpoint=runs/run", "data=toy", data, "trainer=cpu", "switch=same_frame")
     assert done.returncode == 1
     assert "error: switch=same_frame does nothing to this SVRNN" in done.stderr and "Traceback" not in done.stderr

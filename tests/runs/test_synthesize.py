@@ -261,6 +261,6 @@ def test_what_it_writes_can_be_checked_and_trained_on(
     assert not check(Synthesized(str(tmp_path / "own"), "blur_gamma"))
     assert "2103" not in capsys.readouterr().out  # GOPRO's official counts are not asked of it
     data = ("data=synthesized", "data.root=own")
-    done = deblurzoo("train", "experiment=srn_gopro", *TINY, *data, "trainer=smoke", "name=run")
+    done = deblurzoo("train", "experiment=srn_gopro", *TINY, *data, "debug=smoke", "name=run")
     assert done.returncode == 0, done.stderr
     assert list((tmp_path / "runs" / "smoke" / "run" / "checkpoints").iterdir())

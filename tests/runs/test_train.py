@@ -40,7 +40,7 @@ def metrics(run: Path) -> list[dict[str, str]]:
 def test_train_evaluate_compare(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
     run = tmp_path / "runs" / "run"
     out = train(deblurzoo, toy, "trainer.precision=32-true")
-    assert "deblurzoo evaluate ckpt=runs/run" in out
+    assert "deblurzoo evaluate checkpoint=runs/run" in out
     assert sorted(p.name for p in (run / "checkpoints").iterdir()) == ["step_00000002.ckpt", "step_00000004.ckpt"]
     assert len(list((run / "pictures").glob("*.png"))) == 2
     logged = metrics(run)
@@ -50,7 +50,9 @@ def test_train_evaluate_compare(deblurzoo: Run, toy: Path, tmp_path: Path) -> No
     )
     last_validation = [row for row in logged if row["val/psnr"]][-1]
 
-    done = deblurzoo("evaluate", "ckpt=runs/run", "data=toy", f"data.root={toy}", "trainer=cpu", "loader.workers=0")
+    done = deblurzoo(
+        "evaluate", "checkpoint=runs/run", "data=toy", f"data.root={toy}", "trainer=cpu", "datamodule.workers=0"
+    )
     assert done.returncode == 0, done.stderr
     out_folder = run / "evaluate" / "toy_blur"
     results = json.loads((out_folder / "results.json").read_text())
@@ -87,13 +89,13 @@ def test_odd_sizes_and_another_blur_folder(deblurzoo: Run, toy: Path, tmp_path: 
             noise = np.random.default_rng(0).integers(0, 255, (*size, 3), dtype=np.uint8)
             cv2.imwrite(str(tmp_path / kind / f"{name}.png"), noise if kind == "sharp" else noise // 2)
     done = deblurzoo(
-        "evaluate", "ckpt=runs/run", "data=folder", "data.test.blur=blur", "data.test.sharp=sharp", "out=out"
+        "evaluate", "checkpoint=runs/run", "data=folder", "data.test.blur=blur", "data.test.sharp=sharp", "out=out"
     )
     assert done.returncode == 0, done.stderr
     assert cv2.imread(str(tmp_path / "out" / "restored" / tmp_path.name / "b.png")).shape == (37, 21, 3)
     assert json.loads((tmp_path / "out" / "results.json").read_text())["resolution"] == ["16x16", "21x37"]
     # The blur folder that the network was trained on is the default of its evaluation.
-    done = deblurzoo("evaluate", "ckpt=runs/run", "data=gopro", f"data.root={toy}", "out=out2")
+    done = deblurzoo("evaluate", "checkpoint=runs/run", "data=gopro", f"data.root={toy}", "out=out2")
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "out2" / "results.json").read_text())["blur_folder"] == "blur_gamma"
 
@@ -108,7 +110,7 @@ def test_bf16_and_ema(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
 
 def test_precision_is_the_devices_in_training_and_full_in_evaluation(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
     assert f" in {training_precision('cpu')}" in train(deblurzoo, toy)
-    done = deblurzoo("evaluate", "ckpt=runs/run", "data=toy", f"data.root={toy}", "trainer=cpu", "out=out")
+    done = deblurzoo("evaluate", "checkpoint=runs/run", "data=toy", f"data.root={toy}", "trainer=cpu", "out=out")
     assert done.returncode == 0, done.stderr
     config = json.loads((tmp_path / "out" / "results.json").read_text())["config"]
     assert config["trainer"]["precision"] == "32-true"
@@ -158,5 +160,5 @@ def test_whatever_ends_training_saves_the_last_step_and_says_so(deblurzoo: Run, 
     out = train(deblurzoo, toy, *averaged, "resume=auto", "+trainer.max_time=0:00:00:00")
     assert "ended at step 2 of 4 (its time is over; resume=auto goes on)" in out
     out = train(deblurzoo, toy, *averaged, "resume=auto")
-    assert "done. Next: deblurzoo evaluate ckpt=runs/run" in out
+    assert "done. Next: deblurzoo evaluate checkpoint=runs/run" in out
     assert checkpoint.with_name("step_00000004.ckpt").is_file()

@@ -291,7 +291,7 @@ def _shape(row: Any) -> type[Record]:
 
 def _decisive(facts: dict[str, Any]) -> dict[str, Any]:
     """Return the facts that figures depend on: how frames are loaded changes none."""
-    return {**facts, "config": {**facts["config"], "loader": None}}
+    return {**facts, "config": {**facts["config"], "datamodule": None}}
 
 
 def _picture(image: torch.Tensor) -> Image:

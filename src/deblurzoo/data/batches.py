@@ -133,7 +133,7 @@ def shared(tensor: Tensor) -> Tensor:
 def _no_shared_memory(error: Exception) -> str:
     return (
         f"the processes that read frames have too little shared memory ({first_line(error)}): give them more (docker "
-        "run --shm-size=8g), or, to train and evaluate, set a smaller loader.workers (0 needs none)"
+        "run --shm-size=8g), or, to train and evaluate, set a smaller datamodule.workers (0 needs none)"
     )
 
 
@@ -146,8 +146,8 @@ def reader_failure(error: Exception) -> DeblurzooError | None:
     if of_torch or (at_a_queue and isinstance(error, ConnectionError | EOFError)):  # which one, depends on the moment
         return DeblurzooError(
             f"a process that reads frames was killed ({first_line(error)}): memory or shared memory may have run out, "
-            "so set fewer loader.workers (0 needs no shared memory) or a smaller loader.batch_size; resume=auto goes "
-            "on from the last checkpoint, an evaluation and a pack where they were"
+            "so set fewer datamodule.workers (0 needs no shared memory) or a smaller datamodule.batch_size; "
+            "resume=auto goes on from the last checkpoint, an evaluation and a pack where they were"
         )
     return None
 

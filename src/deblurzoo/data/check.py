@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -19,7 +19,7 @@ from deblurzoo.data.frames import read_frame
 from deblurzoo.data.images import read_image
 from deblurzoo.data.kohler import Kohler
 from deblurzoo.data.layout import ClipFiles
-from deblurzoo.entry import build, hydra_main
+from deblurzoo.entry import build, choose_blur, hydra_main
 from deblurzoo.errors import DeblurzooError, escaped, is_utf8
 from deblurzoo.naming import by_frame, gaps, natural
 
@@ -198,10 +198,8 @@ def _counted(number: int, noun: str) -> str:
 
 def assume_blur(data: DictConfig) -> None:
     """Choose GOPRO's blur folder where the command line does not, and say so."""
-    for gopro in (data, data.get("gopro")):
-        if gopro is not None and OmegaConf.is_missing(gopro, "blur"):
-            gopro.blur = "blur"
-            print("taking the frames of blur/; data.blur=blur_gamma takes the other folder's")
+    if choose_blur(data, "blur"):
+        print("taking the frames of blur/; data.blur=blur_gamma takes the other folder's")
 
 
 def run(cfg: DictConfig) -> None:
@@ -221,7 +219,7 @@ def run(cfg: DictConfig) -> None:
     print("no problems")
 
 
-main = hydra_main("check")(run)
+main = hydra_main("data_check")(run)
 
 if __name__ == "__main__":
     main()

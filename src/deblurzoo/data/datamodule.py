@@ -111,9 +111,9 @@ class DeblurDataModule(pl.LightningDataModule):
         no_harm: int = 0,
     ) -> None:
         super().__init__()
-        require_at_least("loader.batch_size", batch_size, 1)
-        require_at_least("loader.val_frames", val_frames, 1)
-        require_at_least("loader.workers", 0 if workers is None else workers, 0)
+        require_at_least("datamodule.batch_size", batch_size, 1)
+        require_at_least("datamodule.val_frames", val_frames, 1)
+        require_at_least("datamodule.workers", 0 if workers is None else workers, 0)
         require_at_least("no_harm", no_harm, 0)
         self.source, self.frames, self.seed = source, frames, seed
         self.batch_size, self.val_frames = batch_size, val_frames
@@ -154,13 +154,13 @@ class DeblurDataModule(pl.LightningDataModule):
         """Raise a DeblurzooError if not every device gets an equal share of each batch and a validation frame."""
         if self.batch_size % devices:
             raise DeblurzooError(
-                f"loader.batch_size={self.batch_size} is the batch of all {devices} devices together, in equal shares: "
-                f"set a multiple of {devices}, or another number of trainer.devices"
+                f"datamodule.batch_size={self.batch_size} is the batch of all {devices} devices together, in equal "
+                f"shares: set a multiple of {devices}, or another number of trainer.devices"
             )
         if len(self.val_samples) < devices:
             raise DeblurzooError(
                 f"{len(self.val_samples)} validation frames are too few for {devices} devices, which share them out: "
-                f"set loader.val_frames={devices}, or fewer trainer.devices"
+                f"set datamodule.val_frames={devices}, or fewer trainer.devices"
             )
 
     def _loader(self, dataset: Dataset[Batch], **arguments: Any) -> DataLoader[Batch]:

@@ -183,7 +183,7 @@ def run(cfg: DictConfig) -> None:
     print(f"read from it: data.packed={cfg.out}; the pictures are no longer needed")
 
 
-main = hydra_main("pack")(run)
+main = hydra_main("data_pack")(run)
 
 if __name__ == "__main__":
     main()

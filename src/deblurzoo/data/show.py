@@ -10,7 +10,7 @@ from deblurzoo.batch import Batch
 from deblurzoo.data.clips import ClipSource
 from deblurzoo.data.datamodule import DeblurDataModule
 from deblurzoo.data.images import Image, write_png
-from deblurzoo.entry import build, hydra_main, quiet_lightning
+from deblurzoo.entry import build, choose_blur, hydra_main, quiet_lightning
 from deblurzoo.errors import require_at_least
 
 COLUMNS = 8
@@ -43,9 +43,10 @@ def run(cfg: DictConfig) -> None:
     """Write the first `cfg.samples` training samples of a config of `deblurzoo train` to the PNG `cfg.out`."""
     quiet_lightning()
     require_at_least("samples", cfg.samples, 1)
-    frames: int = build(cfg.model).frames
+    frames: int = build(cfg.model, recursive=False).frames
+    choose_blur(cfg.data, cfg.blur)
     source: ClipSource = build(cfg.data)
-    datamodule: DeblurDataModule = build(cfg.loader, source=source, frames=frames, seed=cfg.seed)
+    datamodule: DeblurDataModule = build(cfg.datamodule, source=source, frames=frames, seed=cfg.seed)
     crops = datamodule.training_crops()
     samples = [crops[number] for number in range(cfg.samples)]
     write_png(Path(cfg.out), contact_sheet(samples))
@@ -54,7 +55,7 @@ def run(cfg: DictConfig) -> None:
     print(f"{cfg.out}: {cfg.samples} samples from left to right, {frames} blurry over one sharp; seed={cfg.seed}")
 
 
-main = hydra_main("show")(run)
+main = hydra_main("data_show")(run)
 
 if __name__ == "__main__":
     main()

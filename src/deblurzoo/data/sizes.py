@@ -23,8 +23,8 @@ def require_sizes(samples: list[Sample], augmentation: Augmentation | None = Non
                 raise other_size(frame, size(frame), sample.sharp, (width, height))
         if augmentation and min(width, height) < least:
             raise DeblurzooError(
-                f"{sample.sharp} is {width}x{height}, too small for loader.augmentation.crop={augmentation.crop} with "
-                f"zoom {augmentation.zoom} (at least {least} is needed): set a smaller crop"
+                f"{sample.sharp} is {width}x{height}, too small for datamodule.augmentation.crop={augmentation.crop} "
+                f"with zoom {augmentation.zoom} (at least {least} is needed): set a smaller crop"
             )
 
 

@@ -36,12 +36,14 @@ class Augmentation:
     extra_blur: ExtraBlur | None = None
 
     def __post_init__(self) -> None:
-        require_at_least("loader.augmentation.crop", self.crop, 1)
+        require_at_least("datamodule.augmentation.crop", self.crop, 1)
         zoom = (1.0, 1.0) if self.zoom is None else self.zoom
         if not isinstance(zoom, list | tuple) or len(zoom) != 2 or not 0 < zoom[0] <= zoom[1] <= 1:
-            raise DeblurzooError(f"loader.augmentation.zoom={zoom} must be a range in (0, 1], e.g. [0.5,1.0], or null")
+            raise DeblurzooError(
+                f"datamodule.augmentation.zoom={zoom} must be a range in (0, 1], e.g. [0.5,1.0], or null"
+            )
         if not isinstance(self.extra_blur, ExtraBlur | None):
-            raise DeblurzooError(f"loader.augmentation.extra_blur={self.extra_blur} must be an ExtraBlur or null")
+            raise DeblurzooError(f"datamodule.augmentation.extra_blur={self.extra_blur} must be an ExtraBlur or null")
 
     def compose(self, images: int) -> A.Compose:
         """Build the albumentations pipeline for so many images, named by `names`; it crops with margins.

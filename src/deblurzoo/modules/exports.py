@@ -15,6 +15,7 @@ from torch import Tensor
 from deblurzoo import __version__
 from deblurzoo.config import require_plain
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.extensions import name_of
 from deblurzoo.files import write_atomically
 from deblurzoo.modules.base import DeblurModule
 from deblurzoo.records import Export, load_record
@@ -34,8 +35,8 @@ def write_export(folder: Path, module: DeblurModule, trained: dict[str, Any]) ->
     config = {
         **module.hparams["net"],
         "deblurzoo": {
-            "module": type(module).__name__,
-            "class": type(module.net).__name__,
+            "module": name_of(type(module)),
+            "network": name_of(type(module.net)),
             "frames": module.frames,
             "size_multiple": module.net.size_multiple,
             "blur_folder": trained["deblurzoo"]["blur_folder"],
@@ -63,7 +64,7 @@ def read_export(path: Path) -> dict[str, Any]:
     return {
         "deblurzoo": facts,
         "global_step": facts["step"],
-        "hyper_parameters": {"net": config, "optimizer": {}, "schedule": {}},
+        "hyper_parameters": {"net": config},
         "state_dict": {f"net.{name}": tensor for name, tensor in _read_weights(path).items()},
     }
 

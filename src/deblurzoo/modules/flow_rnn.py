@@ -35,12 +35,10 @@ KINDS = ("weight", "bias")
 
 
 class FlowRNNDeblur(DeblurModule):
-    """FlowRNN: a squared error and, where the variant learns flow, how well warped neighbours agree at five scales.
-
-    The code's learning rate of 1e-4 with a decay of power 2 is the default; section III-D says 1e-3.
+    """FlowRNN: the error of the config and, where flow is learned, of warped neighbours at five scales.
 
     Args:
-        net, optimizer, schedule: as in `DeblurModule`.
+        net, optimizer, schedule, loss: as in `DeblurModule`.
         flownet: a file with the state dict of a FlowNetS at 3/8 width (keys of `FLOWNETS_LAYERS`), from which the flow
             network starts, as the paper's does; None for a random start.
     """
@@ -51,11 +49,12 @@ class FlowRNNDeblur(DeblurModule):
     def __init__(
         self,
         net: dict[str, Any],
-        optimizer: dict[str, Any],
-        schedule: dict[str, Any],
+        optimizer: dict[str, Any] | None = None,
+        schedule: dict[str, Any] | None = None,
         flownet: str | None = None,
+        loss: dict[str, float] | None = None,
     ) -> None:
-        super().__init__(net, optimizer, schedule)
+        super().__init__(net, optimizer, schedule, loss)
         self.flownet = flownet
 
     def load_pretrained(self) -> None:

@@ -4,25 +4,22 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from deblurzoo.config import require_plain, require_types
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.extensions import MODULES, NETWORKS, current, resolve
 from deblurzoo.modules.base import DeblurModule
 from deblurzoo.modules.exports import WEIGHTS, is_export, read_export
-from deblurzoo.modules.flow_rnn import FlowRNNDeblur
-from deblurzoo.modules.srn import SRNDeblur
 from deblurzoo.modules.states import load_tensors
-from deblurzoo.modules.svrnn import Liu2016Deblur, SVRNNDeblur
 
 log = logging.getLogger(__name__)
 
-MODULES: dict[str, type[DeblurModule]] = {
-    cls.__name__: cls for cls in (SRNDeblur, SVRNNDeblur, Liu2016Deblur, FlowRNNDeblur)
-}
-
 FORMS = "a run folder, a .ckpt file or, but to resume, an export"
 """All that trained weights are read from."""
+
+RECORDS = ("optimizer", "schedule", "loss")
+"""Arguments of a module that a checkpoint has for the record: they decide over training, which takes the config's."""
 
 CONTENT = {
     "deblurzoo": dict,
@@ -30,7 +27,6 @@ CONTENT = {
     "state_dict": dict,
     "hyper_parameters": dict,
     "optimizer_states": list,
-    "lr_schedulers": list,
 }
 """What evaluating and resuming need of a checkpoint."""
 
@@ -84,15 +80,7 @@ def read_trained(path: Path) -> dict[str, Any]:
     """
     if not is_export(path):
         return read_checkpoint(path)
-    trained = read_export(path)
-    facts = trained["deblurzoo"]
-    module = MODULES.get(facts["module"])
-    if module is None or module.network.__name__ != facts["class"]:
-        raise DeblurzooError(
-            f"{path} is of {facts['module']} with {facts['class']}, which is no network of this version of deblurzoo "
-            f"(known modules: {', '.join(MODULES)}): give one that `deblurzoo export` wrote"
-        )
-    return trained
+    return read_export(path)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -110,10 +98,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             f"checkpoint {path} cannot be read ({error}): it is damaged or not ours; give another one"
         ) from error
     if not _is_ours(checkpoint):
-        raise DeblurzooError(
-            f"{path} is not a checkpoint of deblurzoo (known modules: {', '.join(MODULES)}): "
-            "give one that `deblurzoo train` wrote"
-        )
+        raise DeblurzooError(f"{path} is not a checkpoint of deblurzoo: give one that `deblurzoo train` wrote")
     try:
         require_plain(checkpoint["hyper_parameters"], "hyper_parameters")
     except (ValueError, RecursionError) as error:
@@ -132,10 +117,10 @@ def _is_ours(checkpoint: object) -> bool:
     return (
         all(isinstance(facts.get(key), str) for key in ("module", "run_id", "blur_folder"))
         and "${" not in facts["run_id"] + facts["blur_folder"]  # they become part of a config, which would resolve it
-        and facts["module"] in MODULES
-        and isinstance(facts.get("precision", ""), str)
+        and all(isinstance(facts.get(key, ""), str) for key in ("network", "precision"))
         and ("data" not in facts or _is_pictures(facts["data"]))
-        and all(isinstance(arguments.get(key), dict) for key in ("net", "optimizer", "schedule"))
+        and isinstance(arguments.get("net"), dict)
+        and all(isinstance(arguments.get(key, {}), dict) for key in RECORDS)
         and all(isinstance(value, Tensor) for value in checkpoint["state_dict"].values())
     )
 
@@ -147,17 +132,23 @@ def _is_pictures(value: object) -> bool:
 
 def load_module(checkpoint: dict[str, Any], path: Path) -> DeblurModule:
     """Rebuild the module of a checkpoint that `read_trained` returned; `path` is for messages."""
-    module_class = MODULES[checkpoint["deblurzoo"]["module"]]
+    facts, arguments = checkpoint["deblurzoo"], checkpoint["hyper_parameters"]
     try:
-        require_types(module_class, checkpoint["hyper_parameters"])
-        module = module_class(**checkpoint["hyper_parameters"])
-        _require_fit(checkpoint["state_dict"], module.state_dict())
-        module.load_state_dict(checkpoint["state_dict"])
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise DeblurzooError(
-            f"{path} does not fit {module_class.__name__} of this version of deblurzoo: {error}"
-        ) from error
-    return module
+        module = current(facts["module"])
+        kind = resolve(MODULES.get(module, module), DeblurModule)
+        network = facts.get("network")
+        net = resolve(NETWORKS.get(network, network), nn.Module) if network else kind.network
+    except ValueError as error:
+        raise DeblurzooError(f"{path} cannot be used: {error}") from error
+    try:
+        given = {key: {} if key in RECORDS else value for key, value in arguments.items()}
+        require_types(kind, given)
+        loaded = kind(**{**given, "net": {**given["net"], "_target_": net}})
+        _require_fit(checkpoint["state_dict"], loaded.state_dict())
+        loaded.load_state_dict(checkpoint["state_dict"])
+    except (KeyError, TypeError, ValueError, RuntimeError, DeblurzooError) as error:
+        raise DeblurzooError(f"{path} does not fit {kind.__name__} of this version of deblurzoo: {error}") from error
+    return loaded
 
 
 def _require_fit(given: dict[str, Tensor], needed: dict[str, Tensor]) -> None:

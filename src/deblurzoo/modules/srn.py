@@ -7,16 +7,15 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from deblurzoo.batch import Batch, Restored
-from deblurzoo.losses import pyramid_mse
 from deblurzoo.modules.base import DeblurModule
 from deblurzoo.nets import SRN
 
 
 class SRNDeblur(DeblurModule):
-    """SRN-DeblurNet: a squared error at each of three scales, and gradients of the ConvLSTM clipped.
+    """SRN-DeblurNet: an error at each of three scales, and gradients of the ConvLSTM clipped.
 
     Args:
-        net, optimizer, schedule: as in `DeblurModule`.
+        net, optimizer, schedule, loss: as in `DeblurModule`.
         clip_lstm_norm: largest global gradient norm of the recurrent cell's parameters alone. 3 in section 3.3 of the
             paper; implemented but switched off in the authors' code (`is_gradient_clip`): the paper is followed.
     """
@@ -27,17 +26,18 @@ class SRNDeblur(DeblurModule):
     def __init__(
         self,
         net: dict[str, Any],
-        optimizer: dict[str, Any],
-        schedule: dict[str, Any],
+        optimizer: dict[str, Any] | None = None,
+        schedule: dict[str, Any] | None = None,
         clip_lstm_norm: float = 3.0,
+        loss: dict[str, float] | None = None,
     ) -> None:
-        super().__init__(net, optimizer, schedule)
+        super().__init__(net, optimizer, schedule, loss)
         self.clip_lstm_norm = float(clip_lstm_norm)
         self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # 1.1 to 1.2 times faster on a CPU
 
     def losses(self, restored: Restored, batch: Batch) -> dict[str, Tensor]:
-        """Return the mean squared error at every scale."""
-        return pyramid_mse(restored.pyramid, batch.sharp, self.net.resize)
+        """Return the terms of the config at every scale."""
+        return self.weighted_losses.at_each_scale(restored.pyramid, batch.sharp, self.net.resize)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Clip the gradients of what is recurrent; Lightning has unscaled them by now."""

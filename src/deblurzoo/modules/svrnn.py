@@ -24,13 +24,13 @@ VGG16_LAYERS = dict(zip(range(3, 12), (0, 2, 5, 7, 10, 12, 14, 17, 19), strict=T
 
 
 class SVRNNDeblur(DeblurModule):
-    """SVRNN-Deblur: a plain squared error, conv3 to conv11 from VGG-16 (paper section 3.2), the rest Xavier.
+    """SVRNN-Deblur: the error of the config, conv3 to conv11 from VGG-16 (paper section 3.2), the rest Xavier.
 
     The authors' training script has the VGG weights commented out; the paper is followed. Nothing is rescaled: the
     network reads RGB in [0, 1].
 
     Args:
-        net, optimizer, schedule: as in `DeblurModule`.
+        net, optimizer, schedule, loss: as in `DeblurModule`.
         vgg16: a file with torchvision's state dict of VGG-16; `download` to fetch it, or, offline, to go on with
             Xavier; None for Xavier.
     """
@@ -41,11 +41,12 @@ class SVRNNDeblur(DeblurModule):
     def __init__(
         self,
         net: dict[str, Any],
-        optimizer: dict[str, Any],
-        schedule: dict[str, Any],
+        optimizer: dict[str, Any] | None = None,
+        schedule: dict[str, Any] | None = None,
         vgg16: str | None = None,
+        loss: dict[str, float] | None = None,
     ) -> None:
-        super().__init__(net, optimizer, schedule)
+        super().__init__(net, optimizer, schedule, loss)
         self.vgg16 = vgg16
 
     def load_pretrained(self) -> None:

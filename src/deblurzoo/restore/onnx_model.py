@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from deblurzoo.batch import restored_by
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.restore.padding import restore_any_size
 
@@ -33,7 +34,7 @@ class AnySize(nn.Module):
         padded = F.pad(blur.flatten(0, 1), (0, -width % self.multiple, 0, -height % self.multiple), mode="replicate")
         # Not -(-size // multiple): ONNX rounds the quotient of negative numbers towards 0.
         padded_size = [(size + self.multiple - 1) // self.multiple * self.multiple for size in (height, width)]
-        image: Tensor = self.net(padded.reshape(batch, frames, 3, *padded_size)).image
+        image = restored_by(self.net, padded.reshape(batch, frames, 3, *padded_size)).image
         return image[..., :height, :width]
 
 

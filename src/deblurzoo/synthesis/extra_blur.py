@@ -40,7 +40,7 @@ class ExtraBlur:
     objects: str | None = None
 
     def __post_init__(self) -> None:
-        key = "loader.augmentation.extra_blur"
+        key = "datamodule.augmentation.extra_blur"
         if not self.max_length >= 1:
             raise DeblurzooError(f"{key}.max_length={self.max_length} must be at least 1")
         if self.path not in ("shake", "line"):

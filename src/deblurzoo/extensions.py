@@ -1,0 +1,141 @@
+"""Names of classes in files, and the packages outside deblurzoo that may provide them.
+
+A file never decides which code runs: a name is resolved without a call, and only in deblurzoo itself, in a package
+whose installed distribution declares the entry point `deblurzoo.extension`, or in one that the user names
+(`trust=PACKAGE`).
+"""
+
+import argparse
+import functools
+import sys
+from collections.abc import Iterable
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any, TypeVar
+
+from deblurzoo.errors import DeblurzooError, first_line
+
+T = TypeVar("T")
+
+GROUP = "deblurzoo.extension"
+OURS = "deblurzoo"
+MODULES = {
+    "srn": "deblurzoo.modules.srn:SRNDeblur",
+    "svrnn": "deblurzoo.modules.svrnn:SVRNNDeblur",
+    "liu2016": "deblurzoo.modules.svrnn:Liu2016Deblur",
+    "flow_rnn": "deblurzoo.modules.flow_rnn:FlowRNNDeblur",
+    "any": "deblurzoo.modules.base:DeblurModule",
+}
+NETWORKS = {
+    "srn": "deblurzoo.nets.srn:SRN",
+    "svrnn": "deblurzoo.nets.svrnn:SVRNN",
+    "liu2016": "deblurzoo.nets.liu2016:Liu2016",
+    "flow_rnn": "deblurzoo.nets.flow_rnn:FlowRNN",
+}
+"""Stable names of our modules and networks; the module `any` trains whatever network the config names."""
+_EARLIER = {"SRNDeblur": "srn", "SVRNNDeblur": "svrnn", "Liu2016Deblur": "liu2016", "FlowRNNDeblur": "flow_rnn"}
+"""Names that version 0.1 wrote."""
+
+_trusted: dict[str, str] = {}
+"""Packages that the user has named in this process, and the modules that have their tables."""
+
+
+def trust(packages: str | Iterable[str] | None) -> None:
+    """Let files name classes of these packages until this process ends."""
+    for package in [packages] if isinstance(packages, str) else packages or ():
+        _trusted[package.partition(".")[0]] = package
+
+
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Add the option `--trust` to a verb."""
+    parser.add_argument(
+        "--trust",
+        action="append",
+        default=[],
+        metavar="PACKAGE",
+        help=f"may provide networks, losses and metrics, as packages with the entry point {GROUP} do",
+    )
+
+
+def trusted() -> dict[str, str]:
+    """Return the packages that files may name classes of, and of each the module that has its tables."""
+    return {**_trusted, **_declared(tuple(sys.path))}
+
+
+@functools.cache
+def _declared(path: tuple[str, ...]) -> dict[str, str]:
+    """Return what installed distributions declare where `sys.path` is so; looking takes a while."""
+    return {point.module.partition(".")[0]: point.module for point in entry_points(group=GROUP)}
+
+
+def entries(table: str) -> dict[str, Any]:
+    """Return what trusted packages add to one of our tables, such as `METRICS` and `LOSSES`: dicts of that name.
+
+    Raises:
+        DeblurzooError: a package cannot be imported, or its table is no dict.
+    """
+    found: dict[str, Any] = {}
+    for module in trusted().values():
+        try:
+            found |= getattr(import_module(module), table, {})
+        except Exception as error:  # whatever somebody's package raises
+            raise DeblurzooError(
+                f"{module}, a trusted package, cannot be used ({type(error).__name__}: {first_line(error)}): install "
+                "it where Python finds it, or mend it"
+            ) from error
+    return found
+
+
+def imported(name: str, kind: type[T]) -> type[T]:
+    """Return the class that the user's own config names, of whatever package.
+
+    Raises:
+        DeblurzooError: there is none, or it is no subclass of `kind`.
+    """
+    module, _, class_name = name.replace(":", ".").rpartition(".")
+    try:
+        found = getattr(import_module(module), class_name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise DeblurzooError(f"{name} cannot be imported ({error}): give PACKAGE.MODULE.CLASS") from error
+    if not (isinstance(found, type) and issubclass(found, kind)):
+        raise DeblurzooError(f"{name} is no {kind.__module__}.{kind.__qualname__}: name a subclass of it")
+    return found
+
+
+def name_of(cls: type) -> str:
+    """Return the stable name of a class: a short one of ours, else `package.module:Class`."""
+    name = f"{cls.__module__}:{cls.__qualname__}"
+    return next((short for short, ours in (*MODULES.items(), *NETWORKS.items()) if ours == name), name)
+
+
+def current(name: str) -> str:
+    """Return the name that a module has now."""
+    return _EARLIER.get(name, name)
+
+
+def resolve(name: str, kind: type[T]) -> type[T]:
+    """Return the class that a name in a file means; nothing is called.
+
+    Args:
+        name: `package.module:Class` or `package.module.Class`.
+        kind: the class must be a subclass of it, defined in that package and not merely imported there.
+
+    Raises:
+        ValueError: the package is not trusted, or has no such class.
+    """
+    module, _, class_name = name.rpartition(":" if ":" in name else ".")
+    package = module.partition(".")[0]
+    found, reason = None, ""
+    if all(part.isidentifier() for part in (*module.split("."), class_name)):
+        if package not in (OURS, *trusted()):
+            raise ValueError(
+                f"{name} is of the package {package}, which may run any code: if you trust it, name it by "
+                f"trust={package} (deblur, export, compare: --trust {package})"
+            )
+        try:
+            found = vars(import_module(module)).get(class_name)
+        except Exception as error:  # whatever somebody's package raises
+            reason = f" ({type(error).__name__}: {first_line(error)})"
+    if not (isinstance(found, type) and issubclass(found, kind) and found.__module__.partition(".")[0] == package):
+        raise ValueError(f"{name} is no {kind.__name__} of deblurzoo or of a trusted package{reason}")
+    return found
