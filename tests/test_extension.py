@@ -1,0 +1,159 @@
+"""A package from outside brings a network, a data set, a loss and a metric, and has all verbs."""
+
+import importlib
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import deblurzoo as package
+from conftest import Run
+from deblurzoo import extensions
+from deblurzoo.config import rebuild
+from deblurzoo.data import Source
+from deblurzoo.data.images import read_image, write_png
+from deblurzoo.errors import DeblurzooError
+from verbs import refused
+
+EXTENSION = Path(__file__).parent / "extension"
+CONF = f"--config-dir={EXTENSION / 'conf'}"
+SIZES = {1: (48, 64), 3: (64, 48), 10: (40, 40)}
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that pip has installed the package into."""
+    folder = tmp_path_factory.mktemp("extension")
+    source = shutil.copytree(EXTENSION, folder / "source")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*pip, "--target", folder / "installed", source], check=True, capture_output=True)
+    return folder / "installed"
+
+
+@pytest.fixture
+def extension(installed: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The package where Python finds it, and nowhere any more in the end."""
+    monkeypatch.syspath_prepend(installed)
+    importlib.invalidate_caches()
+    yield installed
+    for name in [name for name in sys.modules if name.partition(".")[0] == "smalldeblur"]:
+        del sys.modules[name]
+    extensions._trusted.clear()
+
+
+@pytest.fixture
+def undeclared(extension: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The package without its entry point."""
+    copy = tmp_path / "undeclared"
+    shutil.copytree(extension / "smalldeblur", copy / "smalldeblur")
+    monkeypatch.setattr(sys, "path", [str(copy), *(place for place in sys.path if place != str(extension))])
+    importlib.invalidate_caches()
+    return copy
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Two scenes for each split, with photographs 1, 3 and 10 of three sizes."""
+    rng = np.random.default_rng(0)
+    for scene in ("train/a2", "train/a10", "test/b"):
+        for photo, size in SIZES.items():
+            for kind in ("blur", "gt"):
+                image = rng.integers(0, 256, (*size, 3), np.uint8)
+                write_png(tmp_path / "Real" / scene / kind / f"{kind}_{photo}.png", image)
+    return tmp_path / "Real"
+
+
+def test_it_goes_through_every_verb(extension: Path, root: Path, deblurzoo: Run, tmp_path: Path) -> None:
+    def done(*arguments: object) -> str:
+        result = deblurzoo(*arguments)
+        assert result.returncode == 0, result.stdout + result.stderr
+        return result.stdout + result.stderr
+
+    train = ["train", CONF, "experiment=small", f"data.root={root}", "trainer=cpu"]
+    done("data", "check", CONF, "data=real", f"data.root={root}")
+    done(*train)
+    done(*train, "trainer.max_steps=3", "resume=auto")
+    checkpoint = torch.load(tmp_path / "runs/small/checkpoints/step_00000003.ckpt", weights_only=True)
+    assert checkpoint["deblurzoo"]["network"] == "smalldeblur.net:Small"
+    assert checkpoint["hyper_parameters"]["loss"] == {"charbonnier": 1.0, "edges": 0.1}
+    evaluate = ["evaluate", CONF, "data=real", f"data.root={root}", "trainer=cpu"]
+    assert "edge" in done(*evaluate, "checkpoint=runs/small", "metrics=[edge]")
+    results = json.loads(next(tmp_path.glob("runs/small/evaluate/*/results.json")).read_text())
+    assert set(results["restored"]) == {"psnr", "ssim", "ssim_matlab3d", "edge"}
+    assert [image["frame"] for image in results["images"]] == ["1", "3", "10"]
+
+    done("train", "-m", *train[1:], "name=sweep", "model.net.width=4,8", "metrics=[edge]")
+    swept = [json.loads(file.read_text()) for file in tmp_path.glob("runs/sweep/*/evaluate/*/results.json")]
+    assert len(swept) == 2 and all("edge" in results["restored"] for results in swept)
+    (curves,) = tmp_path.glob("runs/sweep/*width-4*/csv/*/metrics.csv")
+    assert "val/edge" in curves.read_text()
+    assert "smalldeblur" not in done("compare", "runs", "--html", "page.html")
+    assert "edge error" in (tmp_path / "page.html").read_text()
+    done("export", "--checkpoint", "runs/small", "--out", "exported")
+    exported = json.loads((tmp_path / "exported/config.json").read_text())
+    assert exported["deblurzoo"]["network"] == "smalldeblur.net:Small"
+    picture = root / "test" / "b" / "blur" / "blur_10.png"
+    done("deblur", picture, "--checkpoint", "exported", "--out", "restored")
+    assert read_image(tmp_path / "restored" / picture.name).shape == (40, 40, 3)
+    assert package.load(tmp_path / "runs/small", "cpu")(read_image(picture)).shape == (40, 40, 3)
+
+
+def test_without_the_entry_point_it_is_refused_until_it_is_trusted(
+    undeclared: Path, root: Path, toy: Path, deblurzoo: Run, tmp_path: Path
+) -> None:
+    train = ["train", CONF, "experiment=small", f"data.root={root}", "trainer=cpu"]
+    assert deblurzoo(*train).returncode == 0  # their own config names it
+    assert deblurzoo(*train, "trainer.max_steps=3", "resume=auto").returncode == 0
+
+    done = deblurzoo("train", "data=toy", f"data.root={toy}", "model.loss={edges:1}")
+    refused(
+        done, "model.loss.edges is no loss: choose some of mse, l1, charbonnier, psnr, or name the package that has it"
+    )
+    told = "smalldeblur.net:Small is of the package smalldeblur, which may run any code: if you trust it, name it by "
+    evaluate = ["evaluate", "checkpoint=runs/small", "data=toy", f"data.root={toy}", "trainer=cpu"]
+    picture = root / "test" / "b" / "blur" / "blur_10.png"
+    export = ["export", "--checkpoint", "runs/small", "--out", "exported"]
+    deblur = ["deblur", picture, "--checkpoint", "runs/small", "--out", "restored"]
+    for verb in (evaluate, export, deblur):
+        refused(deblurzoo(*verb), told + "trust=smalldeblur (deblur, export, compare: --trust smalldeblur)")
+    with pytest.raises(DeblurzooError, match="smalldeblur, which may run any code"):
+        package.load(tmp_path / "runs/small")
+    for verb in (
+        [*evaluate, "trust=smalldeblur"],
+        [*export, "--trust", "smalldeblur"],
+        [*deblur, "--trust=smalldeblur"],
+    ):
+        done = deblurzoo(*verb)
+        assert done.returncode == 0, done.stderr
+    assert package.load(tmp_path / "runs/small", "cpu", trust="smalldeblur")(read_image(picture)).shape == (40, 40, 3)
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        ("smalldeblur.net.Small", "is no Source of"),
+        ("smalldeblur.data.ClipSource", "is no Source of"),  # imported there, not defined
+        ("smalldeblur.data.Path", "is no Source of"),
+        ("smalldeblur.nothing.Real", "is no Source of"),
+        ("torch.utils.data.Dataset", "is of the package torch"),
+    ],
+)
+def test_a_trusted_package_gives_its_own_classes_of_the_kind_alone(extension: Path, target: str, reason: str) -> None:
+    with pytest.raises(DeblurzooError, match=reason):
+        rebuild({"data": {"_target_": target, "root": None}}, "data", Source, Path("config.yaml"))
+
+
+def test_a_network_in_the_place_of_a_module_is_told_where_it_goes(extension: Path, toy: Path, deblurzoo: Run) -> None:
+    done = deblurzoo("train", "data=toy", f"data.root={toy}", "model._target_=smalldeblur.net.Small")
+    refused(done, "model._target_=smalldeblur.net.Small is no DeblurModule: a network of your own goes below net")
+
+
+def test_a_package_that_cannot_be_imported_is_named(deblurzoo: Run, toy: Path) -> None:
+    done = deblurzoo("train", "data=toy", f"data.root={toy}", "trust=nowhere", "model.loss={edges:1}")
+    refused(done, "nowhere, a trusted package, cannot be used (ModuleNotFoundError: No module named 'nowhere')")
