@@ -404,6 +404,7 @@ def values_of(config: Any, *place: str) -> Iterator[tuple[str, ...]]:
         yield from values_of(value, *place, key)
 
 
+@pytest.mark.processes
 @settings(FUZZ, max_examples=25)
 @given(data=st.data())
 def test_configs_with_anything_in_them_train_or_are_refused(data: st.DataObject, toy: Path, tmp_path: Path) -> None:

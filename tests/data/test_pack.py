@@ -335,6 +335,7 @@ def many_clips(toy: Path, tmp_path: Path) -> Path:
     return tmp_path / "many"
 
 
+@pytest.mark.processes
 def test_a_killed_pack_is_taken_up_and_ends_with_the_same_bytes(
     start: Start, process: Run, many_clips: Path, tmp_path: Path
 ) -> None:

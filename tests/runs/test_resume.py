@@ -84,6 +84,7 @@ OTHER_RECIPE = ["model.optimizer._target_=torch.optim.AdamW", "+model.optimizer.
                 "model.schedule.name=cosine", "model.loss={charbonnier:1.0}"]  # fmt: skip
 
 
+@pytest.mark.processes
 def test_another_optimiser_schedule_and_loss_resume_to_the_bit(
     process: Run, start: Start, toy: Path, tmp_path: Path
 ) -> None:
@@ -245,7 +246,7 @@ def logged(run: Path, column: str) -> list[int]:
         return [int(row["step"]) for row in csv.DictReader(file) if row[column]]
 
 
-@pytest.mark.parametrize("by_signal", [True, False])
+@pytest.mark.parametrize("by_signal", [pytest.param(True, marks=pytest.mark.processes), False])
 def test_a_run_that_stops_within_an_accumulation_goes_on_with_its_first_batch(
     by_signal: bool, process: Run, toy: Path, tmp_path: Path
 ) -> None:
