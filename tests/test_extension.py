@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-import deblurzoo as package
-from conftest import Run
-from deblurzoo import extensions
+from conftest import TINY, TINY_RUN, Run
+from deblurzoo import extensions, load
 from deblurzoo.config import rebuild
 from deblurzoo.data import Source
 from deblurzoo.data.images import read_image, write_png
@@ -101,7 +100,7 @@ def test_it_goes_through_every_verb(extension: Path, root: Path, deblurzoo: Run,
     picture = root / "test" / "b" / "blur" / "blur_10.png"
     done("deblur", picture, "--checkpoint", "exported", "--out", "restored")
     assert read_image(tmp_path / "restored" / picture.name).shape == (40, 40, 3)
-    assert package.load(tmp_path / "runs/small", "cpu")(read_image(picture)).shape == (40, 40, 3)
+    assert load(tmp_path / "runs/small", "cpu")(read_image(picture)).shape == (40, 40, 3)
 
 
 def test_without_the_entry_point_it_is_refused_until_it_is_trusted(
@@ -123,7 +122,7 @@ def test_without_the_entry_point_it_is_refused_until_it_is_trusted(
     for verb in (evaluate, export, deblur):
         refused(deblurzoo(*verb), told + "trust=smalldeblur (deblur, export, compare: --trust smalldeblur)")
     with pytest.raises(DeblurzooError, match="smalldeblur, which may run any code"):
-        package.load(tmp_path / "runs/small")
+        load(tmp_path / "runs/small")
     for verb in (
         [*evaluate, "trust=smalldeblur"],
         [*export, "--trust", "smalldeblur"],
@@ -131,7 +130,7 @@ def test_without_the_entry_point_it_is_refused_until_it_is_trusted(
     ):
         done = deblurzoo(*verb)
         assert done.returncode == 0, done.stderr
-    assert package.load(tmp_path / "runs/small", "cpu", trust="smalldeblur")(read_image(picture)).shape == (40, 40, 3)
+    assert load(tmp_path / "runs/small", "cpu", trust="smalldeblur")(read_image(picture)).shape == (40, 40, 3)
 
 
 @pytest.mark.parametrize(
@@ -149,11 +148,94 @@ def test_a_trusted_package_gives_its_own_classes_of_the_kind_alone(extension: Pa
         rebuild({"data": {"_target_": target, "root": None}}, "data", Source, Path("config.yaml"))
 
 
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("1 / 0", "TOY_test_000/000001: metric odd cannot be taken (ZeroDivisionError: division by zero)"),
+        ("float('nan')", "metric odd gave nan: figures are finite and below 1e+09"),
+        ("1e300", "metric odd gave 1e+300: figures are finite and below 1e+09"),
+        ("'text'", "metric odd cannot be taken (ValueError: could not convert string to float: 'text')"),
+        ("None", "metric odd cannot be taken (TypeError: "),
+    ],
+)
+def test_a_metric_that_fails_is_named(
+    body: str, message: str, identity: Path, toy: Path, deblurzoo: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package(tmp_path, monkeypatch, f"METRICS = {{'odd': Metric('Odd', 2, '', True, lambda image, sharp: {body})}}")
+    evaluate = ["evaluate", f"checkpoint={identity}", "data=toy", f"data.root={toy}", "trainer=cpu", "metrics=[odd]"]
+    refused(deblurzoo(*evaluate, "trust=torchmine"), message)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("LOSSES = {'odd': 5}", "torchmine.LOSSES['odd'] is no function, or has the name of one of ours"),
+        ("LOSSES = {'mse': print}", "torchmine.LOSSES['mse'] is no function, or has the name of one of ours"),
+        ("LOSSES = {'odd': lambda a, b: 1.0}", "model.loss.odd gave float: it must return a tensor of one number"),
+        ("LOSSES = {'odd': lambda a, b: a - b}", "model.loss.odd gave a tensor of (2, 3, "),
+        ("LOSSES = {'odd': lambda a, b: 1 / 0}", "model.loss.odd cannot be taken (ZeroDivisionError: "),
+        (
+            "METRICS = {'psnr': Metric('P', 2, '', True, print)}",
+            "torchmine.METRICS['psnr'] is no Metric, or has the na",
+        ),
+        ("METRICS = {'odd': Metric('P', 'x', '', True, print)}", "TypeError: digits='x' of a metric must be int"),
+        ("METRICS = 5", "torchmine.METRICS['METRICS'] is no Metric"),
+    ],
+)
+def test_tables_of_a_package_that_are_wrong_are_named(
+    table: str, message: str, toy: Path, deblurzoo: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package(tmp_path, monkeypatch, table)
+    words = ["model.loss={odd:1}"] if table.startswith("LOSSES") else ["metrics=[odd]"]
+    refused(deblurzoo("train", *TINY, "data=toy", f"data.root={toy}", "trust=torchmine", *words), message)
+
+
+def package(folder: Path, monkeypatch: pytest.MonkeyPatch, content: str) -> None:
+    """Write a package where Python finds it; its name begins as torch's does."""
+    (folder / "torchmine.py").write_text(f"from deblurzoo.metrics import Metric\n{content}\n")
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.delitem(sys.modules, "torchmine", raising=False)
+
+
+@pytest.mark.parametrize(
+    ("trust", "message"),
+    [
+        ("5", "trust=5 is no package"),
+        ("true", "trust=True is no package"),
+        ("[1,null]", "trust=1 is no package"),
+        ("{a:1}", "is no package: give trust=PACKAGE, or trust=[PACKAGE,PACKAGE]"),
+        ("../mine", "trust=../mine is no package: give its name"),
+        ("nowhere", "nowhere, a trusted package, cannot be used (ModuleNotFoundError: "),
+    ],
+)
+def test_what_cannot_be_trusted_is_told_before_anything_is_measured(
+    trust: str, message: str, identity: Path, toy: Path, deblurzoo: Run
+) -> None:
+    done = deblurzoo("evaluate", f"checkpoint={identity}", "data=toy", f"data.root={toy}", f"trust={trust}")
+    refused(done, message)
+    assert not list(identity.rglob("results.json"))
+
+
+def test_a_package_called_like_torch_is_somebodys_own_and_its_module_has_the_tables(
+    toy: Path, deblurzoo: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "torchlike").mkdir()
+    (tmp_path / "torchlike" / "__init__.py").touch()
+    (tmp_path / "torchlike" / "tables.py").write_text("LOSSES = {'odd': lambda a, b: (a - b).abs().mean()}\n")
+    shutil.copy(EXTENSION / "smalldeblur" / "net.py", tmp_path / "torchlike")
+    monkeypatch.syspath_prepend(tmp_path)
+    own = ["model=base", "+model.net._target_=torchlike.net.Small", "trust=torchlike.tables", "model.loss={odd:1}"]
+    small = ["trainer=cpu", "logger=csv", *TINY_RUN, "name=a,b", "trainer.max_steps=1", "trainer.val_check_interval=1"]
+    done = deblurzoo("train", "-m", "data=toy", f"data.root={toy}", *own, *small)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(list(tmp_path.rglob("results.json"))) == 2
+
+
 def test_a_network_in_the_place_of_a_module_is_told_where_it_goes(extension: Path, toy: Path, deblurzoo: Run) -> None:
     done = deblurzoo("train", "data=toy", f"data.root={toy}", "model._target_=smalldeblur.net.Small")
     refused(done, "model._target_=smalldeblur.net.Small is no DeblurModule: a network of your own goes below net")
 
 
 def test_a_package_that_cannot_be_imported_is_named(deblurzoo: Run, toy: Path) -> None:
-    done = deblurzoo("train", "data=toy", f"data.root={toy}", "trust=nowhere", "model.loss={edges:1}")
+    done = deblurzoo("train", "data=toy", f"data.root={toy}", "trust=nowhere")
     refused(done, "nowhere, a trusted package, cannot be used (ModuleNotFoundError: No module named 'nowhere')")

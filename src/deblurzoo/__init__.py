@@ -1,6 +1,6 @@
 """deblurzoo: motion-deblurring networks, trained and compared on the same data under the same rules."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from os import PathLike
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ def load(
     device: "Device" = "auto",
     precision: "Precision" = "fp32",
     memory: int | None = None,
-    trust: str | Iterable[str] = (),
+    trust: str | Sequence[str] = (),
 ) -> "Restorer":
     """Load a trained network as a function of pictures.
 

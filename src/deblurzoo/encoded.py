@@ -3,7 +3,6 @@
 import os
 import re
 import struct
-import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,10 +18,12 @@ ORIENTATION = 274
 """EXIF's tag."""
 AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 _DAMAGED_EXIF = (OSError, SyntaxError, ValueError, LookupError, TypeError, ArithmeticError, struct.error)
-_LARGEST_EXIF = 2**16
+_PNG = b"\x89PNG\r\n\x1a\n"
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 """A JPEG's marker; within a scan 0xFF is also escaped, a restart marker or filling."""
 _END = b"\xff\xd9"
+_UNFINISHED = re.compile(rb"(\xff+[\xd0-\xd7])*\xff*\Z")
+"""What may stand before the end, would make a marker of data behind it, and has no pixels."""
 _MORE = b"\xaa" * 64 + b"".join(bytes([0xFF, 0xD0 + n]) + b"\xaa" * 64 for n in range(8))
 """What a decoder takes that lacks data, at once or from a restart marker on."""
 
@@ -66,10 +67,8 @@ def decode_cmyk_jpeg(data: bytes) -> Image:
     Raises:
         ValueError: it is cut: then data put before its end change pixels.
     """
-    end = _end_of_jpeg(data)
-    image, with_more = (
-        cv2.imdecode(np.frombuffer(data[:end] + more + _END, np.uint8), AS_STORED) for more in (b"", _MORE)
-    )
+    scans = _UNFINISHED.sub(b"", data[: _end_of_jpeg(data)])
+    image, with_more = (cv2.imdecode(np.frombuffer(scans + more + _END, np.uint8), AS_STORED) for more in (b"", _MORE))
     if image is None or with_more is None or not np.array_equal(image, with_more):
         raise ValueError("the JPEG is cut or damaged")
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
@@ -107,17 +106,20 @@ def orientation_of(picture: PIL.Image.Image) -> int:
 
 
 def _exif_behind_pixels(picture: PIL.Image.Image) -> bytes | None:
-    """Return the EXIF that some programs put at the end of a PNG; None if there is none, or the file is closed."""
+    """Return the EXIF that stands behind the pixels of a PNG; None if there is none, or the file is closed."""
     if (file := getattr(picture, "fp", None)) is None:
         return None
     place = file.tell()
-    file.seek(max(0, file.seek(0, os.SEEK_END) - _LARGEST_EXIF))
-    tail = file.read()
-    file.seek(place)
-    start = tail.rfind(b"eXIf")
-    end = start + 4 + int.from_bytes(tail[start - 4 : start], "big")
-    is_chunk = start >= 4 and tail[end : end + 4] == zlib.crc32(tail[start:end]).to_bytes(4, "big")
-    return tail[start + 4 : end] if is_chunk else None
+    file.seek(len(_PNG))
+    try:
+        while len(head := file.read(8)) == 8 and head[4:] != b"IEND":
+            length = int.from_bytes(head[:4], "big")
+            if head[4:] == b"eXIf":
+                return bytes(file.read(length))
+            file.seek(length + 4, os.SEEK_CUR)  # and the checksum
+    finally:
+        file.seek(place)
+    return None
 
 
 def upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:

@@ -48,8 +48,8 @@ def hydra_main(config_name: str) -> Callable[[Task], Callable[[], None]]:
                 warn_of_shadowed_configs()
                 require_effect(cfg)
                 _settle_paths(cfg)
-                trust(cfg.get("trust"))
-                trust(_own_packages(cfg))
+                trust(OmegaConf.to_container(cfg).get("trust"))  # type: ignore[union-attr]
+                trust(list(_own_packages(cfg)))
                 _require_backend()
                 return task(cfg)
             except SystemExit as stop:  # Lightning's on SIGTERM has exit code 0
@@ -76,8 +76,8 @@ def _own_packages(cfg: DictConfig) -> Iterator[str]:
     """Yield the packages of the module, network and data set that the user's own config names."""
     for key in ("model", "model.net", "data"):
         target = OmegaConf.select(cfg, f"{key}._target_")
-        if isinstance(target, str) and not target.startswith(("deblurzoo.", "torch")):
-            yield target.partition(".")[0]
+        if isinstance(target, str) and (package := target.partition(".")[0]) not in ("deblurzoo", "torch"):
+            yield package
 
 
 def _let_go(error: BaseException | None) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from deblurzoo import __version__
 from deblurzoo.callbacks import ResultsWriter, StepProgress
@@ -122,7 +122,7 @@ def _require_settings(cfg: DictConfig) -> None:
 
 def require_metrics(chosen: Any) -> None:
     """Raise a DeblurzooError unless this is a list of metrics that are known, or None."""
-    if isinstance(chosen, str):
+    if not isinstance(chosen, list | ListConfig | None):
         raise DeblurzooError(f"metrics={chosen} must be a list: metrics=[{chosen}]")
     for name in chosen or ():
         metric(str(name))

@@ -8,10 +8,11 @@ whose installed distribution declares the entry point `deblurzoo.extension`, or 
 import argparse
 import functools
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any, TypeVar
+from types import FunctionType, ModuleType
+from typing import TypeVar
 
 from deblurzoo.errors import DeblurzooError, first_line
 
@@ -36,14 +37,34 @@ NETWORKS = {
 _EARLIER = {"SRNDeblur": "srn", "SVRNNDeblur": "svrnn", "Liu2016Deblur": "liu2016", "FlowRNNDeblur": "flow_rnn"}
 """Names that version 0.1 wrote."""
 
-_trusted: dict[str, str] = {}
-"""Packages that the user has named in this process, and the modules that have their tables."""
+_trusted: dict[str, None] = {}
+"""Packages, or modules of theirs that have tables, that the user has named in this process."""
 
 
-def trust(packages: str | Iterable[str] | None) -> None:
-    """Let files name classes of these packages until this process ends."""
-    for package in [packages] if isinstance(packages, str) else packages or ():
-        _trusted[package.partition(".")[0]] = package
+def trust(packages: str | Sequence[str] | None) -> None:
+    """Let files name classes of these packages until this process ends.
+
+    Raises:
+        DeblurzooError: one is no package that can be imported.
+    """
+    given = [packages] if isinstance(packages, str) else packages or []
+    if not isinstance(given, list | tuple):
+        raise DeblurzooError(f"trust={packages} is no package: give trust=PACKAGE, or trust=[PACKAGE,PACKAGE]")
+    for package in given:
+        if not isinstance(package, str) or not all(part.isidentifier() for part in package.split(".")):
+            raise DeblurzooError(f"trust={package} is no package: give its name, as Python imports it")
+        _imported(package)
+        _trusted[package] = None
+
+
+def _imported(module: str) -> ModuleType:
+    try:
+        return import_module(module)
+    except Exception as error:  # whatever somebody's package raises
+        raise DeblurzooError(
+            f"{module}, a trusted package, cannot be used ({type(error).__name__}: {first_line(error)}): install it "
+            "where Python finds it, or mend it"
+        ) from error
 
 
 def add_trust(parser: argparse.ArgumentParser) -> None:
@@ -57,32 +78,33 @@ def add_trust(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def trusted() -> dict[str, str]:
-    """Return the packages that files may name classes of, and of each the module that has its tables."""
-    return {**_trusted, **_declared(tuple(sys.path))}
+def trusted() -> list[str]:
+    """Return the packages that files may name classes of, or modules of theirs that have tables."""
+    return list(dict.fromkeys([*_declared(tuple(sys.path)), *_trusted]))
 
 
 @functools.cache
-def _declared(path: tuple[str, ...]) -> dict[str, str]:
+def _declared(path: tuple[str, ...]) -> list[str]:
     """Return what installed distributions declare where `sys.path` is so; looking takes a while."""
-    return {point.module.partition(".")[0]: point.module for point in entry_points(group=GROUP)}
+    return [point.module for point in entry_points(group=GROUP)]
 
 
-def entries(table: str) -> dict[str, Any]:
-    """Return what trusted packages add to one of our tables, such as `METRICS` and `LOSSES`: dicts of that name.
+def with_entries(table: str, ours: dict[str, T]) -> dict[str, T]:
+    """Return a table of ours and what trusted packages add to it: dicts of that name, such as `METRICS` and `LOSSES`.
 
     Raises:
-        DeblurzooError: a package cannot be imported, or its table is no dict.
+        DeblurzooError: a package cannot be imported, or its table is no dict of callables or has names of ours.
     """
-    found: dict[str, Any] = {}
-    for module in trusted().values():
-        try:
-            found |= getattr(import_module(module), table, {})
-        except Exception as error:  # whatever somebody's package raises
-            raise DeblurzooError(
-                f"{module}, a trusted package, cannot be used ({type(error).__name__}: {first_line(error)}): install "
-                "it where Python finds it, or mend it"
-            ) from error
+    found = dict(ours)
+    for module in trusted():
+        theirs = getattr(_imported(module), table, {})
+        kind = type(next(iter(ours.values())))
+        for name, entry in theirs.items() if isinstance(theirs, dict) else [(table, None)]:
+            if not (isinstance(entry, kind) or (callable(entry) and kind is FunctionType)) or name in ours:
+                raise DeblurzooError(
+                    f"{module}.{table}[{name!r}] is no {kind.__name__}, or has the name of one of ours: mend it there"
+                )
+            found[name] = entry
     return found
 
 
@@ -96,7 +118,9 @@ def imported(name: str, kind: type[T]) -> type[T]:
     try:
         found = getattr(import_module(module), class_name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise DeblurzooError(f"{name} cannot be imported ({error}): give PACKAGE.MODULE.CLASS") from error
+        raise DeblurzooError(
+            f"{name or 'an empty name'} cannot be imported ({error}): give PACKAGE.MODULE.CLASS"
+        ) from error
     if not (isinstance(found, type) and issubclass(found, kind)):
         raise DeblurzooError(f"{name} is no {kind.__module__}.{kind.__qualname__}: name a subclass of it")
     return found
@@ -127,7 +151,7 @@ def resolve(name: str, kind: type[T]) -> type[T]:
     package = module.partition(".")[0]
     found, reason = None, ""
     if all(part.isidentifier() for part in (*module.split("."), class_name)):
-        if package not in (OURS, *trusted()):
+        if package not in (OURS, *(one.partition(".")[0] for one in trusted())):
             raise ValueError(
                 f"{name} is of the package {package}, which may run any code: if you trust it, name it by "
                 f"trust={package} (deblur, export, compare: --trust {package})"

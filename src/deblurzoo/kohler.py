@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.metrics import Image, Plane, decibels, luminance, metric, mssim
+from deblurzoo.metrics import Image, Plane, decibels, luminance, measured, metric, mssim
 
 FIXED = ("psnr", "mssim")
 """What the benchmark reports."""
@@ -88,7 +88,7 @@ def _figures(image: _Picture, sharp: _Picture, names: Sequence[str]) -> dict[str
     found = {"psnr": decibels(float(np.square(pair[0] - pair[1]).mean(dtype=np.float64))), "mssim": mssim(*pair)}
     if others := [name for name in names if name not in FIXED]:
         colours = [plane.round().clip(0, 255).astype(np.uint8) for plane in registered(image.values, sharp.values)]
-        found |= {name: float(metric(name).function(*colours)) for name in others}
+        found |= {name: measured(name, *colours) for name in others}
     return {name: found[name] for name in names}
 
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from deblurzoo import extensions
-from deblurzoo.errors import DeblurzooError
+from deblurzoo.errors import DeblurzooError, first_line
 from deblurzoo.flow import warp
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -29,6 +29,23 @@ def negative_psnr(image: Tensor, sharp: Tensor) -> Tensor:
 LOSSES: dict[str, Loss] = {"mse": F.mse_loss, "l1": F.l1_loss, "charbonnier": charbonnier, "psnr": negative_psnr}
 
 
+def _scalar(name: str, loss: Loss, image: Tensor, sharp: Tensor) -> Tensor:
+    if name in LOSSES:
+        return loss(image, sharp)
+    try:
+        value = loss(image, sharp)
+    except Exception as error:  # whatever somebody's function raises
+        raise DeblurzooError(
+            f"model.loss.{name} cannot be taken ({type(error).__name__}: {first_line(error)})"
+        ) from error
+    if not isinstance(value, Tensor) or value.ndim:
+        shape = f"a tensor of {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+        raise DeblurzooError(
+            f"model.loss.{name} gave {shape}: it must return a tensor of one number, without dimensions"
+        )
+    return value
+
+
 class WeightedLosses:
     """Losses by name, each with its weight.
 
@@ -40,7 +57,7 @@ class WeightedLosses:
     """
 
     def __init__(self, weights: Mapping[str, float]) -> None:
-        known = LOSSES if LOSSES.keys() >= weights.keys() else {**extensions.entries("LOSSES"), **LOSSES}
+        known = LOSSES if LOSSES.keys() >= weights.keys() else extensions.with_entries("LOSSES", LOSSES)
         for name in weights:
             if name not in known:
                 raise DeblurzooError(
@@ -52,7 +69,9 @@ class WeightedLosses:
     def __call__(self, image: Tensor, sharp: Tensor, suffix: str = "") -> dict[str, Tensor]:
         """Return the weighted terms of an image (B, 3, H, W), their names with a suffix."""
         image = image.float()
-        return {name + suffix: weight * loss(image, sharp) for name, (loss, weight) in self.terms.items()}
+        return {
+            name + suffix: weight * _scalar(name, loss, image, sharp) for name, (loss, weight) in self.terms.items()
+        }
 
     def at_each_scale(self, pyramid: Sequence[Tensor], sharp: Tensor, resize: ResizeTo) -> dict[str, Tensor]:
         """Return the terms at each scale; of `mse` their sum is the loss of the SRN paper (eq. 4, all kappa 1).

@@ -16,8 +16,8 @@ from torchmetrics import MetricCollection
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from deblurzoo import extensions
-from deblurzoo.errors import DeblurzooError
-from deblurzoo.records import FIGURE
+from deblurzoo.errors import DeblurzooError, first_line
+from deblurzoo.records import FIGURE, LARGEST
 
 Image = NDArray[np.uint8]
 Map = NDArray[np.float32]
@@ -191,6 +191,12 @@ class Figure:
     unit: str
     higher_is_better: bool
 
+    def __post_init__(self) -> None:
+        kinds = {"heading": str, "digits": int, "unit": str, "higher_is_better": bool}
+        for name, kind in kinds.items():
+            if not isinstance(getattr(self, name), kind):
+                raise TypeError(f"{name}={getattr(self, name)!r} of a metric must be {kind.__name__}")
+
     def text(self, value: float) -> str:
         """Return a value with its digits, without the unit."""
         return f"{value:.{self.digits}f}"
@@ -222,13 +228,7 @@ def known_metrics() -> dict[str, Metric]:
     Raises:
         DeblurzooError: something in a package's `METRICS` is no `Metric`.
     """
-    theirs = extensions.entries("METRICS")
-    for name, entry in theirs.items():
-        if not isinstance(entry, Metric):
-            raise DeblurzooError(
-                f"METRICS[{name!r}] of a trusted package is no deblurzoo.metrics.Metric: mend it there"
-            )
-    return {**METRICS, **{name: entry for name, entry in theirs.items() if name not in METRICS}}
+    return extensions.with_entries("METRICS", METRICS)
 
 
 def metric(name: str) -> Metric:
@@ -247,6 +247,24 @@ def metric(name: str) -> Metric:
     return known[name]
 
 
+def measured(name: str, image: Image, sharp: Image) -> float:
+    """Return a metric of two images, both uint8 (H, W, 3).
+
+    Raises:
+        ValueError: its function fails, or gives no number that results can hold.
+    """
+    try:
+        value = float(metric(name).function(image, sharp))
+    except DeblurzooError:
+        raise
+    except Exception as error:  # whatever somebody's function raises
+        raise ValueError(f"metric {name} cannot be taken ({type(error).__name__}: {first_line(error)})") from error
+    if not abs(value) < LARGEST:
+        reason = "SSIMs need 11 pixels on each side" if name in METRICS else f"figures are finite and below {LARGEST:g}"
+        raise ValueError(f"metric {name} gave {value}: {reason}")
+    return value
+
+
 def figure(name: str) -> Figure:
     """Return how a figure of a file is shown: one that is unknown here by its name, with four digits."""
     return METRICS.get(name) or known_metrics().get(name) or Figure(name, 4, "", True)
@@ -262,16 +280,19 @@ class MeanOverImages(torchmetrics.Metric):
     total: Tensor
     images: Tensor
 
-    def __init__(self, function: PictureFunction) -> None:
+    def __init__(self, metric_name: str) -> None:
         super().__init__()
-        self.function = function
+        self.metric_name = metric_name
         self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("images", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
 
     def update(self, image: Tensor, sharp: Tensor) -> None:
         """Add B images; `image` and `sharp` are (B, 3, H, W) in [0, 1] and are rounded to 8 bits."""
         for one, reference in zip(_pictures(image), _pictures(sharp), strict=True):
-            self.total += self.function(one, reference)
+            try:
+                self.total += measured(self.metric_name, one, reference)
+            except ValueError as error:
+                raise DeblurzooError(f"validation: {error}") from error
             self.images += 1
 
     def compute(self) -> Tensor:
@@ -286,4 +307,4 @@ def _pictures(batch: Tensor) -> Iterator[Image]:
 
 def image_metrics(*names: str) -> MetricCollection:
     """Return the named metrics, each a mean over images."""
-    return MetricCollection({name: MeanOverImages(metric(name).function) for name in names}, compute_groups=False)
+    return MetricCollection({name: MeanOverImages(name) for name in names}, compute_groups=False)

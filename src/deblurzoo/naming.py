@@ -14,7 +14,8 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 """Of pictures, in any case."""
 
 _LEFT_BEHIND = frozenset(
-    {"__macosx", "@eadir", "@recycle", "#recycle", "$recycle.bin", "system volume information"}
+    {"__macosx", "@eadir", "@recycle", "#recycle", "$recycle.bin", "@tmp", "@recently-snapshot", "lost+found"}
+    | {"system volume information"}
     | {"thumbs.db", "ehthumbs.db", "desktop.ini"}
 )
 """Files and folders of macOS, Windows and network drives, in lower case."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from deblurzoo import kohler
-from deblurzoo.metrics import Image, metric
+from deblurzoo.metrics import Image, measured, metric
 
 Figures = dict[str, float]
 
@@ -36,7 +36,7 @@ class Measure:
 def plain(images: Sequence[Image], references: Iterable[Image], names: Sequence[str]) -> list[Figures]:
     """Return the named figures of each picture against the one reference: GOPRO, DVD, folders."""
     (sharp,) = references
-    return [{name: float(metric(name).function(image, sharp)) for name in names} for image in images]
+    return [{name: measured(name, image, sharp) for name in names} for image in images]
 
 
 MEASURES = {

@@ -5,9 +5,20 @@ from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.schedules import known
 
 
 class Record(BaseModel):
@@ -64,7 +75,8 @@ Name = Annotated[str, Field(max_length=200), AfterValidator(_stays_inside)]
 Literally = Annotated[str, Field(pattern=r"^([^$]|\$[^{])*$")]
 """Becomes part of a config, which would resolve `${…}`."""
 Count = Annotated[int, Field(ge=0, lt=2**53)]
-Value = Annotated[float, Field(gt=-1e9, lt=1e9)]
+LARGEST = 1e9
+Value = Annotated[float, Field(gt=-LARGEST, lt=LARGEST)]
 FIGURE = r"^[a-z][a-z0-9_]{0,39}$"
 """What the name of a figure matches."""
 Figures = dict[Annotated[str, Field(pattern=FIGURE)], Value]
@@ -76,13 +88,30 @@ class Buildable(Record):
     target: str = Field(alias="_target_")
 
 
+class Optimizer(Buildable):
+    """The config of an optimiser; what else its class takes, torch checks."""
+
+    lr: float | None = None
+
+
+class Schedule(Record):
+    """The config of a schedule: the arguments of `deblurzoo.schedules.factor` but the step."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: Annotated[str, AfterValidator(known)]
+    steps: PositiveInt
+    power: NonNegativeFloat
+    end: Annotated[float, Field(ge=0, le=1)]
+    warmup: NonNegativeInt
+
+
 class Model(Buildable):
     """The config of a module."""
 
     net: dict[str, Any]
-    optimizer: Buildable
-    schedule: dict[str, Any]
-    loss: dict[str, float] | None
+    optimizer: Optimizer
+    schedule: Schedule
+    loss: Annotated[dict[str, Annotated[float, Field(gt=0)]], Field(min_length=1)] | None
 
 
 class Evaluating(Record):

@@ -19,6 +19,13 @@ SCHEDULES: dict[str, Schedule] = {
 Cosine: Loshchilov and Hutter, ICLR 2017, without restarts."""
 
 
+def known(name: str) -> str:
+    """Return the name of a schedule; raise a ValueError if there is none of that name."""
+    if name not in SCHEDULES:
+        raise ValueError(f"{name} is no schedule: choose one of {', '.join(SCHEDULES)}")
+    return name
+
+
 def factor(step: int, name: str, steps: int, power: float = 1.0, end: float = 0.0, warmup: int = 0) -> float:
     """Return the factor of the initial learning rate: from 1 to `end`, after a linear rise over the first steps.
 
@@ -33,8 +40,6 @@ def factor(step: int, name: str, steps: int, power: float = 1.0, end: float = 0.
     Raises:
         ValueError: there is no schedule of that name.
     """
-    if name not in SCHEDULES:
-        raise ValueError(f"schedule.name={name} is unknown: choose one of {', '.join(SCHEDULES)}")
     remaining = max(0.0, 1.0 - step / steps)
     rise = min(1.0, (step + 1) / warmup) if warmup else 1.0
-    return rise * ((1.0 - end) * SCHEDULES[name](remaining, power) + end)
+    return rise * ((1.0 - end) * SCHEDULES[known(name)](remaining, power) + end)

@@ -5,10 +5,12 @@ import json
 import logging
 import secrets
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -31,8 +33,9 @@ from deblurzoo.modules.base import ADAM
 from deblurzoo.modules.exports import is_export
 from deblurzoo.modules.loading import checkpoint_of, find_checkpoint, read_checkpoint
 from deblurzoo.precision import AUTO, is_one, require_compiler, require_trainer, settle_precision
-from deblurzoo.records import Training
+from deblurzoo.records import Evaluating, Training
 from deblurzoo.status import identity_of, recorded
+from deblurzoo.user_configs import require_own_network
 from deblurzoo.wandb_runs import send_evaluation
 
 log = logging.getLogger(__name__)
@@ -106,6 +109,7 @@ def fit(cfg: DictConfig, run: Path) -> None:
     settle_precision(cfg.trainer, checkpoint, cfg.model.optimizer)
     pl.seed_everything(cfg.seed, verbose=False)
     module = build_module(cfg.model)
+    require_own_network()
     module.watch(cfg.metrics or ())
     source: Source = build(cfg.data)
     if checkpoint:
@@ -248,6 +252,12 @@ def _cause(error: Exception, trainer: pl.Trainer, start: Path | None) -> BaseExc
         what = f"go on from {start}" if start else "begin"
         remedy = "the checkpoint is damaged or the settings are wrong" if start else "the settings are wrong"
         return DeblurzooError(f"training cannot {what} ({error!r}): if that says nothing else, {remedy}")
+    failed_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
+    if failed_in.is_relative_to(Path(torch.optim.__file__).parent):
+        return DeblurzooError(
+            f"the optimiser cannot take a step ({error!r}): set model.optimizer as it was when the run began, or, for "
+            "a new run, choose another one"
+        )
     return None
 
 
@@ -347,9 +357,10 @@ def _require_settings(cfg: DictConfig) -> None:
     """Raise a DeblurzooError for what is missing or wrong, before anything is built."""
     choose_blur(cfg.data, cfg.blur)
     require_values(cfg)
-    require_shape(cfg, Training)
+    require_shape(cfg, Evaluating)
     for key in ("max_steps", "accumulate_grad_batches", "val_check_interval", "log_every_n_steps"):
         require_at_least(f"trainer.{key}", cfg.trainer[key], 1)
+    require_shape(cfg, Training)
     require_at_least("seed", cfg.seed, 0)
     require_metrics(cfg.metrics)
     cfg.trainer.log_every_n_steps = min(cfg.trainer.log_every_n_steps, cfg.trainer.max_steps)

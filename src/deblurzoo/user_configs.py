@@ -70,6 +70,30 @@ def require_effect(cfg: DictConfig) -> None:
         )
 
 
+def require_own_network() -> None:
+    """Raise a DeblurzooError if a shipped experiment that sets something of its network is taken with another one."""
+    choices = HydraConfig.get().runtime.choices
+    experiment, model = str(choices["experiment"]), choices["model"]
+    file = conf_dir() / "experiment" / f"{experiment}.yaml"
+    settings = _load(file).get("model") if file.is_file() else None
+    if settings and (network := _network_of(experiment)) != model:
+        raise DeblurzooError(
+            f"experiment={experiment} sets model.{next(iter(settings))} of model={network}: with model={model}, an "
+            "ablation would be called by another network's name; set what differs yourself"
+        )
+
+
+def _network_of(experiment: str) -> str | None:
+    """Return the model that a shipped experiment, or one that it begins with, chooses."""
+    found = None
+    for item in _load(conf_dir() / "experiment" / f"{experiment}.yaml").get("defaults", []):
+        if isinstance(item, dict):
+            found = item.get("override /model", found)
+        elif item != "_self_":
+            found = _network_of(item) or found
+    return found
+
+
 def warn_of_shadowed_configs() -> None:
     """Warn of a user's files that never take effect: the shipped conf is searched first."""
     shipped = conf_dir()

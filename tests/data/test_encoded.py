@@ -127,6 +127,18 @@ def test_exif_behind_the_pixels_of_a_png_turns_too(name: str, tmp_path: Path) ->
     assert_looks_like(read_picture(tmp_path / name).rgb.copy(), expected(name, 6))
 
 
+def test_exif_behind_the_end_of_a_png_is_ignored_and_found_before_it_whatever_follows(tmp_path: Path) -> None:
+    plain, turned = encoded("rgb.png"), encoded("rgb.png", 6)
+    start = turned.index(b"eXIf") - 4
+    chunk = turned[start : start + 12 + int.from_bytes(turned[start : start + 4], "big")]
+    for behind in (chunk, turned, plain[-12:] + chunk):
+        (tmp_path / "rgb.png").write_bytes(plain + behind)
+        assert_looks_like(read_image(tmp_path / "rgb.png"), expected("rgb.png"))
+        assert picture_size(tmp_path / "rgb.png") == (WIDTH, HEIGHT)
+    (tmp_path / "rgb.png").write_bytes(plain[:-12] + chunk + plain[-12:] + bytes(70_000))
+    assert picture_size(tmp_path / "rgb.png") == (HEIGHT, WIDTH)
+
+
 def test_damaged_exif_turns_nothing(tmp_path: Path) -> None:
     damaged = b"Exif\0\0MM\0\x2a\0\0\0\x08\xff\xff\x01\x12"
     for name in ("rgb.jpg", "rgb.png", "rgb.webp"):
@@ -180,8 +192,9 @@ def test_a_jpeg_that_was_cut_in_its_scan_and_closed_is_refused(name: str, share:
     whole, path = encoded(name), tmp_path / name
     scan = whole.index(b"\xff\xda") + 14
     content = whole[: scan + int(share * (len(whole) - scan))].rstrip(b"\xff")
-    filled = (bytes(500) + CLOSED, b"\xff\xd0" + CLOSED)  # OpenCV, which alone reads CMYK, passes over these
-    for end in (CLOSED, CLOSED + bytes(2000), CLOSED + MP4, *(filled if name != "cmyk.jpg" else ())):
+    filled = (bytes(500) + CLOSED,) if name != "cmyk.jpg" else ()  # OpenCV, which alone reads CMYK, passes over it
+    unfinished = (b"\xff" + CLOSED, bytes([255] * 20) + CLOSED, b"\xff\xd0" + CLOSED)
+    for end in (CLOSED, CLOSED + bytes(2000), CLOSED + MP4, *unfinished, *filled):
         path.write_bytes(content + end)
         with pytest.raises(DeblurzooError, match=rf"{name} cannot be read"):
             read_image(path)

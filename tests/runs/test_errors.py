@@ -109,6 +109,15 @@ def test_resuming_on_another_blur_is_refused(deblurzoo: Run, run: Path, toy: Pat
     assert (tmp_path / "runs" / "run" / "config.yaml").read_text() == config
 
 
+def test_validation_pairs_that_are_all_equal_are_told_before_training(
+    deblurzoo: Run, copy: Path, tmp_path: Path
+) -> None:
+    for path in copy.glob("test/*/sharp/*.png"):
+        shutil.copy(path, path.parents[1] / "blur" / path.name)
+    refused(deblurzoo("train", *SHORT, f"data.root={copy}"), "there is nothing to restore: in all 2 validation pairs")
+    assert not list(tmp_path.rglob("config.yaml"))
+
+
 def test_truncated_checkpoint(deblurzoo: Run, run: Path, toy: Path, tmp_path: Path) -> None:
     path = tmp_path / "runs/run/checkpoints/step_00000003.ckpt"
     path.write_bytes(path.read_bytes()[:5000])
@@ -125,6 +134,18 @@ def test_truncated_checkpoint(deblurzoo: Run, run: Path, toy: Path, tmp_path: Pa
         ("seed=x", "error: seed=x must be a whole number"),
         ("model.net.width=-1", "width=-1 above 0"),
         ("model.optimizer.lr=-1", "error: model.optimizer or model.schedule is wrong: Invalid learning rate"),
+        ("model.optimizer.lr=fast", "model.optimizer.lr: Input should be a valid number"),
+        (
+            "model.schedule.name=linear",
+            "model.schedule.name: Value error, linear is no schedule: choose one of polynomial",
+        ),
+        ("model.schedule.steps=0", "model.schedule.steps: Input should be greater than 0"),
+        ("model.schedule.warmup=-3", "model.schedule.warmup: Input should be greater than or equal to 0"),
+        ("model.schedule.end=-1", "model.schedule.end: Input should be greater than or equal to 0"),
+        ("model.schedule.power=nan", "model.schedule.power: Input should be a finite number"),
+        ("+model.schedule.stepz=3", "model.schedule.stepz: Extra inputs are not permitted"),
+        ("model.loss={mse:0}", "model.loss.mse: Input should be greater than 0"),
+        ("model.loss={}", "model.loss: Dictionary should have at least 1 item"),
         ("datamodule.batch_size=0", "error: datamodule.batch_size=0 must be a whole number of at least 1"),
         ("datamodule.workers=-1", "error: datamodule.workers=-1 must be"),
         ("datamodule.augmentation.zoom=[0,1]", "error: datamodule.augmentation.zoom=[0, 1] must be a range in (0, 1]"),

@@ -170,6 +170,11 @@ def test_another_optimiser_is_another_run(deblurzoo: Run, run: Path, toy: Path) 
     refused(done, "model.optimizer: torch.optim.Adam in the checkpoint, torch.optim.SGD in the config")
 
 
+def test_an_optimiser_that_lacks_its_state_is_told(deblurzoo: Run, run: Path, toy: Path) -> None:
+    arguments = ["train", *TINY, f"data.root={toy}", "name=run", "trainer.max_steps=4", "resume=auto"]
+    refused(deblurzoo(*arguments, "+model.optimizer.amsgrad=true"), "the optimiser cannot take a step (KeyError(")
+
+
 @pytest.mark.parametrize(
     ("optimizer", "message"),
     [

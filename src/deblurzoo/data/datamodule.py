@@ -40,6 +40,15 @@ def _as_batch(sample: Sample, images: Image) -> Batch:
     return Batch(tensor[:-1], tensor[-1], sample.clip, sample.frame)
 
 
+def _require_blur(samples: list[Sample]) -> None:
+    """Raise a DeblurzooError if in all samples the blurry picture equals the sharp one; usually it reads one."""
+    if all(np.array_equal(read_frame(sample.blur[0]), read_frame(sample.sharp)) for sample in samples):
+        raise DeblurzooError(
+            f"there is nothing to restore: in all {len(samples)} validation pairs the blurry picture equals the sharp "
+            "one. Are blur and sharp the same folder?"
+        )
+
+
 class TrainingCrops(Dataset[Batch]):
     """Augmented crops, indexed by sample number (see `StepSampler`), without end."""
 
@@ -134,6 +143,7 @@ class DeblurDataModule(pl.LightningDataModule):
         if stage in ("fit", "validate"):
             self.val_samples = evenly_spaced(self.source.samples("test", self.frames), self.val_frames)
             require_sizes(self.val_samples)
+            _require_blur(self.val_samples)
         if stage == "test":
             held_out = self.source.samples("test", self.frames)
             harmless = [sample.fed_sharp() for sample in evenly_spaced(held_out, self.no_harm)]

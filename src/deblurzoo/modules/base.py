@@ -186,7 +186,10 @@ def build_network(target: str | type[nn.Module] | None, arguments: dict[str, Any
             f"model.net.{unknown[0]} is no setting of {kind.__name__}, which has {', '.join(known) or 'none'}: an "
             "ablation or a toy experiment belongs to its own network"
         )
-    return kind(**arguments)
+    try:
+        return kind(**arguments)
+    except (TypeError, ValueError) as error:
+        raise DeblurzooError(f"model.net: {first_line(error)}") from error
 
 
 def require_network(kind: type[nn.Module]) -> None:
