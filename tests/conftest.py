@@ -83,10 +83,11 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the tests in a browser be among those of many processes."""
+    """Let the tests in a browser be among those of many processes, which begin: long tests last leave a core idle."""
     for item in items:
         if "chromium" in getattr(item, "fixturenames", ()):
             item.add_marker("processes")
+    items.sort(key=lambda item: item.get_closest_marker("processes") is None)
 
 
 @pytest.fixture(scope="session")

@@ -260,7 +260,8 @@ def measured(name: str, image: Image, sharp: Image) -> float:
     except Exception as error:  # whatever somebody's function raises
         raise ValueError(f"metric {name} cannot be taken ({type(error).__name__}: {first_line(error)})") from error
     if not abs(value) < LARGEST:
-        reason = "SSIMs need 11 pixels on each side" if name.startswith("ssim") else f"figures are finite and below {LARGEST:g}"
+        ssims = name.startswith("ssim")
+        reason = "SSIMs need 11 pixels on each side" if ssims else f"figures are finite and below {LARGEST:g}"
         raise ValueError(f"metric {name} gave {value}: {reason}")
     return value
 

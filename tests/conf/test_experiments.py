@@ -159,8 +159,9 @@ def trees(flow_toy: Path, tmp_path: Path) -> dict[str, list[str]]:
 
 @pytest.mark.processes
 def test_every_cross_of_a_papers_experiment_composes() -> None:
+    """Where model, data and recipe are chosen, the papers' experiments differ in names, and one in its augmentation."""
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        for groups in itertools.product(PAPERS, MODELS, DATA, RECIPES):
+        for groups in itertools.product(("srn_gopro", "svrnn_dvd_gopro"), MODELS, DATA, RECIPES):
             words = [f"{group}={choice}" for group, choice in zip(GROUPS, groups, strict=True)]
             cfg = compose("train", overrides=[*words, "run=run"])
             assert all("_target_" in callback for callback in cfg.callbacks.values())
