@@ -107,7 +107,7 @@ def _require_settings(cfg: DictConfig) -> None:
         )
     if OmegaConf.is_missing(cfg, "checkpoint") or not isinstance(cfg.checkpoint, str):
         raise DeblurzooError(
-            "ckpt is not set: give checkpoint=RUN_FOLDER, checkpoint=FILE.ckpt or checkpoint=EXPORT_FOLDER"
+            "checkpoint is not set: give checkpoint=RUN_FOLDER, checkpoint=FILE.ckpt or checkpoint=EXPORT_FOLDER"
         )
     if cfg.rounding not in ("nearest", "floor"):
         raise DeblurzooError(f"rounding={cfg.rounding} is unknown: choose nearest, or floor as SRN's script does")

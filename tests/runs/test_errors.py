@@ -88,7 +88,8 @@ def test_files_that_are_no_checkpoints_of_ours(deblurzoo: Run, toy: Path, tmp_pa
 
 
 def test_evaluation_without_a_checkpoint(deblurzoo: Run, toy: Path) -> None:
-    refused(deblurzoo("evaluate", "data=toy", f"data.root={toy}"), "error: ckpt is not set: give checkpoint=RUN_FOLDER")
+    done = deblurzoo("evaluate", "data=toy", f"data.root={toy}")
+    refused(done, "error: checkpoint is not set: give checkpoint=RUN_FOLDER")
 
 
 def test_equal_folders_have_nothing_to_restore(deblurzoo: Run, run: Path, toy: Path, tmp_path: Path) -> None:

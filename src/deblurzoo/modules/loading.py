@@ -19,7 +19,7 @@ FORMS = "a run folder, a .ckpt file or, but to resume, an export"
 """All that trained weights are read from."""
 
 RECORDS = ("optimizer", "schedule", "loss")
-"""Arguments of a module that a checkpoint has for the record: they decide over training, which takes the config's."""
+"""Arguments of a module that a checkpoint has for the record alone: training takes them from the config."""
 
 CONTENT = {
     "deblurzoo": dict,
