@@ -87,6 +87,19 @@ def test_a_frame_is_a_read_only_view_of_the_map(packed: Path) -> None:
     assert isinstance(frame.base, np.ndarray) and not frame.flags.owndata and not frame.flags.writeable
 
 
+def test_the_pixels_are_the_files_of_now(toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for place, blur in (("one", "blur"), ("other", "blur_gamma")):
+        (tmp_path / place).mkdir()
+        monkeypatch.chdir(tmp_path / place)
+        pack(Toy(str(toy), blur), Path("pack"))
+        (clip, *_) = Toy(str(toy), blur, packed="pack").clips("train")
+        (real, *_) = Toy(str(toy), blur).clips("train")
+        assert np.array_equal(read_frame(clip.blur[1]), read_frame(real.blur[1]))
+    (tmp_path / "one" / clip.blur[0].file).replace(clip.blur[0].file)
+    (real, *_) = Toy(str(toy), "blur").clips("train")
+    assert np.array_equal(read_frame(clip.blur[1]), read_frame(real.blur[1]))
+
+
 def test_workers_read_the_pack(packed: Path) -> None:
     samples = Toy(None, "blur", packed=str(packed)).samples("test", 1)
     here = [batch.sharp for batch in FullFrames(samples)]  # maps are open before the workers start

@@ -50,7 +50,7 @@ def read_frame(frame: Frame) -> Image:
     if not isinstance(frame, PackedFrame):
         return read_image(frame)
     shape = (frame.height, frame.width, 3)
-    return _map(frame.file)[frame.offset : frame.offset + frame.height * frame.width * 3].reshape(shape)
+    return _bytes(frame.file)[frame.offset : frame.offset + frame.height * frame.width * 3].reshape(shape)
 
 
 def frame_size(frame: Frame) -> tuple[int, int]:
@@ -71,13 +71,19 @@ def stored(frame: Frame) -> tuple[str, int]:
     return frame.name, frame.stat().st_size
 
 
-@cache
-def _map(file: Path) -> Image:
-    """Map a packed array into memory, all its bytes in a row: when its first frame is read, once per process."""
+def _bytes(file: Path) -> Image:
+    """Return all bytes of a packed array in a row; a file is mapped into memory once per process."""
     try:
-        array: Image = np.load(file, mmap_mode="r").view(np.ndarray).reshape(-1)
+        status = file.stat()
+        return _map(file, (status.st_dev, status.st_ino, status.st_mtime_ns))
     except (OSError, ValueError, EOFError) as error:
         raise DeblurzooError(
             f"{file} cannot be read ({error}): `deblurzoo data check … data.packed=DIR` finds all such files"
         ) from error
+
+
+@cache
+def _map(file: Path, _identity: tuple[int, int, int]) -> Image:
+    """Map a file; another one of its name, packed anew or in another folder, has another identity."""
+    array: Image = np.load(file, mmap_mode="r").view(np.ndarray).reshape(-1)
     return array
