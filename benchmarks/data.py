@@ -32,11 +32,11 @@ from rich.table import Table
 from deblurzoo.data import ClipSource, Gopro, frames
 from deblurzoo.data.batches import BatchLoader
 from deblurzoo.data.datamodule import TrainingCrops
-from deblurzoo.data.images import Image, read_image
-from deblurzoo.data.pack import pack
+from deblurzoo.data.packing import pack
 from deblurzoo.data.sampling import StepSampler
 from deblurzoo.data.transforms import Augmentation
-from deblurzoo.naming import below, is_picture
+from deblurzoo.media.images import Image, read_image
+from deblurzoo.media.naming import below, is_picture
 from deblurzoo.synthesis.toy import ToyOptions, write_toy
 
 BATCH, SEED = 16, 0

@@ -18,11 +18,11 @@ from rich.console import Console
 from rich.table import Table
 
 from deblurzoo.data import Toy
-from deblurzoo.data.images import read_image
-from deblurzoo.flow import end_point_error, enlarge, warp
-from deblurzoo.modules.loading import find_checkpoint, load_module, read_checkpoint
+from deblurzoo.media.images import read_image
+from deblurzoo.nets.base import pad_to_multiple
+from deblurzoo.ops.warp import end_point_error, enlarge, warp
 from deblurzoo.paths import user_path
-from deblurzoo.restore.padding import pad_to_multiple
+from deblurzoo.training.checkpoints import find_checkpoint, load_module, read_checkpoint
 
 VARIANTS = ("full", "no_flow_losses")
 

@@ -36,10 +36,10 @@ from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
 from deblurzoo import cli
-from deblurzoo.entry import build
+from deblurzoo.commands.hydra_app import build
 from deblurzoo.paths import conf_dir
-from deblurzoo.precision import LOW, training_precision
 from deblurzoo.synthesis.toy import ToyOptions, write_toy
+from deblurzoo.training.precision import LOW, training_precision
 
 EXPERIMENTS = {"svrnn": "svrnn_gopro", "srn": "srn_gopro", "flow_rnn": "flow_dvd"}
 CASES: dict[str, list[str]] = {

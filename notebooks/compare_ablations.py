@@ -11,14 +11,14 @@ from pathlib import Path
 import plotly.graph_objects as go
 from IPython.display import Markdown, display
 
-from deblurzoo.compare import as_markdown, gather
 from deblurzoo.config import rebuild
 from deblurzoo.data import Source
-from deblurzoo.data.images import read_image
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.page import Evaluation, sections
-from deblurzoo.page.figures import figures
-from deblurzoo.page.notebook import plot, show
+from deblurzoo.media.images import read_image
+from deblurzoo.reports.page import Evaluation, sections
+from deblurzoo.reports.page.figures import figures
+from deblurzoo.reports.page.notebook import plot, show
+from deblurzoo.reports.table import as_markdown, gather
 
 if Path.cwd().name == "notebooks":  # where Jupyter starts; paths are relative to the top of the checkout
     os.chdir("..")
@@ -47,7 +47,7 @@ drawn = figures(networks)
 # ## How they learned
 #
 # The PSNR of some held-out frames is watched, never used to choose. Training losses compare only where networks
-# minimise the same one; `deblurzoo.page.figures.read_curves` has the numbers.
+# minimise the same one; `deblurzoo.reports.page.figures.read_curves` has the numbers.
 
 # %%
 display(*(plot(drawn[name]) for name in ("val", "loss") if name in drawn))

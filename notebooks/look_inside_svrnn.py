@@ -15,12 +15,18 @@ from deblurzoo.config import rebuild
 from deblurzoo.data import Source
 from deblurzoo.data.datamodule import FullFrames
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.inside import feature_columns, receptive_field, receptive_field_picture, recurrences, weight_columns
 from deblurzoo.metrics import psnr, to_uint8
-from deblurzoo.modules.loading import checkpoint_of, load_module, read_checkpoint
 from deblurzoo.nets import SVRNN
-from deblurzoo.page.notebook import show
+from deblurzoo.pictures.internals import (
+    feature_columns,
+    receptive_field,
+    receptive_field_picture,
+    recurrences,
+    weight_columns,
+)
 from deblurzoo.records import RunConfig, load_record
+from deblurzoo.reports.page.notebook import show
+from deblurzoo.training.checkpoints import checkpoint_of, load_module, read_checkpoint
 
 if Path.cwd().name == "notebooks":  # where Jupyter starts; paths are relative to the top of the checkout
     os.chdir("..")

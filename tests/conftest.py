@@ -19,8 +19,8 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from deblurzoo.modules import SRNDeblur
 from deblurzoo.synthesis.toy import ToyOptions, write_toy
+from deblurzoo.training.srn import SRNDeblur
 from verbs import Process, call
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]

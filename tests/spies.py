@@ -8,7 +8,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from deblurzoo.batch import Batch
-from deblurzoo.modules import SRNDeblur
+from deblurzoo.training.srn import SRNDeblur
 
 
 class SampleNames(pl.Callback):

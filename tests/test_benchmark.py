@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from conftest import Run
-from deblurzoo.benchmark import main
 from deblurzoo.benchmark.networks import describe, macs
+from deblurzoo.commands.benchmark import main
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.nets import SVRNN
 

@@ -8,12 +8,15 @@ import pytest
 import torch
 
 from conftest import Run
+from deblurzoo.commands.export import export
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.export import export
-from deblurzoo.modules import DeblurModule, FlowRNNDeblur, Liu2016Deblur, SRNDeblur, SVRNNDeblur
-from deblurzoo.modules.exports import CONFIG, WEIGHTS
-from deblurzoo.modules.loading import load_any
-from deblurzoo.restore.onnx_model import largest_difference
+from deblurzoo.export.onnx import largest_difference
+from deblurzoo.export.safetensors import CONFIG, WEIGHTS
+from deblurzoo.training.checkpoints import load_any
+from deblurzoo.training.flow_rnn import FlowRNNDeblur
+from deblurzoo.training.module import DeblurModule
+from deblurzoo.training.srn import SRNDeblur
+from deblurzoo.training.svrnn import Liu2016Deblur, SVRNNDeblur
 
 TINY: dict[type[DeblurModule], dict[str, Any]] = {
     SVRNNDeblur: {"width": 0.125},

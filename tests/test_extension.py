@@ -16,8 +16,8 @@ from conftest import TINY, TINY_RUN, Run
 from deblurzoo import extensions, load
 from deblurzoo.config import rebuild
 from deblurzoo.data import Source
-from deblurzoo.data.images import read_image, write_png
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.media.images import read_image, write_png
 from verbs import refused
 
 EXTENSION = Path(__file__).parent / "extension"

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from deblurzoo.flow import colour_wheel, end_point_error, enlarge, flow_colours, warp
-from deblurzoo.losses import warp_losses
+from deblurzoo.ops.warp import end_point_error, enlarge, warp
+from deblurzoo.pictures.flow_colours import colour_wheel, flow_colours
+from deblurzoo.training.losses import warp_losses
 
 
 def warp_by_loop(image: Tensor, flow: Tensor) -> Tensor:

@@ -5,7 +5,10 @@ import pytest
 import torch
 
 from conftest import TINY_NETS, TINY_RUN, Run
-from deblurzoo.inside import (
+from deblurzoo.metrics import to_uint8
+from deblurzoo.nets import SRN, SVRNN, FlowRNN, Liu2016
+from deblurzoo.ops import spatial_rnn
+from deblurzoo.pictures.internals import (
     feature_picture,
     flow_picture,
     pictures,
@@ -14,9 +17,6 @@ from deblurzoo.inside import (
     recurrences,
     weight_picture,
 )
-from deblurzoo.metrics import to_uint8
-from deblurzoo.nets import SRN, SVRNN, FlowRNN, Liu2016
-from deblurzoo.ops import spatial_rnn
 
 
 def tiny(variant: str = "full") -> SVRNN:

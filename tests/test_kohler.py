@@ -6,8 +6,8 @@ from scipy.ndimage import convolve, gaussian_filter
 from skimage.metrics import structural_similarity
 
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.kohler import best_match
 from deblurzoo.metrics import METRICS, SMALLEST_SIDE, UNCHANGED, Image, Metric, luminance, mssim, picture_mssim
+from deblurzoo.metrics.kohler import best_match
 
 HEIGHT, WIDTH = 170, 190
 

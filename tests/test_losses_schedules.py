@@ -5,10 +5,10 @@ import torch
 import torch.nn.functional as F
 
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.losses import WeightedLosses
 from deblurzoo.nets import SRN
-from deblurzoo.restore.padding import pad_to_multiple
-from deblurzoo.schedules import SCHEDULES, factor
+from deblurzoo.nets.base import pad_to_multiple
+from deblurzoo.training.losses import WeightedLosses
+from deblurzoo.training.schedules import SCHEDULES, factor
 
 
 def test_pyramid_loss_is_one_mean_squared_error_per_scale() -> None:

@@ -20,7 +20,7 @@ from deblurzoo.metrics import (
     psnr,
     to_uint8,
 )
-from deblurzoo.protocols import MEASURES
+from deblurzoo.metrics.protocols import MEASURES
 
 
 @pytest.fixture

@@ -14,18 +14,18 @@ import pytest
 from omegaconf import OmegaConf
 
 from conftest import Run
-from deblurzoo import train
+from deblurzoo.commands import train
+from deblurzoo.commands.export import export
+from deblurzoo.commands.synthesize import inspect_all
 from deblurzoo.data import Folder, Toy
 from deblurzoo.data.fingerprint import describe
-from deblurzoo.data.images import read_image
-from deblurzoo.data.pack import pack
+from deblurzoo.data.packing import pack
 from deblurzoo.errors import DeblurzooError, escaped, print_escaped
-from deblurzoo.export import export
-from deblurzoo.modules.loading import load_any
-from deblurzoo.restore.onnx_model import largest_difference
-from deblurzoo.status import name_of
-from deblurzoo.synthesis import ExtraBlur
-from deblurzoo.synthesize import inspect_all
+from deblurzoo.export.onnx import largest_difference
+from deblurzoo.media.images import read_image
+from deblurzoo.reports.status import name_of
+from deblurzoo.synthesis.extra_blur import ExtraBlur
+from deblurzoo.training.checkpoints import load_any
 from test_page import evaluation
 from videos import moving, write_video
 

@@ -7,7 +7,7 @@ import pytest
 
 from deblurzoo.data import Dvd, Gopro
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.naming import below, described, folders, gaps, natural, pictures, require_frames, runs
+from deblurzoo.media.naming import below, described, folders, gaps, natural, pictures, require_frames, runs
 
 LEFT_BEHIND = (
     *("._000001.png", ".DS_Store", ".hidden.jpg", "~$000001.png", "Thumbs.db", "desktop.ini", "ehthumbs.db"),

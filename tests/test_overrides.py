@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import Run
+from deblurzoo.commands.overrides import readable
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.overrides import readable
 from verbs import refused
 
 

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deblurzoo.data.images import read_image, write_png
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.media.images import read_image, write_png
 from deblurzoo.metrics import METRICS, Metric
-from deblurzoo.page import Evaluation, Failure, write_page
-from deblurzoo.page.figures import read_curves, thin
-from deblurzoo.page.types import networks
+from deblurzoo.reports.page import Evaluation, Failure, write_page
+from deblurzoo.reports.page.figures import read_curves, thin
+from deblurzoo.reports.page.types import networks
 
 EVIL = '<script>alert("x")</script>&<img src=x onerror=alert(1)>'
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

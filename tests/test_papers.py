@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from deblurzoo.nets import SRN, SVRNN, FlowRNN, Liu2016
-from deblurzoo.papers import published, tables
+from deblurzoo.reports.papers import published, tables
 
 NETWORKS = {"SRN": SRN, "SVRNN": SVRNN, "FlowRNN": FlowRNN, "Liu2016": Liu2016}
 SRN_TABLE = {

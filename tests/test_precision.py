@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from conftest import TINY, Run
-from deblurzoo.precision import FULL, LOW, is_one, training_precision
+from deblurzoo.training.precision import FULL, LOW, is_one, training_precision
 
 CPU = Path("/proc/cpuinfo")
 

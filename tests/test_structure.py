@@ -12,16 +12,16 @@ FRAMEWORKS = {"pytorch_lightning", "hydra", "omegaconf", "wandb", "torchmetrics"
 VERBS = ("train", "evaluate", "deblur", "export", "benchmark", "compare", "experiments", "synthesize")
 ENTRY_POINTS = {"deblurzoo.cli", *(f"deblurzoo.{verb}" for verb in VERBS)}
 FORBIDDEN = {
-    "ops": {*FRAMEWORKS, "deblurzoo.nets", "deblurzoo.data", "deblurzoo.modules", "deblurzoo.callbacks"},
-    "nets": {*FRAMEWORKS, "deblurzoo.data", "deblurzoo.modules", "deblurzoo.callbacks", "deblurzoo.losses"},
-    "synthesis": {*FRAMEWORKS, "deblurzoo.nets", "deblurzoo.modules", "deblurzoo.callbacks"},
-    "data": {"deblurzoo.nets", "deblurzoo.modules", "deblurzoo.callbacks", "deblurzoo.losses", "wandb"},
+    "ops": {*FRAMEWORKS, "deblurzoo.nets", "deblurzoo.data", "deblurzoo.training", "deblurzoo.callbacks"},
+    "nets": {*FRAMEWORKS, "deblurzoo.data", "deblurzoo.training", "deblurzoo.callbacks", "deblurzoo.training.losses"},
+    "synthesis": {*FRAMEWORKS, "deblurzoo.nets", "deblurzoo.training", "deblurzoo.callbacks"},
+    "data": {"deblurzoo.nets", "deblurzoo.training", "deblurzoo.callbacks", "deblurzoo.training.losses", "wandb"},
     "restore": {*FRAMEWORKS, "deblurzoo.data", "deblurzoo.callbacks"},
-    "modules": {"hydra", "omegaconf", "wandb", "deblurzoo.data", "deblurzoo.callbacks", "deblurzoo.entry"},
-    "callbacks": {"hydra", "omegaconf", "deblurzoo.nets", "deblurzoo.modules", "deblurzoo.entry"},
+    "modules": {"hydra", "omegaconf", "wandb", "deblurzoo.data", "deblurzoo.callbacks", "deblurzoo.commands.hydra_app"},
+    "callbacks": {"hydra", "omegaconf", "deblurzoo.nets", "deblurzoo.training", "deblurzoo.commands.hydra_app"},
     "batch.py": {*FRAMEWORKS, "deblurzoo"},
     "flow.py": {*FRAMEWORKS, "deblurzoo"},
-    "losses.py": {*FRAMEWORKS, "deblurzoo.nets", "deblurzoo.data", "deblurzoo.modules", "deblurzoo.callbacks"},
+    "losses.py": {*FRAMEWORKS, "deblurzoo.nets", "deblurzoo.data", "deblurzoo.training", "deblurzoo.callbacks"},
     "schedules.py": {*FRAMEWORKS, "deblurzoo", "torch"},
 }
 

@@ -26,24 +26,24 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from conftest import TINY, Run
-from deblurzoo import deblur, export, train
-from deblurzoo.compare import as_csv, as_markdown, gather, print_table
+from deblurzoo.commands import deblur, export, train
+from deblurzoo.commands.hydra_app import build, plain
 from deblurzoo.config import rebuild
 from deblurzoo.data import Source, Toy
-from deblurzoo.data.images import Zipped, read_image
-from deblurzoo.data.pack import pack
-from deblurzoo.data.packed import Index
-from deblurzoo.entry import build, plain
+from deblurzoo.data.packing import pack
+from deblurzoo.data.packs import Index
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.modules.exports import read_export
-from deblurzoo.modules.loading import load_any, load_module, read_checkpoint
-from deblurzoo.modules.srn import SRNDeblur
-from deblurzoo.page import Evaluation, Failure, Network, write_page
+from deblurzoo.export.safetensors import read_export
+from deblurzoo.media.images import Zipped, read_image
+from deblurzoo.media.photos import read_picture
 from deblurzoo.paths import conf_dir
 from deblurzoo.records import Identity, RunConfig, Synthesis, load_record
-from deblurzoo.restore.pictures import read_picture
-from deblurzoo.status import identity_of, name_of, problem
-from deblurzoo.wandb_runs import fetch_runs
+from deblurzoo.reports.page import Evaluation, Failure, Network, write_page
+from deblurzoo.reports.status import identity_of, name_of, problem
+from deblurzoo.reports.table import as_csv, as_markdown, gather, print_table
+from deblurzoo.reports.wandb import fetch_runs
+from deblurzoo.training.checkpoints import load_any, load_module, read_checkpoint
+from deblurzoo.training.srn import SRNDeblur
 from runs.wandb_server import serving
 from test_page import evaluation
 from verbs import SERVER
@@ -124,8 +124,8 @@ HOSTILE: dict[str, dict[str, Any]] = {
     "deblurzoo.data.gopro.Path": {"_args_": ["OWNED"]},
     "deblurzoo.data.Toy.__init__": {"self": {}, "root": None, "blur": "blur"},
     "deblurzoo.data.Source": {},
-    "deblurzoo.modules.SRNDeblur": {"net": {}, "optimizer": {}, "schedule": {}},
-    "deblurzoo.entry.build": {"cfg": {"_target_": "os.system", "command": "touch OWNED"}},
+    "deblurzoo.training.srn.SRNDeblur": {"net": {}, "optimizer": {}, "schedule": {}},
+    "deblurzoo.commands.hydra_app.build": {"cfg": {"_target_": "os.system", "command": "touch OWNED"}},
     "deblurzoo.cli.main": {},
     "pytorch_lightning.Trainer": {},
     "deblurzoo..data.Toy": {"root": None, "blur": "blur"},

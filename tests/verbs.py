@@ -21,19 +21,23 @@ from unittest.mock import patch
 from hydra._internal.hydra import Hydra
 from hydra.core.global_hydra import GlobalHydra
 
-from deblurzoo import extensions, files, train
+from deblurzoo import extensions, files
 from deblurzoo.cli import main
+from deblurzoo.commands import train
 
 SERVER = multiprocessing.get_context("forkserver")
 # All that verbs import but numba, whose threads no fork survives. The server ignores what it cannot import, and before
 # Python 3.13 it does not know pytest's path: only installed modules can stand here.
 SERVER.set_forkserver_preload(
     ["wandb", "pytorch_lightning.loggers"]
+    + [f"deblurzoo.commands.{verb}" for verb in ("train", "evaluate", "deblur", "export", "experiments", "synthesize")]
     + [
-        f"deblurzoo.{verb}"
-        for verb in ("train", "evaluate", "deblur", "compare", "export", "experiments", "synthesize")
+        "deblurzoo.data.checking",
+        "deblurzoo.data.packing",
+        "deblurzoo.commands.data_show",
+        "deblurzoo.reports.page",
+        "deblurzoo.reports.wandb",
     ]
-    + ["deblurzoo.data.check", "deblurzoo.data.pack", "deblurzoo.data.show", "deblurzoo.page", "deblurzoo.wandb_runs"]
 )
 
 

@@ -32,9 +32,9 @@ def load(
         DeblurzooError: the file is missing, damaged or not ours, or there is no such device.
     """
     from deblurzoo import extensions
-    from deblurzoo.modules.loading import load_any  # torch takes seconds to import
     from deblurzoo.paths import user_path
     from deblurzoo.restore.restorer import Restorer
+    from deblurzoo.training.checkpoints import load_any  # torch takes seconds to import
 
     extensions.trust(trust)
     return Restorer(load_any(user_path(path)), device, precision, memory)

@@ -32,8 +32,8 @@ def _hydra(module: str) -> Callable[[list[str]], None]:
     """Return a verb that hands its arguments to the Hydra entry point of a module."""
 
     def run(arguments: list[str]) -> None:
-        from deblurzoo.overrides import readable  # Hydra takes a while to import
-        from deblurzoo.user_configs import require_readable_configs
+        from deblurzoo.commands.overrides import readable  # Hydra takes a while to import
+        from deblurzoo.commands.user_configs import require_readable_configs
 
         for argument in arguments:
             require_utf8(argument)
@@ -71,18 +71,18 @@ def _plain(module: str) -> Callable[[list[str]], None]:
 
 
 VERBS: dict[tuple[str, ...], Callable[[list[str]], None]] = {
-    ("train",): _hydra("deblurzoo.train"),
-    ("evaluate",): _hydra("deblurzoo.evaluate"),
-    ("deblur",): _plain("deblurzoo.deblur"),
-    ("compare",): _plain("deblurzoo.compare"),
-    ("export",): _plain("deblurzoo.export"),
-    ("benchmark",): _plain("deblurzoo.benchmark"),
-    ("experiments",): _plain("deblurzoo.experiments"),
-    ("synthesize",): _plain("deblurzoo.synthesize"),
+    ("train",): _hydra("deblurzoo.commands.train"),
+    ("evaluate",): _hydra("deblurzoo.commands.evaluate"),
+    ("deblur",): _plain("deblurzoo.commands.deblur"),
+    ("compare",): _plain("deblurzoo.reports.table"),
+    ("export",): _plain("deblurzoo.commands.export"),
+    ("benchmark",): _plain("deblurzoo.commands.benchmark"),
+    ("experiments",): _plain("deblurzoo.commands.experiments"),
+    ("synthesize",): _plain("deblurzoo.commands.synthesize"),
     ("data", "toy"): _toy,
-    ("data", "check"): _hydra("deblurzoo.data.check"),
-    ("data", "pack"): _hydra("deblurzoo.data.pack"),
-    ("data", "show"): _hydra("deblurzoo.data.show"),
+    ("data", "check"): _hydra("deblurzoo.data.checking"),
+    ("data", "pack"): _hydra("deblurzoo.data.packing"),
+    ("data", "show"): _hydra("deblurzoo.commands.data_show"),
 }
 
 

@@ -21,11 +21,11 @@ T = TypeVar("T")
 GROUP = "deblurzoo.extension"
 OURS = "deblurzoo"
 MODULES = {
-    "srn": "deblurzoo.modules.srn:SRNDeblur",
-    "svrnn": "deblurzoo.modules.svrnn:SVRNNDeblur",
-    "liu2016": "deblurzoo.modules.svrnn:Liu2016Deblur",
-    "flow_rnn": "deblurzoo.modules.flow_rnn:FlowRNNDeblur",
-    "any": "deblurzoo.modules.base:DeblurModule",
+    "srn": "deblurzoo.training.srn:SRNDeblur",
+    "svrnn": "deblurzoo.training.svrnn:SVRNNDeblur",
+    "liu2016": "deblurzoo.training.svrnn:Liu2016Deblur",
+    "flow_rnn": "deblurzoo.training.flow_rnn:FlowRNNDeblur",
+    "any": "deblurzoo.training.module:DeblurModule",
 }
 NETWORKS = {
     "srn": "deblurzoo.nets.srn:SRN",
@@ -36,6 +36,18 @@ NETWORKS = {
 """Stable names of our modules and networks; the module `any` trains whatever network the config names."""
 _EARLIER = {"SRNDeblur": "srn", "SVRNNDeblur": "svrnn", "Liu2016Deblur": "liu2016", "FlowRNNDeblur": "flow_rnn"}
 """Names that version 0.1 wrote."""
+
+MOVED = {
+    "deblurzoo.modules.DeblurModule": "deblurzoo.training.module.DeblurModule",
+    "deblurzoo.modules.SRNDeblur": "deblurzoo.training.srn.SRNDeblur",
+    "deblurzoo.modules.SVRNNDeblur": "deblurzoo.training.svrnn.SVRNNDeblur",
+    "deblurzoo.modules.Liu2016Deblur": "deblurzoo.training.svrnn.Liu2016Deblur",
+    "deblurzoo.modules.FlowRNNDeblur": "deblurzoo.training.flow_rnn.FlowRNNDeblur",
+    "deblurzoo.data.DeblurDataModule": "deblurzoo.data.datamodule.DeblurDataModule",
+    "deblurzoo.synthesis.ExtraBlur": "deblurzoo.synthesis.extra_blur.ExtraBlur",
+    "deblurzoo.loggers.wandb_logger": "deblurzoo.callbacks.loggers.wandb_logger",
+}
+"""What a config of version 0.1 may have as `_target_`, and where it is now."""
 
 _trusted: dict[str, None] = {}
 """Packages, or modules of theirs that have tables, that the user has named in this process."""
@@ -114,6 +126,8 @@ def imported(name: str, kind: type[T]) -> type[T]:
     Raises:
         DeblurzooError: there is none, or it is no subclass of `kind`.
     """
+    if name in MOVED:
+        raise DeblurzooError(f"{name} is now {MOVED[name]}: name that")
     module, _, class_name = name.replace(":", ".").rpartition(".")
     try:
         found = getattr(import_module(module), class_name)

@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.schedules import known
+from deblurzoo.training.schedules import known
 
 
 class Record(BaseModel):
@@ -95,7 +95,7 @@ class Optimizer(Buildable):
 
 
 class Schedule(Record):
-    """The config of a schedule: the arguments of `deblurzoo.schedules.factor` but the step."""
+    """The config of a schedule: the arguments of `deblurzoo.training.schedules.factor` but the step."""
 
     model_config = ConfigDict(extra="forbid")
     name: Annotated[str, AfterValidator(known)]

@@ -12,11 +12,12 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from conftest import TINY_NETS, TINY_RUN, Run, write_dvd
-from deblurzoo.experiments import names
+from deblurzoo.commands.experiments import names
+from deblurzoo.extensions import MOVED
 from deblurzoo.nets.flow_rnn import VARIANTS as FLOW_VARIANTS
 from deblurzoo.nets.svrnn import VARIANTS as SVRNN_VARIANTS
-from deblurzoo.papers import parameters
 from deblurzoo.paths import conf_dir
+from deblurzoo.reports.papers import parameters
 from verbs import refused
 
 EXPERIMENTS = names()
@@ -62,6 +63,7 @@ def test_experiments_have_the_values_of_version_0_1(name: str) -> None:
     before = flat(json.loads((RECORDED / f"{name}.json").read_text()))
     expected = {RENAMED.get(key.partition(".")[0], key.partition(".")[0]) + "".join(key.partition(".")[1:]): value
                 for key, value in before.items()}  # fmt: skip
+    expected |= {key: MOVED.get(value, value) for key, value in expected.items() if key.endswith("_target_")}
     assert {key: expected.pop(key) for key in GONE} == GONE
     resolved = flat(OmegaConf.to_container(cfg, resolve=True))
     assert resolved == {**expected, **NEW}
@@ -172,7 +174,7 @@ def test_a_recipe_alone_sets_nothing_of_what_was_not_chosen(recipe: str) -> None
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         alone = compose("train", overrides=[f"recipe={recipe}", "run=run"])
         plain = compose("train", overrides=[f"recipe={recipe}", "callbacks=default", "run=run"])
-    assert (alone.model._target_, alone.data._target_) == ("deblurzoo.modules.SRNDeblur", "deblurzoo.data.Toy")
+    assert (alone.model._target_, alone.data._target_) == ("deblurzoo.training.srn.SRNDeblur", "deblurzoo.data.Toy")
     assert all("_target_" in callback for cfg in (alone, plain) for callback in cfg.callbacks.values())
     assert "ema" not in plain.callbacks
 
@@ -189,7 +191,7 @@ def test_a_recipe_alone_sets_nothing_of_what_was_not_chosen(recipe: str) -> None
             "experiment=svrnn_gopro_no_convs model=flow_rnn",
             "model.net: variant='no_convs' is unknown: choose one of full",
         ),
-        ("experiment=svrnn_toy model=flow_rnn", "model.vgg16 is no setting of deblurzoo.modules"),
+        ("experiment=svrnn_toy model=flow_rnn", "model.vgg16 is no setting of deblurzoo.training"),
     ],
 )
 def test_an_ablation_belongs_to_its_network(words: str, message: str, toy: Path, deblurzoo: Run) -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from conftest import Run
 from deblurzoo.data import Folder, Toy
-from deblurzoo.data.check import check
-from deblurzoo.data.images import write_png
+from deblurzoo.data.checking import check
+from deblurzoo.media.images import write_png
 
 
 @pytest.fixture

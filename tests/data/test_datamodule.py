@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from deblurzoo.data import DeblurDataModule, Toy
-from deblurzoo.data.datamodule import FullFrames, TrainingCrops
+from deblurzoo.data import Toy
+from deblurzoo.data.datamodule import DeblurDataModule, FullFrames, TrainingCrops
 from deblurzoo.data.sampling import Shuffle, StepSampler
 from deblurzoo.data.sizes import require_sizes
 from deblurzoo.data.transforms import Augmentation
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.synthesis import ExtraBlur
+from deblurzoo.synthesis.extra_blur import ExtraBlur
 
 ALL = Augmentation(crop=16, zoom=(0.5, 1.0), rot90=True, flip=True, permute_channels=True)
 

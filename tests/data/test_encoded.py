@@ -11,9 +11,9 @@ import pytest
 from PIL import ImageOps
 
 from deblurzoo.data.frames import frame_size
-from deblurzoo.data.images import Image, Zipped, picture_size, read_image
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.restore.pictures import read_picture
+from deblurzoo.media.images import Image, Zipped, picture_size, read_image
+from deblurzoo.media.photos import read_picture
 
 WIDTH, HEIGHT = 90, 58
 SMOOTH = np.asarray(

@@ -10,8 +10,8 @@ import numpy as np
 from conftest import SMALL_TOY, write_kohler
 from deblurzoo.data import Dvd, Folder, Kohler, Source, Toy
 from deblurzoo.data.fingerprint import describe, fingerprint
-from deblurzoo.data.images import write_png
-from deblurzoo.data.pack import pack
+from deblurzoo.data.packing import pack
+from deblurzoo.media.images import write_png
 from deblurzoo.synthesis.toy import write_toy
 
 NONE: dict[str, str | None] = {"blur": None, "sharp": None}

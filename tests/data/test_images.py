@@ -5,8 +5,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from deblurzoo.data.images import picture_size, read_image, write_png
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.media.images import picture_size, read_image, write_png
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (21, 33, 3), dtype=np.uint8)
 

@@ -11,8 +11,8 @@ import pytest
 
 from conftest import write_kohler
 from deblurzoo.data import Kohler, kohler
-from deblurzoo.data.images import Zipped, read_image
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.media.images import Zipped, read_image
 
 SMALL = {"height": 20, "width": 24}
 

@@ -15,17 +15,17 @@ import torch
 from torch.utils.data import DataLoader
 
 from conftest import Run, Start, wait_for
-from deblurzoo.data import ClipSource, DeblurDataModule, Dvd, Folder, Gopro, GoproDvd, Toy
-from deblurzoo.data.check import check
+from deblurzoo.data import ClipSource, Dvd, Folder, Gopro, GoproDvd, Toy
+from deblurzoo.data.checking import check
 from deblurzoo.data.clips import Sample
-from deblurzoo.data.datamodule import FullFrames, TrainingCrops
+from deblurzoo.data.datamodule import DeblurDataModule, FullFrames, TrainingCrops
 from deblurzoo.data.fingerprint import fingerprint
 from deblurzoo.data.frames import PackedFrame, frame_size, read_frame
-from deblurzoo.data.images import write_png
-from deblurzoo.data.pack import pack
+from deblurzoo.data.packing import pack
 from deblurzoo.data.transforms import Augmentation
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.synthesis import ExtraBlur
+from deblurzoo.media.images import write_png
+from deblurzoo.synthesis.extra_blur import ExtraBlur
 
 NOTHING: dict[str, str | None] = {"blur": None, "sharp": None}
 CLIP = Path("train") / "TOY_train_000"

@@ -8,10 +8,10 @@ import pytest
 
 from conftest import TINY, TINY_NETS, Run
 from deblurzoo.data import ClipFiles, ClipSource, require_folder
-from deblurzoo.data.check import check
-from deblurzoo.data.images import read_image, write_png
+from deblurzoo.data.checking import check
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.naming import folders, pictures
+from deblurzoo.media.images import read_image, write_png
+from deblurzoo.media.naming import folders, pictures
 
 
 class RealBlur(ClipSource):

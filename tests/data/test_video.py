@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from av.video.reformatter import Colorspace
 
-from deblurzoo.data.video import Video, inspect_video, read_video
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.media.video import Video, inspect_video, read_video
 from videos import moving, write_video
 
 

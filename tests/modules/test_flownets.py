@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.modules import FlowRNNDeblur
-from deblurzoo.modules.flow_rnn import FLOWNETS_LAYERS
+from deblurzoo.training.flow_rnn import FLOWNETS_LAYERS, FlowRNNDeblur
 
 SCHEDULE = {"steps": 10, "power": 2.0}
 

@@ -7,7 +7,8 @@ from torch import Tensor
 from deblurzoo.batch import Batch
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.metrics import Image, picture_psnr, to_uint8
-from deblurzoo.modules import DeblurModule, SRNDeblur
+from deblurzoo.training.module import DeblurModule
+from deblurzoo.training.srn import SRNDeblur
 
 
 def module(**arguments: Any) -> SRNDeblur:

@@ -5,8 +5,8 @@ import torch
 
 from conftest import TINY_RUN, Run
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.modules.svrnn import VGG16_LAYERS, initialise_from_vgg16
 from deblurzoo.nets import SVRNN
+from deblurzoo.training.svrnn import VGG16_LAYERS, initialise_from_vgg16
 
 CHANNELS = [3, 64, 64, 128, 128, 256, 256, 256, 512, 512]
 

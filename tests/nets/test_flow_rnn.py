@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from deblurzoo.modules import FlowRNNDeblur
 from deblurzoo.nets import FlowRNN
 from deblurzoo.nets.flow_rnn import VARIANTS
+from deblurzoo.training.flow_rnn import FlowRNNDeblur
 
 FRAMES = {"no_rnns": 1, "no_flow": 1, "two_directions": 3}
 

@@ -10,7 +10,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from conftest import SMALL_TOY, TINY_NETS, TINY_RUN, Run
-from deblurzoo.inside import DIRECTIONS
+from deblurzoo.pictures.internals import DIRECTIONS
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))

@@ -9,7 +9,7 @@ from PIL import Image
 
 from conftest import Run
 from deblurzoo import load
-from deblurzoo.deblur import find_jobs, main
+from deblurzoo.commands.deblur import find_jobs, main
 from deblurzoo.errors import DeblurzooError
 
 

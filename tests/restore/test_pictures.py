@@ -8,7 +8,7 @@ import tifffile
 from PIL import Image, ImageCms, ImageOps
 
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.restore.pictures import Picture, read_picture, write_picture
+from deblurzoo.media.photos import Picture, read_picture, write_picture
 
 RNG = np.random.default_rng(0)
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()  # type: ignore[no-untyped-call]

@@ -12,8 +12,8 @@ from PIL import Image
 
 import deblurzoo
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.modules import FlowRNNDeblur
 from deblurzoo.restore.restorer import Restorer
+from deblurzoo.training.flow_rnn import FlowRNNDeblur
 
 
 def noise(height: int, width: int, dtype: Any = np.uint8, seed: int = 0) -> np.ndarray[Any, Any]:

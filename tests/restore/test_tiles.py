@@ -5,10 +5,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from deblurzoo.modules import SVRNNDeblur
 from deblurzoo.restore import restorer as restorer_module
 from deblurzoo.restore.restorer import Restorer
 from deblurzoo.restore.tiles import LEAST, OVERLAP, Grid, blended, plan
+from deblurzoo.training.svrnn import SVRNNDeblur
 
 
 @pytest.mark.parametrize(("height", "width"), [(385, 2000), (2000, 385), (1031, 977), (500, 17), (4000, 6000)])

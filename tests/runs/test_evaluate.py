@@ -20,13 +20,13 @@ from hydra import compose, initialize_config_dir
 from scipy.ndimage import gaussian_filter
 
 from conftest import Run, Start, wait_for, write_kohler
-from deblurzoo.compare import groups
-from deblurzoo.data.images import Image, read_image
+from deblurzoo.commands.evaluate import evaluate
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.evaluate import evaluate
-from deblurzoo.kohler import best_match
+from deblurzoo.media.images import Image, read_image
 from deblurzoo.metrics import METRICS, Metric
+from deblurzoo.metrics.kohler import best_match
 from deblurzoo.paths import conf_dir
+from deblurzoo.reports.table import groups
 
 FAST = ["trainer=cpu", "datamodule.workers=1"]
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from conftest import SMALL_TOY, Run
-from deblurzoo import evaluate as verb
+from deblurzoo.commands import evaluate as verb
 from deblurzoo.synthesis.toy import write_toy
 
 FAST = ["trainer=cpu", "datamodule.workers=0", "no_harm=0", "pictures=1"]

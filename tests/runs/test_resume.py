@@ -16,7 +16,7 @@ from conftest import TINY, Run, Start, wait_for
 from deblurzoo.data import Toy
 from deblurzoo.data.datamodule import TrainingCrops
 from deblurzoo.data.transforms import Augmentation
-from deblurzoo.schedules import SCHEDULES, factor
+from deblurzoo.training.schedules import SCHEDULES, factor
 from verbs import refused
 
 ARGUMENTS = [*TINY, "callbacks=ema", "callbacks.ema.decay=0.9", "trainer.max_steps=60",

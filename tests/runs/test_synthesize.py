@@ -12,12 +12,12 @@ from omegaconf import OmegaConf
 
 from conftest import TINY, Run, Start, wait_for
 from deblurzoo import __version__
+from deblurzoo.commands.synthesize import main
 from deblurzoo.data import Synthesized
-from deblurzoo.data.check import check
-from deblurzoo.data.images import Image, read_image, write_png
+from deblurzoo.data.checking import check
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.media.images import Image, read_image, write_png
 from deblurzoo.synthesis.formation import expose
-from deblurzoo.synthesize import main
 from videos import moving, write_video
 
 LONG = ("--frames", 3, "--stride", 1, "--clip-length", 50, "--test-share", 0.3)

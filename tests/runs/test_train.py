@@ -15,7 +15,7 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio
 
 from conftest import TINY, Run
-from deblurzoo.precision import training_precision
+from deblurzoo.training.precision import training_precision
 
 STEPS = [
     "trainer.max_steps=4",
@@ -131,7 +131,15 @@ def test_fast_training_saves_ordinary_weights(environment: dict[str, str], toy: 
 
 @pytest.mark.processes
 def test_python_m_is_the_same_program(environment: dict[str, str], toy: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "deblurzoo.train", *TINY, "trainer.max_steps=1", f"data.root={toy}", "name=run"]
+    command = [
+        sys.executable,
+        "-m",
+        "deblurzoo.commands.train",
+        *TINY,
+        "trainer.max_steps=1",
+        f"data.root={toy}",
+        "name=run",
+    ]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "runs" / "run" / "checkpoints" / "step_00000001.ckpt").is_file()

@@ -6,7 +6,7 @@ import PIL.Image
 import pytest
 
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.synthesis import ExtraBlur
+from deblurzoo.synthesis.extra_blur import ExtraBlur
 
 EXTRA = ExtraBlur(datasets=("dvd",))
 SAMPLES = range(60)

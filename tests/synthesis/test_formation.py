@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from deblurzoo.synthesis import form_blur
-from deblurzoo.synthesis.formation import Response, expose
+from deblurzoo.synthesis.formation import Response, expose, form_blur
 
 RESPONSES: tuple[Response, ...] = (None, 2.2, "srgb")
 

@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deblurzoo.data.images import Image, write_png
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.media.images import Image, write_png
 from deblurzoo.synthesis.sources import Source, inspect
 from videos import moving, write_video
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from conftest import SMALL_TOY
-from deblurzoo.data.images import read_image
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.media.images import read_image
 from deblurzoo.synthesis.motion import hand_shake
 from deblurzoo.synthesis.toy import PHOTOGRAPHS, write_toy
 

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 
 from conftest import FLOW_TOY
-from deblurzoo.data.images import read_image
-from deblurzoo.flow import warp
+from deblurzoo.media.images import read_image
+from deblurzoo.ops.warp import warp
 
 
 def test_true_flow_warps_the_next_sharp_frame_onto_its_frame(flow_toy: Path) -> None:

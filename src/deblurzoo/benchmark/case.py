@@ -74,7 +74,7 @@ def measure(case: Case, onnx_file: Path) -> Result:
     import torch
 
     from deblurzoo.benchmark.networks import make
-    from deblurzoo.restore.onnx_model import write_onnx
+    from deblurzoo.export.onnx import write_onnx
 
     net = make(case.network, case.width)
     if case.how == "onnx":
@@ -106,7 +106,7 @@ def _on_torch(net: "nn.Module", case: Case, blur: "Tensor") -> Callable[[], obje
     import torch
 
     from deblurzoo.benchmark.networks import with_naive_recurrence
-    from deblurzoo.restore.padding import restore_any_size
+    from deblurzoo.nets.base import restore_any_size
 
     if case.how == "naive":
         with_naive_recurrence()

@@ -9,9 +9,9 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from deblurzoo.nets import SRN, SVRNN, FlowRNN, blocks, flow_rnn, svrnn
+from deblurzoo.nets.base import restore_any_size
 from deblurzoo.ops.spatial_rnn import reference
-from deblurzoo.papers import tables
-from deblurzoo.restore.padding import restore_any_size
+from deblurzoo.reports.papers import tables
 
 NETWORKS: dict[str, type[nn.Module]] = {"svrnn": SVRNN, "srn": SRN, "flow_rnn": FlowRNN}
 PAPERS_SIZE = (720, 1280)

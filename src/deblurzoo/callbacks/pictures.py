@@ -10,7 +10,7 @@ from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
 from torch import Tensor
 
 from deblurzoo.batch import Batch
-from deblurzoo.data.images import Image, write_png
+from deblurzoo.media.images import Image, write_png
 from deblurzoo.metrics import to_uint8
 
 

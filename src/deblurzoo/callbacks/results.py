@@ -20,13 +20,13 @@ import torch
 from deblurzoo.batch import Batch
 from deblurzoo.data.clips import Sample
 from deblurzoo.data.frames import read_frame
-from deblurzoo.data.images import Image, write_png
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.evaluations import FACTS, RESULTS, unfinished
 from deblurzoo.files import LOCK, claim, release, write_atomically
+from deblurzoo.media.images import Image, write_png
 from deblurzoo.metrics import picture_psnr, to_uint8
-from deblurzoo.protocols import MEASURES
+from deblurzoo.metrics.protocols import MEASURES
 from deblurzoo.records import Begun, FedSharp, MeasuredNow, NothingToRestore, Record, checked
+from deblurzoo.reports.run_folder import FACTS, RESULTS, unfinished
 
 log = logging.getLogger(__name__)
 

@@ -1,12 +1,11 @@
-"""Which pictures there are (clips, one class per data set) and how they are read (data module)."""
+"""Which pictures there are: clips, and one class per data set; `data.datamodule` reads them."""
 
 from deblurzoo.data.clips import ClipSource, Sample, Source
-from deblurzoo.data.datamodule import DeblurDataModule
 from deblurzoo.data.dvd import Dvd
 from deblurzoo.data.folder import Folder
 from deblurzoo.data.frames import Clip
 from deblurzoo.data.gopro import Gopro, Synthesized, Toy
-from deblurzoo.data.gopro_dvd import GoproDvd
+from deblurzoo.data.joined import GoproDvd
 from deblurzoo.data.kohler import Kohler
 from deblurzoo.data.layout import ClipFiles, require_folder
 
@@ -14,7 +13,6 @@ __all__ = [
     "Clip",
     "ClipFiles",
     "ClipSource",
-    "DeblurDataModule",
     "Dvd",
     "Folder",
     "Gopro",

@@ -11,9 +11,9 @@ from typing import Self
 
 from deblurzoo.data.frames import Clip, Frame
 from deblurzoo.data.layout import ClipFiles
-from deblurzoo.data.packed import Index, open_pack
+from deblurzoo.data.packs import Index, open_pack
 from deblurzoo.errors import DeblurzooError, require_utf8
-from deblurzoo.naming import described, gaps, natural, require_frames, runs
+from deblurzoo.media.naming import described, gaps, natural, require_frames, runs
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class Source(ABC):
     official: Mapping[str, Mapping[str, int]] = {}
     protocol: str
     measure = "plain"
-    """A key of `deblurzoo.protocols.MEASURES`."""
+    """A key of `deblurzoo.metrics.protocols.MEASURES`."""
     blur_folder: str
     splits: tuple[str, ...] = ("train", "test")
     consecutive = True

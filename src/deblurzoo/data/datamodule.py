@@ -15,11 +15,11 @@ from deblurzoo.data.batches import BatchLoader, default_workers
 from deblurzoo.data.clips import Sample, Source
 from deblurzoo.data.fingerprint import describe
 from deblurzoo.data.frames import read_frame
-from deblurzoo.data.images import Image
 from deblurzoo.data.sampling import Shuffle, StepSampler, sample_seed
 from deblurzoo.data.sizes import other_size, require_sizes
 from deblurzoo.data.transforms import Augmentation, apply
 from deblurzoo.errors import DeblurzooError, require_at_least
+from deblurzoo.media.images import Image
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from deblurzoo.data.clips import ClipSource
 from deblurzoo.data.frames import Clip
 from deblurzoo.data.layout import ClipFiles, require_folder
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.naming import pictures
+from deblurzoo.media.naming import pictures
 
 _TRAIN = {
     "720p_240fps_1": 100, "720p_240fps_3": 100, "720p_240fps_5": 100, "720p_240fps_6": 100, "C0036": 63, "C0041": 229,

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from deblurzoo.data.clips import ClipSource
 from deblurzoo.data.layout import ClipFiles, require_folder
-from deblurzoo.data.packed import open_pack
+from deblurzoo.data.packs import open_pack
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.naming import pictures
+from deblurzoo.media.naming import pictures
 
 
 class Folder(ClipSource):

@@ -6,8 +6,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from deblurzoo.data.images import Image, Picture, Zipped, picture_size, read_image
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.media.images import Image, Picture, Zipped, picture_size, read_image
 
 
 @dataclass(frozen=True)

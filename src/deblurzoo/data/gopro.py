@@ -6,7 +6,7 @@ from pathlib import Path
 from deblurzoo.data.clips import ClipSource
 from deblurzoo.data.layout import ClipFiles, require_folder
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.naming import folders, pictures
+from deblurzoo.media.naming import folders, pictures
 
 _TRAIN = {
     "GOPR0372_07_00": 100, "GOPR0372_07_01": 75, "GOPR0374_11_00": 150, "GOPR0374_11_01": 80,

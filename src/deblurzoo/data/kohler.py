@@ -10,10 +10,10 @@ from pathlib import Path, PurePosixPath
 from zipfile import BadZipFile, ZipFile
 
 from deblurzoo.data.clips import Sample, Source
-from deblurzoo.data.images import Picture, Zipped, read_image
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import write_atomically
-from deblurzoo.naming import below, is_left_behind
+from deblurzoo.media.images import Picture, Zipped, read_image
+from deblurzoo.media.naming import below, is_left_behind
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.naming import stem
+from deblurzoo.media.naming import stem
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.modules.base import DeblurModule
 from deblurzoo.restore.memory import Need, free, measure, used
 from deblurzoo.restore.tiles import LEAST, Floats, Grid, blended, plan
+from deblurzoo.training.module import DeblurModule
 
 Frame = NDArray[Any]
 Device = Literal["auto", "cpu", "cuda"]

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import replace_atomically
+from deblurzoo.media.video import ACCURATE, promised_seconds, unreadable, video_stream
 from deblurzoo.restore.restorer import Restorer
-from deblurzoo.videos import ACCURATE, promised_seconds, unreadable, video_stream
 
 SUFFIXES = frozenset(
     (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".mts", ".m2ts", ".ts", ".wmv", ".flv", ".3gp")

@@ -9,8 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from deblurzoo.data.images import Image, write_png
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.media.images import Image, write_png
 from deblurzoo.synthesis.formation import CAMERA_GAMMA, Response, expose
 from deblurzoo.synthesis.interpolation import LARGEST_MOTION, in_between, motion
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.naming import pictures
-from deblurzoo.restore.pictures import read_picture
+from deblurzoo.media.naming import pictures
+from deblurzoo.media.photos import read_picture
 from deblurzoo.synthesis.motion import hand_shake, motion_kernel, strange_patch
 
 SUBFRAMES = 64

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deblurzoo.data.images import Image
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.media.images import Image
 
 Pixels = NDArray[np.float32]
 

@@ -7,10 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from deblurzoo.data.images import Image, picture_size, read_image
-from deblurzoo.data.video import inspect_video, read_video
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.naming import SUFFIXES, described, gaps, pictures, require_frames
+from deblurzoo.media.images import Image, picture_size, read_image
+from deblurzoo.media.naming import SUFFIXES, described, gaps, pictures, require_frames
+from deblurzoo.media.video import inspect_video, read_video
 
 
 @dataclass(frozen=True)

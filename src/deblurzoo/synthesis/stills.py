@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from deblurzoo.data.images import Image
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.media.images import Image
 from deblurzoo.synthesis.motion import Floats, Trajectory, hand_shake, strange_patch
 from deblurzoo.synthesis.scene import Layer, affine, render
 

@@ -14,9 +14,9 @@ import sklearn.datasets
 from numpy.typing import NDArray
 from rich.progress import track
 
-from deblurzoo.data.images import read_image, write_png
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import write_atomically
+from deblurzoo.media.images import read_image, write_png
 from deblurzoo.synthesis.formation import CAMERA_GAMMA, expose
 from deblurzoo.synthesis.motion import Trajectory, blob, hand_shake
 from deblurzoo.synthesis.scene import Layer, render, true_flow

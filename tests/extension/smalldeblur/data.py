@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from deblurzoo.data import ClipFiles, ClipSource, require_folder
-from deblurzoo.naming import folders, pictures
+from deblurzoo.media.naming import folders, pictures
 
 
 class Real(ClipSource):

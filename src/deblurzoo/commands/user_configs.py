@@ -1,0 +1,140 @@
+"""A user's own config files: those that cannot be read, and content that would have no effect."""
+
+import logging
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from deblurzoo.commands.overrides import renamed
+from deblurzoo.errors import DeblurzooError
+from deblurzoo.paths import conf_dir
+
+log = logging.getLogger(__name__)
+
+GLOBAL = "_global_"
+_FIRST_LINE = f"its first line must be `# @package {GLOBAL}`"
+
+
+def require_readable_configs(arguments: list[str]) -> None:
+    """Raise a DeblurzooError that names a file of a group of --config-dir that Hydra could not load."""
+    for option, value in pairwise([*arguments, ""]):
+        name, equals, joined = option.partition("=")
+        folder = Path(joined if equals else value)
+        for file in sorted(folder.glob("*/*.yaml")) if name in ("--config-dir", "-cd") else ():
+            try:
+                words = list(filter(None, _top(file).lstrip("#").strip().split(" ")))
+                OmegaConf.load(file)
+            except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
+                reason = " ".join(str(error).split())
+                raise DeblurzooError(f"{file} cannot be read ({reason}): mend it or move it elsewhere") from error
+            for key, value in _words(file):
+                if renaming := renamed(key, value):
+                    raise DeblurzooError(f"{file}: {renaming[0]} is now {renaming[1]}: mend it there")
+            if re.match(r"#\s*@", _top(file)) and len(words) != 2:
+                raise DeblurzooError(f"{file}: {_top(file)} has {len(words) - 1} words: {_FIRST_LINE}, and no more")
+
+
+def _words(file: Path) -> Iterator[tuple[str, str]]:
+    """Yield the keys at the top of a config, and the groups of its defaults with what is chosen of them."""
+    content: Any = _load(file)
+    if not isinstance(content, dict):  # which Hydra refuses
+        return
+    if GLOBAL in _top(file):
+        yield from ((str(key), "") for key in content)
+    defaults = content.get("defaults")
+    for item in defaults if isinstance(defaults, list) else ():
+        for group, choice in item.items() if isinstance(item, dict) else ():
+            yield re.split(r"[ /]", str(group))[-1], str(choice)
+
+
+def require_effect(cfg: DictConfig) -> None:
+    """Raise a DeblurzooError that names a top-level key which nothing reads, and the user's file that it is from."""
+    content = OmegaConf.to_yaml(cfg)
+    for key in sorted(map(str, cfg.keys() - _known_keys())):
+        if re.search(rf"\$\{{[^}}]*\b{re.escape(key)}\b", content):  # a variable of the user's
+            continue
+        lost = [(file, package) for file, package in _user_files() if package.partition(".")[0] == key]
+        if lost:
+            file, _ = max(lost, key=lambda one: _holds(cfg, *one))  # others of its folder may be as wrong, and unused
+            raise DeblurzooError(f"{file} has no effect, since its content lands below {key}: {_FIRST_LINE}")
+        where = next((f"{file}: " for file, package in _user_files() if package == GLOBAL and key in _load(file)), "")
+        raise DeblurzooError(
+            f"{where}nothing reads the key {key}: it must be one of {', '.join(sorted(_known_keys()))}"
+        )
+
+
+def require_own_network() -> None:
+    """Raise a DeblurzooError if a shipped experiment that sets something of its network is taken with another one."""
+    choices = HydraConfig.get().runtime.choices
+    experiment, model = str(choices["experiment"]), choices["model"]
+    file = conf_dir() / "experiment" / f"{experiment}.yaml"
+    settings = _load(file).get("model") if file.is_file() else None
+    if settings and (network := _network_of(experiment)) != model:
+        raise DeblurzooError(
+            f"experiment={experiment} sets model.{next(iter(settings))} of model={network}: with model={model}, an "
+            "ablation would be called by another network's name; set what differs yourself"
+        )
+
+
+def _network_of(experiment: str) -> str | None:
+    """Return the model that a shipped experiment, or one that it begins with, chooses."""
+    found = None
+    for item in _load(conf_dir() / "experiment" / f"{experiment}.yaml").get("defaults", []):
+        if isinstance(item, dict):
+            found = item.get("override /model", found)
+        elif item != "_self_":
+            found = _network_of(item) or found
+    return found
+
+
+def warn_of_shadowed_configs() -> None:
+    """Warn of a user's files that never take effect: the shipped conf is searched first."""
+    shipped = conf_dir()
+    for folder in _user_folders():
+        for file in sorted(folder.rglob("*.yaml")):
+            if (shipped / file.relative_to(folder)).is_file():
+                log.warning("%s has no effect: deblurzoo ships a config of that name; rename yours", file)
+
+
+def _known_keys() -> set[str]:
+    """Return the top-level keys of the shipped configs, and the groups whose content stays below their name."""
+    verbs = {key for file in conf_dir().glob("*.yaml") for key in _load(file)}
+    groups = {file.parent.name for file in conf_dir().glob("*/*.yaml") if GLOBAL not in _top(file)}
+    return (verbs | groups) - {"defaults", "hydra"}
+
+
+def _user_folders() -> list[Path]:
+    sources = HydraConfig.get().runtime.config_sources
+    folders = [Path(source.path) for source in sources if source.schema == "file"]
+    return [folder for folder in folders if folder != conf_dir()]
+
+
+def _user_files() -> Iterator[tuple[Path, str]]:
+    """Yield a user's files, and where the content of each lands."""
+    for folder in _user_folders():
+        for file in sorted(folder.rglob("*.yaml")):
+            header = re.fullmatch(r"#\s*@package +(\S+)", _top(file))
+            yield file, header[1] if header else ".".join(file.relative_to(folder).parent.parts) or GLOBAL
+
+
+def _holds(cfg: DictConfig, file: Path, package: str) -> bool:
+    """Whether a config has the content of a file at a place."""
+    there = OmegaConf.to_container(OmegaConf.create({"": OmegaConf.select(cfg, package)}))
+    content = {key: value for key, value in _load(file).items() if key != "defaults"}
+    return OmegaConf.to_container(OmegaConf.merge(there, {"": content})) == there
+
+
+def _top(file: Path) -> str:
+    """Return the first line that is not empty, where alone Hydra looks for a package."""
+    return next((line.strip() for line in file.read_text().splitlines() if line.strip()), "")
+
+
+def _load(file: Path) -> dict[str, Any]:
+    return yaml.safe_load(file.read_text()) or {}

@@ -1,0 +1,225 @@
+"""`deblurzoo data check`: what is there of a data set, and what is missing or broken."""
+
+import hashlib
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from deblurzoo.commands.hydra_app import build, choose_blur, hydra_main
+from deblurzoo.data.clips import ClipSource
+from deblurzoo.data.frames import read_frame
+from deblurzoo.data.kohler import Kohler
+from deblurzoo.data.layout import ClipFiles
+from deblurzoo.errors import DeblurzooError, escaped, is_utf8
+from deblurzoo.media.images import read_image
+from deblurzoo.media.naming import by_frame, gaps, natural
+
+Size = tuple[int, int]
+
+
+class Seen(NamedTuple):
+    """A picture that was read."""
+
+    size: Size
+    pixels: bytes
+    """Their digest."""
+
+
+class Examined(NamedTuple):
+    """What was found in a clip."""
+
+    name: str
+    pairs: int
+    problems: list[str]
+    equal: list[str]
+    """The frames that have nothing to restore: blur equals sharp."""
+
+
+_AGAIN = "run `deblurzoo data pack` again"
+_NAMED = 3
+"""Gaps, and equal pairs, of a clip that are named where there are more than four."""
+
+
+def _seen(path: Path) -> Seen | str:
+    """Read all of a picture; return why that failed."""
+    try:
+        image = read_image(path)
+    except DeblurzooError as error:
+        return str(error)
+    return Seen((image.shape[1], image.shape[0]), hashlib.blake2b(image.data, digest_size=16).digest())
+
+
+def _gap_lines(place: str | Path, frames: Sequence[str]) -> list[str]:
+    """Return at most four lines on the gaps of a clip, whose frames are in natural order."""
+    found = gaps(frames)
+    named = found if len(found) <= _NAMED + 1 else found[:_NAMED]
+    lines = [f"missing: {place}: {gap.missing}" for gap in named]
+    if more := len(found) - len(named):
+        lines.append(f"missing: {place}: {more} more gaps, the last before frame {frames[found[-1].at]}")
+    return lines
+
+
+def _miscount(clip: str, pairs: int, official: int | None) -> list[str]:
+    return [] if official in (None, pairs) else [f"count: {clip} has {pairs} pairs, officially {official}"]
+
+
+def examined_clip(files: ClipFiles, consecutive: bool, official: int | None, pool: ThreadPoolExecutor) -> Examined:
+    """Read every picture of a clip; there is a line for every problem in it, but few for all its gaps."""
+    (blur, twice), (sharp, twice_sharp) = (by_frame(paths, files.frame) for paths in (files.blur, files.sharp))
+    problems = [f"ambiguous: {reason}" for reason in twice + twice_sharp]
+    problems += [f"unpaired: {path} has no sharp partner" for frame, path in blur.items() if frame not in sharp]
+    problems += [f"unpaired: {path} has no blurry partner" for frame, path in sharp.items() if frame not in blur]
+    paths = [*blur.values(), *sharp.values()]
+    if consecutive and paths:
+        problems += _gap_lines(paths[0].parent, sorted(blur.keys() | sharp.keys(), key=natural))
+    pairs = {frame: (blur[frame], sharp[frame]) for frame in blur if frame in sharp}
+    problems += _miscount(files.name, len(pairs), official)
+    odd = [path for path in (Path(files.name), *paths) if not is_utf8(path.name)]
+    problems += [f"name: {path} is not UTF-8: rename it" for path in odd]
+    read = dict(zip(paths, pool.map(_seen, paths), strict=True))
+    problems += [f"unreadable: {reason}" for reason in read.values() if isinstance(reason, str)]
+    seen = {path: one for path, one in read.items() if not isinstance(one, str)}
+    sizes = {path: one.size for path, one in seen.items()}
+    problems += _unusual_sizes(sizes) if consecutive else _unequal_sizes(sizes, list(pairs.values()))
+    equal = [frame for frame, (one, other) in pairs.items() if one in seen and seen[one] == seen.get(other)]
+    return Examined(files.name, len(pairs), problems, equal)
+
+
+def _unusual_sizes(sizes: Mapping[Path, Size]) -> list[str]:
+    """Return a line for every picture of another size than most of its clip."""
+    (width, height), _ = Counter(sizes.values()).most_common(1)[0] if sizes else ((0, 0), 0)
+    return [
+        f"size: {path} is {w}x{h}, the rest of the clip {width}x{height}"
+        for path, (w, h) in sizes.items()
+        if (w, h) != (width, height)
+    ]
+
+
+def _unequal_sizes(sizes: Mapping[Path, Size], pairs: Sequence[tuple[Path, Path]]) -> list[str]:
+    """Return a line for every pair whose pictures differ in size."""
+    return [
+        "size: {} is {}x{}, its partner {} {}x{}".format(sharp, *sizes[sharp], blur, *sizes[blur])
+        for blur, sharp in pairs
+        if blur in sizes and sharp in sizes and sizes[blur] != sizes[sharp]
+    ]
+
+
+def _equal_lines(clip: str, frames: Sequence[str]) -> list[str]:
+    """Return at most four lines on the pairs of a clip that have nothing to restore."""
+    named = frames if len(frames) <= _NAMED + 1 else frames[:_NAMED]
+    lines = [f"equal: {clip}/{frame}: blur equals sharp" for frame in named]
+    if more := len(frames) - len(named):
+        lines.append(f"equal: {clip}: {more} more pairs: blur equals sharp")
+    return lines
+
+
+def _examined(source: ClipSource, split: str, pool: ThreadPoolExecutor) -> Iterator[Examined]:
+    """Read every picture of a split."""
+    official = source.official.get(split, {})
+    for files in track(source.clip_files(split), description=split, transient=True):
+        yield examined_clip(files, source.consecutive, official.get(files.name), pool)
+
+
+def _examined_pack(source: ClipSource, split: str) -> Iterator[Examined]:
+    """Read every array of a split of a pack."""
+    assert source.packed is not None
+    official, entries = source.official.get(split, {}), list(source.index.of(split))
+    stale = {name: f"stale: clip {name} {reason}: {_AGAIN}" for name, reason in source.changed_clips(split).items()}
+    for name in stale.keys() - {entry.name for entry in entries}:
+        yield Examined(name, 0, [stale[name]], [])
+    for entry in track(entries, description=split, transient=True):
+        pairs = len(entry.frames)
+        problems = [stale[entry.name]] if entry.name in stale else []
+        equal: list[str] = []
+        if damage := entry.damage(Path(source.packed), pixels=True):
+            problems.append(f"damaged: {damage}: {_AGAIN}, or copy the file again")
+        else:
+            clip = entry.clip(Path(source.packed))
+            triples = zip(clip.frames, clip.blur, clip.sharp, strict=True)
+            equal = [frame for frame, blur, sharp in triples if np.array_equal(read_frame(blur), read_frame(sharp))]
+        if source.index.consecutive:
+            problems += _gap_lines(f"clip {entry.name}", sorted(entry.frames, key=natural))
+        problems += _miscount(entry.name, pairs, official.get(entry.name))
+        yield Examined(entry.name, pairs, problems, equal)
+
+
+def check(source: ClipSource) -> list[str]:
+    """Read all of a data set or of its pack, print a table of its clips and return all problems.
+
+    Pairs that have nothing to restore are printed, and a problem only where a split has no others.
+    """
+    table = Table(title=f"{source.name}: {source.blur_folder}/ and sharp frames", title_justify="left")
+    for heading in ("split", "clip", "pairs", *(["official"] if source.official else []), "problems"):
+        table.add_column(heading, justify="left" if heading in ("split", "clip") else "right")
+    problems: list[str] = []
+    notes: list[str] = []
+    with ThreadPoolExecutor() as pool:
+        for split in source.splits:
+            official = source.official.get(split, {})
+            found, names, equal = 0, set(), 0
+            examined = _examined_pack(source, split) if source.packed else _examined(source, split, pool)
+            for name, pairs, lines, equal_frames in examined:
+                found += pairs
+                equal += len(equal_frames)
+                names.add(name)
+                problems += lines
+                notes += _equal_lines(name, equal_frames)
+                counts = (pairs, *([official.get(name, "")] if source.official else []), len(lines) or "")
+                table.add_row(split, escaped(name), *map(str, counts))
+            absent = sorted(official.keys() - names, key=natural)
+            problems += [f"missing: {split} clip {name} ({official[name]} pairs)" for name in absent]
+            if official:
+                foreign = sorted(names - official.keys(), key=natural)
+                problems += [f"foreign: {name} is no {split} clip of {source.name}" for name in foreign]
+            if not found:
+                problems.append(f"empty: the {split} split has no pairs")
+            elif equal == found:
+                problems.append(f"equal: blur equals sharp in all pairs of the {split} split: is it one folder twice?")
+            counts = (found, *([sum(official.values())] if source.official else []), "")
+            table.add_row(split, _counted(len(names), "clip"), *map(str, counts), style="bold", end_section=True)
+    Console().print(table)
+    for note in notes:
+        print(escaped(note))
+    return problems
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def assume_blur(data: DictConfig) -> None:
+    """Choose GOPRO's blur folder where the command line does not, and say so."""
+    if choose_blur(data, "blur"):
+        print("taking the frames of blur/; data.blur=blur_gamma takes the other folder's")
+
+
+def run(cfg: DictConfig) -> None:
+    """Check `cfg.data`; raise a DeblurzooError if anything is wrong."""
+    assume_blur(cfg.data)
+    source: ClipSource | Kohler = build(cfg.data)
+    if not source.splits:
+        raise DeblurzooError("data=folder has nothing to check: set data.test.blur and data.test.sharp")
+    if isinstance(source, Kohler):
+        problems = source.problems()
+    else:
+        problems = [problem for part in source.parts for problem in check(part)]
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    if problems:
+        raise DeblurzooError(f"{_counted(len(problems), 'problem')} in {source.name}, listed above")
+    print("no problems")
+
+
+main = hydra_main("data_check")(run)
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,189 @@
+"""`deblurzoo data pack`: a data set as one uint8 array per clip and kind, from which crops are read without decoding.
+
+Each array is written under a temporary name and renamed; what is finished stands in `unfinished.json`, which becomes
+`index.json` in the end. A run that was killed is taken up where it stopped and ends with the same bytes.
+"""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from omegaconf import DictConfig
+from rich.progress import track
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from deblurzoo.commands.hydra_app import build, hydra_main, require_values
+from deblurzoo.data.batches import cores, shared, told_reader_failures, worker_options
+from deblurzoo.data.checking import assume_blur
+from deblurzoo.data.clips import ClipSource
+from deblurzoo.data.frames import Clip, read_frame
+from deblurzoo.data.packs import INDEX, KINDS, UNFINISHED, Index, Kind, PackedClip, sources
+from deblurzoo.errors import DeblurzooError
+from deblurzoo.files import LOCK, claim, replace_atomically, write_atomically
+from deblurzoo.media.images import picture_size
+
+
+class _Pictures(Dataset[Tensor]):
+    """Whole pictures, (H, W, 3) uint8."""
+
+    def __init__(self, paths: list[Path]) -> None:
+        self.paths = paths
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Tensor:
+        return shared(torch.from_numpy(read_frame(self.paths[index])))
+
+
+def pack(source: ClipSource, out: Path) -> Index:
+    """Pack every clip of a data set into the folder `out`, or take up an unfinished pack, and return its index.
+
+    Raises:
+        DeblurzooError: `out` holds something else, the pictures of a pair differ in size, a picture cannot be read,
+            or the disk is full; finished clips are then kept, and nothing that is half-written.
+    """
+    originals = {
+        (split, clip.name): clip for split in source.splits for clip in source.unpacked_clips(split) if clip.blur
+    }
+    planned = {place: _plan(place[0], clip) for place, clip in originals.items()}
+    packed = _finished(out, source)
+    kept = {place: packed[place] for place, plan in planned.items() if _is_kept(packed.get(place), plan, out)}
+    todo = [place for place in planned if place not in kept]
+    _require_space(out, 2 * sum(planned[place].nbytes for place in todo))
+    claim(out)
+    for temporary in out.rglob(".*.tmp"):  # of a killed process
+        temporary.unlink()
+
+    def write_index() -> Index:
+        clips = [kept[place] for place in planned if place in kept]
+        index = Index(source.name, source.protocol, source.blur_folder, source.consecutive, clips)
+        write_atomically(out / UNFINISHED, index.encode())
+        return index
+
+    index = write_index()  # from here on no reader takes the pack for whole
+    (out / INDEX).unlink(missing_ok=True)
+    paths = [path for place in todo for kind in KINDS for path in _paths(originals[place], kind)]
+    pictures = iter(track(_read(paths), f"packing {source.name}", len(paths), disable=not paths))
+    for place in todo:
+        entry = planned[place]
+        with told_reader_failures():
+            for kind in KINDS:
+                entry.sha256[kind] = _write(entry, out, kind, originals[place], pictures)
+        if damage := entry.damage(out, pixels=True):
+            raise DeblurzooError(f"{damage}, right after it was written: the disk of {out} is broken, use another")
+        kept[place] = entry
+        index = write_index()
+    next(pictures, None)  # there is none: this ends the progress bar
+    (out / UNFINISHED).replace(out / INDEX)
+    return index
+
+
+def _read(paths: list[Path]) -> Iterator[Tensor]:
+    """Start to decode pictures in several processes (kornia-rs holds Python's lock), before any thread is started."""
+    loader = DataLoader(_Pictures(paths), batch_size=None, **worker_options(min(8, cores())))
+    return iter(loader) if paths else iter(())
+
+
+def _paths(clip: Clip, kind: Kind) -> list[Path]:
+    return [frame for frame in getattr(clip, kind) if isinstance(frame, Path)]
+
+
+def _plan(split: str, clip: Clip) -> PackedClip:
+    """Return the entry of a clip, still without checksums, after a look at the headers of its pictures."""
+    sizes = []
+    for blur, sharp in zip(*(_paths(clip, kind) for kind in KINDS), strict=True):
+        size, other = picture_size(blur), picture_size(sharp)
+        if size != other:
+            raise DeblurzooError(
+                f"{sharp} is {other[0]}x{other[1]} but {blur} is {size[0]}x{size[1]}, and the pictures of a pair must "
+                "have one size: mend or move them (`deblurzoo data check` lists all such)"
+            )
+        sizes.append(size)
+    found = {kind: sources(_paths(clip, kind)) for kind in KINDS}
+    return PackedClip(split, clip.name, list(clip.frames), sizes, found, {})
+
+
+def _finished(out: Path, source: ClipSource) -> dict[tuple[str, str], PackedClip]:
+    """Return what an earlier run has packed into `out`."""
+    indices = [out / name for name in (UNFINISHED, INDEX) if (out / name).exists()]
+    if not indices and out.exists() and (not out.is_dir() or any(file.name != LOCK for file in out.iterdir())):
+        raise DeblurzooError(f"out={out} exists and is no pack: give another folder")
+    if not indices:
+        return {}
+    index = Index.read(indices[0])
+    theirs, ours = (index.dataset, index.blur_folder), (source.name, source.blur_folder)
+    if theirs != ours:
+        raise DeblurzooError(f"out={out} is a pack of {' '.join(theirs)}/, not of {' '.join(ours)}/: give another out")
+    return {(clip.split, clip.name): clip for clip in index.clips}
+
+
+def _is_kept(packed: PackedClip | None, plan: PackedClip, out: Path) -> bool:
+    """Whether a clip is packed already, from the same pictures, and whole."""
+    return packed is not None and replace(packed, sha256={}) == plan and packed.damage(out, pixels=True) is None
+
+
+def _require_space(out: Path, needed: int) -> None:
+    """Raise a DeblurzooError if `needed` bytes do not fit on the disk of `out`."""
+    folder = next(parent for parent in (out.resolve(), *out.resolve().parents) if parent.is_dir())
+    if needed > (free := shutil.disk_usage(folder).free):
+        raise DeblurzooError(
+            f"out={out} needs {needed / 1e9:.2f} GB and its disk has {free / 1e9:.2f} GB free: free space or give "
+            "another folder"
+        )
+
+
+def _write(entry: PackedClip, out: Path, kind: Kind, clip: Clip, pictures: Iterator[Tensor]) -> str:
+    """Write the next frames as one .npy file, holding one of them at a time, and return their SHA-256.
+
+    Written, not mapped: a mapped file on a full disk kills the process instead of raising an error.
+    """
+    sha256 = hashlib.sha256()
+
+    def write(file: BinaryIO) -> None:
+        header = {"descr": "|u1", "fortran_order": False, "shape": entry.shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        for path, (width, height) in zip(_paths(clip, kind), entry.sizes, strict=True):
+            picture = next(pictures).numpy()
+            if picture.shape != (height, width, 3):
+                raise DeblurzooError(f"{path} changed while it was packed: start again when nothing writes there")
+            sha256.update(picture.data)
+            file.write(picture.data)
+        file.flush()
+        os.fsync(file.fileno())
+        if hasattr(os, "posix_fadvise"):  # so that the verification reads the disk, not the memory
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+    replace_atomically(entry.file(out, kind), write)
+    return sha256.hexdigest()
+
+
+def run(cfg: DictConfig) -> None:
+    """Pack `cfg.data` into `cfg.out`."""
+    assume_blur(cfg.data)
+    require_values(cfg)
+    source: ClipSource = build(cfg.data)
+    if any(part.packed for part in source.parts) or not source.splits:
+        raise DeblurzooError("there are no pictures to pack: set the folders of the data set, and no packed")
+    for part in source.parts:
+        for split in part.splits:
+            part.clip_files(split)  # what is missing is told before hours of work
+    for part in source.parts:
+        out = Path(cfg.out) if len(source.parts) == 1 else Path(cfg.out) / part.name
+        index = pack(part, out)
+        size = 2 * sum(clip.nbytes for clip in index.clips)
+        print(f"{out}: {len(index.clips)} clips of {part.name}, {size / 1e9:.2f} GB, verified")
+    print(f"read from it: data.packed={cfg.out}; the pictures are no longer needed")
+
+
+main = hydra_main("data_pack")(run)
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,253 @@
+"""A data set packed by `deblurzoo data pack`: one uint8 array per clip and kind, and an index of them."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from math import prod
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import numpy as np
+from pydantic import ConfigDict, Field, PositiveInt, TypeAdapter, ValidationError
+
+from deblurzoo.data.frames import Clip, PackedFrame
+from deblurzoo.errors import DeblurzooError
+from deblurzoo.media.images import Image
+from deblurzoo.media.naming import natural
+from deblurzoo.records import first_problem
+
+INDEX, UNFINISHED = "index.json", "unfinished.json"
+Kind = Literal["blur", "sharp"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+Source = tuple[str, int, int]
+"""Name, size in bytes and time of change in ns of a picture."""
+
+
+def sources(paths: Iterable[Path]) -> list[Source]:
+    """Return what tells whether pictures are those that were packed."""
+    return [(path.name, (found := path.stat()).st_size, found.st_mtime_ns) for path in paths]
+
+
+@dataclass(frozen=True)
+class PackedClip:
+    """One entry of the index: a clip, the pictures it was made of, and its arrays."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+    split: str
+    name: str
+    frames: list[str]
+    """Names, in the order of the arrays."""
+    sizes: list[tuple[PositiveInt, PositiveInt]]
+    """Width and height of each frame."""
+    sources: dict[Kind, list[Source]]
+    sha256: dict[Kind, str]
+    """Of the pixels, without the header of the file."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of both arrays: (N, H, W, 3), or where frames are of several sizes all bytes in a row."""
+        (width, height), *others = set(self.sizes)
+        return (self.nbytes,) if others else (len(self.frames), height, width, 3)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of pixels in each of both arrays."""
+        return sum(3 * prod(size) for size in self.sizes)
+
+    def file(self, pack: Path, kind: Kind) -> Path:
+        """Return where an array lies."""
+        return pack / self.split / f"{self.name}.{kind}.npy"
+
+    def clip(self, pack: Path) -> Clip:
+        """Return the frames in natural order, none of them read yet."""
+        order = sorted(range(len(self.frames)), key=lambda index: natural(self.frames[index]))
+        arrays = (self._frames(self.file(pack, kind), self.sources[kind]) for kind in KINDS)
+        blur, sharp = (tuple(frames[index] for index in order) for frames in arrays)
+        return Clip(self.name, tuple(self.frames[index] for index in order), blur, sharp)
+
+    def _frames(self, file: Path, pictures: list[Source]) -> list[PackedFrame]:
+        found, offset = [], 0
+        for (width, height), (name, size, _) in zip(self.sizes, pictures, strict=True):
+            found.append(PackedFrame(file, offset, height, width, name, size))
+            offset += 3 * width * height
+        return found
+
+    def stale(self, clip: Clip) -> str | None:
+        """Return the first picture of a clip that is not the one packed, or None."""
+        for kind, frames in zip(KINDS, (clip.blur, clip.sharp), strict=True):
+            paths = [frame for frame in frames if isinstance(frame, Path)]
+            then = set(zip(self.frames, self.sources[kind], strict=True))
+            now = set(zip(clip.frames, sources(paths), strict=True))
+            if changed := {name for _, (name, *_) in then ^ now}:
+                return f"{kind}/{min(changed, key=natural)}"
+        return None
+
+    def damage(self, pack: Path, pixels: bool) -> str | None:
+        """Return what is wrong with the arrays, or None: file and shape, and all `pixels` if asked."""
+        for kind in KINDS:
+            file = self.file(pack, kind)
+            try:
+                array: Any = np.load(file, mmap_mode="r")
+            except (OSError, ValueError, EOFError) as error:
+                return f"{file} is missing or truncated ({error})"
+            if not isinstance(array, np.ndarray):
+                return f"{file} is no array"
+            if array.shape != self.shape or array.dtype != np.uint8:
+                return f"{file} has shape {array.shape} of {array.dtype}, the index says {self.shape} of uint8"
+            if pixels and digest(array) != self.sha256[kind]:
+                return f"{file} is corrupted: its pixels are not those that were packed"
+        return None
+
+
+def digest(array: Image) -> str:
+    """Return the SHA-256 of an array's bytes, a part after the other."""
+    sha256, flat = hashlib.sha256(), array.reshape(-1)
+    for start in range(0, flat.size, 1 << 24):
+        sha256.update(flat[start : start + (1 << 24)].data)
+    return sha256.hexdigest()
+
+
+@dataclass(frozen=True)
+class Index:
+    """What a pack holds: the clips of one data set."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+    dataset: str
+    protocol: str
+    blur_folder: str
+    consecutive: bool
+    """Whether the frames of a clip follow each other."""
+    clips: list[PackedClip]
+    format: Literal[2] = 2
+    """Version of the index."""
+
+    def encode(self) -> bytes:
+        """Return it as JSON."""
+        return json.dumps(asdict(self), indent=1).encode()
+
+    @classmethod
+    def read(cls, file: Path) -> "Index":
+        """Read it from a file; raise a DeblurzooError if that is no index of this version."""
+        try:
+            index: Index | _Index1 = _ANY_INDEX.validate_json(file.read_bytes(), strict=True)
+            index = index.as_now() if isinstance(index, _Index1) else index
+            _require_sane(index.clips)
+            return index
+        except (OSError, ValueError) as error:
+            reason = first_problem(error) if isinstance(error, ValidationError) else error
+            raise DeblurzooError(f"{file} is no index of a pack ({reason}): pack again into another folder") from error
+
+    def of(self, split: str) -> Iterator[PackedClip]:
+        """Give the clips of a split."""
+        return (clip for clip in self.clips if clip.split == split)
+
+    def require_of(self, dataset: str, blur_folder: str, key: str, pack: Path) -> None:
+        """Raise a DeblurzooError, naming the config key, if the pack is of another data set or blur folder."""
+        theirs, ours = (self.dataset, self.blur_folder), (dataset, blur_folder)
+        if theirs != ours:
+            raise DeblurzooError(
+                f"{key}={pack} is a pack of {' '.join(theirs)}/, not of {' '.join(ours)}/: "
+                f"set another {key}, or null to read the pictures"
+            )
+
+    def undamaged(self, split: str, key: str, pack: Path) -> list[Clip]:
+        """Return the clips of a split; raise a DeblurzooError, naming the config key, if an array is missing or cut."""
+        for entry in self.of(split):
+            if damage := entry.damage(pack, pixels=False):
+                raise DeblurzooError(f"{key}: {damage}: run `deblurzoo data pack` again, or copy the file again")
+        return [entry.clip(pack) for entry in self.of(split)]
+
+    def changes(self, split: str, pictures: Mapping[str, Callable[[], Clip]]) -> dict[str, str]:
+        """Return the clips that the data set's folders have otherwise now, by name, and why.
+
+        Args:
+            split: to compare.
+            pictures: how to pair the pictures of each clip of the folders, which may raise a DeblurzooError.
+        """
+        found, changed = {}, {}
+        for name, pair in pictures.items():
+            try:
+                clip = pair()
+            except DeblurzooError as error:
+                changed[name] = f"is incomplete now: {error}"
+                continue
+            if clip.blur:
+                found[name] = clip
+        packed = {entry.name: entry for entry in self.of(split) if entry.name not in changed}
+        changed |= dict.fromkeys(found.keys() - packed.keys(), "is not in the pack")
+        changed |= dict.fromkeys(packed.keys() - found.keys(), "is in the pack alone")
+        for name in packed.keys() & found.keys():
+            if picture := packed[name].stale(found[name]):
+                changed[name] = f"has another {picture} than the one packed"
+        return {name: changed[name] for name in sorted(changed, key=natural)}
+
+
+@dataclass(frozen=True)
+class _Clip1:
+    """A clip of format 1, whose frames have one size."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+    split: str
+    name: str
+    stems: list[str]
+    height: PositiveInt
+    width: PositiveInt
+    sources: dict[Kind, list[Source]]
+    sha256: dict[Kind, str]
+
+    def as_now(self) -> PackedClip:
+        sizes = [(self.width, self.height)] * len(self.stems)
+        return PackedClip(self.split, self.name, self.stems, sizes, self.sources, self.sha256)
+
+
+@dataclass(frozen=True)
+class _Index1:
+    """An index of format 1: the arrays are the same; clips and frames are in the order of plain text."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+    dataset: str
+    protocol: str
+    blur_folder: str
+    clips: list[_Clip1]
+    format: Literal[1]
+
+    def as_now(self) -> Index:
+        clips = sorted((clip.as_now() for clip in self.clips), key=lambda clip: natural(clip.name))
+        return Index(self.dataset, self.protocol, self.blur_folder, True, clips)
+
+
+_ANY_INDEX: TypeAdapter[Any] = TypeAdapter(Annotated[Index | _Index1, Field(discriminator="format")])
+
+
+def _require_sane(clips: list[PackedClip]) -> None:
+    """Raise a ValueError for names that are no files' or there twice, and where something is missing."""
+    if len({(clip.split, clip.name) for clip in clips}) != len(clips):
+        raise ValueError("a clip is there twice")
+    for clip in clips:
+        if any(not _is_name(name) for name in (clip.split, clip.name, *clip.frames)):
+            raise ValueError(f"clip {clip.name!r} has a name that is no file's")
+        if len(set(clip.frames)) != len(clip.frames) or not clip.frames or len(clip.sizes) != len(clip.frames):
+            raise ValueError(f"clip {clip.name} has no frames, frames twice, or not a size for each")
+        if set(clip.sha256) != set(KINDS) or set(clip.sources) != set(KINDS):
+            raise ValueError(f"clip {clip.name} lacks checksums")
+        for pictures in clip.sources.values():
+            if [tuple(map(type, picture)) for picture in pictures] != [(str, int, int)] * len(clip.frames):
+                raise ValueError(f"clip {clip.name} does not say name, size and time of each picture")
+
+
+def _is_name(name: str) -> bool:
+    return bool(name) and not {"/", "\\"} & set(name) and name != ".." and len(name) <= 255
+
+
+def open_pack(key: str, folder: Path) -> Index:
+    """Return the index of the pack that config key `key` names.
+
+    Raises:
+        DeblurzooError: it is no pack, or unfinished.
+    """
+    if (folder / UNFINISHED).exists():
+        raise DeblurzooError(f"{key}={folder} is not finished: run the same `deblurzoo data pack` again")
+    if not (folder / INDEX).exists():
+        raise DeblurzooError(f"{key}={folder} has no {INDEX}: set {key} to a folder made by `deblurzoo data pack`")
+    return Index.read(folder / INDEX)

@@ -1,0 +1,98 @@
+"""A network as one ONNX file that takes pictures of any size."""
+
+import importlib
+import logging
+import warnings
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from deblurzoo.batch import restored_by
+from deblurzoo.errors import DeblurzooError
+from deblurzoo.nets.base import restore_any_size
+
+SIZES = ((256, 256), (333, 517))
+"""At which the file is checked against torch: one that needs no padding, and one that does."""
+TOLERANCE = 1e-4
+LEAST, LARGEST = 16, 16384
+"""Height and width that the file takes, in pixels."""
+REMEDY = "pip install 'deblurzoo[onnx]'"
+
+
+class AnySize(nn.Module):
+    """A network with its padding and cropping as part of the graph: (B, T, 3, H, W) to (B, 3, H, W), any H and W."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net, self.multiple = net, int(net.size_multiple)  # type: ignore[arg-type]
+
+    def forward(self, blur: Tensor) -> Tensor:
+        """Restore as `DeblurModule.restore` does, without a branch on the size: the exporter knows no numbers."""
+        batch, frames, _, height, width = blur.shape
+        padded = F.pad(blur.flatten(0, 1), (0, -width % self.multiple, 0, -height % self.multiple), mode="replicate")
+        # Not -(-size // multiple): ONNX rounds the quotient of negative numbers towards 0.
+        padded_size = [(size + self.multiple - 1) // self.multiple * self.multiple for size in (height, width)]
+        image = restored_by(self.net, padded.reshape(batch, frames, 3, *padded_size)).image
+        return image[..., :height, :width]
+
+
+def _require_packages() -> None:
+    try:
+        for name in ("onnx", "onnxscript", "onnxruntime"):
+            importlib.import_module(name)
+    except ImportError as error:
+        raise DeblurzooError(f"ONNX export needs a package that is not there ({error}): {REMEDY}") from error
+
+
+def write_onnx(net: nn.Module, path: Path) -> None:
+    """Write a network with input `blur` (1, T, 3, H, W) in [0, 1] and output `image` (1, 3, H, W), not clamped.
+
+    H and W are free from 16 on. The spatial RNN becomes ONNX's Scan.
+
+    Raises:
+        DeblurzooError: onnx, onnxscript or onnxruntime is not installed.
+    """
+    _require_packages()
+    sides = {3 + i: torch.export.Dim(name, min=LEAST, max=LARGEST) for i, name in enumerate(("height", "width"))}
+    example = torch.zeros(1, int(net.frames), 3, 67, 131)  # type: ignore[arg-type]
+    # The exporter warns that it does not find torchvision, which nothing here uses.
+    logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
+    training = net.training
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                AnySize(net).eval(),
+                (example,),
+                path,
+                dynamo=True,
+                dynamic_shapes=(sides,),
+                input_names=["blur"],
+                output_names=["image"],
+                external_data=False,
+                verbose=False,
+            )
+    finally:
+        net.train(training)
+
+
+@torch.no_grad()
+def largest_difference(net: nn.Module, path: Path) -> dict[str, float]:
+    """Return by size the largest absolute difference between onnxruntime on the file and torch, on random pictures.
+
+    Raises:
+        DeblurzooError: onnx, onnxscript or onnxruntime is not installed.
+    """
+    _require_packages()
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+    generator = torch.Generator().manual_seed(0)
+    differences = {}
+    for height, width in SIZES:
+        blur = torch.rand(1, int(net.frames), 3, height, width, generator=generator)  # type: ignore[arg-type]
+        (image,) = session.run(None, {"blur": blur.numpy()})
+        differences[f"{height}x{width}"] = float((torch.from_numpy(image) - restore_any_size(net, blur)).abs().max())
+    return differences

@@ -1,0 +1,1 @@
+"""Pictures and videos in files; which data set they belong to is not known here."""

@@ -1,0 +1,173 @@
+"""Reading and writing 8-bit RGB pictures."""
+
+import functools
+import io
+import os
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+from zipfile import BadZipFile, ZipFile
+
+import cv2
+import kornia_rs
+import numpy as np
+import PIL.Image
+from numpy.typing import NDArray
+
+from deblurzoo.errors import DeblurzooError
+from deblurzoo.files import write_atomically
+from deblurzoo.media.encoded import AS_STORED, decode_cmyk_jpeg, decode_jpeg, orientation_of, upright, upright_size
+
+Image = NDArray[np.uint8]
+
+_END_OF_PNG = b"IEND\xaeB`\x82"
+
+
+@dataclass(frozen=True)
+class Zipped:
+    """A picture in a zip archive, read from there."""
+
+    archive: Path
+    member: str
+
+    def __str__(self) -> str:
+        return f"{self.archive}/{self.member}"
+
+    @property
+    def stem(self) -> str:
+        """The picture's name without its suffix."""
+        return PurePosixPath(self.member).stem
+
+    @property
+    def nbytes(self) -> int:
+        """Size in bytes of the picture's file, once unpacked."""
+        return _opened(self.archive, os.getpid()).getinfo(self.member).file_size
+
+    def read(self) -> Image:
+        """Return what `read_image` does."""
+        try:
+            return _decoded(self._bytes())
+        except ValueError as error:
+            raise self._unreadable(str(error)) from error
+
+    def size(self) -> tuple[int, int]:
+        """Return what `picture_size` does."""
+        try:
+            return _size(io.BytesIO(self._bytes()))
+        except ValueError as error:
+            raise self._unreadable(str(error)) from error
+
+    def _bytes(self) -> bytes:
+        try:
+            return _opened(self.archive, os.getpid()).read(self.member)
+        except (OSError, EOFError, BadZipFile, zlib.error, RuntimeError) as error:  # RuntimeError: an encrypted member
+            raise self._unreadable(str(error)) from error
+
+    def _unreadable(self, reason: str) -> DeblurzooError:
+        return DeblurzooError(f"{self} cannot be read ({reason}): the archive is damaged; download it again")
+
+
+@functools.cache
+def _opened(archive: Path, process: int) -> ZipFile:
+    """Return an archive with its list of members read, one for each process: a fork shares the place in the file."""
+    return ZipFile(archive)
+
+
+Picture = Path | Zipped
+
+
+def read_image(picture: Picture) -> Image:
+    """Return a picture as (H, W, 3) RGB uint8, upright, in the range 0 to 255; what follows it in its file is ignored.
+
+    Raises:
+        DeblurzooError: the file is missing, truncated or no picture.
+    """
+    if isinstance(picture, Zipped):
+        return picture.read()
+    try:
+        return _decoded(picture.read_bytes())
+    except OSError as error:
+        raise _unreadable(picture, error.strerror or "unknown error") from error
+    except ValueError as error:
+        raise _unreadable(picture, str(error)) from error
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """Return width and height of the upright picture as the header says, in some microseconds; pixels may be damaged.
+
+    Raises:
+        DeblurzooError: the file is missing or no picture.
+    """
+    try:
+        with path.open("rb") as file:
+            return _size(file)
+    except OSError as error:
+        raise _unreadable(path, error.strerror or "unknown error") from error
+    except ValueError as error:
+        raise _unreadable(path, str(error)) from error
+
+
+def _size(file: BinaryIO) -> tuple[int, int]:
+    with _head(file) as head:
+        return upright_size(head)
+
+
+@contextmanager
+def _head(file: BinaryIO) -> Iterator[PIL.Image.Image]:
+    """Open a picture without decoding it; raise a ValueError if it is none, or claims more pixels than memory has."""
+    try:
+        with PIL.Image.open(file) as head:
+            yield head
+    except PIL.Image.DecompressionBombError as error:
+        raise ValueError("its header claims more pixels than any camera has") from error
+    except (OSError, SyntaxError) as error:  # how Pillow tells of damaged heads
+        raise ValueError("not a picture in a known format") from error
+
+
+def _decoded(data: bytes) -> Image:
+    """Decode a file; kornia-rs decodes 8-bit RGB PNG and JPEG twice as fast as OpenCV, which reads everything else.
+
+    Raises:
+        ValueError: it is truncated or no picture.
+    """
+    with _head(io.BytesIO(data)) as head:
+        kind, mode, (width, height), orientation = head.format, head.mode, head.size, orientation_of(head)
+    if kind in ("JPEG", "MPO"):  # phones put smaller pictures behind the first one
+        image = decode_cmyk_jpeg(data) if mode == "CMYK" else decode_jpeg(data)
+    else:
+        if kind == "PNG" and data.rfind(_END_OF_PNG) < 0:
+            raise ValueError("the PNG has no end")
+        usual = kind == "PNG" and mode == "RGB"
+        image = _decoded_png(data, (height, width)) if usual else _decoded_by_opencv(data)
+    return upright(image, orientation)
+
+
+def _decoded_png(data: bytes, shape: tuple[int, int]) -> Image:
+    try:
+        image: Image = kornia_rs.io.decode_image_png_u8(data, shape, "rgb")
+    except Exception:  # it raises bare Exception for damage, 16 bit and transparent colours
+        return _decoded_by_opencv(data)
+    return image
+
+
+def _decoded_by_opencv(data: bytes) -> Image:
+    bgr = cv2.imdecode(np.frombuffer(data, np.uint8), AS_STORED)
+    if bgr is None:
+        raise ValueError("its pixels are damaged, or of a kind that is not known")
+    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _unreadable(path: Path, reason: str) -> DeblurzooError:
+    state = "cannot be read" if path.exists() else "does not exist"
+    return DeblurzooError(f"{path} {state} ({reason}): copy it again; `deblurzoo data check` finds all such files")
+
+
+def write_png(path: Path, image: Image) -> None:
+    """Write (H, W, 3) RGB uint8 as a PNG, under a temporary name first."""
+    done, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    if not done:
+        raise DeblurzooError(f"{path}: a picture of shape {image.shape} cannot be encoded as PNG")
+    write_atomically(path, data.tobytes())

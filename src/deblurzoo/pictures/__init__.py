@@ -1,0 +1,1 @@
+"""Pictures that are drawn: of networks' insides, of flow, strips to compare."""

@@ -1,0 +1,1 @@
+"""Results: the model of `results.json`, run folders, tables, the page, W&B."""

@@ -1,0 +1,165 @@
+"""One self-contained HTML page that compares networks: table, curves, per-image differences, viewer.
+
+Nothing in the page is loaded from a network: style, script, plotting library and figures are in the file, pictures in
+it or in a folder beside it.
+"""
+
+import html
+import json
+import string
+from importlib.resources import files
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from plotly.offline import get_plotlyjs
+
+from deblurzoo.files import write_atomically
+from deblurzoo.metrics import figure
+from deblurzoo.reports.page.figures import figures
+from deblurzoo.reports.page.pictures import PictureStore, viewer_frames
+from deblurzoo.reports.page.table import failed_table, table
+from deblurzoo.reports.page.types import Evaluation, Failure, Network, networks
+from deblurzoo.reports.table import conditions, figure_names, left_out, subject
+
+__all__ = ["Evaluation", "Failure", "Network", "sections", "write_page"]
+
+
+def write_page(evaluations: list[Evaluation], failures: list[Failure], out: Path, inline_pictures: bool) -> None:
+    """Write the page of evaluations and of runs that failed to `out`, e.g. `comparison.html`.
+
+    Args:
+        evaluations: what was measured; those of different conditions stand in sections of their own.
+        failures: runs without a result, shown as rows with their reason.
+        out: the page; pictures go to the folder `OUT_files` beside it, e.g. `comparison_files`.
+        inline_pictures: put pictures into the page, which can then be moved or sent alone.
+
+    Raises:
+        DeblurzooError: a picture cannot be read, or a file not written; an earlier page is then as it was.
+    """
+    store = PictureStore(out.with_name(f"{out.stem}_files"), inline_pictures)
+    written, data = [], []
+    groups = sections(evaluations)
+    for number, group in enumerate(groups):
+        written.append(_section(number, group, failures if len(groups) == 1 else []))
+        data.append(_data(group, store))
+    if failures and len(groups) != 1:
+        written.insert(0, f'<section class="group"><h2>Failed runs</h2>{failed_table(failures)}</section>')
+    page = _template("page.html").substitute(
+        css=_read("page.css"),
+        script=_read("page.js"),
+        plotly=get_plotlyjs(),
+        summary=_summary(groups, failures),
+        contents=_contents(groups),
+        sections="\n".join(written),
+        data=_json({"pictures": store.urls, "groups": data}),
+    )
+    store.write()
+    write_atomically(out, page.encode())
+    store.remove_stale()
+
+
+def sections(evaluations: list[Evaluation]) -> list[list[Network]]:
+    """Return the networks that can be compared with each other, a list for each set of conditions."""
+    numbers: dict[str, int] = {}
+    return [networks(list(group), numbers) for _, group in groupby(sorted(evaluations, key=_key), key=_key)]
+
+
+def _key(evaluation: Evaluation) -> tuple[str, ...]:
+    return conditions(evaluation.results)
+
+
+def _title(group: list[Network]) -> str:
+    results = group[0].results
+    return html.escape(f"{subject(results)} · {results['split']} · {results['blur_folder']}/")
+
+
+def _conditions_line(group: list[Network]) -> str:
+    """Return what all figures of a section have in common, as a list of terms."""
+    results = group[0].results
+    terms = {
+        "protocol": results["protocol"],
+        "resolution": ", ".join(results["resolution"]),
+        "frames": f"{results['frames']:,}",
+        "rounding": results["rounding"],
+        **({"pictures": results["data"]["place"]} if results.get("data") else {}),
+        **({"nothing to restore": pairs} if (pairs := left_out([network.results for network in group])) else {}),
+    }
+    items = (f"<div><dt>{term}</dt><dd>{html.escape(value)}</dd></div>" for term, value in terms.items())
+    return f'<dl class="conditions">{"".join(items)}</dl>'
+
+
+def _section(number: int, group: list[Network], failures: list[Failure]) -> str:
+    return _template("section.html").substitute(
+        number=number,
+        title=_title(group),
+        conditions=_conditions_line(group),
+        table=table(group, failures, _title(group)),
+    )
+
+
+def _data(group: list[Network], store: PictureStore) -> dict[str, Any]:
+    """Return what the script needs of one section."""
+    names = figure_names([network.results for network in group])
+    return {
+        "networks": [{"name": n.name, "colour": n.colour, "ink": n.ink, "number": n.number} for n in group],
+        "figures": figures(group),
+        "metrics": [_metric(name) for name in names],
+        "images": _images(group, names),
+        "frames": viewer_frames(group, store),
+    }
+
+
+def _metric(name: str) -> dict[str, Any]:
+    shown = figure(name)
+    return {"heading": shown.heading, "unit": shown.unit, "digits": shown.digits, "higher": shown.higher_is_better}
+
+
+def _images(group: list[Network], names: list[str]) -> list[dict[str, Any]]:
+    """Return the named figures of each image before and after each network; null where one was not measured."""
+    measured = [{(i["clip"], i["frame"]): i for i in n.results["images"]} for n in group]
+    images = []
+    for key in sorted({key for of in measured for key in of}):
+        found = [of.get(key) for of in measured]
+        before = {name: value for image in found if image for name, value in image["blurry"].items()}
+        after = [image["restored"] if image else {} for image in found]
+        images.append(
+            {
+                "id": "/".join(key),
+                "blurry": [before.get(name) for name in names],
+                "restored": [[values.get(name) for name in names] for values in after],
+            }
+        )
+    return images
+
+
+def _summary(groups: list[list[Network]], failures: list[Failure]) -> str:
+    def count(number: int, noun: str) -> str:
+        return f"{number} {noun}{'' if number == 1 else 's'}"
+
+    parts = [count(sum(map(len, groups)), "evaluation"), f"{count(len(groups), 'set')} of conditions"]
+    return ", ".join(parts + ([f"{count(len(failures), 'run')} failed"] if failures else []))
+
+
+def _contents(groups: list[list[Network]]) -> str:
+    if len(groups) < 2:
+        return ""
+    links = []
+    for number, group in enumerate(groups):
+        results = group[0].results
+        terms = html.escape(f"protocol {results['protocol']}, {', '.join(results['resolution'])}")
+        links.append(f'<li><a href="#group-{number}">{_title(group)}, {terms}</a></li>')
+    return f'<nav aria-label="Conditions"><ul>{"".join(links)}</ul></nav>'
+
+
+def _json(data: Any) -> str:
+    """Return JSON that no text in it can end the script element of, nor open a comment in."""
+    return json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _read(name: str) -> str:
+    return files("deblurzoo.reports.page").joinpath(name).read_text(encoding="utf-8")
+
+
+def _template(name: str) -> string.Template:
+    return string.Template(_read(name))

@@ -1,0 +1,162 @@
+"""The figures of one section, as plotly's traces and layouts; the script adds the colours of the page.
+
+A figure is `data` and `layout` as plotly has them, and `labels`: where networks' numbers are to be placed so that they
+do not cover each other; `beside` the ends of curves, or around points."""
+
+import csv
+import html
+import math
+from pathlib import Path
+from typing import Any
+
+from deblurzoo.reports.page.types import Network
+
+Figure = dict[str, Any]
+Points = list[tuple[int, float]]
+
+MOST_POINTS = 500
+"""Longer curves are averaged over neighbouring steps: a page with 500,000 points would not scroll."""
+
+_LOG_FROM = 8.0
+"""Values that differ by more than this factor are drawn on a logarithmic axis."""
+
+
+def figures(group: list[Network]) -> dict[str, Figure]:
+    """Return the figures that there is something to draw for, by the id of their place in the page."""
+    curves = {network.number: read_curves(network.evaluation.run) for network in group}
+    times = [network.results["ms_per_image"] for network in group]
+    sizes = [network.results["network"]["parameters"] for network in group]
+    drawn = {
+        "val": _curves(group, curves, "val/psnr", "validation PSNR (dB)"),
+        "loss": _curves(group, curves, "train/loss", "training loss"),
+        "time": _scatter(group, times, "time per image (ms)"),
+        "size": _scatter(group, sizes, "parameters"),
+    }
+    return {name: figure for name, figure in drawn.items() if figure is not None}
+
+
+def read_curves(run: Path | None) -> dict[str, Points]:
+    """Return (step, value) of `val/psnr` and `train/loss`; a resumed run's later file wins where steps overlap."""
+    found: dict[str, dict[int, float]] = {"val/psnr": {}, "train/loss": {}}
+    versions = run.glob("csv/version_*/metrics.csv") if run else []
+    for path in sorted(versions, key=_version):
+        with path.open(newline="", encoding="utf-8", errors="replace") as file:
+            for row in csv.DictReader(file):
+                for name, points in found.items():
+                    step, value = _number(row.get("step")), _number(row.get(name))
+                    if step is not None and value is not None:
+                        points[int(step)] = value
+    return {name: thin(sorted(points.items())) for name, points in found.items()}
+
+
+def _version(path: Path) -> tuple[int, str]:
+    number = path.parent.name.rpartition("_")[2]
+    return (int(number) if number.isdecimal() else -1, path.parent.name)
+
+
+def _number(text: str | None) -> float | None:
+    """Return a finite number, or None: a killed run can leave half a line."""
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def thin(points: Points, most: int = MOST_POINTS) -> Points:
+    """Return at most `most` points, each the mean of as many neighbours."""
+    width = math.ceil(len(points) / most) if points else 1
+    chunks = (points[start : start + width] for start in range(0, len(points), width))
+    return [(chunk[-1][0], sum(value for _, value in chunk) / len(chunk)) for chunk in chunks]
+
+
+def _curves(group: list[Network], curves: dict[int, dict[str, Points]], metric: str, label: str) -> Figure | None:
+    drawn = [(network, curves[network.number][metric]) for network in group if curves[network.number][metric]]
+    if not drawn:
+        return None
+    lines = [
+        {
+            **_trace(network, points),
+            "mode": "lines" if len(points) > 1 else "markers",
+            "line": {"color": network.colour, "width": 2, "dash": _dash(network)},
+        }
+        for network, points in drawn
+    ]
+    values = [value for _, points in drawn for _, value in points]
+    axes = {"xaxis": {"title": {"text": "step"}}, "yaxis": _axis(values, label, from_zero=False)}
+    ends = [{"network": network.number, "x": points[-1][0], "y": points[-1][1]} for network, points in drawn]
+    return {"data": lines, "layout": axes, "labels": ends, "beside": True}
+
+
+def _trace(network: Network, points: list[Any]) -> Figure:
+    return {
+        "type": "scatter",
+        "network": network.number,
+        "name": html.escape(network.name),
+        "x": [x for x, _ in points],
+        "y": [y for _, y in points],
+        "marker": {"color": network.colour, "size": 9},
+    }
+
+
+def _dash(network: Network) -> str:
+    """From the eighth network on colours come again, with another dash."""
+    return ("solid", "dash", "dot", "dashdot")[(network.number - 1) // 7 % 4]
+
+
+def _scatter(group: list[Network], values: list[float], label: str) -> Figure:
+    psnr = [network.results["restored"]["psnr"] for network in group]
+    points = list(zip(group, zip(values, psnr, strict=True), strict=True))
+    return {
+        "data": [{**_trace(network, [point]), "mode": "markers"} for network, point in points],
+        "layout": {
+            "xaxis": _axis(values, label),
+            **_psnr_and_blurry(psnr, group[0].results["blurry"]["psnr"]),
+        },
+        "labels": [{"network": network.number, "x": x, "y": y} for network, (x, y) in points],
+        "beside": False,
+    }
+
+
+def _psnr_and_blurry(psnr: list[float], blurry: float) -> Figure:
+    """Return the axis, and the blurry input as a line, or in words where the line would press the points together."""
+    lowest, highest = min(psnr), max(psnr)
+    spread = max(highest - lowest, 0.2)
+    far = not lowest - 2 * spread < blurry < highest + 2 * spread
+    if not far:
+        lowest, highest = min(lowest, blurry), max(highest, blurry)
+    margin = 0.15 * max(highest - lowest, 0.2)
+    line = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": blurry, "y1": blurry}
+    note = {"text": "blurry input", "xref": "paper", "x": 1, "xanchor": "right", "y": blurry, "yanchor": "top"}
+    words = {"text": f"blurry input: {blurry:.2f} dB", "yref": "paper", "y": 0.0, "yanchor": "bottom"}
+    return {
+        "yaxis": {"title": {"text": "PSNR (dB)"}, "range": [lowest - 1.5 * margin, highest + margin]},
+        "shapes": [] if far else [line],
+        "annotations": [{**note, **(words if far else {}), "showarrow": False}],
+    }
+
+
+def _axis(values: list[float], label: str, from_zero: bool = True) -> Figure:
+    """Return a linear axis, or a logarithmic one with round ticks if the values differ much."""
+    lowest, highest = min(values), max(values)
+    if lowest <= 0 or highest / lowest < _LOG_FROM:
+        margin = 0.06 * (highest - lowest or abs(highest) or 1.0)
+        span = [0, 1.12 * max(highest, 1e-9)] if from_zero else [lowest - margin, highest + margin]
+        return {"title": {"text": label}, "range": span}
+    start, stop = math.floor(math.log10(lowest)), math.ceil(math.log10(highest))
+    leads = {1: (1, 2, 5), 2: (1, 2, 5), 3: (1, 3), 4: (1, 3)}.get(stop - start, (1,))
+    ticks = [float(f"{lead}e{power}") for power in range(start, stop + 1) for lead in leads]
+    return {
+        "title": {"text": f"{label}, logarithmic"},
+        "type": "log",
+        "range": [math.log10(lowest / 1.4), math.log10(highest * 1.4)],
+        "tickvals": ticks,
+        "ticktext": [_short(tick) for tick in ticks],
+    }
+
+
+def _short(value: float) -> str:
+    for size, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:g}{suffix}"
+    return f"{value:g}"

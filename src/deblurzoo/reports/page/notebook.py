@@ -1,0 +1,45 @@
+"""The page's figures in a notebook, and pictures beside each other."""
+
+import html
+import textwrap
+
+import numpy as np
+import plotly.express as px
+import plotly.graph_objects as go
+
+from deblurzoo.media.images import Image
+from deblurzoo.reports.page.figures import Figure
+
+_WIDTH = 1000
+"""About how wide a notebook's cells are, in pixels; figures follow the width, their height does not."""
+_LETTERS = 150
+"""How many letters of a heading fit into that width."""
+
+
+def plot(figure: Figure) -> go.Figure:
+    """Return one of `figures.figures` with the networks' names in a legend."""
+    traces = [{key: value for key, value in trace.items() if key != "network"} for trace in figure["data"]]
+    plotted = go.Figure(traces, figure["layout"])
+    plotted.update_shapes(layer="below", line={"color": "#777", "dash": "dash", "width": 1.5})
+    return plotted.update_layout(
+        template="plotly_white",
+        height=380,
+        margin={"l": 60, "r": 20, "t": 40, "b": 50},
+        showlegend=True,
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
+    )
+
+
+def show(pictures: dict[str, Image]) -> go.Figure:
+    """Return named pictures of one size beside each other; zooming into one zooms into all."""
+    figure = px.imshow(np.stack(list(pictures.values())), facet_col=0, facet_col_spacing=0.005, binary_string=True)
+    headings = [textwrap.wrap(name, _LETTERS // len(pictures)) for name in pictures]
+    for heading, lines in zip(figure.layout.annotations, headings, strict=True):
+        heading.text = "<br>".join(map(html.escape, lines))
+    top = 12 + 16 * max(map(len, headings))
+    height, width = next(iter(pictures.values())).shape[:2]
+    figure.update_xaxes(visible=False).update_yaxes(visible=False)
+    figure.update_traces(hoverinfo="skip", hovertemplate=None)
+    return figure.update_layout(
+        height=round(_WIDTH / len(pictures) * height / width) + top, margin={"l": 0, "r": 0, "t": top, "b": 0}
+    )

@@ -1,0 +1,116 @@
+"""The pictures of a page: files beside it, or data URIs in it."""
+
+import base64
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import cv2
+
+from deblurzoo.errors import DeblurzooError
+from deblurzoo.files import write_atomically
+from deblurzoo.media.images import Image, read_image
+from deblurzoo.reports.page.types import Network
+
+
+class PictureStore:
+    """Collects PNGs under the hash of their content, so that equal ones are kept once.
+
+    Files of an earlier page stay until the new page is there: a reader never meets a page without its pictures.
+
+    Args:
+        folder: where the files go.
+        inline: put them into the page instead.
+    """
+
+    def __init__(self, folder: Path, inline: bool) -> None:
+        self.folder, self.inline = folder, inline
+        self.urls: dict[str, str] = {}
+        self._data: dict[str, bytes] = {}
+
+    def add(self, png: bytes) -> str:
+        """Take a PNG and return the key of its URL in `urls`."""
+        key = hashlib.sha256(png).hexdigest()[:16]
+        if key not in self.urls:
+            if self.inline:
+                self.urls[key] = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+            else:
+                self._data[key] = png
+                self.urls[key] = f"{quote(os.fsencode(self.folder.name))}/{key}.png"
+        return key
+
+    def write(self) -> None:
+        """Write the files that are not there yet."""
+        for key, png in self._data.items():
+            path = self.folder / f"{key}.png"
+            if not path.is_file() or path.read_bytes() != png:
+                write_atomically(path, png)
+
+    def remove_stale(self) -> None:
+        """Remove an earlier page's pictures, and the folder if nothing is left in it; touch nothing else there."""
+        if not self.folder.is_dir():
+            return
+        for path in self.folder.glob("*.png"):
+            ours = len(path.stem) == 16 and set(path.stem) <= set("0123456789abcdef")
+            if ours and path.stem not in self._data:
+                path.unlink()
+        if not any(self.folder.iterdir()):
+            self.folder.rmdir()
+
+
+def viewer_frames(group: list[Network], store: PictureStore) -> list[dict[str, Any]]:
+    """Return the frames that have a blurry | restored | sharp strip, each with its layers.
+
+    Returns:
+        For each frame its `id` CLIP/FRAME, `width`, `height` and the keys of `blurry`, `sharp` and of every network's
+        restored picture, null where a network has none.
+    """
+    frames = []
+    for image in group[0].results["images"]:
+        strip = _first_file(group, Path("side_by_side") / f"{image['clip']}_{image['frame']}.png")
+        if strip is not None:
+            frames.append(_frame(image["clip"], image["frame"], strip, group, store))
+    return frames
+
+
+def _first_file(group: list[Network], name: Path) -> Path | None:
+    files = (network.evaluation.folder / name for network in group)
+    return next((file for file in files if file.is_file()), None)
+
+
+def _frame(clip: str, frame: str, strip: Path, group: list[Network], store: PictureStore) -> dict[str, Any]:
+    blurry, sharp = _outer_thirds(strip)
+    height, width = sharp.shape[:2]
+    restored = (network.evaluation.folder / "restored" / clip / f"{frame}.png" for network in group)
+    return {
+        "id": f"{clip}/{frame}",
+        "width": width,
+        "height": height,
+        "blurry": store.add(_png(blurry)),
+        "sharp": store.add(_png(sharp)),
+        "restored": [store.add(_read(path)) if path.is_file() else None for path in restored],
+    }
+
+
+def _outer_thirds(strip: Path) -> tuple[Image, Image]:
+    image = read_image(strip)
+    width = image.shape[1] // 3
+    if width == 0 or image.shape[1] % 3:
+        raise DeblurzooError(
+            f"{strip} is no blurry | restored | sharp strip ({image.shape[1]} pixels wide): evaluate anew"
+        )
+    return image[:, :width], image[:, -width:]
+
+
+def _png(image: Image) -> bytes:
+    _, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    return data.tobytes()
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DeblurzooError(f"{path} cannot be read ({error.strerror or error}): evaluate anew") from error

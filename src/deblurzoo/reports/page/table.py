@@ -1,0 +1,133 @@
+"""The sortable table of one section."""
+
+import html
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from deblurzoo.metrics import figure
+from deblurzoo.reports.page.types import Failure, Network
+from deblurzoo.reports.table import PAPERS, blurry, do_no_harm, figure_names
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the table, but that of the networks' names.
+
+    Args:
+        heading: text.
+        higher_is_better: whether the highest value comes first when it is sorted by.
+        value: of a network, to sort by; None where it has none.
+        text: of a network, as HTML.
+    """
+
+    heading: str
+    higher_is_better: bool
+    value: Callable[[Network], float | None]
+    text: Callable[[Network], str]
+
+
+def table(group: list[Network], failures: list[Failure], label: str) -> str:
+    """Return the table; the blurry input stays its first row and failed runs its last ones however it is sorted."""
+    shown = columns(group)
+    headings = _heading(0, "network", descending=False)
+    headings += "".join(_heading(n, column.heading, column.higher_is_better) for n, column in enumerate(shown, 1))
+    rows = [_blurry_row(group), *(_row(network, shown) for network in group)]
+    rows += [_failed_row(failure, len(shown)) for failure in failures]
+    return _table(headings, rows, f"Results: {label}")
+
+
+def failed_table(failures: list[Failure]) -> str:
+    """Return the table of failed runs alone, where it is open which section they belong to."""
+    headings = '<th scope="col">network</th><th scope="col">reason</th>'
+    return _table(headings, [_failed_row(failure, 1) for failure in failures], "Failed runs")
+
+
+def _table(headings: str, rows: list[str], label: str) -> str:
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{label}"><table class="results">'
+        f"<thead><tr>{headings}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def badge(network: Network) -> str:
+    """Return the coloured number by which all figures know a network."""
+    return f'<span class="badge" style="background:{network.colour};color:{network.ink}">{network.number}</span>'
+
+
+def columns(group: list[Network]) -> list[Column]:
+    """Return the columns that a section has, but for the networks' names."""
+    return [
+        Column(
+            "parameters",
+            False,
+            lambda n: n.results["network"]["parameters"],
+            lambda n: f"{n.results['network']['parameters']:,}",
+        ),
+        *map(_figure_column, figure_names([network.results for network in group])),
+        Column(
+            "gain (dB)",
+            True,
+            lambda n: n.results["gain_db"],
+            lambda n: f"{n.results['gain_db']:+.2f}".replace("-", "\N{MINUS SIGN}"),
+        ),
+        Column("do no harm (dB)", True, lambda n: n.results.get("do_no_harm_psnr"), lambda n: do_no_harm(n.results)),
+        Column("ms / image", False, lambda n: n.results["ms_per_image"], lambda n: f"{n.results['ms_per_image']:,.1f}"),
+    ]
+
+
+def heading(name: str) -> str:
+    """Return what a figure is called, with its unit."""
+    return figure(name).heading + (f" ({figure(name).unit})" if figure(name).unit else "")
+
+
+def _figure_column(name: str) -> Column:
+    def text(network: Network) -> str:
+        value = network.results["restored"].get(name)
+        return ("" if value is None else figure(name).text(value)) + _paper(name, network.evaluation.paper)
+
+    return Column(heading(name), figure(name).higher_is_better, lambda n: n.results["restored"].get(name), text)
+
+
+def _paper(name: str, paper: dict[str, float] | None) -> str:
+    theirs = next((value for key, value in (paper or {}).items() if PAPERS.get(key) == name), None)
+    return "" if theirs is None else f' <span class="paper">({figure(name).text(theirs)})</span>'
+
+
+def _heading(index: int, name: str, descending: bool) -> str:
+    first = "descending" if descending else "ascending"
+    button = f'<button type="button" data-column="{index}" data-first="{first}">{html.escape(name)}</button>'
+    return f'<th scope="col" aria-sort="none">{button}</th>'
+
+
+def _row(network: Network, shown: list[Column]) -> str:
+    cells = "".join(_cell(column.value(network), column.text(network)) for column in shown)
+    name = html.escape(network.name)
+    return f'<tr><th scope="row" data-value="{name}">{_name(badge(network), network.name)}</th>{cells}</tr>'
+
+
+def _cell(value: float | None, text: str) -> str:
+    return f'<td data-value="{"" if value is None else value}">{text}</td>'
+
+
+def _blurry_row(group: list[Network]) -> str:
+    all_results = [network.results for network in group]
+    values = blurry(all_results)
+    cells = "".join(f"<td>{figure(name).text(values[name])}</td>" for name in figure_names(all_results))
+    return (
+        '<tr class="blurry"><th scope="row">'
+        + _name('<span class="badge"></span>', "blurry input")
+        + f"</th><td></td>{cells}<td></td><td></td><td></td></tr>"
+    )
+
+
+def _failed_row(failure: Failure, width: int) -> str:
+    reason = f'<div class="reason"><strong>failed</strong> {html.escape(failure.reason)}</div>'
+    name = _name('<span class="badge">!</span>', failure.name)
+    return f'<tr class="failed"><th scope="row">{name}</th><td colspan="{width}">{reason}</td></tr>'
+
+
+def _name(mark: str, name: str) -> str:
+    """Return a mark and a name that may break after punctuation."""
+    words = "<wbr>".join(html.escape(word) for word in re.split(r"(?<=[._/-])", name) if word)
+    return f'<div class="name">{mark}<span>{words}</span></div>'

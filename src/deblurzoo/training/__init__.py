@@ -1,0 +1,1 @@
+"""How networks are trained: module, losses, schedules, checkpoints."""

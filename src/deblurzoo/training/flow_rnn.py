@@ -1,0 +1,97 @@
+"""How FlowRNN is trained."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from deblurzoo.batch import Batch, Restored
+from deblurzoo.errors import DeblurzooError
+from deblurzoo.nets import FlowRNN
+from deblurzoo.nets.flow_rnn import FlowNet
+from deblurzoo.training.losses import warp_losses
+from deblurzoo.training.module import DeblurModule
+from deblurzoo.training.pretrained import read_state
+
+log = logging.getLogger(__name__)
+
+FLOWNETS_LAYERS = {
+    **{name: f"{name}.0" for name in ("conv1", "conv2", "conv3", "conv3_1", "conv4", "conv4_1", "conv5", "conv5_1")},
+    **{name: f"{name}.0" for name in ("conv6", "conv6_1")},
+    **{f"flow{n}": f"predict_flow{n}" for n in (6, 5, 4, 3, 2)},
+    **{f"up{n}to{n - 1}": f"upsampled_flow{n}_to_{n - 1}" for n in (6, 5, 4, 3)},
+    **{f"deconv{n}": f"deconv{n - 1}.0" for n in (6, 5, 4, 3)},
+}
+"""Layers of `FlowNet`, and the names that the PyTorch ports of FlowNetS give them.
+
+The ports count a deconvolution by the scale it leads to. They have no layers at half resolution (up2to1, deconv2) and
+no RNN weights.
+"""
+
+
+KINDS = ("weight", "bias")
+
+
+class FlowRNNDeblur(DeblurModule):
+    """FlowRNN: the error of the config and, where flow is learned, of warped neighbours at five scales.
+
+    Args:
+        net, optimizer, schedule, loss: as in `DeblurModule`.
+        flownet: a file with the state dict of a FlowNetS at 3/8 width (keys of `FLOWNETS_LAYERS`), from which the flow
+            network starts, as the paper's does; None for a random start.
+    """
+
+    network = FlowRNN
+    net: FlowRNN
+
+    def __init__(
+        self,
+        net: dict[str, Any],
+        optimizer: dict[str, Any] | None = None,
+        schedule: dict[str, Any] | None = None,
+        flownet: str | None = None,
+        loss: dict[str, float] | None = None,
+    ) -> None:
+        super().__init__(net, optimizer, schedule, loss)
+        self.flownet = flownet
+
+    def load_pretrained(self) -> None:
+        """Load the flow network."""
+        if self.flownet is not None and self.net.variant != "no_rnns":
+            state = read_state(Path(self.flownet), "model.flownet", "the state dict of a FlowNetS, or null")
+            initialise_from_flownets(self.net.flow_net, state)
+
+    def losses(self, restored: Restored, batch: Batch) -> dict[str, Tensor]:
+        """Return the error of the restored image and, if flow is learned, the warping losses."""
+        flows = restored.flows if self.net.learns_flow else ()
+        return {**super().losses(restored, batch), **warp_losses(flows, batch.blur)}
+
+
+def initialise_from_flownets(flow_net: FlowNet, state: dict[str, Tensor]) -> None:
+    """Copy what fits of a FlowNetS state dict and log what was and what was not loaded.
+
+    Raises:
+        DeblurzooError: the encoder beyond its first layer, which depends on the frames, does not fit.
+    """
+    loaded, left = [], []
+    for name, parameter in flow_net.named_parameters():
+        layer, kind = name.rsplit(".", 1)
+        source = state.get(f"{FLOWNETS_LAYERS.get(layer)}.{kind}")
+        if source is None or source.shape != parameter.shape:
+            shapes = "not there" if source is None else f"{tuple(source.shape)} there, {tuple(parameter.shape)} needed"
+            left.append(f"{name} ({shapes})")
+            continue
+        with torch.no_grad():
+            parameter.copy_(source)
+        loaded.append(name)
+    misfits = [line for line in left if line.startswith("conv") and ".weight" in line and not line.startswith("conv1.")]
+    if misfits:
+        raise DeblurzooError(
+            f"model.flownet does not fit ({misfits[0]}): give the state dict of a FlowNetS at 3/8 width (times "
+            f"model.net.width) with names like {FLOWNETS_LAYERS['conv2']}.weight, or null"
+        )
+    unused = sorted(state.keys() - {f"{theirs}.{kind}" for theirs in FLOWNETS_LAYERS.values() for kind in KINDS})
+    log.info("loaded from FlowNetS: %s", ", ".join(loaded))
+    log.info("not loaded: %s; not used of the file: %s", ", ".join(left), ", ".join(unused) or "nothing")

@@ -1,0 +1,45 @@
+"""How SRN-DeblurNet is trained."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from deblurzoo.batch import Batch, Restored
+from deblurzoo.nets import SRN
+from deblurzoo.training.module import DeblurModule
+
+
+class SRNDeblur(DeblurModule):
+    """SRN-DeblurNet: an error at each of three scales, and gradients of the ConvLSTM clipped.
+
+    Args:
+        net, optimizer, schedule, loss: as in `DeblurModule`.
+        clip_lstm_norm: largest global gradient norm of the recurrent cell's parameters alone. 3 in section 3.3 of the
+            paper; implemented but switched off in the authors' code (`is_gradient_clip`): the paper is followed.
+    """
+
+    network = SRN
+    net: SRN
+
+    def __init__(
+        self,
+        net: dict[str, Any],
+        optimizer: dict[str, Any] | None = None,
+        schedule: dict[str, Any] | None = None,
+        clip_lstm_norm: float = 3.0,
+        loss: dict[str, float] | None = None,
+    ) -> None:
+        super().__init__(net, optimizer, schedule, loss)
+        self.clip_lstm_norm = float(clip_lstm_norm)
+        self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # 1.1 to 1.2 times faster on a CPU
+
+    def losses(self, restored: Restored, batch: Batch) -> dict[str, Tensor]:
+        """Return the terms of the config at every scale."""
+        return self.weighted_losses.at_each_scale(restored.pyramid, batch.sharp, self.net.resize)
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Clip the gradients of what is recurrent; Lightning has unscaled them by now."""
+        if recurrent := self.net.recurrent_parameters():
+            nn.utils.clip_grad_norm_(recurrent, self.clip_lstm_norm)
