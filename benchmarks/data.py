@@ -35,7 +35,8 @@ from deblurzoo.data.datamodule import TrainingCrops
 from deblurzoo.data.packing import pack
 from deblurzoo.data.sampling import StepSampler
 from deblurzoo.data.transforms import Augmentation
-from deblurzoo.media.images import Image, read_image
+from deblurzoo.media import Image
+from deblurzoo.media.images import read_image
 from deblurzoo.media.naming import below, is_picture
 from deblurzoo.synthesis.toy import ToyOptions, write_toy
 

@@ -18,11 +18,11 @@ from rich.console import Console
 from rich.table import Table
 
 from deblurzoo.data import Toy
+from deblurzoo.files import user_path
 from deblurzoo.media.images import read_image
 from deblurzoo.nets.base import pad_to_multiple
 from deblurzoo.ops.warp import end_point_error, enlarge, warp
-from deblurzoo.paths import user_path
-from deblurzoo.training.checkpoints import find_checkpoint, load_module, read_checkpoint
+from deblurzoo.training.checkpoints import find_checkpoint, load_any
 
 VARIANTS = ("full", "no_flow_losses")
 
@@ -35,7 +35,7 @@ def deblurzoo(*arguments: str) -> None:
 @torch.no_grad()
 def measure(checkpoint: Path, toy: Path) -> dict[str, float]:
     """Return mean errors over the test frames that have a next one."""
-    net = load_module(read_checkpoint(checkpoint), checkpoint).eval().net
+    net = load_any(checkpoint).eval()
     rows = []
     for sample in Toy(str(toy), "blur").samples("test", 2):
         frames = torch.stack([torch.from_numpy(read_image(path)).permute(2, 0, 1) / 255 for path in sample.blur])[None]

@@ -37,7 +37,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from deblurzoo import cli
 from deblurzoo.commands.hydra_app import build
-from deblurzoo.paths import conf_dir
+from deblurzoo.files import conf_dir
 from deblurzoo.synthesis.toy import ToyOptions, write_toy
 from deblurzoo.training.precision import LOW, training_precision
 

@@ -15,8 +15,10 @@ from deblurzoo.config import rebuild
 from deblurzoo.data import Source
 from deblurzoo.data.datamodule import FullFrames
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.metrics import psnr, to_uint8
+from deblurzoo.metrics.batches import as_pictures
+from deblurzoo.metrics.psnr_ssim import picture_psnr
 from deblurzoo.nets import SVRNN
+from deblurzoo.nets.base import restore_any_size
 from deblurzoo.pictures.internals import (
     feature_columns,
     receptive_field,
@@ -26,7 +28,7 @@ from deblurzoo.pictures.internals import (
 )
 from deblurzoo.records import RunConfig, load_record
 from deblurzoo.reports.page.notebook import show
-from deblurzoo.training.checkpoints import checkpoint_of, load_module, read_checkpoint
+from deblurzoo.training.checkpoints import checkpoint_of, load_net, read_trained
 
 if Path.cwd().name == "notebooks":  # where Jupyter starts; paths are relative to the top of the checkout
     os.chdir("..")
@@ -42,24 +44,24 @@ CHANNELS = (0, 1)  # which of the maps to draw
 
 # %%
 checkpoint = checkpoint_of(RUN)
-module = load_module(read_checkpoint(checkpoint), checkpoint).eval()
-net = module.net
+trained = read_trained(checkpoint)
+net = load_net(trained, checkpoint).eval()
 if not isinstance(net, SVRNN) or net.variant != "full":
     raise DeblurzooError(f"{RUN} is not a full SVRNN: set RUN to a run of experiment=svrnn_toy or svrnn_gopro")
 
 config = RUN / "config.yaml"
 source = rebuild(load_record(config, RunConfig, "set RUN to another run"), "data", Source, config)
-batch = FullFrames(source.samples("test", module.frames))[FRAME]
+batch = FullFrames(source.samples("test", net.frames))[FRAME]
 blur, sharp = batch.blur[None] / 255, batch.sharp[None] / 255  # (1, 1, 3, H, W) and (1, 3, H, W) in [0, 1]
 
 
 def captioned(name, image):
-    decibels = psnr(to_uint8(image), to_uint8(sharp)).item()
-    return {f"{name}, {decibels:.2f} dB": to_uint8(image)[0].permute(1, 2, 0).numpy()}
+    (picture,), (sharp_one,) = as_pictures(image), as_pictures(sharp)
+    return {f"{name}, {picture_psnr(picture, sharp_one):.2f} dB": picture}
 
 
 with torch.no_grad():
-    restored = module.restore(blur)
+    restored = restore_any_size(net, blur)
 blurry_picture = captioned(f"{batch.clip}/{batch.frame}, blurry", blur[:, 0])
 sharp_picture = {"sharp": batch.sharp.permute(1, 2, 0).numpy()}
 show({**blurry_picture, **captioned("restored", restored), **sharp_picture})
@@ -93,7 +95,7 @@ show(feature_columns(calls[0].x, calls[-1].h, CHANNELS))
 # The right one is the same trained network with these convolutions taken out.
 
 # %%
-no_convs = SVRNN(**{**module.hparams["net"], "variant": "no_convs"}).eval()
+no_convs = SVRNN(**{**trained["hyper_parameters"]["net"], "variant": "no_convs"}).eval()
 no_convs.load_state_dict(net.state_dict(), strict=False)  # all but conv17, conv18 and conv19
 fields = {"with convolutions": net, "without them": no_convs}
 show({name: receptive_field_picture(receptive_field(which, blur)) for name, which in fields.items()})
@@ -108,6 +110,6 @@ show({name: receptive_field_picture(receptive_field(which, blur)) for name, whic
 # %%
 net.disable_rnn = True
 with torch.no_grad():
-    without = module.restore(blur)
+    without = restore_any_size(net, blur)
 net.disable_rnn = False
 show({**captioned("with RNNs", restored), **captioned("without them", without), **sharp_picture})

@@ -16,7 +16,7 @@ from hydra import compose, initialize_config_dir
 
 from conftest import USERS_EXPERIMENT, write_kohler
 from deblurzoo.cli import VERBS
-from deblurzoo.paths import conf_dir
+from deblurzoo.files import conf_dir
 from deblurzoo.synthesis.toy import ToyOptions, write_toy
 from verbs import serving
 from videos import moving, write_video

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from conftest import TINY_NETS, TINY_RUN, Run
-from deblurzoo.metrics import to_uint8
+from deblurzoo.metrics.batches import to_uint8
 from deblurzoo.nets import SRN, SVRNN, FlowRNN, Liu2016
 from deblurzoo.ops import spatial_rnn
 from deblurzoo.pictures.internals import (

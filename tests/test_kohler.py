@@ -6,8 +6,11 @@ from scipy.ndimage import convolve, gaussian_filter
 from skimage.metrics import structural_similarity
 
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.metrics import METRICS, SMALLEST_SIDE, UNCHANGED, Image, Metric, luminance, mssim, picture_mssim
+from deblurzoo.media import Image
+from deblurzoo.metrics import METRICS, Metric
 from deblurzoo.metrics.kohler import best_match
+from deblurzoo.metrics.mssim import SMALLEST_SIDE, luminance, mssim, picture_mssim
+from deblurzoo.metrics.psnr_ssim import UNCHANGED
 
 HEIGHT, WIDTH = 170, 190
 

@@ -33,16 +33,15 @@ from deblurzoo.data import Source, Toy
 from deblurzoo.data.packing import pack
 from deblurzoo.data.packs import Index
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.export.safetensors import read_export
+from deblurzoo.files import conf_dir
 from deblurzoo.media.images import Zipped, read_image
 from deblurzoo.media.photos import read_picture
-from deblurzoo.paths import conf_dir
 from deblurzoo.records import Identity, RunConfig, Synthesis, load_record
 from deblurzoo.reports.page import Evaluation, Failure, Network, write_page
 from deblurzoo.reports.status import identity_of, name_of, problem
 from deblurzoo.reports.table import as_csv, as_markdown, gather, print_table
 from deblurzoo.reports.wandb import fetch_runs
-from deblurzoo.training.checkpoints import load_any, load_module, read_checkpoint
+from deblurzoo.training.checkpoints import load_any, load_net, read_checkpoint, read_export
 from deblurzoo.training.srn import SRNDeblur
 from runs.wandb_server import serving
 from test_page import evaluation
@@ -390,7 +389,7 @@ def test_checkpoints_with_anything_in_them_are_read_or_refused(data: st.DataObje
     path = tmp_path / "step_1.ckpt"
     torch.save(changed(data.draw, checkpoint()), path)
     with suppress(DeblurzooError):
-        load_module(read_checkpoint(path), path)
+        load_net(read_checkpoint(path), path)
 
 
 SMALL = st.none() | st.booleans() | st.integers(-2, 2) | st.floats(-2, 2) | st.text("a.:/[", max_size=4)

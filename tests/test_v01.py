@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 from skimage.metrics import peak_signal_noise_ratio
 
 from conftest import Run
-from deblurzoo.media.images import Image, read_image
+from deblurzoo.media import Image
+from deblurzoo.media.images import read_image
 from oracle import machine
 
 FIXTURES = Path(__file__).parent / "fixtures" / "v0.1"

@@ -7,7 +7,7 @@ import av
 import numpy as np
 from av.video.reformatter import Colorspace
 
-from deblurzoo.media.images import Image
+from deblurzoo.media import Image
 
 
 def moving(count: int, height: int = 48, width: int = 64, step: int = 1) -> list[Image]:

@@ -32,7 +32,7 @@ def load(
         DeblurzooError: the file is missing, damaged or not ours, or there is no such device.
     """
     from deblurzoo import extensions
-    from deblurzoo.paths import user_path
+    from deblurzoo.files import user_path
     from deblurzoo.restore.restorer import Restorer
     from deblurzoo.training.checkpoints import load_any  # torch takes seconds to import
 

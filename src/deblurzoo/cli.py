@@ -8,7 +8,7 @@ from importlib import import_module
 from deblurzoo import __version__
 from deblurzoo.allocator import keep_memory
 from deblurzoo.errors import DeblurzooError, print_escaped, require_utf8
-from deblurzoo.paths import user_path
+from deblurzoo.files import user_path
 
 USAGE = """usage: deblurzoo VERB …
 

@@ -1,11 +1,12 @@
-"""Writing files so that a reader never sees half of one, and folders that one process alone works in."""
+"""Places that users name, files of which a reader never sees half, and folders that one process alone works in."""
 
 import logging
 import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from os import PathLike
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,6 +17,22 @@ log = logging.getLogger(__name__)
 LOCK = ".lock"
 """Held in the folder that a process has claimed."""
 _claimed: dict[Path, BinaryIO] = {}
+
+
+def conf_dir() -> Path:
+    """Return the folder of Hydra configs: inside an installed wheel, or at the top of a checkout."""
+    package = Path(__file__).resolve().parent
+    for candidate in (package / "conf", package.parents[1] / "conf"):
+        if (candidate / "train.yaml").is_file():
+            return candidate
+    raise DeblurzooError(f"no conf/ beside {package} or at the top of its checkout: reinstall deblurzoo")
+
+
+def user_path(text: str | PathLike[str]) -> Path:
+    """Return a path with the home folder for a leading `~` or `~USER`, which stays if there is no such user."""
+    with suppress(RuntimeError):
+        return Path(text).expanduser()
+    return Path(text)
 
 
 def replace_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:

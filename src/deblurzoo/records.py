@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.metrics import FIGURE, LARGEST
 from deblurzoo.training.schedules import known
 
 
@@ -75,10 +76,7 @@ Name = Annotated[str, Field(max_length=200), AfterValidator(_stays_inside)]
 Literally = Annotated[str, Field(pattern=r"^([^$]|\$[^{])*$")]
 """Becomes part of a config, which would resolve `${…}`."""
 Count = Annotated[int, Field(ge=0, lt=2**53)]
-LARGEST = 1e9
 Value = Annotated[float, Field(gt=-LARGEST, lt=LARGEST)]
-FIGURE = r"^[a-z][a-z0-9_]{0,39}$"
-"""What the name of a figure matches."""
 Figures = dict[Annotated[str, Field(pattern=FIGURE)], Value]
 
 
@@ -269,24 +267,6 @@ class RunConfig(Record):
 
     tags: list[str]
     group: str | None
-
-
-class ExportFacts(Record):
-    """What `config.json` of an export says below `deblurzoo`."""
-
-    module: str
-    network: str | None = None
-    frames: int
-    size_multiple: int
-    blur_folder: Literally
-    step: int
-    version: str
-
-
-class Export(Record):
-    """`config.json` of an export."""
-
-    deblurzoo: ExportFacts
 
 
 class Synthesis(Record):

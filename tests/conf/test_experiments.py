@@ -14,9 +14,9 @@ from omegaconf import DictConfig, OmegaConf
 from conftest import TINY_NETS, TINY_RUN, Run, write_dvd
 from deblurzoo.commands.experiments import names
 from deblurzoo.extensions import MOVED
+from deblurzoo.files import conf_dir
 from deblurzoo.nets.flow_rnn import VARIANTS as FLOW_VARIANTS
 from deblurzoo.nets.svrnn import VARIANTS as SVRNN_VARIANTS
-from deblurzoo.paths import conf_dir
 from deblurzoo.reports.papers import parameters
 from verbs import refused
 

@@ -12,7 +12,8 @@ from PIL import ImageOps
 
 from deblurzoo.data.frames import frame_size
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.media.images import Image, Zipped, picture_size, read_image
+from deblurzoo.media import Image
+from deblurzoo.media.images import Zipped, picture_size, read_image
 from deblurzoo.media.photos import read_picture
 
 WIDTH, HEIGHT = 90, 58

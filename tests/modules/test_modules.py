@@ -6,7 +6,8 @@ from torch import Tensor
 
 from deblurzoo.batch import Batch
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.metrics import Image, picture_psnr, to_uint8
+from deblurzoo.metrics import Image, picture_psnr
+from deblurzoo.metrics.batches import to_uint8
 from deblurzoo.training.module import DeblurModule
 from deblurzoo.training.srn import SRNDeblur
 

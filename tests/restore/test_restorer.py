@@ -12,8 +12,9 @@ from PIL import Image
 
 import deblurzoo
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.nets import FlowRNN
+from deblurzoo.nets.base import restore_any_size
 from deblurzoo.restore.restorer import Restorer
-from deblurzoo.training.flow_rnn import FlowRNNDeblur
 
 
 def noise(height: int, width: int, dtype: Any = np.uint8, seed: int = 0) -> np.ndarray[Any, Any]:
@@ -41,13 +42,13 @@ def test_views_are_taken(identity: Path) -> None:
 @pytest.mark.parametrize("size", [(17, 31), (70, 130)])
 def test_frames_see_their_neighbours_and_stand_in_for_missing_ones(variant: str, size: tuple[int, int]) -> None:
     torch.manual_seed(0)
-    module = FlowRNNDeblur({"variant": variant, "width": 0.125}, {}, {})
+    net = FlowRNN(variant=variant, width=0.125)  # type: ignore[arg-type]
     frames = [noise(*size, np.float32, seed) for seed in range(3)]
-    restored = Restorer(module, device="cpu")(frames)
+    restored = Restorer(net, device="cpu")(frames)
     for number, (following, previous) in enumerate([(1, 0), (2, 0), (2, 1)]):
-        seen = [frames[i] for i in (number, following, previous)][: module.frames]
+        seen = [frames[i] for i in (number, following, previous)][: net.frames]
         with torch.inference_mode():
-            expected = module.restore(torch.from_numpy(np.stack(seen)).permute(0, 3, 1, 2)[None])
+            expected = restore_any_size(net, torch.from_numpy(np.stack(seen)).permute(0, 3, 1, 2)[None])
         np.testing.assert_allclose(
             restored[number], expected[0].permute(1, 2, 0).clamp(0, 1).numpy(), atol=1e-6, err_msg=f"frame {number}"
         )

@@ -5,10 +5,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from deblurzoo.nets import SVRNN
 from deblurzoo.restore import restorer as restorer_module
 from deblurzoo.restore.restorer import Restorer
 from deblurzoo.restore.tiles import LEAST, OVERLAP, Grid, blended, plan
-from deblurzoo.training.svrnn import SVRNNDeblur
 
 
 @pytest.mark.parametrize(("height", "width"), [(385, 2000), (2000, 385), (1031, 977), (500, 17), (4000, 6000)])
@@ -41,8 +41,8 @@ def random(height: int, width: int) -> NDArray[np.float32]:
 
 def test_tiles_equal_the_whole_picture_where_the_network_sees_no_farther(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
-    module = SVRNNDeblur({"variant": "no_rnns", "width": 0.25}, {}, {})
-    restorer, picture = Restorer(module, device="cpu"), random(450, 611)
+    net = SVRNN(variant="no_rnns", width=0.25)
+    restorer, picture = Restorer(net, device="cpu"), random(450, 611)
     whole = restorer(picture)
     grid = plan(450, 611, 1, 8)
     assert grid.total == 6

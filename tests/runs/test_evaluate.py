@@ -22,10 +22,11 @@ from scipy.ndimage import gaussian_filter
 from conftest import Run, Start, wait_for, write_kohler
 from deblurzoo.commands.evaluate import evaluate
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.media.images import Image, read_image
+from deblurzoo.files import conf_dir
+from deblurzoo.media import Image
+from deblurzoo.media.images import read_image
 from deblurzoo.metrics import METRICS, Metric
 from deblurzoo.metrics.kohler import best_match
-from deblurzoo.paths import conf_dir
 from deblurzoo.reports.table import groups
 
 FAST = ["trainer=cpu", "datamodule.workers=1"]

@@ -16,7 +16,8 @@ from deblurzoo.commands.synthesize import main
 from deblurzoo.data import Synthesized
 from deblurzoo.data.checking import check
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.media.images import Image, read_image, write_png
+from deblurzoo.media import Image
+from deblurzoo.media.images import read_image, write_png
 from deblurzoo.synthesis.formation import expose
 from videos import moving, write_video
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.media.images import Image, write_png
+from deblurzoo.media import Image
+from deblurzoo.media.images import write_png
 from deblurzoo.synthesis.sources import Source, inspect
 from videos import moving, write_video
 

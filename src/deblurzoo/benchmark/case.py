@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 from deblurzoo.allocator import SWITCH, keep_memory
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
+
+    from deblurzoo.nets.base import DeblurNet
 
 ENOUGH_SECONDS, ENOUGH_RUNS = 1.0, 10
 """A process restores one picture again and again until it has done so for so long, or so often."""
@@ -81,7 +83,7 @@ def measure(case: Case, onnx_file: Path) -> Result:
         write_onnx(net, onnx_file)
         return {}
     on_gpu = case.device == "cuda"
-    blur = torch.rand(1, int(net.frames), 3, *case.size, generator=torch.Generator().manual_seed(0))  # type: ignore[arg-type]
+    blur = torch.rand(1, net.frames, 3, *case.size, generator=torch.Generator().manual_seed(0))
     run = _on_onnxruntime(onnx_file, on_gpu, blur) if case.how == "onnxruntime" else _on_torch(net, case, blur)
 
     def seconds() -> tuple[float, float]:
@@ -102,7 +104,7 @@ def measure(case: Case, onnx_file: Path) -> Result:
     return {"seconds": wall, "cpu_seconds": cpu, "first": first, "peak": _peak(case)}
 
 
-def _on_torch(net: "nn.Module", case: Case, blur: "Tensor") -> Callable[[], object]:
+def _on_torch(net: "DeblurNet", case: Case, blur: "Tensor") -> Callable[[], object]:
     import torch
 
     from deblurzoo.benchmark.networks import with_naive_recurrence

@@ -5,20 +5,19 @@ from typing import Any
 
 import torch
 from safetensors.torch import save
-from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from deblurzoo.nets import SRN, SVRNN, FlowRNN, blocks, flow_rnn, svrnn
-from deblurzoo.nets.base import restore_any_size
+from deblurzoo.nets.base import DeblurNet, restore_any_size
 from deblurzoo.ops.spatial_rnn import reference
 from deblurzoo.reports.papers import tables
 
-NETWORKS: dict[str, type[nn.Module]] = {"svrnn": SVRNN, "srn": SRN, "flow_rnn": FlowRNN}
+NETWORKS: dict[str, type[DeblurNet]] = {"svrnn": SVRNN, "srn": SRN, "flow_rnn": FlowRNN}
 PAPERS_SIZE = (720, 1280)
 """At which the papers print their seconds."""
 
 
-def make(name: str, width: float) -> nn.Module:
+def make(name: str, width: float) -> DeblurNet:
     """Return a network with its first random weights, ready to restore."""
     torch.manual_seed(0)
     return NETWORKS[name](width=width).eval()
@@ -42,7 +41,7 @@ def describe(name: str, width: float, sizes: list[tuple[int, int]]) -> dict[str,
     return facts | {"macs": {f"{height}x{width}": macs(net, (height, width)) for height, width in sizes}}
 
 
-def macs(net: nn.Module, size: tuple[int, int]) -> int:
+def macs(net: DeblurNet, size: tuple[int, int]) -> int:
     """Return the multiply-adds of one picture of a size: of convolutions, transposed ones and the spatial RNN.
 
     Padding to the sizes that the network takes is part of it; activations and resizing are not counted.
@@ -50,7 +49,7 @@ def macs(net: nn.Module, size: tuple[int, int]) -> int:
     counter = FlopCounterMode(display=False, custom_mapping={torch.ops.deblurzoo.spatial_rnn: _recurrence_flops})
     on_paper = net.to("meta")
     with counter, torch.no_grad():
-        restore_any_size(on_paper, torch.empty(1, int(net.frames), 3, *size, device="meta"))  # type: ignore[arg-type]
+        restore_any_size(on_paper, torch.empty(1, net.frames, 3, *size, device="meta"))
     return counter.get_total_flops() // 2
 
 
@@ -59,7 +58,7 @@ def _recurrence_flops(x: torch.Size, w: torch.Size, *_: Any, **__: Any) -> int:
     return 4 * math.prod(w)
 
 
-def _paper_seconds(net: nn.Module) -> float | None:
+def _paper_seconds(net: DeblurNet) -> float | None:
     """Return the seconds that a paper prints for exactly this network on its own GPU."""
     size = sum(p.numel() for p in net.parameters())
     rows = [row for table in tables().values() for row in table["rows"].values() if "seconds" in row]

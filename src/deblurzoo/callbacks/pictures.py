@@ -10,8 +10,9 @@ from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
 from torch import Tensor
 
 from deblurzoo.batch import Batch
-from deblurzoo.media.images import Image, write_png
-from deblurzoo.metrics import to_uint8
+from deblurzoo.media import Image
+from deblurzoo.media.images import write_png
+from deblurzoo.metrics.batches import to_uint8
 
 
 def side_by_side(*images: Tensor) -> Image:

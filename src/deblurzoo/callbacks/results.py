@@ -22,9 +22,11 @@ from deblurzoo.data.clips import Sample
 from deblurzoo.data.frames import read_frame
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import LOCK, claim, release, write_atomically
-from deblurzoo.media.images import Image, write_png
-from deblurzoo.metrics import picture_psnr, to_uint8
+from deblurzoo.media import Image
+from deblurzoo.media.images import write_png
+from deblurzoo.metrics.batches import to_uint8
 from deblurzoo.metrics.protocols import MEASURES
+from deblurzoo.metrics.psnr_ssim import picture_psnr
 from deblurzoo.records import Begun, FedSharp, MeasuredNow, NothingToRestore, Record, checked
 from deblurzoo.reports.run_folder import FACTS, RESULTS, unfinished
 

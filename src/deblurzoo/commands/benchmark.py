@@ -21,8 +21,7 @@ from deblurzoo.benchmark.networks import NETWORKS, PAPERS_SIZE, describe
 from deblurzoo.benchmark.report import as_page, median, print_report
 from deblurzoo.errors import DeblurzooError, require_at_least
 from deblurzoo.export.onnx import LEAST
-from deblurzoo.files import write_atomically
-from deblurzoo.paths import user_path
+from deblurzoo.files import user_path, write_atomically
 
 HOWS, PRECISIONS = ("naive", "eager", "compiled", "onnxruntime"), ("fp32", "bf16")
 NEVER = {

@@ -11,7 +11,8 @@ from deblurzoo.commands.hydra_app import build, choose_blur, hydra_main, quiet_l
 from deblurzoo.data.clips import ClipSource
 from deblurzoo.data.datamodule import DeblurDataModule
 from deblurzoo.errors import require_at_least
-from deblurzoo.media.images import Image, write_png
+from deblurzoo.media import Image
+from deblurzoo.media.images import write_png
 
 COLUMNS = 8
 GAP = 8
@@ -43,7 +44,7 @@ def run(cfg: DictConfig) -> None:
     """Write the first `cfg.samples` training samples of a config of `deblurzoo train` to the PNG `cfg.out`."""
     quiet_lightning()
     require_at_least("samples", cfg.samples, 1)
-    frames: int = build(cfg.model, recursive=False).frames
+    frames: int = build(cfg.model, recursive=False).net.frames
     choose_blur(cfg.data, cfg.blur)
     source: ClipSource = build(cfg.data)
     datamodule: DeblurDataModule = build(cfg.datamodule, source=source, frames=frames, seed=cfg.seed)

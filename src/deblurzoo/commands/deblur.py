@@ -21,9 +21,9 @@ from rich.progress import (
 
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.extensions import add_trust, trust
+from deblurzoo.files import user_path
 from deblurzoo.media.naming import SUFFIXES, below, described, gaps, is_picture, require_frames, runs
 from deblurzoo.media.photos import Picture, Pixels, read_picture, write_picture
-from deblurzoo.paths import user_path
 from deblurzoo.restore import video
 from deblurzoo.restore.memory import parse_bytes
 from deblurzoo.restore.restorer import Device, Precision, Restorer

@@ -24,15 +24,15 @@ from deblurzoo.data import Source
 from deblurzoo.data.batches import default_workers, told_reader_failures
 from deblurzoo.data.datamodule import DeblurDataModule
 from deblurzoo.errors import DeblurzooError, require_at_least, require_utf8
-from deblurzoo.export.safetensors import WEIGHTS
 from deblurzoo.metrics import metric
 from deblurzoo.metrics.protocols import MEASURES
+from deblurzoo.nets.base import DeblurNet
 from deblurzoo.records import Evaluating
 from deblurzoo.reports.run_folder import RESULTS, folder_for, is_finished, require_free
 from deblurzoo.reports.status import name_of
 from deblurzoo.reports.table import print_table
-from deblurzoo.training.checkpoints import checkpoint_of, load_module, read_trained
-from deblurzoo.training.module import DeblurModule
+from deblurzoo.training.checkpoints import WEIGHTS, checkpoint_of, load_net, read_trained
+from deblurzoo.training.module import RestoringModule
 from deblurzoo.training.precision import AUTO, FULL, is_one, require_compiler, require_trainer
 
 log = logging.getLogger(__name__)
@@ -55,24 +55,24 @@ def evaluate(cfg: DictConfig, anew: bool = True) -> Path:
     path = checkpoint_of(Path(cfg.checkpoint))
     require_utf8(path)
     checkpoint = read_trained(path)
-    module = load_module(checkpoint, path)
+    net = load_net(checkpoint, path)
+    arguments = checkpoint["hyper_parameters"]["net"]
     if cfg.switch:
-        turn_on(module, cfg.switch)
+        turn_on(net, cfg.switch)
+        arguments = {**arguments, cfg.switch: True}
     _choose_blur(cfg.data, checkpoint)
     require_values(cfg)
     require_shape(cfg, Evaluating)
     source: Source = build(cfg.data)
-    datamodule: DeblurDataModule = build(
-        cfg.datamodule, source=source, frames=module.frames, seed=0, no_harm=cfg.no_harm
-    )
+    datamodule: DeblurDataModule = build(cfg.datamodule, source=source, frames=net.frames, seed=0, no_harm=cfg.no_harm)
     datamodule.setup("test")
     if cfg.compile:
-        module.net.compile()
+        net.compile()
 
     run = run_folder(path)
     facts = {
         "name": " ".join(filter(None, (name_of(run), cfg.switch, _low(cfg)))),
-        "network": describe_network(module),
+        "network": describe_network(net, arguments),
         "checkpoint": {"file": str(path), "step": checkpoint["global_step"], "sha256": sha256(path)},
         **_conditions(cfg, source),
         "data": datamodule.measured_on,
@@ -91,7 +91,7 @@ def evaluate(cfg: DictConfig, anew: bool = True) -> Path:
     if writer.measured < len(datamodule.test_samples):
         trainer: pl.Trainer = build(cfg.trainer, callbacks=[writer, StepProgress()], logger=False)
         with told_reader_failures():
-            trainer.test(module, datamodule, verbose=False)
+            trainer.test(RestoringModule(net), datamodule, verbose=False)
     print_table([writer.finish()])
     print(f"per image: {out / RESULTS}\npictures:  {out / 'side_by_side'}")
     return out / RESULTS
@@ -179,24 +179,23 @@ def _low(cfg: DictConfig) -> str | None:
     return None if cfg.trainer.precision == FULL else str(cfg.trainer.precision)
 
 
-def turn_on(module: DeblurModule, switch: str) -> None:
+def turn_on(net: DeblurNet, switch: str) -> None:
     """Turn on an inference switch of the papers' figures."""
-    alone = switch == "same_frame" and module.frames == 1
-    if switch not in ("disable_rnn", "same_frame") or not hasattr(module.net, switch) or alone:
+    alone = switch == "same_frame" and net.frames == 1
+    if switch not in ("disable_rnn", "same_frame") or not hasattr(net, switch) or alone:
         raise DeblurzooError(
-            f"switch={switch} does nothing to this {type(module.net).__name__}: disable_rnn is SVRNN's, same_frame is "
+            f"switch={switch} does nothing to this {type(net).__name__}: disable_rnn is SVRNN's, same_frame is "
             "FlowRNN's with more than one frame"
         )
-    setattr(module.net, switch, True)
-    module.hparams["net"][switch] = True
+    setattr(net, switch, True)
 
 
-def describe_network(module: Any) -> dict[str, Any]:
-    """Return class, keyword arguments and size of a module's network."""
+def describe_network(net: DeblurNet, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return class, keyword arguments and size of a network."""
     return {
-        "class": type(module.net).__name__,
-        "arguments": module.hparams["net"],
-        "parameters": sum(p.numel() for p in module.net.parameters()),
+        "class": type(net).__name__,
+        "arguments": arguments,
+        "parameters": sum(p.numel() for p in net.parameters()),
     }
 
 

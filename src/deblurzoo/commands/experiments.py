@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deblurzoo.commands.hydra_app import build
-from deblurzoo.paths import conf_dir
+from deblurzoo.files import conf_dir
 
 
 def names() -> list[str]:

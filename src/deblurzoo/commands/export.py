@@ -8,9 +8,8 @@ from deblurzoo.errors import DeblurzooError
 from deblurzoo.export.onnx import TOLERANCE, largest_difference, write_onnx
 from deblurzoo.export.safetensors import write_export
 from deblurzoo.extensions import add_trust, trust
-from deblurzoo.files import new_folder
-from deblurzoo.paths import user_path
-from deblurzoo.training.checkpoints import checkpoint_of, load_module, read_trained
+from deblurzoo.files import new_folder, user_path
+from deblurzoo.training.checkpoints import checkpoint_of, load_net, read_trained
 
 ONNX = "model.onnx"
 
@@ -31,13 +30,13 @@ def export(checkpoint: Path, out: Path, onnx: bool) -> dict[str, float]:
     """
     file = checkpoint_of(checkpoint)
     trained = read_trained(file)
-    module = load_module(trained, file).eval()
+    net = load_net(trained, file).eval()
     with new_folder(out) as folder:
-        write_export(folder, module, trained)
+        write_export(folder, net, trained)
         if not onnx:
             return {}
-        write_onnx(module.net, folder / ONNX)
-        differences = largest_difference(module.net, folder / ONNX)
+        write_onnx(net, folder / ONNX)
+        differences = largest_difference(net, folder / ONNX)
         if not all(math.isfinite(d) and d <= TOLERANCE for d in differences.values()):
             raise DeblurzooError(
                 f"the ONNX file differs from torch by {_listed(differences)}, more than {TOLERANCE:g}: nothing was "

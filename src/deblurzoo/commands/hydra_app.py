@@ -23,8 +23,8 @@ from deblurzoo.commands.user_configs import require_effect, warn_of_shadowed_con
 from deblurzoo.config import require_types
 from deblurzoo.errors import DeblurzooError, first_line
 from deblurzoo.extensions import trust
+from deblurzoo.files import conf_dir, user_path
 from deblurzoo.ops.spatial_rnn import VARIABLE, check_variable
-from deblurzoo.paths import conf_dir, user_path
 from deblurzoo.records import Record, checked
 
 log = logging.getLogger(__name__)

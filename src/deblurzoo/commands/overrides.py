@@ -9,7 +9,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.paths import user_path
+from deblurzoo.files import user_path
 
 RENAMED = {
     "ckpt": "checkpoint",

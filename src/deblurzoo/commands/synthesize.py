@@ -21,10 +21,9 @@ from rich.progress import Progress
 
 from deblurzoo import __version__
 from deblurzoo.errors import DeblurzooError, few_of, require_at_least, require_utf8
-from deblurzoo.files import claim, release, write_atomically
-from deblurzoo.media.images import Image
+from deblurzoo.files import claim, release, user_path, write_atomically
+from deblurzoo.media import Image
 from deblurzoo.media.naming import folders, pictures
-from deblurzoo.paths import user_path
 from deblurzoo.records import Synthesis, load_record
 from deblurzoo.synthesis.exposure import Camera, interpolated, pair_files, write_pair
 from deblurzoo.synthesis.formation import CAMERA_GAMMA, Response

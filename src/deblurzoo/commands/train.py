@@ -36,13 +36,12 @@ from deblurzoo.data import Source
 from deblurzoo.data.batches import reader_failure
 from deblurzoo.data.datamodule import DeblurDataModule
 from deblurzoo.errors import DeblurzooError, first_line, require_at_least, require_utf8
-from deblurzoo.export.safetensors import is_export
 from deblurzoo.extensions import current, imported, name_of
 from deblurzoo.files import claim, write_atomically
 from deblurzoo.records import Evaluating, Training
 from deblurzoo.reports.status import identity_of, recorded
 from deblurzoo.reports.wandb import send_evaluation
-from deblurzoo.training.checkpoints import checkpoint_of, find_checkpoint, read_checkpoint
+from deblurzoo.training.checkpoints import checkpoint_of, find_checkpoint, is_export, read_checkpoint
 from deblurzoo.training.module import ADAM, DeblurModule
 from deblurzoo.training.precision import AUTO, is_one, require_compiler, require_trainer, settle_precision
 
@@ -217,8 +216,8 @@ def _reason_to_stop(callback: pl.Callback) -> str | None:
 
 def _checked_data(cfg: DictConfig, module: DeblurModule, source: Source) -> DeblurDataModule:
     """Return the data of a run; what is wrong with them shows before anything is written."""
-    datamodule: DeblurDataModule = build(cfg.datamodule, source=source, frames=module.frames, seed=cfg.seed)
-    crop, multiple = datamodule.augmentation.crop, int(module.net.size_multiple)  # type: ignore[arg-type]
+    datamodule: DeblurDataModule = build(cfg.datamodule, source=source, frames=module.net.frames, seed=cfg.seed)
+    crop, multiple = datamodule.augmentation.crop, module.net.size_multiple
     if crop % multiple:
         raise DeblurzooError(f"datamodule.augmentation.crop={crop} must be a multiple of {multiple} for this network")
     datamodule.setup("fit")

@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from deblurzoo.commands.overrides import renamed
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.paths import conf_dir
+from deblurzoo.files import conf_dir
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from deblurzoo.data.sampling import Shuffle, StepSampler, sample_seed
 from deblurzoo.data.sizes import other_size, require_sizes
 from deblurzoo.data.transforms import Augmentation, apply
 from deblurzoo.errors import DeblurzooError, require_at_least
-from deblurzoo.media.images import Image
+from deblurzoo.media import Image
 
 log = logging.getLogger(__name__)
 

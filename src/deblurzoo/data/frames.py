@@ -7,7 +7,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.media.images import Image, Picture, Zipped, picture_size, read_image
+from deblurzoo.media import Image
+from deblurzoo.media.images import Picture, Zipped, picture_size, read_image
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, PositiveInt, TypeAdapter, ValidationErro
 
 from deblurzoo.data.frames import Clip, PackedFrame
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.media.images import Image
+from deblurzoo.media import Image
 from deblurzoo.media.naming import natural
 from deblurzoo.records import first_problem
 

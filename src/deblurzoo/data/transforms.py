@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from deblurzoo.errors import DeblurzooError, require_at_least
-from deblurzoo.media.images import Image
+from deblurzoo.media import Image
 from deblurzoo.synthesis.extra_blur import ExtraBlur
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the package index for news on every import

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from deblurzoo.batch import restored_by
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.nets.base import restore_any_size
+from deblurzoo.nets.base import DeblurNet, restore_any_size
 
 SIZES = ((256, 256), (333, 517))
 """At which the file is checked against torch: one that needs no padding, and one that does."""
@@ -24,9 +24,9 @@ REMEDY = "pip install 'deblurzoo[onnx]'"
 class AnySize(nn.Module):
     """A network with its padding and cropping as part of the graph: (B, T, 3, H, W) to (B, 3, H, W), any H and W."""
 
-    def __init__(self, net: nn.Module) -> None:
+    def __init__(self, net: DeblurNet) -> None:
         super().__init__()
-        self.net, self.multiple = net, int(net.size_multiple)  # type: ignore[arg-type]
+        self.net, self.multiple = net, net.size_multiple
 
     def forward(self, blur: Tensor) -> Tensor:
         """Restore as `DeblurModule.restore` does, without a branch on the size: the exporter knows no numbers."""
@@ -46,7 +46,7 @@ def _require_packages() -> None:
         raise DeblurzooError(f"ONNX export needs a package that is not there ({error}): {REMEDY}") from error
 
 
-def write_onnx(net: nn.Module, path: Path) -> None:
+def write_onnx(net: DeblurNet, path: Path) -> None:
     """Write a network with input `blur` (1, T, 3, H, W) in [0, 1] and output `image` (1, 3, H, W), not clamped.
 
     H and W are free from 16 on. The spatial RNN becomes ONNX's Scan.
@@ -56,7 +56,7 @@ def write_onnx(net: nn.Module, path: Path) -> None:
     """
     _require_packages()
     sides = {3 + i: torch.export.Dim(name, min=LEAST, max=LARGEST) for i, name in enumerate(("height", "width"))}
-    example = torch.zeros(1, int(net.frames), 3, 67, 131)  # type: ignore[arg-type]
+    example = torch.zeros(1, net.frames, 3, 67, 131)
     # The exporter warns that it does not find torchvision, which nothing here uses.
     logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
     training = net.training
@@ -79,7 +79,7 @@ def write_onnx(net: nn.Module, path: Path) -> None:
 
 
 @torch.no_grad()
-def largest_difference(net: nn.Module, path: Path) -> dict[str, float]:
+def largest_difference(net: DeblurNet, path: Path) -> dict[str, float]:
     """Return by size the largest absolute difference between onnxruntime on the file and torch, on random pictures.
 
     Raises:
@@ -92,7 +92,7 @@ def largest_difference(net: nn.Module, path: Path) -> dict[str, float]:
     generator = torch.Generator().manual_seed(0)
     differences = {}
     for height, width in SIZES:
-        blur = torch.rand(1, int(net.frames), 3, height, width, generator=generator)  # type: ignore[arg-type]
+        blur = torch.rand(1, net.frames, 3, height, width, generator=generator)
         (image,) = session.run(None, {"blur": blur.numpy()})
         differences[f"{height}x{width}"] = float((torch.from_numpy(image) - restore_any_size(net, blur)).abs().max())
     return differences

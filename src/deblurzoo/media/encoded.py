@@ -12,7 +12,7 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
-Image = NDArray[np.uint8]
+from deblurzoo.media import Image
 
 ORIENTATION = 274
 """EXIF's tag."""

@@ -15,13 +15,11 @@ import cv2
 import kornia_rs
 import numpy as np
 import PIL.Image
-from numpy.typing import NDArray
 
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import write_atomically
+from deblurzoo.media import Image
 from deblurzoo.media.encoded import AS_STORED, decode_cmyk_jpeg, decode_jpeg, orientation_of, upright, upright_size
-
-Image = NDArray[np.uint8]
 
 _END_OF_PNG = b"IEND\xaeB`\x82"
 

@@ -16,7 +16,7 @@ from av.video.reformatter import Interpolation
 from av.video.stream import VideoStream
 
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.media.images import Image
+from deblurzoo.media import Image
 
 ACCURATE = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.BITEXACT
 """How to convert colours: swscale's own choice is fast and off by up to 4 levels."""

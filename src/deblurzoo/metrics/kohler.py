@@ -11,7 +11,10 @@ import cv2
 import numpy as np
 
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.metrics import Image, Plane, decibels, luminance, measured, metric, mssim
+from deblurzoo.media import Image
+from deblurzoo.metrics import measured, metric
+from deblurzoo.metrics.mssim import luminance, mssim
+from deblurzoo.metrics.psnr_ssim import Plane, decibels
 
 FIXED = ("psnr", "mssim")
 """What the benchmark reports."""

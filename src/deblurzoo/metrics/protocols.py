@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from deblurzoo.metrics import Image, kohler, measured, metric
+from deblurzoo.media import Image
+from deblurzoo.metrics import kohler, measured, metric
 
 Figures = dict[str, float]
 

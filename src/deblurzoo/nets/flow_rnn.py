@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from deblurzoo.batch import Restored
+from deblurzoo.nets.base import DeblurNet
 from deblurzoo.nets.blocks import conv, deconv, leaky
 from deblurzoo.ops import spatial_rnn
 
@@ -83,7 +84,7 @@ class FlowNet(nn.Module):
         return (flow2, flow3, flow4, flow5, flow6), weights
 
 
-class FlowRNN(nn.Module):
+class FlowRNN(DeblurNet):
     """A U-Net with spatially variant RNNs at three scales, whose weights come from a network that predicts flow.
 
     Paper section III and Table I; code zhjwustc/tcsvt21_flow_deblur_matcaffe. Table III says 8.7M parameters, which

@@ -5,11 +5,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deblurzoo.batch import Restored
+from deblurzoo.nets.base import DeblurNet
 from deblurzoo.nets.blocks import cascade, conv, up2
 from deblurzoo.ops import spatial_rnn
 
 
-class Liu2016(nn.Module):
+class Liu2016(DeblurNet):
     """Two stages of spatial RNNs at full resolution, whose weights come from the image gradients.
 
     Code Liusifei/caffe-lowlevel, `LRNN_v1.prototxt`. The SVRNN paper says that it retrained "the network by Liu et

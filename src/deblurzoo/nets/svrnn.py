@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deblurzoo.batch import Restored
+from deblurzoo.nets.base import DeblurNet
 from deblurzoo.nets.blocks import cascade, conv, leaky, up2
 from deblurzoo.ops import spatial_rnn
 
@@ -52,7 +53,7 @@ class WeightGeneration(nn.Module):
         return F.relu(self.conv15(torch.cat([conv6, x], dim=1) if self.skip else x))
 
 
-class SVRNN(nn.Module):
+class SVRNN(DeblurNet):
     """Four spatially variant RNNs at half resolution whose per-pixel weights another CNN makes from the same image.
 
     Paper section 3 and Table 1; code zhjwustc/cvpr18_rnn_deblur_matcaffe, `train.prototxt`. Where they differ the

@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from deblurzoo.batch import Restored, restored_by
-from deblurzoo.media.images import Image
-from deblurzoo.metrics import to_uint8
+from deblurzoo.media import Image
+from deblurzoo.metrics.batches import to_uint8
 from deblurzoo.nets import SVRNN, FlowRNN
-from deblurzoo.nets.base import pad_to_multiple
+from deblurzoo.nets.base import DeblurNet, pad_to_multiple
 from deblurzoo.ops.warp import enlarge, warp
 from deblurzoo.pictures.flow_colours import flow_colours
 
@@ -48,14 +48,14 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 @torch.no_grad()
-def _watch(net: nn.Module, blur: Tensor) -> tuple[Restored, list[Recurrence]]:
+def _watch(net: DeblurNet, blur: Tensor) -> tuple[Restored, list[Recurrence]]:
     recorder = _Recorder()
     with recorder:
-        restored = restored_by(net, pad_to_multiple(blur, int(net.size_multiple)))  # type: ignore[arg-type]
+        restored = restored_by(net, pad_to_multiple(blur, net.size_multiple))
     return restored, recorder.calls
 
 
-def recurrences(net: nn.Module, blur: Tensor) -> list[Recurrence]:
+def recurrences(net: DeblurNet, blur: Tensor) -> list[Recurrence]:
     """Return every call of the spatial RNN, in order, while `net` restores (B, T, 3, H, W) of any size.
 
     Where each direction has an RNN of its own (`no_convs`, the baseline), one stage is four calls with the same w.
@@ -87,7 +87,7 @@ def receptive_field(net: SVRNN, blur: Tensor) -> Tensor:
     return gradient[0].abs().sum(dim=0)
 
 
-def pictures(net: nn.Module, blur: Tensor, channels: Sequence[int]) -> dict[str, Image]:
+def pictures(net: DeblurNet, blur: Tensor, channels: Sequence[int]) -> dict[str, Image]:
     """Return pictures of what a network has of these: `weights_N` of RNN N, `features`, `receptive_field`, `flow`.
 
     Args:
@@ -107,7 +107,7 @@ def pictures(net: nn.Module, blur: Tensor, channels: Sequence[int]) -> dict[str,
 
 
 @torch.no_grad()
-def _weights(net: nn.Module, blur: Tensor, calls: list[Recurrence]) -> list[Tensor]:
+def _weights(net: DeblurNet, blur: Tensor, calls: list[Recurrence]) -> list[Tensor]:
     """Return the weights of every RNN, or what `concat_weights` has in their place."""
     if isinstance(net, FlowRNN) and net.variant == "concat_weights":
         return list(net.flow_net(pad_to_multiple(blur, net.size_multiple).flatten(1, 2))[1])

@@ -19,9 +19,9 @@ from rich.text import Text
 
 from deblurzoo.errors import DeblurzooError, escaped, few_of
 from deblurzoo.extensions import add_trust, trust
-from deblurzoo.files import write_atomically
-from deblurzoo.metrics import METRICS, UNCHANGED, figure, known_metrics
-from deblurzoo.paths import user_path
+from deblurzoo.files import user_path, write_atomically
+from deblurzoo.metrics import METRICS, figure, known_metrics
+from deblurzoo.metrics.psnr_ssim import UNCHANGED
 from deblurzoo.records import Evaluated, load_record
 from deblurzoo.reports.papers import published
 from deblurzoo.reports.status import name_of, problem

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.nets.base import DeblurNet, restore_any_size
 from deblurzoo.restore.memory import Need, free, measure, used
 from deblurzoo.restore.tiles import LEAST, Floats, Grid, blended, plan
-from deblurzoo.training.module import DeblurModule
 
 Frame = NDArray[Any]
 Device = Literal["auto", "cpu", "cuda"]
@@ -27,7 +27,7 @@ class Restorer:
     """Restores pictures and frames of any size, whole where memory allows and otherwise in tiles.
 
     Args:
-        module: the network.
+        net: the network.
         device: `auto` takes the GPU where there is one.
         precision: `bf16` computes convolutions in bfloat16.
         memory: bytes that this process, or on a GPU its tensors, may take at most; None for four fifths of what is
@@ -39,7 +39,7 @@ class Restorer:
 
     def __init__(
         self,
-        module: DeblurModule,
+        net: DeblurNet,
         device: Device = "auto",
         precision: Precision = "fp32",
         memory: int | None = None,
@@ -54,7 +54,7 @@ class Restorer:
         wanted = "cuda" if device == "auto" and torch.cuda.is_available() else device
         self.device = torch.device("cpu" if wanted == "auto" else wanted)
         self.precision, self.memory = precision, memory
-        self.module = module.eval().to(self.device)
+        self.net = net.eval().to(self.device)
         self._need: Need | None = None
         if memory is not None:  # before any picture takes some of it
             self._measured()
@@ -62,7 +62,7 @@ class Restorer:
     @property
     def frames(self) -> int:
         """How many consecutive frames the network reads: itself, the next, the previous one."""
-        return self.module.frames
+        return self.net.frames
 
     @overload
     def __call__(self, picture: Frame) -> Frame: ...
@@ -137,7 +137,7 @@ class Restorer:
             DeblurzooError: not even the smallest tiles fit into the memory.
         """
         size = height * width
-        multiple = int(self.module.net.size_multiple)  # type: ignore[arg-type]
+        multiple = self.net.size_multiple
         if size <= LEAST**2:
             return plan(height, width, math.inf, multiple)
         need = self._measured()
@@ -166,7 +166,7 @@ class Restorer:
         low = torch.autocast(self.device.type, torch.bfloat16) if self.precision == "bf16" else nullcontext()
         try:
             with torch.inference_mode(), low:
-                return self.module.restore(blur.to(self.device))
+                return restore_any_size(self.net, blur.to(self.device))
         except torch.OutOfMemoryError as error:
             raise DeblurzooError(
                 f"the GPU has too little memory for a tile of {blur.shape[-1]}x{blur.shape[-2]}: give a smaller memory"

@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.media.images import Image, write_png
+from deblurzoo.media import Image
+from deblurzoo.media.images import write_png
 from deblurzoo.synthesis.formation import CAMERA_GAMMA, Response, expose
 from deblurzoo.synthesis.interpolation import LARGEST_MOTION, in_between, motion
 

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.media import Image
 from deblurzoo.media.naming import pictures
 from deblurzoo.media.photos import read_picture
 from deblurzoo.synthesis.motion import hand_shake, motion_kernel, strange_patch
 
 SUBFRAMES = 64
 """Points of a motion path."""
-Image = NDArray[np.uint8]
 Pixels = NDArray[np.float32]
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from deblurzoo.media.images import Image
+from deblurzoo.media import Image
 
 CAMERA_GAMMA = 2.2
 """The camera response that GOPRO assumes (Nah et al., CVPR 2017, section 2.1)."""

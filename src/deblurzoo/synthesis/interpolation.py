@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.media.images import Image
+from deblurzoo.media import Image
 
 Pixels = NDArray[np.float32]
 

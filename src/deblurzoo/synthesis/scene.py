@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deblurzoo.media.images import Image
+from deblurzoo.media import Image
 from deblurzoo.synthesis.motion import Floats, Trajectory
 
 

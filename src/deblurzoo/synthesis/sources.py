@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.media.images import Image, picture_size, read_image
+from deblurzoo.media import Image
+from deblurzoo.media.images import picture_size, read_image
 from deblurzoo.media.naming import SUFFIXES, described, gaps, pictures, require_frames
 from deblurzoo.media.video import inspect_video, read_video
 

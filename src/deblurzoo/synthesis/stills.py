@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.media.images import Image
+from deblurzoo.media import Image
 from deblurzoo.synthesis.motion import Floats, Trajectory, hand_shake, strange_patch
 from deblurzoo.synthesis.scene import Layer, affine, render
 

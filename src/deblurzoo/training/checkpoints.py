@@ -1,19 +1,25 @@
-"""Reading a module back from its checkpoint or its export."""
+"""Reading checkpoints and exports, and rebuilding the network in them."""
 
 import logging
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+from safetensors.torch import load
 from torch import Tensor, nn
 
 from deblurzoo.config import require_plain, require_types
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.export.safetensors import WEIGHTS, is_export, read_export
-from deblurzoo.extensions import MODULES, NETWORKS, current, resolve
-from deblurzoo.training.module import DeblurModule
+from deblurzoo.extensions import NETWORKS, current, resolve
+from deblurzoo.nets.base import DeblurNet, build_network
+from deblurzoo.records import Literally, Record, load_record
 from deblurzoo.training.pretrained import load_tensors
 
 log = logging.getLogger(__name__)
+
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
+"""The files of an export; see `deblurzoo.export.safetensors`."""
+_REMEDY = f"give a folder that `deblurzoo export` wrote, with {WEIGHTS} and {CONFIG} in it"
 
 FORMS = "a run folder, a .ckpt file or, but to resume, an export"
 """All that trained weights are read from."""
@@ -29,6 +35,29 @@ CONTENT = {
     "optimizer_states": list,
 }
 """What evaluating and resuming need of a checkpoint."""
+
+
+class _ExportFacts(Record):
+    """What `config.json` of an export says below `deblurzoo`."""
+
+    module: str
+    network: str | None = None
+    frames: int
+    size_multiple: int
+    blur_folder: Literally
+    step: int
+    version: str
+
+
+class _Export(Record):
+    """`config.json` of an export."""
+
+    deblurzoo: _ExportFacts
+
+
+def is_export(path: Path) -> bool:
+    """Whether a path is the safetensors file or the folder of an export."""
+    return path.suffix == ".safetensors" or (path / CONFIG).is_file() or (path / WEIGHTS).is_file()
 
 
 def find_checkpoint(run: Path) -> Path | None:
@@ -50,14 +79,14 @@ def find_checkpoint(run: Path) -> Path | None:
     return None
 
 
-def load_any(path: Path) -> DeblurModule:
-    """Rebuild a module from a checkpoint, a run folder (its newest checkpoint), an export folder or its safetensors.
+def load_any(path: Path) -> DeblurNet:
+    """Rebuild the network of a checkpoint, a run folder (its newest checkpoint), an export folder or its safetensors.
 
     Raises:
         DeblurzooError: there is none, or it is damaged, not ours or of another version.
     """
     file = checkpoint_of(path)
-    return load_module(read_trained(file), file)
+    return load_net(read_trained(file), file)
 
 
 def checkpoint_of(path: Path) -> Path:
@@ -81,6 +110,37 @@ def read_trained(path: Path) -> dict[str, Any]:
     if not is_export(path):
         return read_checkpoint(path)
     return read_export(path)
+
+
+def read_export(path: Path) -> dict[str, Any]:
+    """Read an export's safetensors file and the `config.json` beside it, in the form of a checkpoint.
+
+    Raises:
+        DeblurzooError: a file is missing or damaged, or `config.json` is not deblurzoo's.
+    """
+    file = path.with_name(CONFIG)
+    config = load_record(file, _Export, _REMEDY)
+    facts = config.pop("deblurzoo")
+    try:
+        require_plain(config, "config")
+    except ValueError as error:
+        raise DeblurzooError(f"{file} cannot be used ({error}): {_REMEDY}") from error
+    return {
+        "deblurzoo": facts,
+        "global_step": facts["step"],
+        "hyper_parameters": {"net": config},
+        "state_dict": {f"net.{name}": tensor for name, tensor in _read_weights(path).items()},
+    }
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    try:
+        state: dict[str, Tensor] = load(path.read_bytes())
+    except (OSError, SafetensorError) as error:
+        raise DeblurzooError(f"{path} cannot be read ({error}): export the network again") from error
+    if odd := [name for name, tensor in state.items() if not tensor.is_floating_point()]:
+        raise DeblurzooError(f"{path} holds {odd[0]} of type {state[odd[0]].dtype}, not weights: export again")
+    return state
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -130,25 +190,23 @@ def _is_pictures(value: object) -> bool:
     return isinstance(value, dict) and all(isinstance(value.get(key), str) for key in ("place", "fingerprint"))
 
 
-def load_module(checkpoint: dict[str, Any], path: Path) -> DeblurModule:
-    """Rebuild the module of a checkpoint that `read_trained` returned; `path` is for messages."""
-    facts, arguments = checkpoint["deblurzoo"], checkpoint["hyper_parameters"]
+def load_net(trained: dict[str, Any], path: Path) -> DeblurNet:
+    """Rebuild the network of a checkpoint that `read_trained` returned; `path` is for messages."""
+    facts, arguments = trained["deblurzoo"], trained["hyper_parameters"]["net"]
+    network = facts.get("network") or current(facts["module"])  # version 0.1 names the module alone
     try:
-        module = current(facts["module"])
-        kind = resolve(MODULES.get(module, module), DeblurModule)
-        network = facts.get("network")
-        net = resolve(NETWORKS.get(network, network), nn.Module) if network else kind.network
+        kind = resolve(NETWORKS.get(network, network), nn.Module)
     except ValueError as error:
         raise DeblurzooError(f"{path} cannot be used: {error}") from error
     try:
-        given = {key: {} if key in RECORDS else value for key, value in arguments.items()}
-        require_types(kind, given)
-        loaded = kind(**{**given, "net": {**given["net"], "_target_": net}})
-        _require_fit(checkpoint["state_dict"], loaded.state_dict())
-        loaded.load_state_dict(checkpoint["state_dict"])
+        require_types(kind, arguments)
+        net = build_network(kind, arguments)
+        state = {name.removeprefix("net."): t for name, t in trained["state_dict"].items() if name.startswith("net.")}
+        _require_fit(state, net.state_dict())
+        net.load_state_dict(state)
     except (KeyError, TypeError, ValueError, RuntimeError, DeblurzooError) as error:
         raise DeblurzooError(f"{path} does not fit {kind.__name__} of this version of deblurzoo: {error}") from error
-    return loaded
+    return net
 
 
 def _require_fit(given: dict[str, Tensor], needed: dict[str, Tensor]) -> None:

@@ -6,23 +6,39 @@ from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from deblurzoo import __version__
 from deblurzoo.batch import Batch, Restored, restored_by
 from deblurzoo.errors import DeblurzooError, first_line
 from deblurzoo.extensions import imported, name_of
-from deblurzoo.metrics import image_metrics, psnr, to_uint8
-from deblurzoo.nets.base import restore_any_size
-from deblurzoo.training.losses import WeightedLosses
+from deblurzoo.metrics.batches import image_metrics, to_uint8
+from deblurzoo.nets.base import DeblurNet, build_network, restore_any_size
+from deblurzoo.training.losses import WeightedLosses, negative_psnr
 from deblurzoo.training.schedules import factor
 
 ADAM = "torch.optim.Adam"
 """The optimiser of all three papers, and of every checkpoint of version 0.1."""
 
 
-class DeblurModule(pl.LightningModule):
+class RestoringModule(pl.LightningModule):
+    """A network as Lightning's trainer has whole images restored."""
+
+    def __init__(self, net: DeblurNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def restore(self, blur: Tensor) -> Tensor:
+        """Restore (B, T, 3, H, W) of any size: padded to what the network takes, cropped back to (B, 3, H, W)."""
+        return restore_any_size(self.net, blur)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Restore whole frames for the callback that measures and writes them."""
+        return self.restore(batch.blur)
+
+
+class DeblurModule(RestoringModule):
     """A network, its losses and its optimisation; subclasses add what their paper does differently.
 
     Args:
@@ -36,7 +52,7 @@ class DeblurModule(pl.LightningModule):
     record: training always takes it from the config.
     """
 
-    network: ClassVar[type[nn.Module] | None] = None
+    network: ClassVar[type[DeblurNet] | None] = None
 
     def __init__(
         self,
@@ -45,22 +61,16 @@ class DeblurModule(pl.LightningModule):
         schedule: dict[str, Any] | None = None,
         loss: dict[str, float] | None = None,
     ) -> None:
-        super().__init__()
+        arguments = {key: value for key, value in net.items() if key != "_target_"}
+        super().__init__(build_network(net.get("_target_", self.network), arguments))
         self.save_hyperparameters(logger=False)
         self.optimizer_arguments = {"_target_": ADAM, **(optimizer or {})}
         self.schedule_arguments = schedule or {}
         self.weighted_losses = WeightedLosses(loss or {"mse": 1.0})
-        arguments = {key: value for key, value in net.items() if key != "_target_"}
-        self.net = build_network(net.get("_target_", self.network), arguments)
         record = {"class" if key == "_target_" else key: value for key, value in self.optimizer_arguments.items()}
         self.hparams.update(net=arguments, optimizer=record, schedule=self.schedule_arguments, loss=loss or {})
         self.val_input_metrics = image_metrics("psnr")
         self.watch(())
-
-    @property
-    def frames(self) -> int:
-        """How many consecutive frames the network reads."""
-        return int(self.net.frames)  # type: ignore[arg-type]
 
     def watch(self, metrics: Sequence[str]) -> None:
         """Measure these in validation besides `psnr` and `ssim`; they are logged as `val/NAME`.
@@ -77,16 +87,12 @@ class DeblurModule(pl.LightningModule):
         """Return the named loss terms, whose sum is minimised: those of the config unless overridden."""
         return self.weighted_losses(restored.image, batch.sharp)
 
-    def restore(self, blur: Tensor) -> Tensor:
-        """Restore (B, T, 3, H, W) of any size: padded to what the network takes, cropped back to (B, 3, H, W)."""
-        return restore_any_size(self.net, blur)
-
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of one batch of crops and log its terms."""
         restored = restored_by(self.net, batch.blur)
         terms = self.losses(restored, batch)
         loss = torch.stack(list(terms.values())).sum()
-        values = {"loss": loss, **terms, "psnr": psnr(to_uint8(restored.image), to_uint8(batch.sharp)).mean()}
+        values = {"loss": loss, **terms, "psnr": -negative_psnr(to_uint8(restored.image) / 255, batch.sharp)}
         # Means over all devices, whose shares of the batch are equal: one that diverges stops them all.
         means = self.trainer.strategy.reduce(torch.stack([value.detach().float() for value in values.values()]))
         if not torch.isfinite(means[0]):
@@ -126,10 +132,6 @@ class DeblurModule(pl.LightningModule):
         self.val_metrics.reset()
         self.val_input_metrics.reset()
 
-    def test_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Restore whole frames for the callback that measures and writes them."""
-        return self.restore(batch.blur)
-
     def configure_optimizers(self) -> Optimizer:
         """Return the optimiser of the config; `on_train_batch_start` sets its learning rate."""
         arguments = dict(self.optimizer_arguments)
@@ -163,40 +165,3 @@ class DeblurModule(pl.LightningModule):
         """Say which module and which version of deblurzoo wrote the checkpoint."""
         facts = {"module": name_of(type(self)), "network": name_of(type(self.net)), "version": __version__}
         checkpoint.setdefault("deblurzoo", {}).update(facts)  # callbacks write there too
-
-
-def build_network(target: str | type[nn.Module] | None, arguments: dict[str, Any]) -> nn.Module:
-    """Build a network.
-
-    Args:
-        target: its class, or the name of one, as a user's config has it.
-        arguments: its keyword arguments.
-
-    Raises:
-        DeblurzooError: there is no such network, or it has no such argument.
-    """
-    if target is None:
-        raise DeblurzooError("model.net._target_ is not set: name the network's class as PACKAGE.MODULE.CLASS")
-    kind = imported(target, nn.Module) if isinstance(target, str) else target
-    require_network(kind)
-    known = inspect.signature(kind).parameters
-    unknown = [key for key in arguments if key not in known]
-    if unknown and not any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
-        raise DeblurzooError(
-            f"model.net.{unknown[0]} is no setting of {kind.__name__}, which has {', '.join(known) or 'none'}: an "
-            "ablation or a toy experiment belongs to its own network"
-        )
-    try:
-        return kind(**arguments)
-    except (TypeError, ValueError) as error:
-        raise DeblurzooError(f"model.net: {first_line(error)}") from error
-
-
-def require_network(kind: type[nn.Module]) -> None:
-    """Raise a DeblurzooError unless a class declares all that a network is known by."""
-    for name in ("frames", "size_multiple"):
-        if not hasattr(kind, name) and not any(name in vars(cls).get("__annotations__", {}) for cls in kind.__mro__):
-            raise DeblurzooError(
-                f"{kind.__module__}.{kind.__qualname__} declares no {name}: a network has frames (how many it reads, "
-                "1, 2 or 3) and size_multiple (of its input's height and width) as attributes of the class"
-            )

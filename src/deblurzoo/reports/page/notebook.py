@@ -7,7 +7,7 @@ import numpy as np
 import plotly.express as px
 import plotly.graph_objects as go
 
-from deblurzoo.media.images import Image
+from deblurzoo.media import Image
 from deblurzoo.reports.page.figures import Figure
 
 _WIDTH = 1000

@@ -11,7 +11,8 @@ import cv2
 
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import write_atomically
-from deblurzoo.media.images import Image, read_image
+from deblurzoo.media import Image
+from deblurzoo.media.images import read_image
 from deblurzoo.reports.page.types import Network
 
 

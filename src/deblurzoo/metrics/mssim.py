@@ -1,0 +1,79 @@
+"""Multi-scale SSIM, as Köhler's benchmark has it."""
+
+import cv2
+import numpy as np
+
+from deblurzoo.errors import DeblurzooError
+from deblurzoo.media import Image
+from deblurzoo.metrics.psnr_ssim import TAPS, Plane
+
+_LEVELS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+"""Exponents of contrast and structure from the finest level to the coarsest; luminance has the last one."""
+_HALF = (0.037828455507260, -0.023849465019560, -0.110624404418440, 0.377402855612830)
+_LOW_PASS = np.array([*_HALF, 0.852698679008890, *_HALF[::-1]])
+_LOW_PASS /= _LOW_PASS.sum()
+"""The 9/7 biorthogonal wavelet's analysis low-pass."""
+SMALLEST_SIDE = 11 * 2 ** (len(_LEVELS) - 1) - 15
+"""Below this the window of 11 pixels does not fit into the coarsest level."""
+
+
+def luminance(image: Plane) -> Plane:
+    """Return 0.299 R + 0.587 G + 0.114 B of float32 (H, W, 3)."""
+    return np.asarray(cv2.transform(image, np.array([[0.299, 0.587, 0.114]])), np.float32)
+
+
+def mssim(image: Plane, sharp: Plane) -> float:
+    """Return the multi-scale SSIM (not the mean SSIM) of two float32 planes (H, W) from 0 to 255.
+
+    Five levels, each half the size of the one before; the product of the mean contrasts and mean structures of all
+    levels and of the mean luminance of the coarsest. A negative mean structure, where MATLAB's result is complex,
+    counts as 0.
+
+    Raises:
+        DeblurzooError: a side is shorter than `SMALLEST_SIDE`.
+    """
+    if min(image.shape) < SMALLEST_SIDE:
+        raise DeblurzooError(
+            f"a picture is {image.shape[1]}x{image.shape[0]}: multi-scale SSIM needs at least {SMALLEST_SIDE} pixels"
+        )
+    product, light = 1.0, 1.0
+    for level, exponent in enumerate(_LEVELS):
+        if level:
+            image, sharp = _halved(image), _halved(sharp)
+        light, contrast, structure = _components(image, sharp)
+        product *= contrast**exponent * max(structure, 0.0) ** exponent
+    return float(product * light ** _LEVELS[-1])
+
+
+def _halved(plane: Plane) -> Plane:
+    low = cv2.sepFilter2D(plane, -1, _LOW_PASS, _LOW_PASS, borderType=cv2.BORDER_REFLECT)
+    return np.ascontiguousarray(low[::2, ::2])
+
+
+def _components(x: Plane, y: Plane) -> tuple[float, float, float]:
+    """Return the means of luminance, contrast and structure over the region where the window fits."""
+
+    def smooth(plane: Plane) -> Plane:
+        return np.asarray(cv2.sepFilter2D(plane, -1, TAPS, TAPS)[5:-5, 5:-5], np.float32)
+
+    x, y = x - 128, y - 128  # second moments about 0 would cancel in float32
+    mean_x, mean_y = smooth(x), smooth(y)
+    variance_x = np.maximum(smooth(x * x) - mean_x**2, 0)
+    variance_y = np.maximum(smooth(y * y) - mean_y**2, 0)
+    covariance = smooth(x * y) - mean_x * mean_y
+    deviations = np.sqrt(variance_x * variance_y)
+    mean_x, mean_y = mean_x + 128, mean_y + 128
+    c1, c2 = np.float32((0.01 * 255) ** 2), np.float32((0.03 * 255) ** 2)
+    light = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
+    contrast = (2 * deviations + c2) / (variance_x + variance_y + c2)
+    structure = (covariance + c2 / 2) / (deviations + c2 / 2)
+    return _mean(light), _mean(contrast), _mean(structure)
+
+
+def _mean(plane: Plane) -> float:
+    return float(plane.mean(dtype=np.float64))
+
+
+def picture_mssim(image: Image, sharp: Image) -> float:
+    """Return `mssim` of the luminances of one uint8 picture (H, W, 3), without Köhler's registration."""
+    return mssim(luminance(image.astype(np.float32)), luminance(sharp.astype(np.float32)))
