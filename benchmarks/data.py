@@ -38,7 +38,8 @@ from deblurzoo.data.transforms import Augmentation
 from deblurzoo.media import Image
 from deblurzoo.media.images import read_image
 from deblurzoo.media.naming import below, is_picture
-from deblurzoo.synthesis.toy import ToyOptions, write_toy
+from deblurzoo.synthesis.options import ToyOptions
+from deblurzoo.synthesis.toy import write_toy
 
 BATCH, SEED = 16, 0
 RECIPES = {
@@ -118,7 +119,7 @@ def measure(
     if case == MEMORY:
         for sample in crops.samples:
             for frame in (*sample.blur, sample.sharp):
-                frames.read_frame(frame)
+                frame.read()
         return in_parallel(crops.__getitem__, workers, seconds), 0
     return loaded(crops, workers, seconds, step)
 

@@ -36,9 +36,10 @@ from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
 from deblurzoo import cli
-from deblurzoo.commands.hydra_app import build
+from deblurzoo.config import build
 from deblurzoo.files import conf_dir
-from deblurzoo.synthesis.toy import ToyOptions, write_toy
+from deblurzoo.synthesis.options import ToyOptions
+from deblurzoo.synthesis.toy import write_toy
 from deblurzoo.training.precision import LOW, training_precision
 
 EXPERIMENTS = {"svrnn": "svrnn_gopro", "srn": "srn_gopro", "flow_rnn": "flow_dvd"}

@@ -19,7 +19,8 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from deblurzoo.synthesis.toy import ToyOptions, write_toy
+from deblurzoo.synthesis.options import ToyOptions
+from deblurzoo.synthesis.toy import write_toy
 from deblurzoo.training.srn import SRNDeblur
 from verbs import Process, call
 

@@ -17,7 +17,8 @@ from hydra import compose, initialize_config_dir
 from conftest import USERS_EXPERIMENT, write_kohler
 from deblurzoo.cli import VERBS
 from deblurzoo.files import conf_dir
-from deblurzoo.synthesis.toy import ToyOptions, write_toy
+from deblurzoo.synthesis.options import ToyOptions
+from deblurzoo.synthesis.toy import write_toy
 from verbs import serving
 from videos import moving, write_video
 

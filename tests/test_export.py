@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from conftest import Run
-from deblurzoo.commands.export import export
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.export import export
 from deblurzoo.export.onnx import largest_difference
 from deblurzoo.nets.base import restore_any_size
 from deblurzoo.training.checkpoints import CONFIG, WEIGHTS, load_any

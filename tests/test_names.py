@@ -15,16 +15,16 @@ from omegaconf import OmegaConf
 
 from conftest import Run
 from deblurzoo.commands import train
-from deblurzoo.commands.export import export
-from deblurzoo.commands.synthesize import inspect_all
 from deblurzoo.data import Folder, Toy
 from deblurzoo.data.fingerprint import describe
 from deblurzoo.data.packing import pack
 from deblurzoo.errors import DeblurzooError, escaped, print_escaped
+from deblurzoo.export import export
 from deblurzoo.export.onnx import largest_difference
 from deblurzoo.media.images import read_image
 from deblurzoo.reports.status import name_of
 from deblurzoo.synthesis.extra_blur import ExtraBlur
+from deblurzoo.synthesis.pairs import inspect_all
 from deblurzoo.training.checkpoints import load_any
 from test_page import evaluation
 from videos import moving, write_video

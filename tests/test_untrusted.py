@@ -27,12 +27,13 @@ from omegaconf.errors import OmegaConfBaseException
 
 from conftest import TINY, Run
 from deblurzoo.commands import deblur, export, train
-from deblurzoo.commands.hydra_app import build, plain
-from deblurzoo.config import rebuild
+from deblurzoo.commands.hydra_app import plain
+from deblurzoo.config import build, rebuild
 from deblurzoo.data import Source, Toy
 from deblurzoo.data.packing import pack
 from deblurzoo.data.packs import Index
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.export import export as export_to
 from deblurzoo.files import conf_dir
 from deblurzoo.media.images import Zipped, read_image
 from deblurzoo.media.photos import read_picture
@@ -124,7 +125,7 @@ HOSTILE: dict[str, dict[str, Any]] = {
     "deblurzoo.data.Toy.__init__": {"self": {}, "root": None, "blur": "blur"},
     "deblurzoo.data.Source": {},
     "deblurzoo.training.srn.SRNDeblur": {"net": {}, "optimizer": {}, "schedule": {}},
-    "deblurzoo.commands.hydra_app.build": {"cfg": {"_target_": "os.system", "command": "touch OWNED"}},
+    "deblurzoo.config.build": {"cfg": {"_target_": "os.system", "command": "touch OWNED"}},
     "deblurzoo.cli.main": {},
     "pytorch_lightning.Trainer": {},
     "deblurzoo..data.Toy": {"root": None, "blur": "blur"},
@@ -133,7 +134,7 @@ HOSTILE: dict[str, dict[str, Any]] = {
 """What a file may name, with arguments that would make the file OWNED if it were called."""
 PLACES: dict[str, Callable[[Any], Any]] = {
     "top": lambda hostile: hostile,
-    "part": lambda hostile: {"_target_": "deblurzoo.data.GoproDvd", "gopro": hostile, "dvd": hostile},
+    "part": lambda hostile: {"_target_": "deblurzoo.data.Joined", "gopro": hostile, "dvd": hostile},
     "argument": lambda hostile: {"_target_": "deblurzoo.data.Toy", "root": hostile, "blur": "blur"},
     "deep": lambda hostile: {"_target_": "deblurzoo.data.Folder", "train": {"blur": [[hostile]]}, "test": {}},
 }
@@ -218,7 +219,7 @@ def test_a_data_set_in_a_data_set_is_built_and_nothing_resolved(tmp_path: Path) 
     gopro = {"_target_": "deblurzoo.data.Toy", "root": "${oc.env:HOME}", "blur": "blur"}
     dvd = {"_target_": "deblurzoo.data.dvd.Dvd", "root": None, "protocol": "flow"}
     run = evaluation(tmp_path, "svrnn").folder.parents[1]
-    with_data({"_target_": "deblurzoo.data.GoproDvd", "gopro": gopro, "dvd": dvd}, run)
+    with_data({"_target_": "deblurzoo.data.Joined", "gopro": gopro, "dvd": dvd}, run)
     source = run_cell("look_inside_svrnn", RUN=run)["source"]
     assert [type(part).__name__ for part in source.parts] == ["Toy", "Dvd"]
     assert source.parts[0].root == Path("${oc.env:HOME}")
@@ -247,8 +248,8 @@ def test_a_config_without_a_data_set_is_refused(content: Any) -> None:
 
 
 def test_build_takes_no_content_of_a_file(hostile: dict[str, Any]) -> None:
-    with pytest.raises(DeblurzooError, match=r"use deblurzoo\.config\.rebuild"):
-        build(hostile)  # type: ignore[arg-type]
+    with pytest.raises(DeblurzooError, match=r"^data\._target_="):
+        build(hostile, object, "data")
 
 
 IN_CHECKPOINT: dict[str, Callable[[Any], dict[str, Any]]] = {
@@ -285,7 +286,7 @@ def test_evaluating_and_resuming_call_nothing(deblurzoo: Run, owned: Path, toy: 
 
 @pytest.mark.parametrize("place", ["top", "deep"])
 def test_exports_call_nothing(place: str, hostile: dict[str, Any], identity: Path, tmp_path: Path) -> None:
-    export.export(identity, tmp_path / "exported", onnx=False)
+    export_to(identity, tmp_path / "exported", onnx=False)
     file = tmp_path / "exported" / "config.json"
     config = json.loads(file.read_text())
     file.write_text(json.dumps({**config, **hostile} if place == "top" else {**config, "block": [hostile]}))
@@ -328,7 +329,7 @@ def test_what_runs_and_exports_put_into_a_config_is_not_resolved(identity: Path,
     (tmp_path / "run.json").write_text(json.dumps({"id": "${oc.env:HOME}", "name": "a"}))
     with pytest.raises(DeblurzooError, match=r"run\.json cannot be used \(id: "):
         identity_of(tmp_path)
-    export.export(identity, tmp_path / "exported", onnx=False)
+    export_to(identity, tmp_path / "exported", onnx=False)
     file = tmp_path / "exported" / "config.json"
     file.write_text(file.read_text().replace('"blur"', '"${oc.env:HOME}"'))
     with pytest.raises(DeblurzooError, match=r"config\.json cannot be used \(deblurzoo\.blur_folder: "):

@@ -23,7 +23,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from deblurzoo import extensions, files
 from deblurzoo.cli import main
-from deblurzoo.commands import train
+from deblurzoo.commands import sweep
 
 SERVER = multiprocessing.get_context("forkserver")
 # All that verbs import but numba, whose threads no fork survives. The server ignores what it cannot import, and before
@@ -32,8 +32,8 @@ SERVER.set_forkserver_preload(
     ["wandb", "pytorch_lightning.loggers"]
     + [f"deblurzoo.commands.{verb}" for verb in ("train", "evaluate", "deblur", "export", "experiments", "synthesize")]
     + [
-        "deblurzoo.data.checking",
-        "deblurzoo.data.packing",
+        "deblurzoo.commands.data_check",
+        "deblurzoo.commands.data_pack",
         "deblurzoo.commands.data_show",
         "deblurzoo.reports.page",
         "deblurzoo.reports.wandb",
@@ -70,7 +70,7 @@ def _as_if_in_a_process_of_its_own() -> Iterator[None]:
         module.__spec__ = spec
         root.handlers[:] = handlers
         root.setLevel(level)
-        train._folders.clear()
+        sweep._folders.clear()
         extensions._trusted.clear()
         for claimed in list(files._claimed.values()):
             claimed.close()

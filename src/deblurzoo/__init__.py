@@ -4,10 +4,14 @@ from collections.abc import Sequence
 from os import PathLike
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from deblurzoo.restore.restorer import Device, Precision, Restorer
+from deblurzoo.version import __version__
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from deblurzoo.restore import Device, Precision
+    from deblurzoo.restore.restorer import Restorer
+
+
+__all__ = ["__version__", "load"]
 
 
 def load(
@@ -31,10 +35,10 @@ def load(
     Raises:
         DeblurzooError: the file is missing, damaged or not ours, or there is no such device.
     """
-    from deblurzoo import extensions
+    from deblurzoo.extensions import trust as trust_packages
     from deblurzoo.files import user_path
     from deblurzoo.restore.restorer import Restorer
     from deblurzoo.training.checkpoints import load_any  # torch takes seconds to import
 
-    extensions.trust(trust)
+    trust_packages(trust)
     return Restorer(load_any(user_path(path)), device, precision, memory)

@@ -1,14 +1,11 @@
 """The command line: `deblurzoo VERB …`."""
 
-import argparse
 import sys
-from collections.abc import Callable
 from importlib import import_module
 
-from deblurzoo import __version__
 from deblurzoo.allocator import keep_memory
-from deblurzoo.errors import DeblurzooError, print_escaped, require_utf8
-from deblurzoo.files import user_path
+from deblurzoo.errors import DeblurzooError, print_escaped
+from deblurzoo.version import __version__
 
 USAGE = """usage: deblurzoo VERB …
 
@@ -28,62 +25,21 @@ USAGE = """usage: deblurzoo VERB …
 `deblurzoo VERB --help` says more; train, evaluate, data check, pack and show take Hydra overrides (KEY=VALUE)."""
 
 
-def _hydra(module: str) -> Callable[[list[str]], None]:
-    """Return a verb that hands its arguments to the Hydra entry point of a module."""
-
-    def run(arguments: list[str]) -> None:
-        from deblurzoo.commands.overrides import readable  # Hydra takes a while to import
-        from deblurzoo.commands.user_configs import require_readable_configs
-
-        for argument in arguments:
-            require_utf8(argument)
-        arguments = readable(arguments)
-        require_readable_configs(arguments)
-        program = import_module(module)
-        # Lightning starts its other processes by running __main__ again with sys.argv: this verb's own module.
-        # Hydra's help composes the config, for which evaluate and data check need some data.
-        # Hydra's parser takes no override after -m that follows another override: -m goes first.
-        ordered = sorted(arguments, key=lambda argument: argument not in ("-m", "--multirun"))
-        sys.modules["__main__"].__spec__ = program.__spec__
-        sys.argv = [str(program.__file__), *ordered, *(["data=toy"] if "--help" in arguments else [])]
-        program.main()
-
-    return run
+VERBS = (
+    *("train", "evaluate", "deblur", "compare", "export", "benchmark", "experiments", "synthesize"),
+    *("data toy", "data check", "data pack", "data show"),
+)
+"""`deblurzoo WORDS` is the module `commands/WORDS.py`."""
+OF_HYDRA = ("train", "evaluate", "data check", "data pack", "data show")
+"""Verbs that take overrides of a config."""
 
 
-def _toy(arguments: list[str]) -> None:
-    from deblurzoo.synthesis.toy import ToyOptions, write_toy
-
-    parser = argparse.ArgumentParser("deblurzoo data toy", description="Make the toy data set.")
-    parser.add_argument("--out", type=user_path, required=True, help="folder to make")
-    for name, default in vars(ToyOptions()).items():
-        action = {"action": "store_true"} if default is False else {"type": type(default), "default": default}
-        parser.add_argument(f"--{name.replace('_', '-')}", **action)
-    options = vars(parser.parse_args(arguments))
-    out = options.pop("out")
-    write_toy(out, ToyOptions(**options))
-    print(f"toy data in {out}")
-
-
-def _plain(module: str) -> Callable[[list[str]], None]:
-    """Return a verb that hands its arguments to the `main` of a module, imported only then."""
-    return lambda arguments: import_module(module).main(arguments)
-
-
-VERBS: dict[tuple[str, ...], Callable[[list[str]], None]] = {
-    ("train",): _hydra("deblurzoo.commands.train"),
-    ("evaluate",): _hydra("deblurzoo.commands.evaluate"),
-    ("deblur",): _plain("deblurzoo.commands.deblur"),
-    ("compare",): _plain("deblurzoo.reports.table"),
-    ("export",): _plain("deblurzoo.commands.export"),
-    ("benchmark",): _plain("deblurzoo.commands.benchmark"),
-    ("experiments",): _plain("deblurzoo.commands.experiments"),
-    ("synthesize",): _plain("deblurzoo.commands.synthesize"),
-    ("data", "toy"): _toy,
-    ("data", "check"): _hydra("deblurzoo.data.checking"),
-    ("data", "pack"): _hydra("deblurzoo.data.packing"),
-    ("data", "show"): _hydra("deblurzoo.commands.data_show"),
-}
+def _run(verb: str, arguments: list[str]) -> None:
+    name = verb.replace(" ", "_")
+    if verb in OF_HYDRA:
+        import_module("deblurzoo.commands.hydra_app").run_verb(name, arguments)
+    else:
+        import_module(f"deblurzoo.commands.{name}").main(arguments)
 
 
 def main() -> None:
@@ -97,10 +53,11 @@ def main() -> None:
         print(f"deblurzoo {__version__}")
         return
     keep_memory()
-    for words, run in VERBS.items():
-        if tuple(arguments[: len(words)]) == words:
+    for verb in VERBS:
+        words = verb.split()
+        if arguments[: len(words)] == words:
             try:
-                run(arguments[len(words) :])
+                _run(verb, arguments[len(words) :])
             except DeblurzooError as error:
                 sys.exit(f"error: {error}")
             return

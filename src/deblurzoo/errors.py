@@ -67,9 +67,3 @@ def few_of(names: Sequence[str], most: int = 5) -> str:
     """Return the first names in one line, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
-
-
-def require_at_least(key: str, value: object, least: int) -> None:
-    """Raise a DeblurzooError unless the value of a config key is a whole number of at least `least`."""
-    if type(value) is not int or value < least:
-        raise DeblurzooError(f"{key}={value} must be a whole number of at least {least}: set another {key}")

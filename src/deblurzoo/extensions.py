@@ -43,8 +43,8 @@ MOVED = {
     "deblurzoo.modules.SVRNNDeblur": "deblurzoo.training.svrnn.SVRNNDeblur",
     "deblurzoo.modules.Liu2016Deblur": "deblurzoo.training.svrnn.Liu2016Deblur",
     "deblurzoo.modules.FlowRNNDeblur": "deblurzoo.training.flow_rnn.FlowRNNDeblur",
-    "deblurzoo.data.datamodule.DeblurDataModule": "deblurzoo.data.datamodule.DeblurDataModule",
-    "deblurzoo.synthesis.extra_blur.ExtraBlur": "deblurzoo.synthesis.extra_blur.ExtraBlur",
+    "deblurzoo.data.DeblurDataModule": "deblurzoo.data.datamodule.DeblurDataModule",
+    "deblurzoo.data.GoproDvd": "deblurzoo.data.Joined",
     "deblurzoo.loggers.wandb_logger": "deblurzoo.callbacks.loggers.wandb_logger",
 }
 """What a config of version 0.1 may have as `_target_`, and where it is now."""

@@ -10,16 +10,12 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveInt,
     ValidationError,
     model_validator,
 )
 
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.metrics import FIGURE, LARGEST
-from deblurzoo.training.schedules import known
 
 
 class Record(BaseModel):
@@ -59,9 +55,11 @@ def checked(content: Any, shape: type[Record]) -> dict[str, Any]:
 
 
 def first_problem(error: ValidationError) -> str:
-    """Return in one line where and why a content is not of its shape."""
+    """Return in one line where and why a content is not of its shape, with the value if it is short."""
     first = error.errors()[0]
-    place = ".".join(map(str, first["loc"]))
+    place, value = ".".join(map(str, first["loc"])), first["input"]
+    if place and isinstance(value, bool | int | float | str | None) and len(str(value)) < 100:
+        place += f"={value}"
     return f"{place}: {first['msg']}" if place else first["msg"]
 
 
@@ -78,56 +76,6 @@ Literally = Annotated[str, Field(pattern=r"^([^$]|\$[^{])*$")]
 Count = Annotated[int, Field(ge=0, lt=2**53)]
 Value = Annotated[float, Field(gt=-LARGEST, lt=LARGEST)]
 Figures = dict[Annotated[str, Field(pattern=FIGURE)], Value]
-
-
-class Buildable(Record):
-    """A config that names what to build of it."""
-
-    target: str = Field(alias="_target_")
-
-
-class Optimizer(Buildable):
-    """The config of an optimiser; what else its class takes, torch checks."""
-
-    lr: float | None = None
-
-
-class Schedule(Record):
-    """The config of a schedule: the arguments of `deblurzoo.training.schedules.factor` but the step."""
-
-    model_config = ConfigDict(extra="forbid")
-    name: Annotated[str, AfterValidator(known)]
-    steps: PositiveInt
-    power: NonNegativeFloat
-    end: Annotated[float, Field(ge=0, le=1)]
-    warmup: NonNegativeInt
-
-
-class Model(Buildable):
-    """The config of a module."""
-
-    net: dict[str, Any]
-    optimizer: Optimizer
-    schedule: Schedule
-    loss: Annotated[dict[str, Annotated[float, Field(gt=0)]], Field(min_length=1)] | None
-
-
-class Evaluating(Record):
-    """The config of `deblurzoo evaluate`, as far as it is not checked value by value."""
-
-    data: Buildable
-    datamodule: Buildable
-    trainer: Buildable
-    compile: bool
-
-
-class Training(Evaluating):
-    """The config of `deblurzoo train`, as far as it is not checked value by value."""
-
-    model: Model
-    callbacks: dict[str, Buildable | None]
-    logger: dict[str, Buildable | None]
-    resume: str | None
 
 
 class Pictures(Record):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from deblurzoo.data import Dvd, Folder, Gopro, GoproDvd, Toy
+from deblurzoo.data import Dvd, Folder, Gopro, Joined, Toy
 from deblurzoo.data.clips import ClipSource
 from deblurzoo.errors import DeblurzooError
 
@@ -36,7 +36,7 @@ def test_neighbours_are_next_then_previous_and_never_across_a_gap(gopro: Gopro) 
     assert ids(gopro, "train", 2) == [("A", 5), ("A", 6), ("A", 7), ("B", 1), ("B", 4)]
     assert ids(gopro, "train", 3) == [("A", 6), ("A", 7)]
     sample = gopro.samples("train", 3)[0]
-    assert [path.stem for path in sample.blur] == ["000006", "000007", "000005"]
+    assert [Path(str(frame)).stem for frame in sample.blur] == ["000006", "000007", "000005"]
     assert sample.sharp.parts[-2:] == ("sharp", "000006.png")
 
 
@@ -67,7 +67,7 @@ def test_official_counts() -> None:
 def test_blur_folder_is_the_one_asked_for(tmp_path: Path) -> None:
     for kind in ("blur_gamma", "sharp"):
         touch(tmp_path / "test" / "A" / kind, range(2))
-    assert Gopro(str(tmp_path), "blur_gamma").samples("test", 1)[0].blur[0].parent.name == "blur_gamma"
+    assert Gopro(str(tmp_path), "blur_gamma").samples("test", 1)[0].blur[0].path.parent.name == "blur_gamma"  # type: ignore[attr-defined]
     with pytest.raises(DeblurzooError, match=r"data\.blur=linear.*choose blur or blur_gamma"):
         Gopro(str(tmp_path), "linear")
 
@@ -131,7 +131,7 @@ def test_folder_pairs_equal_names_of_any_suffix(tmp_path: Path) -> None:
 def test_two_data_sets_together(gopro: Gopro, tmp_path: Path) -> None:
     for kind in ("input", "GT"):
         touch(tmp_path / "dvd" / "quantitative_datasets" / "IMG_0001" / kind, range(3), ".jpg", 5)
-    both = GoproDvd(gopro, Dvd(str(tmp_path / "dvd"), "flow"))
+    both = Joined(gopro=gopro, dvd=Dvd(str(tmp_path / "dvd"), "flow"))
     names = [sample.clip for sample in both.samples("train", 2)]
     assert names == ["gopro_A"] * 3 + ["gopro_B"] * 2 + ["dvd_IMG_0001"] * 2
     assert {sample.dataset for sample in both.samples("train", 1)} == {"gopro", "dvd"}

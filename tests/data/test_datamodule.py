@@ -126,7 +126,7 @@ def test_zooms_are_uniform_and_the_crop_is_anywhere(tmp_path: Path) -> None:
 
 
 def test_validation_frames_are_a_fixed_spread(toy: Path) -> None:
-    data = DeblurDataModule(Toy(str(toy), "blur"), 1, 0, batch_size=2, augmentation={"crop": 16}, val_frames=2)
+    data = DeblurDataModule(Toy(str(toy), "blur"), 1, 0, batch_size=2, augmentation=Augmentation(crop=16), val_frames=2)
     data.setup("fit")
     assert [sample.frame for sample in data.val_samples] == ["000001", "000003"]
     batch = next(iter(data.val_dataloader()))
@@ -142,7 +142,9 @@ def test_validation_frames_are_a_fixed_spread(toy: Path) -> None:
 def test_every_validation_frame_is_measured_by_one_process(toy: Path, processes: int) -> None:
     frames = []
     for rank in range(processes):
-        data = DeblurDataModule(Toy(str(toy), "blur"), 1, 0, batch_size=2, augmentation={"crop": 16}, workers=0)
+        data = DeblurDataModule(
+            Toy(str(toy), "blur"), 1, 0, batch_size=2, augmentation=Augmentation(crop=16), workers=0
+        )
         data.setup("fit")
         data.trainer = SimpleNamespace(global_rank=rank, world_size=processes)  # type: ignore[assignment]
         frames += [frame for batch in data.val_dataloader() for frame in batch.frame]
@@ -163,7 +165,7 @@ def test_extra_blur_is_for_its_data_set_alone_and_leaves_the_sharp_frame(toy: Pa
 
 def test_sharp_frames_with_their_sharp_neighbours_come_after_the_test_frames(toy: Path) -> None:
     source = Toy(str(toy), "blur")
-    datamodule = DeblurDataModule(source, 2, seed=0, batch_size=1, augmentation={"crop": 16}, no_harm=1)
+    datamodule = DeblurDataModule(source, 2, seed=0, batch_size=1, augmentation=Augmentation(crop=16), no_harm=1)
     datamodule.setup("test")
     *blurry, sharp = datamodule.test_samples
     assert [sample.is_fed_sharp for sample in datamodule.test_samples] == [False, False, True]

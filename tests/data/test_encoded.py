@@ -10,10 +10,9 @@ import PIL.Image
 import pytest
 from PIL import ImageOps
 
-from deblurzoo.data.frames import frame_size
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.media import Image
-from deblurzoo.media.images import Zipped, picture_size, read_image
+from deblurzoo.media.images import Picture, Zipped, picture_size, read_image
 from deblurzoo.media.photos import read_picture
 
 WIDTH, HEIGHT = 90, 58
@@ -99,8 +98,8 @@ def test_every_format_is_read_upright_and_has_the_size_of_its_pixels(
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.write(path, name)
     zipped = Zipped(tmp_path / "a.zip", name)
-    np.testing.assert_array_equal(read_image(zipped), image)
-    assert frame_size(zipped) == picture_size(path)
+    np.testing.assert_array_equal(zipped.read(), image)
+    assert zipped.size() == picture_size(path)
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -182,9 +181,9 @@ def test_a_truncated_picture_is_refused(name: str, share: float, tmp_path: Path)
     (tmp_path / name).write_bytes(content)
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr(name, content)
-    for picture in (tmp_path / name, Zipped(tmp_path / "a.zip", name)):
+    for picture in (Picture(tmp_path / name), Zipped(tmp_path / "a.zip", name)):
         with pytest.raises(DeblurzooError, match=rf"{name} cannot be read"):
-            read_image(picture)
+            picture.read()
 
 
 @pytest.mark.parametrize("share", [0.4, 0.6, 0.8, 0.97])

@@ -12,7 +12,7 @@ import pytest
 from conftest import write_kohler
 from deblurzoo.data import Kohler, kohler
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.media.images import Zipped, read_image
+from deblurzoo.media.images import Zipped
 
 SMALL = {"height": 20, "width": 24}
 
@@ -34,7 +34,7 @@ def test_all_pairs_with_their_frames_in_order(root: Path) -> None:
         "GroundTruth2_9_10.png",
     ]
     assert samples[20].sharp in samples[20].references and samples[20].sharp_frames == (samples[20].sharp,)
-    assert read_image(samples[20].blur[0]).shape == (20, 24, 3)
+    assert samples[20].blur[0].read().shape == (20, 24, 3)
     assert len(source.incomplete_clips("test")) == 48, "two frames are fewer than the official ones"
     assert source.official["test"]["1_3"] == 197 and sum(source.official["test"].values()) == 9545
 
@@ -56,7 +56,7 @@ def test_unpacked_archives_are_the_same(root: Path, tmp_path: Path) -> None:
     zipped, unpacked = (Kohler(str(path), verify=False).samples("test", 1) for path in (root, tmp_path / "unpacked"))
     assert [sample.frame for sample in zipped] == [sample.frame for sample in unpacked]
     for one, other in zip(zipped[::17], unpacked[::17], strict=True):
-        pictures = [[read_image(path) for path in (*sample.blur, *sample.references)] for sample in (one, other)]
+        pictures = [[frame.read() for frame in (*sample.blur, *sample.references)] for sample in (one, other)]
         assert all(np.array_equal(a, b) for a, b in zip(*pictures, strict=True))
 
 
@@ -73,7 +73,7 @@ def test_what_systems_leave_in_archives_and_folders_is_no_picture(root: Path, tm
     for place in (root, tmp_path / "unpacked"):
         samples = Kohler(str(place), verify=False).samples("test", 1)
         assert len(samples) == 48 and len(samples[0].references) == 2
-        assert read_image(samples[0].blur[0]).shape == (20, 24, 3)
+        assert samples[0].blur[0].read().shape == (20, 24, 3)
 
 
 def test_a_subset_is_reported(root: Path) -> None:
@@ -124,7 +124,7 @@ def test_damaged_archives_and_members_are_named(root: Path) -> None:
     with zipfile.ZipFile(root / "text.zip", "w") as archive:
         archive.writestr("picture.png", b"no picture")
     with pytest.raises(DeblurzooError, match=r"text\.zip/picture\.png cannot be read \(not a picture in a known"):
-        read_image(Zipped(root / "text.zip", "picture.png"))
+        Zipped(root / "text.zip", "picture.png").read()
 
 
 def test_what_is_not_there(tmp_path: Path) -> None:

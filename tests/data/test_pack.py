@@ -15,12 +15,12 @@ import torch
 from torch.utils.data import DataLoader
 
 from conftest import Run, Start, wait_for
-from deblurzoo.data import ClipSource, Dvd, Folder, Gopro, GoproDvd, Toy
+from deblurzoo.data import ClipSource, Dvd, Folder, Gopro, Joined, Toy
 from deblurzoo.data.checking import check
 from deblurzoo.data.clips import Sample
 from deblurzoo.data.datamodule import DeblurDataModule, FullFrames, TrainingCrops
 from deblurzoo.data.fingerprint import fingerprint
-from deblurzoo.data.frames import PackedFrame, frame_size, read_frame
+from deblurzoo.data.frames import PackedFrame
 from deblurzoo.data.packing import pack
 from deblurzoo.data.transforms import Augmentation
 from deblurzoo.errors import DeblurzooError
@@ -83,7 +83,7 @@ def test_whole_frames_are_those_of_the_pictures(toy: Path, packed: Path) -> None
 
 
 def test_a_frame_is_a_read_only_view_of_the_map(packed: Path) -> None:
-    frame = read_frame(Toy(None, "blur", packed=str(packed)).samples("train", 1)[0].blur[0])
+    frame = Toy(None, "blur", packed=str(packed)).samples("train", 1)[0].blur[0].read()
     assert isinstance(frame.base, np.ndarray) and not frame.flags.owndata and not frame.flags.writeable
 
 
@@ -94,10 +94,10 @@ def test_the_pixels_are_the_files_of_now(toy: Path, tmp_path: Path, monkeypatch:
         pack(Toy(str(toy), blur), Path("pack"))
         (clip, *_) = Toy(str(toy), blur, packed="pack").clips("train")
         (real, *_) = Toy(str(toy), blur).clips("train")
-        assert np.array_equal(read_frame(clip.blur[1]), read_frame(real.blur[1]))
+        assert np.array_equal(clip.blur[1].read(), real.blur[1].read())
     (tmp_path / "one" / clip.blur[0].file).replace(clip.blur[0].file)
     (real, *_) = Toy(str(toy), "blur").clips("train")
-    assert np.array_equal(read_frame(clip.blur[1]), read_frame(real.blur[1]))
+    assert np.array_equal(clip.blur[1].read(), real.blur[1].read())
 
 
 def test_workers_read_the_pack(packed: Path) -> None:
@@ -147,7 +147,7 @@ def test_packing_again_mends_what_is_damaged_or_stale(toy_copy: Path, tmp_path: 
     pack(Toy(str(toy_copy), "blur"), out)
     again = Toy(str(toy_copy), "blur", packed=str(out))
     assert len(again.samples("train", 1)) == 6
-    assert not read_frame(again.samples("test", 1)[0].sharp).any()
+    assert not again.samples("test", 1)[0].sharp.read().any()
 
 
 def test_a_clip_without_frames_is_left_out(toy_copy: Path, tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_pictures_of_several_sizes_are_packed(consecutive: bool, tmp_path: Path)
     assert packed.consecutive == consecutive
     a, b = (FullFrames(source.samples("test", 1)) for source in (pictures, packed))
     assert [sample.frame for sample in b.samples] == ["1", "2", "10"]
-    assert [frame_size(sample.sharp) for sample in b.samples] == [(30, 20), (18, 24), (30, 20)]
+    assert [sample.sharp.size() for sample in b.samples] == [(30, 20), (18, 24), (30, 20)]
     for number in range(3):
         assert torch.equal(a[number].blur, b[number].blur) and torch.equal(a[number].sharp, b[number].sharp)
     assert fingerprint(a.samples) == fingerprint(b.samples)
@@ -290,12 +290,12 @@ def test_a_pack_of_version_0_1_is_kept_by_packing_again(toy: Path, packed_copy: 
 def test_every_data_set_can_be_packed(toy: Path, dvd: Path, tmp_path: Path) -> None:
     clip = toy / "test" / "TOY_test_000"
     folder = {"blur": str(clip / "blur"), "sharp": str(clip / "sharp")}
-    both = GoproDvd(Gopro(str(toy), "blur"), Dvd(str(dvd), "all"))
+    both = Joined(gopro=Gopro(str(toy), "blur"), dvd=Dvd(str(dvd), "all"))
     for part in both.parts:
         pack(part, tmp_path / "both" / part.name)
     pack(Folder(train=NOTHING, test=folder), tmp_path / "folder")
     pairs: list[tuple[ClipSource, ClipSource]] = [
-        (both, GoproDvd(Gopro(None, "blur"), Dvd(None, "all"), packed=str(tmp_path / "both"))),
+        (both, Joined(gopro=Gopro(None, "blur"), dvd=Dvd(None, "all"), packed=str(tmp_path / "both"))),
         (Dvd(str(dvd), "flow"), Dvd(None, "flow", packed=str(tmp_path / "both" / "dvd"))),
         (Folder(NOTHING, folder), Folder(NOTHING, NOTHING, packed=str(tmp_path / "folder"))),
     ]
@@ -309,7 +309,9 @@ def test_every_data_set_can_be_packed(toy: Path, dvd: Path, tmp_path: Path) -> N
 
 def test_training_finds_a_truncated_pack_before_it_starts(packed_copy: Path) -> None:
     file = packed_copy / f"{CLIP}.sharp.npy"
-    data = DeblurDataModule(Toy(None, "blur", packed=str(packed_copy)), 1, 0, batch_size=2, augmentation={"crop": 16})
+    data = DeblurDataModule(
+        Toy(None, "blur", packed=str(packed_copy)), 1, 0, batch_size=2, augmentation=Augmentation(crop=16)
+    )
     for size in (file.stat().st_size - 1, 100, 0):
         os.truncate(file, size)
         with pytest.raises(DeblurzooError, match=r"TOY_train_000\.sharp\.npy is missing or truncated"):

@@ -3,11 +3,11 @@ from pathlib import Path
 import numpy as np
 
 from conftest import TINY_NETS, Run
-from deblurzoo.commands.data_show import COLUMNS, GAP
 from deblurzoo.data import Toy
 from deblurzoo.data.datamodule import TrainingCrops
 from deblurzoo.data.transforms import Augmentation
 from deblurzoo.media.images import read_image
+from deblurzoo.pictures.strips import COLUMNS, GAP
 
 
 def test_picture_shows_the_first_training_samples(deblurzoo: Run, flow_toy: Path, tmp_path: Path) -> None:

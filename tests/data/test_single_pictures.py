@@ -60,7 +60,7 @@ def root(tmp_path: Path) -> Path:
 def test_pairs_of_other_names_are_found_in_order(root: Path) -> None:
     samples = RealBlur(str(root)).samples("train", 1)
     assert [(s.clip, s.frame) for s in samples] == [(c, f) for c in ("scene2", "scene10") for f in ("1", "3", "10")]
-    names = [(sample.blur[0].name, sample.sharp.name) for sample in samples[:3]]  # type: ignore[union-attr]
+    names = [(sample.blur[0].stored()[0], sample.sharp.stored()[0]) for sample in samples[:3]]
     assert names == [("blur_1.png", "gt_1.png"), ("blur_3.png", "gt_3.png"), ("blur_10.png", "gt_10.png")]
     with pytest.raises(
         DeblurzooError, match="pictures of realblur are not consecutive, and this network reads 2 frames"

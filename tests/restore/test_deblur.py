@@ -9,8 +9,9 @@ from PIL import Image
 
 from conftest import Run
 from deblurzoo import load
-from deblurzoo.commands.deblur import find_jobs, main
+from deblurzoo.commands.deblur import main
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.restore.jobs import find_jobs
 
 
 def noise(seed: int = 0, size: tuple[int, int] = (40, 52)) -> np.ndarray[Any, Any]:

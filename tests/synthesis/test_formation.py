@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from deblurzoo.synthesis.formation import Response, expose, form_blur
+from deblurzoo.synthesis.formation import expose, form_blur
+from deblurzoo.synthesis.options import Response
 
 RESPONSES: tuple[Response, ...] = (None, 2.2, "srgb")
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
+from pydantic import PositiveInt
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from deblurzoo.errors import require_at_least
 from deblurzoo.files import write_atomically
 
 
@@ -40,9 +40,7 @@ class StepCheckpoints(Checkpoint):
         run_id: the run's identity for loggers, stored in every checkpoint.
     """
 
-    def __init__(self, run: str, every: int, keep: int, run_id: str) -> None:
-        require_at_least("callbacks.checkpoints.every", every, 1)
-        require_at_least("callbacks.checkpoints.keep", keep, 1)
+    def __init__(self, run: str, every: PositiveInt, keep: PositiveInt, run_id: str) -> None:
         self.folder = Path(run) / "checkpoints"
         self.every, self.keep, self.run_id = every, keep, run_id
         self._saved_step = 0

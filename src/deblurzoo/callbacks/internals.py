@@ -1,14 +1,13 @@
 """Pictures of what goes on inside a network, to see it learn."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from pydantic import NonNegativeInt
 
 from deblurzoo.batch import Batch
 from deblurzoo.callbacks.pictures import show
-from deblurzoo.errors import require_at_least
 from deblurzoo.pictures.internals import pictures
 
 
@@ -21,9 +20,7 @@ class InsidePictures(pl.Callback):
         channels: which channels.
     """
 
-    def __init__(self, run: str, channels: Sequence[int]) -> None:
-        for channel in channels:
-            require_at_least("callbacks.inside.channels", channel, 0)
+    def __init__(self, run: str, channels: list[NonNegativeInt]) -> None:
         self.folder, self.channels = Path(run) / "pictures" / "inside", tuple(channels)
 
     def on_validation_batch_end(

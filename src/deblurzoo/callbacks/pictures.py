@@ -3,22 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
-from torch import Tensor
 
 from deblurzoo.batch import Batch
 from deblurzoo.media import Image
 from deblurzoo.media.images import write_png
-from deblurzoo.metrics.batches import to_uint8
-
-
-def side_by_side(*images: Tensor) -> Image:
-    """Return images (3, H, W) in [0, 1] beside each other, (H, n*W, 3) uint8."""
-    strip: Image = np.ascontiguousarray(to_uint8(torch.cat(images, dim=-1)).permute(1, 2, 0).cpu().numpy())
-    return strip
+from deblurzoo.pictures.strips import side_by_side
 
 
 def show(trainer: pl.Trainer, path: Path, key: str, picture: Image, caption: str) -> None:

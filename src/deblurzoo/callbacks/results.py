@@ -19,7 +19,6 @@ import torch
 
 from deblurzoo.batch import Batch
 from deblurzoo.data.clips import Sample
-from deblurzoo.data.frames import read_frame
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import LOCK, claim, release, write_atomically
 from deblurzoo.media import Image
@@ -165,7 +164,7 @@ class ResultsWriter(pl.Callback):
         if self.picture_step and index % self.picture_step == 0:
             strip = np.concatenate([blurry, restored, sharp], axis=1)
             write_png(self.out / "side_by_side" / f"{sample.clip}_{sample.frame}.png", strip)
-        references = _Watched(map(read_frame, sample.references) if sample.references else [sharp], blurry)
+        references = _Watched((frame.read() for frame in sample.references) if sample.references else [sharp], blurry)
         try:
             measured = self.measure([restored, blurry], references, self.metrics)
         except ValueError as error:

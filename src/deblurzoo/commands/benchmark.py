@@ -15,13 +15,14 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from deblurzoo import __version__
 from deblurzoo.benchmark.case import Case, Result, in_new_process
 from deblurzoo.benchmark.networks import NETWORKS, PAPERS_SIZE, describe
 from deblurzoo.benchmark.report import as_page, median, print_report
-from deblurzoo.errors import DeblurzooError, require_at_least
+from deblurzoo.commands.options import at_least
+from deblurzoo.errors import DeblurzooError
 from deblurzoo.export.onnx import LEAST
 from deblurzoo.files import user_path, write_atomically
+from deblurzoo.version import __version__
 
 HOWS, PRECISIONS = ("naive", "eager", "compiled", "onnxruntime"), ("fp32", "bf16")
 NEVER = {
@@ -160,7 +161,7 @@ def main(arguments: list[str]) -> None:
     add("--device", nargs="+", choices=("cpu", "cuda"), default=devices)
     add("--how", nargs="+", choices=HOWS, default=list(HOWS))
     add("--precision", nargs="+", choices=PRECISIONS, default=list(PRECISIONS))
-    add("--repeats", type=int, default=3, help="rounds, whose median is printed")
+    add("--repeats", type=at_least(1), default=3, help="rounds, whose median is printed")
     add(
         "--out",
         type=user_path,
@@ -169,7 +170,6 @@ def main(arguments: list[str]) -> None:
         help="for benchmark.json and benchmark.html",
     )
     options = parser.parse_args(arguments)
-    require_at_least("--repeats", options.repeats, 1)
     if not 0 < options.width < float("inf"):
         raise DeblurzooError(f"--width={options.width} must be above 0")
     if missing := set(options.device) - set(devices):

@@ -7,35 +7,34 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig
 
-from deblurzoo import __version__
 from deblurzoo.callbacks import ResultsWriter, StepProgress
-from deblurzoo.commands.hydra_app import (
-    build,
-    choose_blur,
-    hydra_main,
-    plain,
-    quiet_lightning,
-    require_shape,
-    require_values,
-)
+from deblurzoo.commands.hydra_app import blur_choice, make, quiet_lightning, settled
+from deblurzoo.commands.settings import Evaluating
 from deblurzoo.data import Source
 from deblurzoo.data.batches import default_workers, told_reader_failures
 from deblurzoo.data.datamodule import DeblurDataModule
-from deblurzoo.errors import DeblurzooError, require_at_least, require_utf8
+from deblurzoo.errors import DeblurzooError, require_utf8
+from deblurzoo.files import user_path
 from deblurzoo.metrics import metric
 from deblurzoo.metrics.protocols import MEASURES
 from deblurzoo.nets.base import DeblurNet
-from deblurzoo.records import Evaluating
+from deblurzoo.ops.spatial_rnn import require_backend
 from deblurzoo.reports.run_folder import RESULTS, folder_for, is_finished, require_free
 from deblurzoo.reports.status import name_of
 from deblurzoo.reports.table import print_table
 from deblurzoo.training.checkpoints import WEIGHTS, checkpoint_of, load_net, read_trained
 from deblurzoo.training.module import RestoringModule
 from deblurzoo.training.precision import AUTO, FULL, is_one, require_compiler, require_trainer
+from deblurzoo.version import __version__
 
 log = logging.getLogger(__name__)
+
+
+def run(cfg: DictConfig) -> None:
+    """Evaluate, anew if that has been done already."""
+    evaluate(cfg)
 
 
 def evaluate(cfg: DictConfig, anew: bool = True) -> Path:
@@ -51,45 +50,44 @@ def evaluate(cfg: DictConfig, anew: bool = True) -> Path:
         The `results.json`.
     """
     quiet_lightning()
-    _require_settings(cfg)
-    path = checkpoint_of(Path(cfg.checkpoint))
+    path = checkpoint_of(user_path(str(cfg.checkpoint)))
     require_utf8(path)
-    checkpoint = read_trained(path)
-    net = load_net(checkpoint, path)
-    arguments = checkpoint["hyper_parameters"]["net"]
-    if cfg.switch:
-        turn_on(net, cfg.switch)
-        arguments = {**arguments, cfg.switch: True}
-    _choose_blur(cfg.data, checkpoint)
-    require_values(cfg)
-    require_shape(cfg, Evaluating)
-    source: Source = build(cfg.data)
-    datamodule: DeblurDataModule = build(cfg.datamodule, source=source, frames=net.frames, seed=0, no_harm=cfg.no_harm)
+    trained = read_trained(path)
+    settings = begin(cfg, trained)
+    net = load_net(trained, path)
+    arguments = trained["hyper_parameters"]["net"]
+    if settings.switch:
+        turn_on(net, settings.switch)
+        arguments = {**arguments, settings.switch: True}
+    source: Source = make(settings.data.content, Source, "data")
+    given = {"source": source, "frames": net.frames, "seed": 0, "no_harm": settings.no_harm}
+    datamodule = make(settings.datamodule.content, DeblurDataModule, "datamodule", **given)
     datamodule.setup("test")
-    if cfg.compile:
+    if settings.compile:
         net.compile()
 
-    run = run_folder(path)
+    folder = run_folder(path)
     facts = {
-        "name": " ".join(filter(None, (name_of(run), cfg.switch, _low(cfg)))),
+        "name": " ".join(filter(None, (name_of(folder), settings.switch, _low(settings)))),
         "network": describe_network(net, arguments),
-        "checkpoint": {"file": str(path), "step": checkpoint["global_step"], "sha256": sha256(path)},
-        **_conditions(cfg, source),
+        "checkpoint": {"file": str(path), "step": trained["global_step"], "sha256": sha256(path)},
+        **_conditions(settings, source),
         "data": datamodule.measured_on,
         "deblurzoo": __version__,
-        "config": plain(cfg),
+        "config": settings.content,
     }
-    out = Path(cfg.out) if cfg.out else folder_for(run / "evaluate", _kind(cfg, source), facts)
+    out = Path(settings.out) if settings.out else folder_for(folder / "evaluate", _kind(settings, source), facts)
     require_free(out, facts)
-    metrics = MEASURES[source.measure].names(cfg.get("metrics"))
+    metrics = MEASURES[source.measure].names(settings.metrics)
     if not anew and is_finished(out, facts, metrics):
         return out / RESULTS
-    writer = ResultsWriter(out, facts, datamodule.test_samples, metrics, cfg.pictures, threads=default_workers())
+    writer = ResultsWriter(out, facts, datamodule.test_samples, metrics, settings.pictures, threads=default_workers())
     datamodule.measured = writer.measured
     if writer.measured:
         log.info("going on with %s: %d of %d are measured", out, writer.measured, len(datamodule.test_samples))
     if writer.measured < len(datamodule.test_samples):
-        trainer: pl.Trainer = build(cfg.trainer, callbacks=[writer, StepProgress()], logger=False)
+        callbacks = [writer, StepProgress()]
+        trainer = make(settings.trainer.content, pl.Trainer, "trainer", callbacks=callbacks, logger=False)
         with told_reader_failures():
             trainer.test(RestoringModule(net), datamodule, verbose=False)
     print_table([writer.finish()])
@@ -108,36 +106,34 @@ def run_folder(file: Path) -> Path:
     return file.with_name(file.stem if file.suffix else f"{file.name}_evaluated")
 
 
-def _require_settings(cfg: DictConfig) -> None:
-    """Raise a DeblurzooError for what is missing or wrong, before anything is read."""
-    if not is_one(cfg.trainer.devices):
+def begin(cfg: DictConfig, trained: dict[str, Any]) -> Evaluating:
+    """Return the whole config, with the precision and the blur folder that are open in it.
+
+    Raises:
+        DeblurzooError: something in the config is missing or wrong.
+    """
+    # A network trained on several data sets has seen several folders, GOPRO's first.
+    trained_on = trained["deblurzoo"]["blur_folder"].partition("+")[0]
+    if chosen := blur_choice(cfg.data, trained_on):
+        log.info("blurry frames of %s/, as the network was trained", trained_on)
+    settings = settled(cfg, Evaluating, data=chosen)
+    if not is_one(settings.trainer.devices):
         raise DeblurzooError(
-            f"trainer.devices={cfg.trainer.devices}: several devices would measure some frames twice; set 1"
+            f"trainer.devices={settings.trainer.devices}: several devices would measure some frames twice; set 1"
         )
-    if OmegaConf.is_missing(cfg, "checkpoint") or not isinstance(cfg.checkpoint, str):
-        raise DeblurzooError(
-            "checkpoint is not set: give checkpoint=RUN_FOLDER, checkpoint=FILE.ckpt or checkpoint=EXPORT_FOLDER"
-        )
-    if cfg.rounding not in ("nearest", "floor"):
-        raise DeblurzooError(f"rounding={cfg.rounding} is unknown: choose nearest, or floor as SRN's script does")
-    require_at_least("pictures", cfg.pictures, 0)
-    require_metrics(cfg.get("metrics"))
-    require_trainer(cfg.trainer)
-    if cfg.trainer.precision == AUTO:
-        cfg.trainer.precision = FULL
-    if cfg.compile:
-        require_compiler(cfg.trainer.accelerator)
+    require_backend()
+    for name in settings.metrics or ():
+        metric(name)
+    require_trainer(settings.trainer.content)
+    if settings.compile:
+        require_compiler(settings.trainer.accelerator)
+    if settings.trainer.precision == AUTO:
+        exact = settings.trainer.model_copy(update={"precision": FULL})
+        settings = settings.model_copy(update={"trainer": exact})
+    return settings
 
 
-def require_metrics(chosen: Any) -> None:
-    """Raise a DeblurzooError unless this is a list of metrics that are known, or None."""
-    if not isinstance(chosen, list | ListConfig | None):
-        raise DeblurzooError(f"metrics={chosen} must be a list: metrics=[{chosen}]")
-    for name in chosen or ():
-        metric(str(name))
-
-
-def _conditions(cfg: DictConfig, source: Source) -> dict[str, Any]:
+def _conditions(settings: Evaluating, source: Source) -> dict[str, Any]:
     """Return what figures must have in common to be compared; warn where they cannot be with published ones."""
     incomplete = source.incomplete_clips("test")
     if incomplete:
@@ -155,28 +151,22 @@ def _conditions(cfg: DictConfig, source: Source) -> dict[str, Any]:
         "blur_folder": source.blur_folder,
         "incomplete_clips": incomplete,
         "common_frames": source.common_frames,
-        "rounding": f"uint8, {cfg.rounding}",
+        "rounding": f"uint8, {settings.rounding}",
     }
 
 
-def _choose_blur(data: DictConfig, checkpoint: dict[str, Any]) -> None:
-    """Take the blur folder that the network was trained on, where the command line names none."""
-    # A network trained on several data sets has seen several folders, GOPRO's first.
-    trained_on = checkpoint["deblurzoo"]["blur_folder"].partition("+")[0]
-    if choose_blur(data, trained_on):
-        log.info("blurry frames of %s/, as the network was trained", trained_on)
-
-
-def _kind(cfg: DictConfig, source: Source) -> str:
+def _kind(settings: Evaluating, source: Source) -> str:
     """Return the conditions of an evaluation as the usual name of its folder."""
     common = f"common{source.common_frames}" if source.common_frames else None
-    rounding = cfg.rounding if cfg.rounding != "nearest" else None
-    return "_".join(filter(None, (source.protocol, source.blur_folder, common, cfg.switch, rounding, _low(cfg))))
+    rounding = settings.rounding if settings.rounding != "nearest" else None
+    return "_".join(
+        filter(None, (source.protocol, source.blur_folder, common, settings.switch, rounding, _low(settings)))
+    )
 
 
-def _low(cfg: DictConfig) -> str | None:
+def _low(settings: Evaluating) -> str | None:
     """Return the precision where it is not the usual one."""
-    return None if cfg.trainer.precision == FULL else str(cfg.trainer.precision)
+    return None if settings.trainer.precision == FULL else str(settings.trainer.precision)
 
 
 def turn_on(net: DeblurNet, switch: str) -> None:
@@ -203,9 +193,3 @@ def sha256(path: Path) -> str:
     """Return the SHA-256 of a file in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-main = hydra_main("evaluate")(evaluate)
-
-if __name__ == "__main__":
-    main()

@@ -1,13 +1,12 @@
-"""`deblurzoo experiments`: what the shipped experiments train."""
+"""`deblurzoo experiments`: the shipped experiments, and the parameters of their networks."""
 
 import argparse
 
-from hydra import compose, initialize_config_dir
 from rich.console import Console
 from rich.table import Table
 
-from deblurzoo.commands.hydra_app import build
 from deblurzoo.files import conf_dir
+from deblurzoo.reports.papers import parameters
 
 
 def names() -> list[str]:
@@ -15,18 +14,12 @@ def names() -> list[str]:
     return sorted(path.stem for path in (conf_dir() / "experiment").glob("*.yaml"))
 
 
-def parameters(name: str) -> int:
-    """Return how many parameters the network of an experiment has, by building it."""
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        cfg = compose("train", overrides=[f"experiment={name}"])
-    return sum(p.numel() for p in build(cfg.model, recursive=False).net.parameters())
-
-
 def main(arguments: list[str]) -> None:
     """Run `deblurzoo experiments`."""
     argparse.ArgumentParser("deblurzoo experiments", description="Print every experiment's size.").parse_args(arguments)
+    known = parameters()
     table = Table("experiment")
     table.add_column("parameters", justify="right")
     for name in names():
-        table.add_row(name, f"{parameters(name):,}")
+        table.add_row(name, f"{known[name]:,}" if name in known else "")
     Console().print(table)

@@ -1,75 +1,118 @@
-"""What the Hydra entry points share: composing, building objects from configs, and clear errors."""
+"""What the Hydra verbs share: the program around a task, and its config as a value."""
 
-import functools
+import importlib.util
 import logging
-import os
 import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from typing import Any
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any, TypeVar
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import CompactHydraException, InstantiationException
+from hydra.errors import CompactHydraException
 from hydra.types import RunMode
-from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pytorch_lightning.utilities import rank_zero_only
+from pydantic import ValidationError
 
-from deblurzoo.commands.user_configs import require_effect, warn_of_shadowed_configs
-from deblurzoo.config import require_types
-from deblurzoo.errors import DeblurzooError, first_line
-from deblurzoo.extensions import trust
+from deblurzoo.commands.overrides import readable
+from deblurzoo.commands.settings import SHAPES
+from deblurzoo.commands.user_configs import require_effect, require_readable_configs, warn_of_shadowed_configs
+from deblurzoo.config import build
+from deblurzoo.errors import DeblurzooError, require_utf8
+from deblurzoo.extensions import imported, trust
 from deblurzoo.files import conf_dir, user_path
-from deblurzoo.ops.spatial_rnn import VARIABLE, check_variable
-from deblurzoo.records import Record, checked
+from deblurzoo.records import Record, first_problem
 
 log = logging.getLogger(__name__)
 
-Task = Callable[[DictConfig], Any]
+S = TypeVar("S", bound=Record)
+T = TypeVar("T")
 
 OmegaConf.register_new_resolver("home", lambda path: str(user_path(str(path))), replace=True)
 """`${home:PATH}`, for folders that Hydra makes before a task has the config."""
 
 
-def hydra_main(config_name: str) -> Callable[[Task], Callable[[], None]]:
-    """Make a task a Hydra program of the shipped configs that reports a DeblurzooError as one message.
+_GIVE = {"checkpoint": "checkpoint=RUN_FOLDER, checkpoint=FILE.ckpt or checkpoint=EXPORT_FOLDER"}
+"""What to type for a key that has no value."""
 
-    Hydra prints a CompactHydraException without a traceback unless HYDRA_FULL_ERROR=1, and exits with 1.
+
+def make(config: dict[str, Any], kind: Callable[..., T], place: str, **given: Any) -> T:
+    """Build what the user's own config names, which may be any class; see `deblurzoo.config.build`."""
+    return build(config, kind, place, imported, **given)
+
+
+def run_verb(verb: str, arguments: list[str]) -> None:
+    """Run a verb as a Hydra program of the shipped config of its name; a DeblurzooError is reported as one message.
+
+    What is wrong with the config is told before the verb's module is imported, and torch with it.
+
+    Args:
+        verb: a module of `deblurzoo.commands` with a function `run` of the composed config.
+        arguments: overrides and Hydra's options, as a user types them.
+
+    Raises:
+        DeblurzooError: an argument cannot be read, or a config of the user's own.
     """
+    for argument in arguments:
+        require_utf8(argument)
+    arguments = readable(arguments)
+    require_readable_configs(arguments)
+    module = f"deblurzoo.commands.{verb}"
+    spec = importlib.util.find_spec(module)
+    assert spec is not None and spec.origin is not None
+    # Lightning starts its other processes by running __main__ again with sys.argv: this verb's own module.
+    sys.modules["__main__"].__spec__ = spec
+    # Hydra's parser takes no override after -m that follows another override: -m goes first.
+    ordered = sorted(arguments, key=lambda argument: argument not in ("-m", "--multirun"))
+    # Hydra's help composes the config, for which evaluate and data check need some data.
+    sys.argv = [spec.origin, *ordered, *(["data=toy"] if "--help" in arguments else [])]
 
-    def decorate(task: Task) -> Callable[[], None]:
-        @functools.wraps(task)
-        def checked(cfg: DictConfig) -> Any:
-            try:
-                warn_of_shadowed_configs()
-                require_effect(cfg)
-                _settle_paths(cfg)
-                trust(OmegaConf.to_container(cfg).get("trust"))  # type: ignore[union-attr]
-                trust(list(_own_packages(cfg)))
-                _require_backend()
-                return task(cfg)
-            except SystemExit as stop:  # Lightning's on SIGTERM has exit code 0
-                sys.exit(stop.code or 1)
-            except Exception as error:
-                expected, message = isinstance(error, DeblurzooError | OmegaConfBaseException), _message(error)
-                if HydraConfig.get().mode == RunMode.MULTIRUN:
-                    # Sweepers raise the first job's error alone, after all jobs, or none.
-                    log.error(f"error: {message}", exc_info=not expected)
-                    _let_go(error)
-                if not expected:
-                    raise
-                raise CompactHydraException(f"error: {message}") from error
+    def task(cfg: DictConfig) -> Any:
+        with told_as_one_message():
+            warn_of_shadowed_configs()
+            require_effect(cfg)
+            require_settings(cfg, SHAPES[verb])
+            trust(OmegaConf.to_container(cfg).get("trust"))  # type: ignore[union-attr]
+            trust(list(_own_packages(cfg)))
+            return import_module(module).run(cfg)
 
-        program: Callable[[], None] = hydra.main(
-            version_base="1.3", config_path=str(conf_dir()), config_name=config_name
-        )(checked)
-        return program
+    hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=verb)(task)()
 
-    return decorate
+
+@contextmanager
+def told_as_one_message() -> Iterator[None]:
+    """Raise what a user can mend as a CompactHydraException, of which Hydra prints the text alone, and exits with 1."""
+    try:
+        yield
+    except SystemExit as stop:  # Lightning's on SIGTERM has exit code 0
+        sys.exit(stop.code or 1)
+    except Exception as error:
+        expected, message = isinstance(error, DeblurzooError | OmegaConfBaseException), _message(error)
+        if is_sweep():
+            # Sweepers raise the first job's error alone, after all jobs, or none.
+            log.error(f"error: {message}", exc_info=not expected)
+            _let_go(error)
+        if not expected:
+            raise
+        raise CompactHydraException(f"error: {message}") from error
+
+
+def require_settings(cfg: DictConfig, shape: type[Record]) -> None:
+    """Raise a DeblurzooError for a value that is missing, of another type or out of its bounds.
+
+    What a verb puts in itself may be open: the run's id, and where it takes it from a checkpoint, the blur folder.
+    """
+    blur = cfg.blur if "blur" in cfg else "blur"
+    settled(cfg, shape, data=blur_choice(cfg.data, blur), **({"run_id": ""} if "run_id" in cfg else {}))
+
+
+def is_sweep() -> bool:
+    """Whether this process runs jobs of a sweep."""
+    return bool(HydraConfig.get().mode == RunMode.MULTIRUN)
 
 
 def _own_packages(cfg: DictConfig) -> Iterator[str]:
@@ -89,28 +132,6 @@ def _let_go(error: BaseException | None) -> None:
         error = error.__cause__ or error.__context__
 
 
-def _settle_paths(cfg: DictConfig) -> None:
-    """Make text of paths that Hydra takes for numbers, and put the home folder in the place of `~`."""
-    for key in ("checkpoint", "out", "resume"):
-        if isinstance(cfg.get(key), int | float):
-            cfg[key] = str(cfg[key])
-    _put_home(cfg, OmegaConf.to_container(cfg))
-
-
-def _put_home(cfg: Any, content: Any) -> None:
-    """Put the home folder in the place of the `~` that a value of a config begins with.
-
-    Args:
-        cfg: a config, or a part of it.
-        content: the same as plain dicts and lists, interpolations as they are written.
-    """
-    for key, value in content.items() if isinstance(content, dict) else enumerate(content):
-        if isinstance(value, dict | list):
-            _put_home(cfg[key], value)
-        elif isinstance(value, str) and value.startswith("~"):
-            cfg[key] = str(user_path(value))
-
-
 def _message(error: Exception) -> str:
     """Return the message alone: a data-loader worker's exception arrives with its traceback as text."""
     text = str(error)
@@ -119,91 +140,59 @@ def _message(error: Exception) -> str:
     return text.rpartition("DeblurzooError: ")[2].strip() if text.startswith("Caught DeblurzooError") else text
 
 
-def _require_backend() -> None:
-    try:
-        check_variable()
-    except (ValueError, ImportError) as error:
-        raise DeblurzooError(f"{VARIABLE}={os.environ[VARIABLE]}: {error}") from error
-
-
-def build(cfg: DictConfig, recursive: bool = True, **arguments: Any) -> Any:
-    """Instantiate the `_target_` of a config that Hydra composed, with plain dicts and lists for everything nested.
-
-    It may name any class, also a user's. What a file says is built by `deblurzoo.config.rebuild` instead.
+def settled(cfg: DictConfig, shape: type[S], **decided: Any) -> S:
+    """Return a composed config as a value of its shape; `cfg` stays as it is.
 
     Args:
-        cfg: a part of the composed config.
-        recursive: whether what has a `_target_` inside it is built before; else it stays a plain dict.
-        arguments: more keyword arguments.
+        cfg: the config, with its interpolations.
+        shape: see `deblurzoo.commands.settings`.
+        decided: keys and values that are put in before it is resolved.
 
     Raises:
-        DeblurzooError: a mandatory value is missing, the object refuses its arguments, or `cfg` is a plain dict.
+        DeblurzooError: a mandatory value is missing, or a value is of another type or out of its bounds.
     """
-    if not isinstance(cfg, DictConfig):
-        raise DeblurzooError("build calls whatever is named: use deblurzoo.config.rebuild for what a file says")
-    require_values(cfg)
-    _require_types(plain(cfg), recursive, str(cfg._get_full_key(None)))
     try:
-        return hydra.utils.instantiate(cfg, _convert_="all", _recursive_=recursive, **arguments)
-    except InstantiationException as error:
-        if isinstance(error.__cause__, DeblurzooError):
-            raise error.__cause__ from error
-        reason = first_line(error.__cause__ or error)  # of what it builds, or of Hydra
-        raise DeblurzooError(f"{cfg.get('_target_', 'the config')}: {reason}") from error
+        return shape.model_validate(plain(OmegaConf.merge(cfg, decided)))
+    except ValidationError as error:
+        raise DeblurzooError(f"the config is wrong ({first_problem(error)}): look at conf/, or at --help") from error
 
 
-def _require_types(config: dict[str, Any], recursive: bool, place: str) -> None:
-    """Raise a DeblurzooError if an argument for one of our classes or functions has another type than it declares."""
-    target = str(config["_target_"])
-    parts = {key: value for key, value in config.items() if isinstance(value, dict) and "_target_" in value}
-    for key, part in parts.items() if recursive else ():
-        _require_types(part, recursive, f"{place}.{key}")
-    with suppress(ImportError):  # which Hydra tells in its own words
-        if target.startswith("deblurzoo."):
-            built = {"_target_", *(parts if recursive else ())}
-            try:
-                require_types(get_object(target), {key: config[key] for key in config if key not in built})
-            except ValueError as error:
-                raise DeblurzooError(f"{place}.{error}" if place else str(error)) from error
+def plain(cfg: Any) -> dict[str, Any]:
+    """Return a config as nested plain dicts and lists, resolved, with the home folder in the place of `~`.
 
-
-def plain(cfg: DictConfig) -> dict[str, Any]:
-    """Return a config as nested plain dicts and lists."""
-    content: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    Raises:
+        DeblurzooError: a key still is `???`.
+    """
+    if missing := sorted(OmegaConf.missing_keys(cfg)):
+        key = missing[0]
+        given = _GIVE.get(key, f"{key}=VALUE on the command line or in the experiment")
+        raise DeblurzooError(f"{key} is not set: give {given}")
+    content: dict[str, Any] = _at_home(OmegaConf.to_container(cfg, resolve=True))
     return content
 
 
-def choose_blur(data: DictConfig, blur: str | None) -> bool:
-    """Choose GOPRO's blur folder where the config of a data set, or of its part `gopro`, leaves that open.
-
-    Returns:
-        Whether anything was open.
-    """
-    chosen = False
-    for part in (data, data.get("gopro")):
-        if blur and part is not None and OmegaConf.is_missing(part, "blur"):
-            part.blur, chosen = blur, True
-    return chosen
+def _at_home(value: Any) -> Any:
+    """Return a value with the home folder for the `~` that a text in it begins with."""
+    if isinstance(value, dict):
+        return {key: _at_home(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_at_home(inner) for inner in value]
+    return str(user_path(value)) if isinstance(value, str) and value.startswith("~") else value
 
 
-def require_shape(cfg: DictConfig, shape: type[Record]) -> None:
-    """Raise a DeblurzooError that names the first part of a config that is no config, or lacks its `_target_`."""
-    try:
-        checked(plain(cfg), shape)
-    except ValueError as error:
-        raise DeblurzooError(f"the config is wrong ({error}): look at conf/, or at --help") from error
-
-
-def require_values(cfg: DictConfig) -> None:
-    """Raise if a key of `cfg` still is `???`."""
-    if missing := sorted(OmegaConf.missing_keys(cfg)):
-        raise DeblurzooError(
-            f"{missing[0]} is not set: give {missing[0]}=VALUE on the command line or in the experiment"
-        )
+def blur_choice(data: DictConfig, blur: str | None) -> dict[str, Any]:
+    """Return what to merge into a data set's config for GOPRO's blur folder where it, or a part of it, says none."""
+    if not blur:
+        return {}
+    parts = (key for key in data if not OmegaConf.is_missing(data, key) and isinstance(data[key], DictConfig))
+    chosen: dict[str, Any] = {str(key): {"blur": blur} for key in parts if OmegaConf.is_missing(data[key], "blur")}
+    return chosen | ({"blur": blur} if OmegaConf.is_missing(data, "blur") else {})
 
 
 def quiet_lightning() -> None:
     """Silence what Lightning says that is wrong or of no use here, and all processes of a run but the first."""
+    from pytorch_lightning.utilities import rank_zero_only  # the verbs that need no Lightning start without it
+
     if getattr(rank_zero_only, "rank", 0):
         logging.getLogger().setLevel(logging.ERROR)
     for framework in ("pytorch_lightning", "lightning_fabric.utilities.distributed"):

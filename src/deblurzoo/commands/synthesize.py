@@ -1,35 +1,13 @@
-"""`deblurzoo synthesize`: training data from videos, folders of frames and photographs."""
+"""`deblurzoo synthesize`: training data from videos, folders of frames and photos."""
 
 import argparse
-import filecmp
 import os
-import shutil
-from collections import Counter, deque
-from collections.abc import Callable, Container, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
-from functools import partial
-from itertools import chain
-from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable
+from typing import TypeVar
 
-import cv2
-import numpy as np
-import torch
-import yaml
-from rich.progress import Progress
-
-from deblurzoo import __version__
-from deblurzoo.errors import DeblurzooError, few_of, require_at_least, require_utf8
-from deblurzoo.files import claim, release, user_path, write_atomically
-from deblurzoo.media import Image
-from deblurzoo.media.naming import folders, pictures
-from deblurzoo.records import Synthesis, load_record
-from deblurzoo.synthesis.exposure import Camera, interpolated, pair_files, write_pair
-from deblurzoo.synthesis.formation import CAMERA_GAMMA, Response
-from deblurzoo.synthesis.plan import Cut, Pair, plan
-from deblurzoo.synthesis.sources import Source, inspect
-from deblurzoo.synthesis.stills import Shake, shaken
+from deblurzoo.commands.options import at_least
+from deblurzoo.files import user_path
+from deblurzoo.synthesis.options import CAMERA_GAMMA, Response
 
 EXAMPLES = """examples:
   deblurzoo synthesize 240fps/*.mp4 --out DATA                    GOPRO's recipe: the mean of 11 frames
@@ -40,228 +18,9 @@ EXAMPLES = """examples:
 
 The same command again continues where it was stopped; DATA appears when it is complete. synthesis.yaml in it says what
 it was made of. Whatever the number of workers, the same sources, options and seed give the same bytes."""
-FILE = "synthesis.yaml"
 SLOWEST = 100
 """Frames per second of videos whose plain means show no ghosts."""
 T = TypeVar("T")
-R = TypeVar("R")
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Everything that decides what is made."""
-
-    cut: Cut
-    camera: Camera
-    shake: Shake
-    interpolate: bool = False
-
-    def exposure(self, source: Source, window: list[Image], rng: np.random.Generator) -> list[Image]:
-        """Return the sub-frames of one exposure, an odd number, the sharp one in the middle."""
-        if source.kind == "photograph":
-            return shaken(window[0], rng, self.shake)
-        return interpolated(window) if self.interpolate else window
-
-
-def inspect_all(paths: list[Path], photographs: bool) -> list[Source]:
-    """Look at all sources before anything is made, and name all that cannot be used."""
-    sources: list[Source] = []
-    problems = []
-    for path in paths:
-        try:
-            for source in inspect(path, photographs):
-                require_utf8(source.path)
-                require_utf8(source.name)
-                sources.append(source)
-        except DeblurzooError as error:
-            problems.append(str(error))
-    if problems:
-        raise DeblurzooError("\n".join(problems))
-    found = Counter(Path(source.path).resolve() for source in sources)
-    if twice := [path for path, count in found.items() if count > 1]:
-        raise DeblurzooError(f"{twice[0]} is given twice: give it once, or its frames could be in both splits")
-    return sources
-
-
-def synthesize(sources: list[Source], out: Path, recipe: Recipe, workers: int = 2) -> None:
-    """Write `out/{train,test}/CLIP/{blur,blur_gamma,sharp}/NNNNNN.png` and `out/synthesis.yaml`.
-
-    All is written to `.OUT.unfinished` beside `out`, which is continued if it is there, and renamed in the end. A
-    source that turns out to be damaged, or to move too much for interpolation, is left out as a whole.
-
-    Args:
-        sources: what `inspect` found.
-        out: the folder to make; left alone if it is complete already.
-        recipe: what to make of them.
-        workers: windows that are averaged and encoded at the same time.
-
-    Raises:
-        DeblurzooError: a source cannot be used or was left out, other options are there, or `out` cannot be written.
-    """
-    pairs = plan(sources, recipe.cut)
-    facts = _facts(sources, recipe)
-    out = out.resolve()
-    unfinished = out.with_name(f".{out.name}.unfinished")
-    if out.exists():
-        _require_same(out, facts)
-    else:
-        claim(unfinished)
-        try:
-            _fill(unfinished, sources, pairs, facts, recipe, workers)
-        finally:
-            release(unfinished)
-        unfinished.rename(out)
-    _tell(out)
-
-
-def _fill(
-    folder: Path, sources: list[Source], pairs: list[list[Pair]], facts: dict[str, Any], recipe: Recipe, workers: int
-) -> None:
-    """Make all pairs that are not there yet; raise a DeblurzooError, and leave no folder, if no source can be used."""
-    if (folder / FILE).exists():
-        _require_same(folder, facts)
-    write_atomically(folder / FILE, _yaml(facts))
-    for leftover in folder.rglob(".*.tmp"):  # of a killed process
-        leftover.unlink()
-    refused = _make(sources, pairs, folder, recipe, workers)
-    found = {"refused": refused, "nothing_to_restore": _equal(folder, pairs)}
-    write_atomically(folder / FILE, _yaml({**facts, **{key: names for key, names in found.items() if names}}))
-    if len(refused) == len(sources):
-        shutil.rmtree(folder)
-        raise DeblurzooError("\n".join(refused))
-
-
-def _facts(sources: list[Source], recipe: Recipe) -> dict[str, Any]:
-    """Return what synthesis.yaml says."""
-    return {
-        "deblurzoo": __version__,
-        **{key: value for key, value in asdict(recipe.cut).items() if key != "frames"},
-        "frames": list(recipe.cut.frames),
-        "interpolate": recipe.interpolate,
-        **asdict(recipe.camera),
-        "shake": asdict(recipe.shake),
-        "sources": [{**asdict(source), "stamp": list(source.stamp)} for source in sources],
-    }
-
-
-def _yaml(facts: dict[str, Any]) -> bytes:
-    text: str = yaml.safe_dump(facts, sort_keys=False, allow_unicode=True)
-    return text.encode()
-
-
-def _require_same(folder: Path, facts: dict[str, Any]) -> None:
-    """Raise unless a folder was made, or begun, from the same sources and options."""
-    if not (folder / FILE).is_file():
-        raise DeblurzooError(f"{folder} exists already: remove it or give another --out")
-    there = load_record(folder / FILE, Synthesis, f"remove {folder} or give another --out")
-    for key, value in facts.items():
-        if there.get(key) != value:
-            what = "other sources" if key == "sources" else f"{key}: {there.get(key)} there, {value} now"
-            raise DeblurzooError(f"{folder} was made with other options ({what}): remove it or give another --out")
-
-
-class _Job(NamedTuple):
-    """One pair to make."""
-
-    number: int
-    """Of the source."""
-    source: Source
-    pair: Pair
-    window: list[Image] | DeblurzooError
-    """The frames, or why they cannot be read."""
-
-
-def _make(sources: list[Source], pairs: list[list[Pair]], out: Path, recipe: Recipe, workers: int) -> list[str]:
-    """Make what is missing and return why sources were left out."""
-    cv2.setNumThreads(1)  # windows run side by side; and optical flow depends on the number
-    missing = [[pair for pair in wanted if not _is_done(out, pair)] for wanted in pairs]
-    total = sum(map(len, pairs))
-    refused: dict[int, str] = {}
-    with Progress() as progress:
-        bar = progress.add_task("pairs", total=total, completed=total - sum(map(len, missing)))
-        jobs = _jobs(sources, missing, refused)
-        for index, reason in _side_by_side(partial(_make_pair, out, recipe), jobs, workers):
-            if reason:
-                refused.setdefault(index, reason)
-            progress.advance(bar)
-    for index in refused:
-        for clip in {pair.clip for pair in pairs[index]}:
-            shutil.rmtree(out / clip, ignore_errors=True)
-    return [refused[index] for index in sorted(refused)]
-
-
-def _equal(out: Path, pairs: list[list[Pair]]) -> list[str]:
-    """Return the pairs of which a blurry picture equals the sharp one: their PNGs then have equal bytes."""
-    names = []
-    for pair in chain.from_iterable(pairs):
-        *blurry, sharp = pair_files(out / pair.clip, pair.number)
-        if sharp.is_file() and any(filecmp.cmp(file, sharp, shallow=False) for file in blurry):
-            names.append(f"{pair.clip}/{sharp.stem}")
-    return names
-
-
-def _is_done(out: Path, pair: Pair) -> bool:
-    return all(file.exists() for file in pair_files(out / pair.clip, pair.number))
-
-
-def _jobs(sources: list[Source], missing: list[list[Pair]], refused: Container[int]) -> Iterator[_Job]:
-    """Read source after source, each no further than to where it is refused."""
-    for index, (source, pairs) in enumerate(zip(sources, missing, strict=True)):
-        windows = source.windows([pair.span for pair in pairs])
-        for pair in pairs:
-            if index in refused:
-                break
-            try:
-                yield _Job(index, source, pair, next(windows))
-            except DeblurzooError as error:
-                yield _Job(index, source, pair, error)
-                break
-
-
-def _make_pair(out: Path, recipe: Recipe, job: _Job) -> tuple[int, str | None]:
-    """Make a pair and return the number of its source, and why the source cannot be used."""
-    if isinstance(job.window, DeblurzooError):
-        return job.number, str(job.window)
-    span = job.pair.span
-    rng = np.random.default_rng([recipe.cut.seed, job.number, span.start])
-    try:
-        exposure = recipe.exposure(job.source, job.window, rng)
-    except DeblurzooError as error:
-        where = f", frames {span.start} to {span.stop - 1}" if len(span) > 1 else ""
-        return job.number, f"{job.source.path}{where}: {error}"
-    write_pair(out / job.pair.clip, job.pair.number, exposure, recipe.camera, rng)
-    return job.number, None
-
-
-def _side_by_side(function: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
-    """Call a function on items in threads and yield the results in order, reading few items ahead.
-
-    The work is done outside Python's lock; and a process that is killed takes its threads along.
-    """
-    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
-    running: deque[Future[R]] = deque()
-    try:
-        for item in items:
-            running.append(pool.submit(function, item))
-            if len(running) > workers:
-                yield running.popleft().result()
-        while running:
-            yield running.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _tell(out: Path) -> None:
-    """Say what is in a complete folder; raise a DeblurzooError if sources are not."""
-    counts = {split: sum(len(pictures(clip / "sharp")) for clip in folders(out / split)) for split in ("train", "test")}
-    print(f"{out}: {counts['train']} pairs for training, {counts['test']} for testing")
-    if not all(counts.values()):
-        print("a split is empty: training and checking need both, so put another such folder's beside it")
-    facts = load_record(out / FILE, Synthesis, "remove the folder and make it anew")
-    if equal := facts.get("nothing_to_restore", []):
-        print(f"{len(equal)} of them have nothing to restore, blurry equal to sharp: {few_of(equal)}; {FILE} has all")
-    if refused := facts.get("refused"):
-        raise DeblurzooError("\n".join(["complete, but without these sources:", *refused]))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -286,18 +45,24 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--shake", type=_range(float), default=(5, 20), metavar="L[-M]", help="length of a hand's path in pixels (5-20)"
     )
-    add("--objects", type=int, default=0, metavar="N", help="moving objects before a photograph, at most (%(default)s)")
-    add("--stride", type=int, metavar="N", help="frames from one exposure to the next (as many as it has)")
+    add(
+        "--objects",
+        type=at_least(0),
+        default=0,
+        metavar="N",
+        help="moving objects before a photograph, at most (%(default)s)",
+    )
+    add("--stride", type=at_least(1), metavar="N", help="frames from one exposure to the next (as many as it has)")
     add("--response", type=_response, default=CAMERA_GAMMA, help="of blur_gamma: a number or srgb (%(default)s)")
     add("--noise", type=float, default=0.0, metavar="SIGMA", help="noise in the blurry pictures, in 8-bit levels (0)")
     add("--jpeg", type=int, metavar="QUALITY", help="compress the blurry pictures, 1 to 100 (not)")
-    add("--clip-length", type=int, default=100, metavar="N", help="pairs in a clip at most (%(default)s)")
+    add("--clip-length", type=at_least(1), default=100, metavar="N", help="pairs in a clip at most (%(default)s)")
     add("--split", choices=("source", "time"), help="test on the last sources, or the end of each (time if only one)")
     add("--test-share", type=float, default=0.2, metavar="SHARE", help="share of the test split (%(default)s)")
-    add("--gap", type=int, default=5, metavar="N", help="pairs between splits by time (%(default)s)")
-    add("--seed", type=int, default=0, help="of everything random (%(default)s)")
+    add("--gap", type=at_least(0), default=5, metavar="N", help="pairs between splits by time (%(default)s)")
+    add("--seed", type=at_least(0), default=0, help="of everything random (%(default)s)")
     workers = min(os.cpu_count() or 1, 8)
-    add("--workers", type=int, default=workers, metavar="N", help="exposures made at a time (%(default)s)")
+    add("--workers", type=at_least(1), default=workers, metavar="N", help="exposures made at a time (%(default)s)")
     return parser
 
 
@@ -323,8 +88,17 @@ def _response(text: str) -> Response:
 
 def main(arguments: list[str]) -> None:
     """Run `deblurzoo synthesize`."""
-    options = _parser().parse_args(arguments)
-    require_at_least("--workers", options.workers, 1)
+    run(_parser().parse_args(arguments))
+
+
+def run(options: argparse.Namespace) -> None:
+    """Make the folder, or go on with it."""
+    # OpenCV, PyAV and torch take seconds to import, and the help needs none of them.
+    from deblurzoo.synthesis.exposure import Camera
+    from deblurzoo.synthesis.pairs import Recipe, inspect_all, synthesize
+    from deblurzoo.synthesis.plan import Cut
+    from deblurzoo.synthesis.stills import Shake
+
     sources = inspect_all(options.sources, options.photographs)
     cut = Cut(
         frames=options.frames or ((3, 3) if options.interpolate else (11, 11)),

@@ -5,7 +5,7 @@ from deblurzoo.data.dvd import Dvd
 from deblurzoo.data.folder import Folder
 from deblurzoo.data.frames import Clip
 from deblurzoo.data.gopro import Gopro, Synthesized, Toy
-from deblurzoo.data.joined import GoproDvd
+from deblurzoo.data.joined import Joined
 from deblurzoo.data.kohler import Kohler
 from deblurzoo.data.layout import ClipFiles, require_folder
 
@@ -16,7 +16,7 @@ __all__ = [
     "Dvd",
     "Folder",
     "Gopro",
-    "GoproDvd",
+    "Joined",
     "Kohler",
     "Sample",
     "Source",

@@ -1,7 +1,6 @@
-"""`deblurzoo data check`: what is there of a data set, and what is missing or broken."""
+"""Reading all of a data set: its clips, and everything in it that is missing or broken."""
 
 import hashlib
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,15 +8,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from deblurzoo.commands.hydra_app import build, choose_blur, hydra_main
 from deblurzoo.data.clips import ClipSource
-from deblurzoo.data.frames import read_frame
-from deblurzoo.data.kohler import Kohler
 from deblurzoo.data.layout import ClipFiles
 from deblurzoo.errors import DeblurzooError, escaped, is_utf8
 from deblurzoo.media.images import read_image
@@ -145,7 +140,7 @@ def _examined_pack(source: ClipSource, split: str) -> Iterator[Examined]:
         else:
             clip = entry.clip(Path(source.packed))
             triples = zip(clip.frames, clip.blur, clip.sharp, strict=True)
-            equal = [frame for frame, blur, sharp in triples if np.array_equal(read_frame(blur), read_frame(sharp))]
+            equal = [frame for frame, blur, sharp in triples if np.array_equal(blur.read(), sharp.read())]
         if source.index.consecutive:
             problems += _gap_lines(f"clip {entry.name}", sorted(entry.frames, key=natural))
         problems += _miscount(entry.name, pairs, official.get(entry.name))
@@ -185,41 +180,13 @@ def check(source: ClipSource) -> list[str]:
             elif equal == found:
                 problems.append(f"equal: blur equals sharp in all pairs of the {split} split: is it one folder twice?")
             counts = (found, *([sum(official.values())] if source.official else []), "")
-            table.add_row(split, _counted(len(names), "clip"), *map(str, counts), style="bold", end_section=True)
+            table.add_row(split, counted(len(names), "clip"), *map(str, counts), style="bold", end_section=True)
     Console().print(table)
     for note in notes:
         print(escaped(note))
     return problems
 
 
-def _counted(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, in the plural where it is one."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def assume_blur(data: DictConfig) -> None:
-    """Choose GOPRO's blur folder where the command line does not, and say so."""
-    if choose_blur(data, "blur"):
-        print("taking the frames of blur/; data.blur=blur_gamma takes the other folder's")
-
-
-def run(cfg: DictConfig) -> None:
-    """Check `cfg.data`; raise a DeblurzooError if anything is wrong."""
-    assume_blur(cfg.data)
-    source: ClipSource | Kohler = build(cfg.data)
-    if not source.splits:
-        raise DeblurzooError("data=folder has nothing to check: set data.test.blur and data.test.sharp")
-    if isinstance(source, Kohler):
-        problems = source.problems()
-    else:
-        problems = [problem for part in source.parts for problem in check(part)]
-    for problem in problems:
-        print(problem, file=sys.stderr)
-    if problems:
-        raise DeblurzooError(f"{_counted(len(problems), 'problem')} in {source.name}, listed above")
-    print("no problems")
-
-
-main = hydra_main("data_check")(run)
-
-if __name__ == "__main__":
-    main()

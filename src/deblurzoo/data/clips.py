@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from deblurzoo.data.frames import Clip, Frame
-from deblurzoo.data.layout import ClipFiles
+from deblurzoo.data.layout import ClipFiles, Pairs
 from deblurzoo.data.packs import Index, open_pack
 from deblurzoo.errors import DeblurzooError, require_utf8
 from deblurzoo.media.naming import described, gaps, natural, require_frames, runs
@@ -145,7 +145,7 @@ class ClipSource(Source):
             DeblurzooError: a frame lacks its partner or is there twice, the split is empty, or the pack is not of
                 these pictures.
         """
-        clips = self._packed_clips(split) if self.packed else self.unpacked_clips(split)
+        clips = self._packed_clips(split) if self.packed else [pairs.clip() for pairs in self.pairs(split)]
         if not any(clip.blur for clip in clips):
             raise DeblurzooError(
                 f"the {split} split of {self.name} has no frames (looked for {self.blur_folder}/ pictures): "
@@ -153,8 +153,8 @@ class ClipSource(Source):
             )
         return clips
 
-    def unpacked_clips(self, split: str) -> list[Clip]:
-        """Return the clips of a split as they lie in the folders of the data set; raise as `clips`."""
+    def pairs(self, split: str) -> list[Pairs]:
+        """Return the paired files of every clip in the folders of the data set; raise as `clips`."""
         clips = [self._pair(files) for files in self.clip_files(split)]
         if twice := [name for name, count in Counter(clip.name for clip in clips).items() if count > 1]:
             raise DeblurzooError(f"the {split} split of {self.name} has two clips called {twice[0]}: rename one")
@@ -198,7 +198,7 @@ class ClipSource(Source):
         found = {clip.name: len(clip.blur) for clip in self.clips(split)}
         return [name for name, frames in self.official.get(split, {}).items() if found.get(name, 0) < frames]
 
-    def _pair(self, files: ClipFiles) -> Clip:
+    def _pair(self, files: ClipFiles) -> Pairs:
         blur, sharp = (require_frames(paths, files.frame) for paths in (files.blur, files.sharp))
         if alone := sorted(blur.keys() ^ sharp.keys(), key=natural):
             path, lacking = (blur[alone[0]], "sharp") if alone[0] in blur else (sharp[alone[0]], "blurry")
@@ -208,7 +208,7 @@ class ClipSource(Source):
             )
         for name in (files.name, *blur, *map(str, blur.values()), *map(str, sharp.values())):
             require_utf8(name)
-        return Clip(files.name, tuple(blur), tuple(blur.values()), tuple(sharp[frame] for frame in blur))
+        return Pairs(files.name, tuple(blur), tuple(blur.values()), tuple(sharp[frame] for frame in blur))
 
     def samples(self, split: str, frames: int) -> list[Sample]:
         """Return what a network of `frames` frames can restore: frames without the needed neighbours are left out."""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from pydantic import NonNegativeInt, PositiveInt, ValidationError
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -14,20 +15,20 @@ from deblurzoo.batch import Batch
 from deblurzoo.data.batches import BatchLoader, default_workers
 from deblurzoo.data.clips import Sample, Source
 from deblurzoo.data.fingerprint import describe
-from deblurzoo.data.frames import read_frame
 from deblurzoo.data.sampling import Shuffle, StepSampler, sample_seed
 from deblurzoo.data.sizes import other_size, require_sizes
 from deblurzoo.data.transforms import Augmentation, apply
-from deblurzoo.errors import DeblurzooError, require_at_least
+from deblurzoo.errors import DeblurzooError
 from deblurzoo.media import Image
+from deblurzoo.records import Record, first_problem
 
 log = logging.getLogger(__name__)
 
 
 def _read(sample: Sample) -> list[Image]:
     """Return the T blurry frames and the sharp one, all of one size."""
-    sharp = read_frame(sample.sharp)
-    images = [read_frame(frame) for frame in sample.blur]
+    sharp = sample.sharp.read()
+    images = [frame.read() for frame in sample.blur]
     for frame, image in zip(sample.blur, images, strict=True):
         if image.shape != sharp.shape:
             raise other_size(frame, image.shape[1::-1], sample.sharp, sharp.shape[1::-1])
@@ -40,9 +41,16 @@ def _as_batch(sample: Sample, images: Image) -> Batch:
     return Batch(tensor[:-1], tensor[-1], sample.clip, sample.frame)
 
 
+class _Known(Record):
+    """What a checkpoint says of the samples that a run has seen."""
+
+    step: NonNegativeInt
+    sample: NonNegativeInt
+
+
 def _require_blur(samples: list[Sample]) -> None:
     """Raise a DeblurzooError if in all samples the blurry picture equals the sharp one; usually it reads one."""
-    if all(np.array_equal(read_frame(sample.blur[0]), read_frame(sample.sharp)) for sample in samples):
+    if all(np.array_equal(sample.blur[0].read(), sample.sharp.read()) for sample in samples):
         raise DeblurzooError(
             f"there is nothing to restore: in all {len(samples)} validation pairs the blurry picture equals the sharp "
             "one. Are blur and sharp the same folder?"
@@ -96,7 +104,7 @@ class DeblurDataModule(pl.LightningDataModule):
         frames: T, how many consecutive frames the network reads.
         seed: of the sampling and the augmentation.
         batch_size: training samples per step, of all devices together.
-        augmentation: keyword arguments of `Augmentation`.
+        augmentation: of the training samples.
         val_frames: how many frames, evenly spaced over the test split, are measured during training.
         workers: reading processes; None chooses by the machine, 0 reads in the training process.
         no_harm: how many test samples, evenly spaced, are given once more with their sharp pictures as input.
@@ -113,20 +121,16 @@ class DeblurDataModule(pl.LightningDataModule):
         source: Source,
         frames: int,
         seed: int,
-        batch_size: int,
-        augmentation: dict[str, Any],
-        val_frames: int = 32,
-        workers: int | None = None,
-        no_harm: int = 0,
+        batch_size: PositiveInt,
+        augmentation: Augmentation,
+        val_frames: PositiveInt = 32,
+        workers: NonNegativeInt | None = None,
+        no_harm: NonNegativeInt = 0,
     ) -> None:
         super().__init__()
-        require_at_least("datamodule.batch_size", batch_size, 1)
-        require_at_least("datamodule.val_frames", val_frames, 1)
-        require_at_least("datamodule.workers", 0 if workers is None else workers, 0)
-        require_at_least("no_harm", no_harm, 0)
         self.source, self.frames, self.seed = source, frames, seed
         self.batch_size, self.val_frames = batch_size, val_frames
-        self.augmentation = Augmentation(**augmentation)
+        self.augmentation = augmentation
         self.no_harm = no_harm
         self.workers = default_workers() if workers is None else workers
 
@@ -205,9 +209,11 @@ class DeblurDataModule(pl.LightningDataModule):
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         """Go on after the samples that a run has seen until its checkpoint."""
-        for key, value in state_dict.items():
-            require_at_least(f"{key} in the checkpoint", value, 0)
-        self._known = state_dict["step"], state_dict["sample"]
+        try:
+            known = _Known.model_validate(state_dict)
+        except ValidationError as error:
+            raise DeblurzooError(f"the checkpoint's place in the data is damaged ({first_problem(error)})") from error
+        self._known = known.step, known.sample
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Give this process's share of the fixed validation frames one by one: each is measured once."""

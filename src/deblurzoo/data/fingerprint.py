@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path, PurePath
 
 from deblurzoo.data.clips import Sample, Source
-from deblurzoo.data.frames import read_frame, stored
+from deblurzoo.data.frames import Frame
 from deblurzoo.errors import escaped
 
 PROBES = 4
@@ -30,12 +30,16 @@ def fingerprint(samples: list[Sample]) -> str:
     A pack has the fingerprint of the pictures that it was made of. Names of clips do not count: where a folder of
     pictures is a clip, its name is that of the folder it lies in.
     """
-    known, sha256 = cache(stored), hashlib.sha256()
+    known, sha256 = cache(_stored), hashlib.sha256()
     for sample in samples:
         frames = (*sample.blur, *sample.sharp_frames, *sample.references)
         sha256.update(json.dumps([known(frame) for frame in frames]).encode())
     for sample in samples[:: -(-len(samples) // PROBES)]:
         for frame in (sample.blur[0], sample.sharp):
             if PurePath(known(frame)[0]).suffix.lower() not in LOSSY:
-                sha256.update(read_frame(frame).data)
+                sha256.update(frame.read().data)
     return sha256.hexdigest()
+
+
+def _stored(frame: Frame) -> tuple[str, int]:
+    return frame.stored()

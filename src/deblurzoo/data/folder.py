@@ -32,9 +32,9 @@ class Folder(ClipSource):
     ) -> None:
         super().__init__(common_frames, packed)
         self.consecutive = consecutive
-        self.pairs = {"train": train, "test": test}
-        self.splits = tuple(split for split, pair in self.pairs.items() if any(pair.values()))
-        self.blur_folder = "+".join(Path(pair["blur"]).name for pair in self.pairs.values() if pair["blur"])
+        self.folders = {"train": train, "test": test}
+        self.splits = tuple(split for split, pair in self.folders.items() if any(pair.values()))
+        self.blur_folder = "+".join(Path(pair["blur"]).name for pair in self.folders.values() if pair["blur"])
         if packed and not self.splits:
             index = open_pack("data.packed", Path(packed))
             self.splits = tuple(dict.fromkeys(clip.split for clip in index.clips))
@@ -43,14 +43,14 @@ class Folder(ClipSource):
 
     def origin(self, split: str) -> dict[str, str]:
         """Return both folders of a split by config key, or the pack."""
-        folders = {f"{self.key}.{split}.{role}": place for role, place in self.pairs[split].items() if place}
+        folders = {f"{self.key}.{split}.{role}": place for role, place in self.folders[split].items() if place}
         return super().origin(split) or folders
 
     def clip_files(self, split: str) -> list[ClipFiles]:
         """Return the one clip of a split."""
         where = {}
         for role in ("blur", "sharp"):
-            if not (value := self.pairs[split][role]):
+            if not (value := self.folders[split][role]):
                 raise DeblurzooError(f"data.{split}.{role} is not set: give a folder of {role} pictures")
             where[role] = require_folder(f"data.{split}.{role}", Path(value), "", "pictures")
         return [ClipFiles(where["blur"].resolve().parent.name, pictures(where["blur"]), pictures(where["sharp"]))]

@@ -1,14 +1,33 @@
-"""A frame of a clip: a picture in a file or an archive, or one of a packed clip. All of them are read here alone."""
+"""A frame of a clip: a picture in a file or an archive, or one of a packed clip."""
 
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.media import Image
-from deblurzoo.media.images import Picture, Zipped, picture_size, read_image
+
+
+class Frame(Protocol):
+    """A picture of a clip, wherever it lies; `str` says where."""
+
+    def __hash__(self) -> int: ...
+
+    def read(self) -> Image:
+        """Return (H, W, 3) RGB uint8.
+
+        Raises:
+            DeblurzooError: the file is missing, truncated or of another kind.
+        """
+
+    def size(self) -> tuple[int, int]:
+        """Return width and height without reading the pixels; raise as `read`, as far as the header tells."""
+
+    def stored(self) -> tuple[str, int]:
+        """Return name and size in bytes of the picture's file; of a packed frame, of the file it was packed from."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +47,18 @@ class PackedFrame:
     def __str__(self) -> str:
         return f"{self.file} ({self.picture})"
 
+    def read(self) -> Image:
+        """Return a read-only view, of which only what is used is read from disk."""
+        pixels = self.height * self.width
+        return _bytes(self.file)[self.offset : self.offset + 3 * pixels].reshape(self.height, self.width, 3)
 
-Frame = Picture | PackedFrame
+    def size(self) -> tuple[int, int]:
+        """Return width and height."""
+        return self.width, self.height
+
+    def stored(self) -> tuple[str, int]:
+        """Return name and size in bytes of the file that was packed."""
+        return self.picture, self.picture_bytes
 
 
 @dataclass(frozen=True)
@@ -40,36 +69,6 @@ class Clip:
     frames: tuple[str, ...]
     blur: tuple[Frame, ...]
     sharp: tuple[Frame, ...]
-
-
-def read_frame(frame: Frame) -> Image:
-    """Return (H, W, 3) RGB uint8; of a packed frame a read-only view, of which only what is used is read from disk.
-
-    Raises:
-        DeblurzooError: the file is missing, truncated or of another kind.
-    """
-    if not isinstance(frame, PackedFrame):
-        return read_image(frame)
-    shape = (frame.height, frame.width, 3)
-    return _bytes(frame.file)[frame.offset : frame.offset + frame.height * frame.width * 3].reshape(shape)
-
-
-def frame_size(frame: Frame) -> tuple[int, int]:
-    """Return width and height without reading the pixels; raise as `read_frame`, as far as the header tells."""
-    if isinstance(frame, PackedFrame):
-        return frame.width, frame.height
-    if isinstance(frame, Zipped):
-        return frame.size()
-    return picture_size(frame)
-
-
-def stored(frame: Frame) -> tuple[str, int]:
-    """Return name and size in bytes of the picture's file; of a packed frame, those of the file it was packed from."""
-    if isinstance(frame, PackedFrame):
-        return frame.picture, frame.picture_bytes
-    if isinstance(frame, Zipped):
-        return PurePosixPath(frame.member).name, frame.nbytes
-    return frame.name, frame.stat().st_size
 
 
 def _bytes(file: Path) -> Image:

@@ -1,4 +1,4 @@
-"""GOPRO and DVD as one data set, which the SVRNN paper trains on."""
+"""Several data sets as one, as the SVRNN paper trains on GOPRO and DVD."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,56 +9,64 @@ from deblurzoo.data.layout import ClipFiles
 from deblurzoo.errors import DeblurzooError
 
 
-class GoproDvd(ClipSource):
-    """The clips of both data sets, each sample drawn as often as any other; clip names start with their data set's.
+class Joined(ClipSource):
+    """The clips of several data sets, each sample drawn as often as any other; clip names start with their key.
 
     Args:
-        gopro, dvd: the two data sets.
-        packed: a folder with packs of both, `gopro` and `dvd`.
+        packed: a folder with a pack of each in a folder of its name.
+        datasets: the data sets by key, at least two.
     """
 
-    name = "gopro_dvd"
-
-    def __init__(self, gopro: ClipSource, dvd: ClipSource, packed: str | None = None) -> None:
+    def __init__(self, packed: str | None = None, **datasets: ClipSource) -> None:
         super().__init__(packed=packed)
-        self.parts = (gopro, dvd)
-        if packed:
-            for part in self.parts:
+        if len(datasets) < 2:
+            raise DeblurzooError(f"data joins {len(datasets)} data sets: give two or more, such as data=gopro_dvd")
+        self.datasets, self.parts = datasets, tuple(datasets.values())
+        (first, leader), *others = datasets.items()
+        for key, part in others:
+            if part.measure != leader.measure:
+                raise DeblurzooError(f"data.{key}.protocol={part.protocol} is not measured as {first} is: set another")
+        for key, part in datasets.items():
+            part.key = f"data.{key}"
+            if packed:
                 part.packed = part.packed or str(Path(packed) / part.name)
-        if dvd.measure != gopro.measure:
-            raise DeblurzooError(
-                f"data.dvd.protocol={dvd.protocol} is not measured as {gopro.name} is: choose flow or all"
-            )
-        gopro.key, dvd.key = "data.gopro", "data.dvd"
+        self.name = "_".join(part.name for part in self.parts)
+        self.measure = leader.measure
         self.protocol = "+".join(part.protocol for part in self.parts)
         self.blur_folder = "+".join(part.blur_folder for part in self.parts)
         self.official = {
             split: {
-                f"{part.name}_{clip}": frames
-                for part in self.parts
+                f"{key}_{clip}": frames
+                for key, part in datasets.items()
                 for clip, frames in part.official.get(split, {}).items()
             }
             for split in self.splits
         }
 
     def origin(self, split: str) -> dict[str, str]:
-        """Return where both are read from by config key."""
+        """Return where each is read from by config key."""
         return {key: place for part in self.parts for key, place in part.origin(split).items()}
 
     def clip_files(self, split: str) -> list[ClipFiles]:
-        """List the clips of both."""
+        """List the clips of all."""
         return [
-            replace(files, name=f"{part.name}_{files.name}") for part in self.parts for files in part.clip_files(split)
+            replace(files, name=f"{key}_{files.name}")
+            for key, part in self.datasets.items()
+            for files in part.clip_files(split)
         ]
 
     def clips(self, split: str) -> list[Clip]:
-        """Return the paired frames of both."""
-        return [replace(clip, name=f"{part.name}_{clip.name}") for part in self.parts for clip in part.clips(split)]
+        """Return the paired frames of all."""
+        return [
+            replace(clip, name=f"{key}_{clip.name}")
+            for key, part in self.datasets.items()
+            for clip in part.clips(split)
+        ]
 
     def samples(self, split: str, frames: int) -> list[Sample]:
-        """Return the samples of both, each by its own protocol."""
+        """Return the samples of all, each by its own protocol."""
         return [
-            replace(sample, clip=f"{part.name}_{sample.clip}")
-            for part in self.parts
+            replace(sample, clip=f"{key}_{sample.clip}")
+            for key, part in self.datasets.items()
             for sample in part.samples(split, frames)
         ]

@@ -10,9 +10,10 @@ from pathlib import Path, PurePosixPath
 from zipfile import BadZipFile, ZipFile
 
 from deblurzoo.data.clips import Sample, Source
+from deblurzoo.data.frames import Frame
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import write_atomically
-from deblurzoo.media.images import Picture, Zipped, read_image
+from deblurzoo.media.images import Picture, Zipped
 from deblurzoo.media.naming import below, is_left_behind
 
 log = logging.getLogger(__name__)
@@ -86,8 +87,8 @@ class Kohler(Source):
         return lines
 
     def _list(self) -> list[Sample]:
-        blurry: dict[tuple[int, int], Picture] = {}
-        truth: dict[tuple[int, int], dict[int, Picture]] = {}
+        blurry: dict[tuple[int, int], Frame] = {}
+        truth: dict[tuple[int, int], dict[int, Frame]] = {}
         for name, picture in self._pictures():
             if not (match := _NAME.fullmatch(name)):
                 continue
@@ -110,7 +111,7 @@ class Kohler(Source):
             )
         return samples
 
-    def _pictures(self) -> Iterator[tuple[str, Picture]]:
+    def _pictures(self) -> Iterator[tuple[str, Frame]]:
         """Yield the name of every picture, and where it is."""
         if not self.root.is_dir():
             raise DeblurzooError(f"{self.key}.root={self.root} is not a folder: give one with {_LAYOUT}")
@@ -122,7 +123,7 @@ class Kohler(Source):
                 if not any(map(is_left_behind, PurePosixPath(member).parts)):
                     yield PurePosixPath(member).name, Zipped(archive, member)
         if not archives:
-            yield from ((path.name, path) for path in below(self.root))
+            yield from ((path.name, Picture(path)) for path in below(self.root))
 
 
 def members(archive: Path) -> list[str]:
@@ -161,9 +162,9 @@ def require_md5(archive: Path, expected: str) -> None:
         write_atomically(remembered, state.encode())
 
 
-def _shape(picture: Picture) -> tuple[int, ...] | str:
+def _shape(picture: Frame) -> tuple[int, ...] | str:
     """Return (height, width, 3), or why the picture cannot be read."""
     try:
-        return read_image(picture).shape
+        return picture.read().shape
     except DeblurzooError as error:
         return str(error)

@@ -1,10 +1,12 @@
-"""Where the pictures of a clip lie."""
+"""Where the pictures of a clip lie, and which belong together."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from deblurzoo.data.frames import Clip
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.media.images import Picture
 from deblurzoo.media.naming import stem
 
 
@@ -23,6 +25,20 @@ class ClipFiles:
     blur: Sequence[Path]
     sharp: Sequence[Path]
     frame: Callable[[Path], str] = stem
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The paired files of one clip in order: `blur[i]` and `sharp[i]` are frame `frames[i]`."""
+
+    name: str
+    frames: tuple[str, ...]
+    blur: tuple[Path, ...]
+    sharp: tuple[Path, ...]
+
+    def clip(self) -> Clip:
+        """Return the clip, whose pictures are read when they are needed."""
+        return Clip(self.name, self.frames, tuple(map(Picture, self.blur)), tuple(map(Picture, self.sharp)))
 
 
 def require_folder(key: str, root: Path | None, inside: str, layout: str) -> Path:

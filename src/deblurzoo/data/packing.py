@@ -14,20 +14,17 @@ from typing import BinaryIO
 
 import numpy as np
 import torch
-from omegaconf import DictConfig
 from rich.progress import track
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from deblurzoo.commands.hydra_app import build, hydra_main, require_values
 from deblurzoo.data.batches import cores, shared, told_reader_failures, worker_options
-from deblurzoo.data.checking import assume_blur
 from deblurzoo.data.clips import ClipSource
-from deblurzoo.data.frames import Clip, read_frame
+from deblurzoo.data.layout import Pairs
 from deblurzoo.data.packs import INDEX, KINDS, UNFINISHED, Index, Kind, PackedClip, sources
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import LOCK, claim, replace_atomically, write_atomically
-from deblurzoo.media.images import picture_size
+from deblurzoo.media.images import picture_size, read_image
 
 
 class _Pictures(Dataset[Tensor]):
@@ -40,7 +37,7 @@ class _Pictures(Dataset[Tensor]):
         return len(self.paths)
 
     def __getitem__(self, index: int) -> Tensor:
-        return shared(torch.from_numpy(read_frame(self.paths[index])))
+        return shared(torch.from_numpy(read_image(self.paths[index])))
 
 
 def pack(source: ClipSource, out: Path) -> Index:
@@ -50,9 +47,7 @@ def pack(source: ClipSource, out: Path) -> Index:
         DeblurzooError: `out` holds something else, the pictures of a pair differ in size, a picture cannot be read,
             or the disk is full; finished clips are then kept, and nothing that is half-written.
     """
-    originals = {
-        (split, clip.name): clip for split in source.splits for clip in source.unpacked_clips(split) if clip.blur
-    }
+    originals = {(split, clip.name): clip for split in source.splits for clip in source.pairs(split) if clip.blur}
     planned = {place: _plan(place[0], clip) for place, clip in originals.items()}
     packed = _finished(out, source)
     kept = {place: packed[place] for place, plan in planned.items() if _is_kept(packed.get(place), plan, out)}
@@ -92,14 +87,14 @@ def _read(paths: list[Path]) -> Iterator[Tensor]:
     return iter(loader) if paths else iter(())
 
 
-def _paths(clip: Clip, kind: Kind) -> list[Path]:
-    return [frame for frame in getattr(clip, kind) if isinstance(frame, Path)]
+def _paths(clip: Pairs, kind: Kind) -> tuple[Path, ...]:
+    return clip.blur if kind == "blur" else clip.sharp
 
 
-def _plan(split: str, clip: Clip) -> PackedClip:
+def _plan(split: str, clip: Pairs) -> PackedClip:
     """Return the entry of a clip, still without checksums, after a look at the headers of its pictures."""
     sizes = []
-    for blur, sharp in zip(*(_paths(clip, kind) for kind in KINDS), strict=True):
+    for blur, sharp in zip(clip.blur, clip.sharp, strict=True):
         size, other = picture_size(blur), picture_size(sharp)
         if size != other:
             raise DeblurzooError(
@@ -140,7 +135,7 @@ def _require_space(out: Path, needed: int) -> None:
         )
 
 
-def _write(entry: PackedClip, out: Path, kind: Kind, clip: Clip, pictures: Iterator[Tensor]) -> str:
+def _write(entry: PackedClip, out: Path, kind: Kind, clip: Pairs, pictures: Iterator[Tensor]) -> str:
     """Write the next frames as one .npy file, holding one of them at a time, and return their SHA-256.
 
     Written, not mapped: a mapped file on a full disk kills the process instead of raising an error.
@@ -163,27 +158,3 @@ def _write(entry: PackedClip, out: Path, kind: Kind, clip: Clip, pictures: Itera
 
     replace_atomically(entry.file(out, kind), write)
     return sha256.hexdigest()
-
-
-def run(cfg: DictConfig) -> None:
-    """Pack `cfg.data` into `cfg.out`."""
-    assume_blur(cfg.data)
-    require_values(cfg)
-    source: ClipSource = build(cfg.data)
-    if any(part.packed for part in source.parts) or not source.splits:
-        raise DeblurzooError("there are no pictures to pack: set the folders of the data set, and no packed")
-    for part in source.parts:
-        for split in part.splits:
-            part.clip_files(split)  # what is missing is told before hours of work
-    for part in source.parts:
-        out = Path(cfg.out) if len(source.parts) == 1 else Path(cfg.out) / part.name
-        index = pack(part, out)
-        size = 2 * sum(clip.nbytes for clip in index.clips)
-        print(f"{out}: {len(index.clips)} clips of {part.name}, {size / 1e9:.2f} GB, verified")
-    print(f"read from it: data.packed={cfg.out}; the pictures are no longer needed")
-
-
-main = hydra_main("data_pack")(run)
-
-if __name__ == "__main__":
-    main()

@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import ConfigDict, Field, PositiveInt, TypeAdapter, ValidationError
 
 from deblurzoo.data.frames import Clip, PackedFrame
+from deblurzoo.data.layout import Pairs
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.media import Image
 from deblurzoo.media.naming import natural
@@ -73,10 +74,9 @@ class PackedClip:
             offset += 3 * width * height
         return found
 
-    def stale(self, clip: Clip) -> str | None:
+    def stale(self, clip: Pairs) -> str | None:
         """Return the first picture of a clip that is not the one packed, or None."""
-        for kind, frames in zip(KINDS, (clip.blur, clip.sharp), strict=True):
-            paths = [frame for frame in frames if isinstance(frame, Path)]
+        for kind, paths in zip(KINDS, (clip.blur, clip.sharp), strict=True):
             then = set(zip(self.frames, self.sources[kind], strict=True))
             now = set(zip(clip.frames, sources(paths), strict=True))
             if changed := {name for _, (name, *_) in then ^ now}:
@@ -158,7 +158,7 @@ class Index:
                 raise DeblurzooError(f"{key}: {damage}: run `deblurzoo data pack` again, or copy the file again")
         return [entry.clip(pack) for entry in self.of(split)]
 
-    def changes(self, split: str, pictures: Mapping[str, Callable[[], Clip]]) -> dict[str, str]:
+    def changes(self, split: str, pictures: Mapping[str, Callable[[], Pairs]]) -> dict[str, str]:
         """Return the clips that the data set's folders have otherwise now, by name, and why.
 
         Args:

@@ -3,7 +3,7 @@
 from functools import cache
 
 from deblurzoo.data.clips import Sample
-from deblurzoo.data.frames import Frame, frame_size
+from deblurzoo.data.frames import Frame
 from deblurzoo.data.transforms import Augmentation
 from deblurzoo.errors import DeblurzooError
 
@@ -14,7 +14,7 @@ def require_sizes(samples: list[Sample], augmentation: Augmentation | None = Non
     Raises:
         DeblurzooError: the frames of a sample differ in size, or one is too small for the augmentation.
     """
-    size = cache(frame_size)
+    size = cache(_size)
     least = augmentation.smallest_side() if augmentation else 0
     for sample in samples:
         width, height = size(sample.sharp)
@@ -34,3 +34,7 @@ def other_size(frame: Frame, size: tuple[int, int], other: Frame, others: tuple[
         f"{frame} is {size[0]}x{size[1]} but {other} is {others[0]}x{others[1]}: "
         "frames of one sample must have one size"
     )
+
+
+def _size(frame: Frame) -> tuple[int, int]:
+    return frame.size()

@@ -2,17 +2,25 @@
 
 import os
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
+from pydantic import AfterValidator, ConfigDict, Field, PositiveInt
 
-from deblurzoo.errors import DeblurzooError, require_at_least
 from deblurzoo.media import Image
 from deblurzoo.synthesis.extra_blur import ExtraBlur
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the package index for news on every import
 import albumentations as A
+
+Share = Annotated[float, Field(gt=0, le=1)]
+
+
+def _ordered(zoom: tuple[float, float]) -> tuple[float, float]:
+    if zoom[0] > zoom[1]:
+        raise ValueError("its first number must not be above the second")
+    return zoom
 
 
 @dataclass(frozen=True)
@@ -28,22 +36,13 @@ class Augmentation:
         extra_blur: more blur for the pictures of some data sets; None for no data set.
     """
 
-    crop: int
-    zoom: tuple[float, float] | None = None
+    __pydantic_config__ = ConfigDict(extra="forbid")
+    crop: PositiveInt
+    zoom: Annotated[tuple[Share, Share], AfterValidator(_ordered)] | None = None
     rot90: bool = False
     flip: bool = False
     permute_channels: bool = False
     extra_blur: ExtraBlur | None = None
-
-    def __post_init__(self) -> None:
-        require_at_least("datamodule.augmentation.crop", self.crop, 1)
-        zoom = (1.0, 1.0) if self.zoom is None else self.zoom
-        if not isinstance(zoom, list | tuple) or len(zoom) != 2 or not 0 < zoom[0] <= zoom[1] <= 1:
-            raise DeblurzooError(
-                f"datamodule.augmentation.zoom={zoom} must be a range in (0, 1], e.g. [0.5,1.0], or null"
-            )
-        if not isinstance(self.extra_blur, ExtraBlur | None):
-            raise DeblurzooError(f"datamodule.augmentation.extra_blur={self.extra_blur} must be an ExtraBlur or null")
 
     def compose(self, images: int) -> A.Compose:
         """Build the albumentations pipeline for so many images, named by `names`; it crops with margins.

@@ -1,1 +1,48 @@
-"""A trained network as files for others."""
+"""A trained network as files for others: safetensors and, if asked for, ONNX."""
+
+import math
+from pathlib import Path
+
+from deblurzoo.errors import DeblurzooError
+from deblurzoo.export.onnx import TOLERANCE, largest_difference, write_onnx
+from deblurzoo.export.safetensors import write_export
+from deblurzoo.files import new_folder
+from deblurzoo.training.checkpoints import checkpoint_of, load_net, read_trained
+
+ONNX = "model.onnx"
+
+
+def export(checkpoint: Path, out: Path, onnx: bool) -> dict[str, float]:
+    """Write the weights that `deblurzoo evaluate` measures to a new folder; see `docs/export.md`.
+
+    Args:
+        checkpoint: a checkpoint, a run folder or an export.
+        out: the folder to make; it appears whole or not at all.
+        onnx: also write `model.onnx` and check it.
+
+    Returns:
+        The largest difference between the ONNX file and torch by size; empty without `onnx`.
+
+    Raises:
+        DeblurzooError: the checkpoint cannot be read, `out` exists, or the ONNX file differs by more than 1e-4.
+    """
+    file = checkpoint_of(checkpoint)
+    trained = read_trained(file)
+    net = load_net(trained, file).eval()
+    with new_folder(out) as folder:
+        write_export(folder, net, trained)
+        if not onnx:
+            return {}
+        write_onnx(net, folder / ONNX)
+        differences = largest_difference(net, folder / ONNX)
+        if not all(math.isfinite(d) and d <= TOLERANCE for d in differences.values()):
+            raise DeblurzooError(
+                f"the ONNX file differs from torch by {listed(differences)}, more than {TOLERANCE:g}: nothing was "
+                "written; export without --onnx, or report it with the versions of torch and onnxruntime"
+            )
+    return differences
+
+
+def listed(differences: dict[str, float]) -> str:
+    """Return differences by size as a text."""
+    return ", ".join(f"{difference:.1e} at {size}" for size, difference in differences.items())

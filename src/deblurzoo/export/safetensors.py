@@ -10,11 +10,11 @@ from typing import Any
 
 from safetensors.torch import save
 
-from deblurzoo import __version__
 from deblurzoo.extensions import current, name_of
 from deblurzoo.files import write_atomically
 from deblurzoo.nets.base import DeblurNet
 from deblurzoo.training.checkpoints import CONFIG, WEIGHTS
+from deblurzoo.version import __version__
 
 
 def write_export(folder: Path, net: DeblurNet, trained: dict[str, Any]) -> None:

@@ -34,15 +34,9 @@ class Zipped:
     def __str__(self) -> str:
         return f"{self.archive}/{self.member}"
 
-    @property
-    def stem(self) -> str:
-        """The picture's name without its suffix."""
-        return PurePosixPath(self.member).stem
-
-    @property
-    def nbytes(self) -> int:
-        """Size in bytes of the picture's file, once unpacked."""
-        return _opened(self.archive, os.getpid()).getinfo(self.member).file_size
+    def stored(self) -> tuple[str, int]:
+        """Return the name of the picture's file and its size in bytes, once unpacked."""
+        return PurePosixPath(self.member).name, _opened(self.archive, os.getpid()).getinfo(self.member).file_size
 
     def read(self) -> Image:
         """Return what `read_image` does."""
@@ -74,23 +68,40 @@ def _opened(archive: Path, process: int) -> ZipFile:
     return ZipFile(archive)
 
 
-Picture = Path | Zipped
+@dataclass(frozen=True)
+class Picture:
+    """A picture in a file."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def stored(self) -> tuple[str, int]:
+        """Return the name of the file and its size in bytes."""
+        return self.path.name, self.path.stat().st_size
+
+    def read(self) -> Image:
+        """Return what `read_image` does."""
+        return read_image(self.path)
+
+    def size(self) -> tuple[int, int]:
+        """Return what `picture_size` does."""
+        return picture_size(self.path)
 
 
-def read_image(picture: Picture) -> Image:
+def read_image(path: Path) -> Image:
     """Return a picture as (H, W, 3) RGB uint8, upright, in the range 0 to 255; what follows it in its file is ignored.
 
     Raises:
         DeblurzooError: the file is missing, truncated or no picture.
     """
-    if isinstance(picture, Zipped):
-        return picture.read()
     try:
-        return _decoded(picture.read_bytes())
+        return _decoded(path.read_bytes())
     except OSError as error:
-        raise _unreadable(picture, error.strerror or "unknown error") from error
+        raise _unreadable(path, error.strerror or "unknown error") from error
     except ValueError as error:
-        raise _unreadable(picture, str(error)) from error
+        raise _unreadable(path, str(error)) from error
 
 
 def picture_size(path: Path) -> tuple[int, int]:

@@ -1,12 +1,12 @@
 """What a network is: how many frames it reads, which sizes it takes, and images of any size for it."""
 
-import inspect
 from typing import Any, cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deblurzoo.batch import restored_by
+from deblurzoo.config import checked
 from deblurzoo.errors import DeblurzooError, first_line
 from deblurzoo.extensions import imported
 
@@ -53,15 +53,8 @@ def build_network(target: str | type[nn.Module] | None, arguments: dict[str, Any
         raise DeblurzooError("model.net._target_ is not set: name the network's class as PACKAGE.MODULE.CLASS")
     kind = imported(target, nn.Module) if isinstance(target, str) else target
     require_network(kind)
-    known = inspect.signature(kind).parameters
-    unknown = [key for key in arguments if key not in known]
-    if unknown and not any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
-        raise DeblurzooError(
-            f"model.net.{unknown[0]} is no setting of {kind.__name__}, which has {', '.join(known) or 'none'}: an "
-            "ablation or a toy experiment belongs to its own network"
-        )
     try:
-        return cast(DeblurNet, kind(**arguments))
+        return cast(DeblurNet, kind(**checked(kind, arguments, "model.net")))
     except (TypeError, ValueError) as error:
         raise DeblurzooError(f"model.net: {first_line(error)}") from error
 

@@ -1,6 +1,6 @@
 """FlowRNN: Zhang et al., "Deep Dynamic Scene Deblurring from Optical Flow", TCSVT 2021."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +13,7 @@ from deblurzoo.ops import spatial_rnn
 Variant = Literal[
     "full", "no_rnns", "concat_weights", "no_flow", "no_flow_losses", "two_directions", "rnn_decoder"
 ]  # fmt: skip
-VARIANTS: tuple[Variant, ...] = (
-    "full", "no_rnns", "concat_weights", "no_flow", "no_flow_losses", "two_directions", "rnn_decoder",
-)  # fmt: skip
+VARIANTS: tuple[Variant, ...] = get_args(Variant)  # fmt: skip
 
 
 class FlowNet(nn.Module):
@@ -113,8 +111,6 @@ class FlowRNN(DeblurNet):
         super().__init__()
         if width <= 0:
             raise ValueError(f"width={width} must be above 0")
-        if variant not in VARIANTS:
-            raise ValueError(f"variant={variant!r} is unknown: choose one of {', '.join(VARIANTS)}")
         self.variant, self.same_frame, self.residual = variant, same_frame, residual
         self.frames = {"no_rnns": 1, "no_flow": 1, "two_directions": 3}.get(variant, 2)
         if variant != "no_rnns":

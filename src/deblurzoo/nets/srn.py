@@ -1,6 +1,6 @@
 """SRN-DeblurNet: Tao et al., "Scale-recurrent Network for Deep Image Deblurring", CVPR 2018."""
 
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -130,23 +130,13 @@ class SRN(DeblurNet):
         bottleneck: Bottleneck = "conv_lstm",
         body: Body = "encoder_decoder",
         block: Block = "residual",
-        scales: int = 3,
+        scales: Literal[1, 3] = 3,
         shared: bool = True,
-        channels: int = 3,
+        channels: Literal[1, 3] = 3,
     ) -> None:
         super().__init__()
         if kernel_size % 2 == 0 or blocks < 1 or width <= 0:
             raise ValueError(f"kernel_size={kernel_size} must be odd, blocks={blocks} and width={width} above 0")
-        for name, value, allowed in (
-            ("resize", resize, get_args(Resize)),
-            ("bottleneck", bottleneck, get_args(Bottleneck)),
-            ("body", body, get_args(Body)),
-            ("block", block, get_args(Block)),
-            ("scales", scales, (1, 3)),
-            ("channels", channels, (1, 3)),
-        ):
-            if value not in allowed:
-                raise ValueError(f"{name}={value!r} is unknown: choose one of {', '.join(map(str, allowed))}")
         self.residual, self.resize_mode, self.channels = residual, resize, channels
         self.scales = (4, 2, 1) if scales == 3 else (1,)
         c1, c2, c3 = (max(1, round(c * width)) for c in (32, 64, 128))

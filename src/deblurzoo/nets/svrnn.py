@@ -1,6 +1,6 @@
 """SVRNN-Deblur: Zhang et al., "Dynamic Scene Deblurring Using Spatially Variant Recurrent Neural Networks", 2018."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +12,7 @@ from deblurzoo.nets.blocks import cascade, conv, leaky, up2
 from deblurzoo.ops import spatial_rnn
 
 Variant = Literal["full", "no_skip", "no_convs", "no_rnns", "weights_only"]
-VARIANTS: tuple[Variant, ...] = ("full", "no_skip", "no_convs", "no_rnns", "weights_only")
+VARIANTS: tuple[Variant, ...] = get_args(Variant)
 
 
 class WeightGeneration(nn.Module):
@@ -87,8 +87,6 @@ class SVRNN(DeblurNet):
         super().__init__()
         if width <= 0:
             raise ValueError(f"width={width} must be above 0")
-        if variant not in VARIANTS:
-            raise ValueError(f"variant={variant!r} is unknown: choose one of {', '.join(VARIANTS)}")
         self.variant, self.disable_rnn, self.conv2_act, self.residual = variant, disable_rnn, conv2_act, residual
         self.skip = variant != "no_skip"
         c16, c32, c256 = (max(1, round(c * width)) for c in (16, 32, 256))

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from itertools import chain
-from typing import Any, Literal, get_args, overload
+from typing import Any, get_args, overload
 
 import numpy as np
 import torch
@@ -13,12 +13,11 @@ from torch import Tensor
 
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.nets.base import DeblurNet, restore_any_size
+from deblurzoo.restore import Device, Precision
 from deblurzoo.restore.memory import Need, free, measure, used
 from deblurzoo.restore.tiles import LEAST, Floats, Grid, blended, plan
 
 Frame = NDArray[Any]
-Device = Literal["auto", "cpu", "cuda"]
-Precision = Literal["fp32", "bf16"]
 
 _WHITE = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 

@@ -12,8 +12,9 @@ import numpy as np
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.media import Image
 from deblurzoo.media.images import write_png
-from deblurzoo.synthesis.formation import CAMERA_GAMMA, Response, expose
+from deblurzoo.synthesis.formation import expose
 from deblurzoo.synthesis.interpolation import LARGEST_MOTION, in_between, motion
+from deblurzoo.synthesis.options import CAMERA_GAMMA, Response
 
 FOLDERS = ("blur", "blur_gamma", "sharp")
 """What a pair consists of, in the order of writing."""

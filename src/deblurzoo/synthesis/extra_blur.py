@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ConfigDict, Field
 
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.media import Image
@@ -34,19 +35,14 @@ class ExtraBlur:
             for round patches of the picture itself with turned colours.
     """
 
+    __pydantic_config__ = ConfigDict(extra="forbid")
     datasets: tuple[str, ...]
-    max_length: float = 20.0
+    max_length: Annotated[float, Field(ge=1)] = 20.0
     path: Literal["shake", "line"] = "shake"
     objects: str | None = None
 
     def __post_init__(self) -> None:
         key = "datamodule.augmentation.extra_blur"
-        if not self.max_length >= 1:
-            raise DeblurzooError(f"{key}.max_length={self.max_length} must be at least 1")
-        if self.path not in ("shake", "line"):
-            raise DeblurzooError(f"{key}.path={self.path} is unknown: choose shake or line")
-        if isinstance(self.datasets, str):  # type: ignore[unreachable]
-            raise DeblurzooError(f"{key}.datasets={self.datasets} must be a list: [{self.datasets}]")
         if self.objects is not None and not _cutouts(Path(self.objects)):
             raise DeblurzooError(f"{key}.objects={self.objects} has no PNGs: give a folder of cut-outs, or null")
 

@@ -2,18 +2,12 @@
 
 from collections.abc import Callable, Iterable
 from itertools import chain
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from deblurzoo.media import Image
-
-CAMERA_GAMMA = 2.2
-"""The camera response that GOPRO assumes (Nah et al., CVPR 2017, section 2.1)."""
-
-Response = float | Literal["srgb"] | None
-"""How a camera stores light x in [0, 1]: None as x, a number g as x^(1/g), `srgb` as IEC 61966-2-1 says."""
+from deblurzoo.synthesis.options import Response
 
 
 def form_blur(frames: Iterable[Tensor], response: Response = None) -> Tensor:

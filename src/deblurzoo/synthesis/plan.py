@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from deblurzoo.errors import DeblurzooError, require_at_least
+from deblurzoo.errors import DeblurzooError
 from deblurzoo.synthesis.sources import Source
 
 
@@ -41,13 +41,6 @@ class Cut:
             raise DeblurzooError(
                 f"--frames {least}-{most} must be an odd number from 3, or two, the smaller first: set others"
             )
-        for key, value, bound in (
-            ("stride", 1 if self.stride is None else self.stride, 1),
-            ("clip-length", self.clip_length, 1),
-            ("gap", self.gap, 0),
-            ("seed", self.seed, 0),
-        ):
-            require_at_least(f"--{key}", value, bound)
         if not 0 <= self.test_share <= 1:
             raise DeblurzooError(f"--test-share {self.test_share} must be from 0 to 1: set another")
 

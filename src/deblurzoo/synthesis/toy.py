@@ -3,7 +3,7 @@
 import io
 import json
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ from rich.progress import track
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import write_atomically
 from deblurzoo.media.images import read_image, write_png
-from deblurzoo.synthesis.formation import CAMERA_GAMMA, expose
+from deblurzoo.synthesis.formation import expose
 from deblurzoo.synthesis.motion import Trajectory, blob, hand_shake
+from deblurzoo.synthesis.options import CAMERA_GAMMA, ToyOptions
 from deblurzoo.synthesis.scene import Layer, render, true_flow
 
 _SKIMAGE = Path(skimage.data.__file__).parent
@@ -34,36 +35,6 @@ PHOTOGRAPHS = {
     "test": (_SKIMAGE / "astronaut.png", _SKIMAGE / "coffee.png"),
 }
 """Photographs that ship in the wheels of scikit-image and scikit-learn; no one of them is in both splits."""
-
-
-@dataclass(frozen=True)
-class ToyOptions:
-    """What the toy data set is made of; the same options give the same bytes.
-
-    Args:
-        seed: of everything random.
-        train_clips, test_clips: how many clips.
-        frames: consecutive blurry frames per clip.
-        height, width: of the frames in pixels.
-        min_blur, max_blur: range of the mean length in pixels of the camera's path during one exposure.
-        flow: also write the true flow from each sharp frame to the next, `flow/NNNNNN.npy` (2, H, W) float32.
-    """
-
-    seed: int = 0
-    train_clips: int = 240
-    test_clips: int = 16
-    frames: int = 3
-    height: int = 160
-    width: int = 224
-    min_blur: float = 4.0
-    max_blur: float = 7.0
-    flow: bool = False
-
-    def __post_init__(self) -> None:
-        if min(self.train_clips, self.test_clips, self.frames) < 1 or min(self.height, self.width) < 16:
-            raise DeblurzooError("toy data need at least one clip per split, one frame per clip and 16x16 pixels")
-        if not 0 <= self.min_blur <= self.max_blur:
-            raise DeblurzooError(f"min_blur={self.min_blur} and max_blur={self.max_blur} must be 0 <= min <= max")
 
 
 def _photograph(rng: np.random.Generator, paths: tuple[Path, ...], side: int) -> NDArray[np.float32]:

@@ -8,7 +8,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor, nn
 
-from deblurzoo.config import require_plain, require_types
+from deblurzoo.config import require_plain
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.extensions import NETWORKS, current, resolve
 from deblurzoo.nets.base import DeblurNet, build_network
@@ -123,7 +123,7 @@ def read_export(path: Path) -> dict[str, Any]:
     facts = config.pop("deblurzoo")
     try:
         require_plain(config, "config")
-    except ValueError as error:
+    except DeblurzooError as error:
         raise DeblurzooError(f"{file} cannot be used ({error}): {_REMEDY}") from error
     return {
         "deblurzoo": facts,
@@ -161,7 +161,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise DeblurzooError(f"{path} is not a checkpoint of deblurzoo: give one that `deblurzoo train` wrote")
     try:
         require_plain(checkpoint["hyper_parameters"], "hyper_parameters")
-    except (ValueError, RecursionError) as error:
+    except (DeblurzooError, RecursionError) as error:
         raise DeblurzooError(f"{path} cannot be used ({error}): give one that `deblurzoo train` wrote") from error
     complete: dict[str, Any] = checkpoint
     return complete
@@ -199,7 +199,6 @@ def load_net(trained: dict[str, Any], path: Path) -> DeblurNet:
     except ValueError as error:
         raise DeblurzooError(f"{path} cannot be used: {error}") from error
     try:
-        require_types(kind, arguments)
         net = build_network(kind, arguments)
         state = {name.removeprefix("net."): t for name, t in trained["state_dict"].items() if name.startswith("net.")}
         _require_fit(state, net.state_dict())

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from deblurzoo import __version__
 from deblurzoo.batch import Batch, Restored, restored_by
 from deblurzoo.errors import DeblurzooError, first_line
 from deblurzoo.extensions import imported, name_of
@@ -17,6 +16,7 @@ from deblurzoo.metrics.batches import image_metrics, to_uint8
 from deblurzoo.nets.base import DeblurNet, build_network, restore_any_size
 from deblurzoo.training.losses import WeightedLosses, negative_psnr
 from deblurzoo.training.schedules import factor
+from deblurzoo.version import __version__
 
 ADAM = "torch.optim.Adam"
 """The optimiser of all three papers, and of every checkpoint of version 0.1."""

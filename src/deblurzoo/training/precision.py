@@ -1,10 +1,9 @@
 """In which precision networks run, on which device, and whether they can be compiled there."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
 
 from deblurzoo.errors import DeblurzooError, first_line
 
@@ -28,22 +27,27 @@ _EPOCHS = {
 """Keys of Lightning's trainer that count, cut or repeat epochs or samples, and what to set instead."""
 
 
-def settle_precision(trainer: DictConfig, checkpoint: dict[str, Any] | None, optimizer: DictConfig) -> None:
-    """Put the precision to train in for `auto`: that of the checkpoint, which goes on as it began, or the device's.
+def settled_precision(trainer: Mapping[str, Any], begun: str | None, optimizer: Mapping[str, Any]) -> str:
+    """Return the precision to train in: for `auto` the one that a run began in, or the device's.
+
+    Args:
+        trainer, optimizer: their configs.
+        begun: the precision of the checkpoint to go on from, if there is one that says so.
 
     Raises:
         DeblurzooError: what was trained cannot go on in its precision here, or the optimiser cannot.
     """
-    if trainer.precision == AUTO:
-        begun = checkpoint["deblurzoo"].get("precision") if checkpoint else None
-        if begun == HALF and (trainer.accelerator == "cpu" or not torch.cuda.is_available()):
+    precision = str(trainer["precision"])
+    if precision == AUTO:
+        if begun == HALF and (trainer["accelerator"] == "cpu" or not torch.cuda.is_available()):
             raise DeblurzooError(f"the run began in {HALF}, which needs a GPU: set trainer.precision=32-true")
-        trainer.precision = begun if begun in (FULL, LOW, HALF) else training_precision(trainer.accelerator)
-    if trainer.get("gradient_clip_val") and optimizer.get("fused") and trainer.precision != FULL:
+        precision = begun if begun in (FULL, LOW, HALF) else training_precision(trainer["accelerator"])
+    if trainer.get("gradient_clip_val") and optimizer.get("fused") and precision != FULL:
         raise DeblurzooError(
-            f"trainer.gradient_clip_val={trainer.gradient_clip_val} cannot clip for a fused optimiser in "
-            f"{trainer.precision}: set model.optimizer.fused=false or trainer.precision=32-true"
+            f"trainer.gradient_clip_val={trainer['gradient_clip_val']} cannot clip for a fused optimiser in "
+            f"{precision}: set model.optimizer.fused=false or trainer.precision=32-true"
         )
+    return precision
 
 
 def is_one(devices: Any) -> bool:
@@ -63,19 +67,20 @@ def require_compiler(accelerator: str) -> None:
         ) from error
 
 
-def require_trainer(trainer: DictConfig) -> None:
+def require_trainer(trainer: Mapping[str, Any]) -> None:
     """Raise a DeblurzooError for a precision that no network runs in, a GPU that is not there, and keys of epochs."""
     for key, instead in _EPOCHS.items():
         if trainer.get(key) not in (None, key == "enable_checkpointing"):
             raise DeblurzooError(
                 f"trainer.{key}={trainer[key]} has no use where training is counted in steps: set {instead}"
             )
-    if trainer.precision not in _KNOWN:
-        raise DeblurzooError(f"trainer.precision={trainer.precision} is unknown: choose one of {', '.join(_KNOWN)}")
-    if trainer.precision == HALF and trainer.accelerator == "cpu":
+    precision, accelerator = trainer["precision"], trainer["accelerator"]
+    if precision not in _KNOWN:
+        raise DeblurzooError(f"trainer.precision={precision} is unknown: choose one of {', '.join(_KNOWN)}")
+    if precision == HALF and accelerator == "cpu":
         raise DeblurzooError("trainer.precision=16-mixed needs a GPU: choose auto, 32-true or bf16-mixed")
-    if trainer.accelerator in ("gpu", "cuda") and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
-        raise DeblurzooError(f"trainer.accelerator={trainer.accelerator}: torch finds no GPU here; choose trainer=cpu")
+    if accelerator in ("gpu", "cuda") and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
+        raise DeblurzooError(f"trainer.accelerator={accelerator}: torch finds no GPU here; choose trainer=cpu")
 
 
 def training_precision(accelerator: str) -> str:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd.forward_ad import unpack_dual
 
+from deblurzoo.errors import DeblurzooError
 from deblurzoo.ops.spatial_rnn import scan
 
 log = logging.getLogger(__name__)
@@ -168,7 +169,10 @@ def _fastest(device: str, process: int) -> str:
     return name
 
 
-def check_variable() -> None:
-    """Raise a ValueError if the environment variable names a backend that cannot run here."""
+def require_backend() -> None:
+    """Raise a DeblurzooError if the environment variable names a backend that cannot run here."""
     if name := os.environ.get(VARIABLE):
-        _module(name, "cuda" if torch.cuda.is_available() and name == "triton" else "cpu")
+        try:
+            _module(name, "cuda" if torch.cuda.is_available() and name == "triton" else "cpu")
+        except (ValueError, ImportError) as error:
+            raise DeblurzooError(f"{VARIABLE}={name}: {error}") from error

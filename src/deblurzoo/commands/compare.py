@@ -1,0 +1,5 @@
+"""`deblurzoo compare`."""
+
+from deblurzoo.reports.table import main
+
+__all__ = ["main"]

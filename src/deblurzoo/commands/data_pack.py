@@ -1,0 +1,29 @@
+"""`deblurzoo data pack`: a data set as arrays, from which crops are read without decoding."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from deblurzoo.commands.data_check import source_of
+from deblurzoo.commands.hydra_app import plain
+from deblurzoo.data import ClipSource
+from deblurzoo.data.packing import pack
+from deblurzoo.errors import DeblurzooError
+
+
+def run(cfg: DictConfig) -> None:
+    """Pack `cfg.data` into the folder `cfg.out`: each data set that it consists of into one of its own."""
+    source, out = source_of(cfg), Path(str(plain(cfg)["out"]))
+    if not isinstance(source, ClipSource):
+        raise DeblurzooError(f"data={source.name} is read as it is: there is nothing to pack")
+    if any(part.packed for part in source.parts) or not source.splits:
+        raise DeblurzooError("there are no pictures to pack: set the folders of the data set, and no packed")
+    for part in source.parts:
+        for split in part.splits:
+            part.clip_files(split)  # what is missing is told before hours of work
+    for part in source.parts:
+        folder = out if len(source.parts) == 1 else out / part.name
+        index = pack(part, folder)
+        size = 2 * sum(clip.nbytes for clip in index.clips)
+        print(f"{folder}: {len(index.clips)} clips of {part.name}, {size / 1e9:.2f} GB, verified")
+    print(f"read from it: data.packed={out}; the pictures are no longer needed")

@@ -1,0 +1,135 @@
+"""What the configs of train and evaluate hold, with the bounds of every value: checked once, used as values."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+
+from deblurzoo.records import Record
+from deblurzoo.training.schedules import known
+
+Text = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int | float) else value)]
+"""Text, also where Hydra takes it for a number, as in name=2021."""
+Texts = Annotated[list[Text], BeforeValidator(lambda value: [value] if isinstance(value, str) else value or [])]
+
+
+class Config(Record):
+    """A part of a config, which may hold more than what is checked."""
+
+    model_config = ConfigDict(extra="allow")
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """All of it as nested plain dicts and lists."""
+        return self.model_dump(by_alias=True, exclude_unset=True)
+
+
+class Buildable(Config):
+    """The config of an object: its class and its arguments."""
+
+    target: str = Field(alias="_target_")
+
+
+class Optimizer(Buildable):
+    """The config of an optimiser; what else its class takes, torch checks."""
+
+    lr: float | None = None
+
+
+class Schedule(Record):
+    """The config of a schedule: the arguments of `deblurzoo.training.schedules.factor` but the step."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: Annotated[str, AfterValidator(known)]
+    steps: PositiveInt
+    power: NonNegativeFloat
+    end: Annotated[float, Field(ge=0, le=1)]
+    warmup: NonNegativeInt
+
+
+class Trainer(Buildable):
+    """The config of Lightning's trainer."""
+
+    accelerator: str
+    devices: Any
+    precision: str | int
+    max_steps: PositiveInt
+    accumulate_grad_batches: PositiveInt
+    val_check_interval: PositiveInt
+    log_every_n_steps: PositiveInt
+
+
+class Model(Buildable):
+    """The config of a module."""
+
+    net: dict[str, Any]
+    optimizer: Optimizer
+    schedule: Schedule
+    loss: Annotated[dict[str, Annotated[float, Field(gt=0)]], Field(min_length=1)] | None
+
+
+class Settings(Config):
+    """What train and evaluate have in common."""
+
+    data: Buildable
+    datamodule: Buildable
+    trainer: Trainer
+    compile: bool
+    metrics: list[str] | None
+    trust: str | list[str] | None
+
+
+class Evaluating(Settings):
+    """The config of `deblurzoo evaluate`."""
+
+    checkpoint: Text
+    out: Text | None
+    switch: Literal["disable_rnn", "same_frame"] | None
+    pictures: NonNegativeInt
+    no_harm: NonNegativeInt
+    rounding: Literal["nearest", "floor"]
+
+
+class Training(Settings):
+    """The config of `deblurzoo train`."""
+
+    model: Model
+    callbacks: dict[str, Buildable | None]
+    logger: dict[str, Buildable | None]
+    name: Text
+    label: Text
+    group: Text | None
+    tags: Texts
+    seed: NonNegativeInt
+    blur: str | None
+    resume: Text | None
+    run: str
+    run_id: str
+
+
+class Showing(Training):
+    """The config of `deblurzoo data show`."""
+
+    out: Text
+    samples: PositiveInt
+
+
+class Checking(Record):
+    """The config of `deblurzoo data check`."""
+
+    data: Buildable
+
+
+class Packing(Checking):
+    """The config of `deblurzoo data pack`."""
+
+    out: Text
+
+
+SHAPES: dict[str, type[Record]] = {
+    "train": Training,
+    "evaluate": Evaluating,
+    "data_check": Checking,
+    "data_pack": Packing,
+    "data_show": Showing,
+}
+"""By verb."""

@@ -1,0 +1,55 @@
+"""A job of a sweep: it trains, or goes on with what is there, and is evaluated in the end."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from hydra import compose
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from deblurzoo.callbacks.loggers import TAG_LENGTH
+from deblurzoo.commands.evaluate import evaluate
+from deblurzoo.errors import DeblurzooError
+from deblurzoo.files import claim
+from deblurzoo.reports.status import recorded
+from deblurzoo.reports.wandb import send_evaluation
+from deblurzoo.training.checkpoints import checkpoint_of
+from deblurzoo.training.precision import AUTO
+
+_folders: dict[Path, DictConfig] = {}
+"""Run folders and configs of this process's sweep: data.root and others of conf/train.yaml's exclude_keys name none."""
+
+
+def job(cfg: DictConfig, run: Path, fit: Any) -> float:
+    """Train by `fit` and evaluate in a run folder; return the PSNR, which a sweeper like Optuna may maximise.
+
+    Raises:
+        DeblurzooError: an earlier job of this sweep has the same folder and another config.
+    """
+    if _folders.setdefault(run, cfg) != cfg:  # a search may repeat a job
+        raise DeblurzooError(
+            f"{run} is the folder of an earlier job of this sweep: what differs between them names no folders, "
+            "so sweep over experiment or name, or run them one by one"
+        )
+    claim(run)
+    name = str(cfg.name)
+    tags = [cfg.tags] if isinstance(cfg.tags, str) else [*(cfg.tags or [])]
+    own = [part[:TAG_LENGTH] for part in dict.fromkeys([name, run.name])]
+    label = {} if run.name == name else {"label": f"{name} {run.name}"}
+    with recorded(run):
+        fit(cfg, run, resume=cfg.resume or "auto", group=cfg.group or name, tags=[*tags, *own], **label)
+        results = evaluate(evaluation(cfg, run), anew=False)
+        send_evaluation(run, results)
+        return float(json.loads(results.read_text())["restored"]["psnr"])
+
+
+def evaluation(cfg: DictConfig, run: Path) -> DictConfig:
+    """Return the config of `deblurzoo evaluate` for what a job has trained: its data and machine, else as usual."""
+    usual = compose("evaluate", [f"data={HydraConfig.get().runtime.choices['data']}"])
+    OmegaConf.set_struct(usual, False)
+    resolved: Any = OmegaConf.to_container(cfg, resolve=True)
+    ours = {key: resolved[key] for key in ("data", "datamodule", "trainer", "metrics", "trust")}
+    merged = OmegaConf.merge(usual, ours, {"checkpoint": str(checkpoint_of(run)), "trainer": {"precision": AUTO}})
+    assert isinstance(merged, DictConfig)
+    return merged

@@ -1,0 +1,114 @@
+"""Which files are restored to where, and which are neighbours of each other."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deblurzoo.errors import DeblurzooError
+from deblurzoo.media.naming import SUFFIXES, below, described, gaps, is_picture, require_frames, runs
+from deblurzoo.restore import video
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file to restore."""
+
+    source: Path
+    target: Path
+    neighbours: tuple[Path | None, Path | None] = (None, None)
+    """The next and the previous frame, where files of a folder are frames."""
+
+    @property
+    def compare(self) -> Path:
+        """Where blurry | restored goes."""
+        return self.target.with_name(f"{self.target.stem}.compare{self.target.suffix}")
+
+
+def find_jobs(inputs: Sequence[Path], out: Path, frames: bool = False, compare: bool = False) -> list[Job]:
+    """Return what is to be restored: files into `out`, folders as the same tree below it.
+
+    Raises:
+        DeblurzooError: an input is missing, a folder has nothing to restore or two files of one frame, two results
+            would be one file, or one would replace an input.
+    """
+    jobs: list[Job] = []
+    for given in inputs:
+        if given.is_dir():
+            found = [path for path in _below(given, out) if is_picture(path) or path.suffix.lower() in video.SUFFIXES]
+            if not found:
+                raise DeblurzooError(f"{given} has no pictures or videos: give another folder")
+            beside = _neighbours(found) if frames else {}
+            for path in found:
+                jobs.append(Job(path, _target(path, out / path.relative_to(given)), beside.get(path, (None, None))))
+        else:
+            jobs.append(Job(given, _target(given, out / given.name)))
+    given_files = {job.source.resolve() for job in jobs}
+    taken: dict[Path, Path] = {}
+    for job in jobs:
+        for result in (job.target, *([job.compare] if compare else [])):
+            if result.resolve() in given_files:
+                raise DeblurzooError(f"--out {out} would replace the input {result}: choose another folder")
+            if result in taken:
+                raise DeblurzooError(f"{job.source} and {taken[result]} would both become {result}: restore apart")
+            taken[result] = job.source
+    return jobs
+
+
+def _below(folder: Path, out: Path) -> list[Path]:
+    """Return the files below a folder, without those of `out`, which may lie there."""
+    results = out.resolve()
+    files = [path for path in below(folder) if path.is_file()]
+    if results == folder.resolve():  # which `find_jobs` refuses
+        return files
+    return [path for path in files if not path.resolve().is_relative_to(results)]
+
+
+def _target(source: Path, target: Path) -> Path:
+    return target if source.suffix.lower() in SUFFIXES else video.target_of(target)
+
+
+def _clips(files: Iterable[Path]) -> dict[Path, list[Path]]:
+    """Return the pictures of each folder, which are its frames in natural order."""
+    clips: dict[Path, list[Path]] = {}
+    for path in files:
+        if is_picture(path):
+            clips.setdefault(path.parent, []).append(path)
+    return {folder: list(require_frames(clip).values()) for folder, clip in clips.items()}
+
+
+def _neighbours(files: Iterable[Path]) -> dict[Path, tuple[Path | None, Path | None]]:
+    """Return the next and the previous frame of each picture: of the same folder, with no gap between."""
+    found: dict[Path, tuple[Path | None, Path | None]] = {}
+    for clip in _clips(files).values():
+        for run in runs(len(clip), gaps([frame.stem for frame in clip])):
+            for index in run:
+                following, previous = (clip[i] if i in run else None for i in (index + 1, index - 1))
+                found[clip[index]] = following, previous
+    return found
+
+
+def is_video(job: Job) -> bool:
+    """Whether the file is read as a video: it has no suffix of a picture."""
+    return job.source.suffix.lower() not in SUFFIXES
+
+
+def notes(jobs: list[Job], reads: int, frames: bool) -> list[str]:
+    """Return what should be known about neighbouring frames."""
+    if reads == 1:
+        return []
+    notes = []
+    if any(is_video(job) for job in jobs) or frames:
+        notes.append(f"the network reads {reads} consecutive frames: the last of each video stands in for its next one")
+    if not frames and not all(is_video(job) for job in jobs):
+        notes.append(
+            f"the network reads {reads} consecutive frames: each picture stands in for its neighbours "
+            "(--frames: the pictures of a folder are consecutive)"
+        )
+    return notes
+
+
+def gap_notes(inputs: Iterable[Path], out: Path) -> list[str]:
+    """Return a sentence for every folder whose frames do not all follow each other."""
+    clips = [clip for given in inputs if given.is_dir() for clip in _clips(_below(given, out)).items()]
+    found = [(folder, gaps([frame.stem for frame in clip])) for folder, clip in clips]
+    return [f"{folder} lacks {described(missing)}: no neighbours across a gap" for folder, missing in found if missing]

@@ -1,0 +1,104 @@
+"""Restoring file after file with a progress bar and a line for each."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from deblurzoo.errors import DeblurzooError
+from deblurzoo.media.photos import Picture, Pixels, read_picture, write_picture
+from deblurzoo.restore import video
+from deblurzoo.restore.jobs import Job, is_video
+from deblurzoo.restore.restorer import Restorer
+
+
+def restore_all(jobs: Sequence[Job], restorer: Restorer, compare: bool) -> int:
+    """Restore every file, with a line for each, and return how many failed."""
+    failed = 0
+    console, errors = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
+    read = lru_cache(maxsize=restorer.frames)(read_picture)  # frames are neighbours of each other
+    columns = (MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn())
+    with Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        *columns,
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    ) as bar:
+        files = bar.add_task("files", total=len(jobs))
+        for job in jobs:
+            start = time.monotonic()
+            current = bar.add_task(job.source.name, total=None)
+            shown = Shown(bar, current)
+            beside = job.compare if compare else None
+            try:
+                if is_video(job):
+                    what = _restore_video(job, restorer, beside, shown)
+                else:
+                    what = _restore_picture(job, restorer, beside, shown, read)
+                seconds = time.monotonic() - start
+                console.print(f"{job.target}: {what}, {seconds:.1f} s", highlight=False, markup=False)
+            except DeblurzooError as error:
+                failed += 1
+                errors.print(f"error: {error}", highlight=False, markup=False)
+            bar.remove_task(current)
+            bar.advance(files)
+    return failed
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One file's line of the progress bar."""
+
+    bar: Progress
+    task: TaskID
+
+    def of(self, total: int) -> Callable[[], None]:
+        """Say how many steps there are and return what is called after each."""
+        self.bar.update(self.task, total=total or None)
+        return lambda: self.bar.advance(self.task)
+
+
+def _restore_video(job: Job, restorer: Restorer, beside: Path | None, shown: Shown) -> str:
+    source = video.inspect(job.source)
+    frames = video.restore_video(source, job.target, restorer, shown.of(source.frames), beside)
+    return f"{frames} frames of {source.width}x{source.height}"
+
+
+def _restore_picture(
+    job: Job, restorer: Restorer, beside: Path | None, shown: Shown, read: Callable[[Path], Picture]
+) -> str:
+    picture = read(job.source)
+    height, width = picture.pixels.shape[:2]
+    following, previous = (_neighbour(path, picture, read) for path in job.neighbours)
+    tiles = restorer.grid(height, width, picture.pixels.itemsize).total
+    restored = picture.with_rgb(restorer.restore(picture.rgb, following, previous, on_tile=shown.of(tiles)))
+    if beside is not None:
+        write_picture(beside, picture.beside(restored))
+    write_picture(job.target, restored)
+    return f"{width}x{height}, {'whole' if tiles == 1 else f'{tiles} tiles'}"
+
+
+def _neighbour(path: Path | None, picture: Picture, read: Callable[[Path], Picture]) -> Pixels | None:
+    """Return the frame of a neighbouring file, or None where there is none that fits: bad files are told elsewhere."""
+    if path is None:
+        return None
+    try:
+        other = read(path)
+    except DeblurzooError:
+        return None
+    fits = other.pixels.shape[:2] == picture.pixels.shape[:2] and other.pixels.dtype == picture.pixels.dtype
+    return other.rgb if fits else None

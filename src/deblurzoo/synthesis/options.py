@@ -1,0 +1,42 @@
+"""Choices of blur formation and of toy data, which are known without the libraries that make them."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from deblurzoo.errors import DeblurzooError
+
+CAMERA_GAMMA = 2.2
+"""The camera response that GOPRO assumes (Nah et al., CVPR 2017, section 2.1)."""
+
+Response = float | Literal["srgb"] | None
+"""How a camera stores light x in [0, 1]: None as x, a number g as x^(1/g), `srgb` as IEC 61966-2-1 says."""
+
+
+@dataclass(frozen=True)
+class ToyOptions:
+    """What the toy data set is made of; the same options give the same bytes.
+
+    Args:
+        seed: of everything random.
+        train_clips, test_clips: how many clips.
+        frames: consecutive blurry frames per clip.
+        height, width: of the frames in pixels.
+        min_blur, max_blur: range of the mean length in pixels of the camera's path during one exposure.
+        flow: also write the true flow from each sharp frame to the next, `flow/NNNNNN.npy` (2, H, W) float32.
+    """
+
+    seed: int = 0
+    train_clips: int = 240
+    test_clips: int = 16
+    frames: int = 3
+    height: int = 160
+    width: int = 224
+    min_blur: float = 4.0
+    max_blur: float = 7.0
+    flow: bool = False
+
+    def __post_init__(self) -> None:
+        if min(self.train_clips, self.test_clips, self.frames) < 1 or min(self.height, self.width) < 16:
+            raise DeblurzooError("toy data need at least one clip per split, one frame per clip and 16x16 pixels")
+        if not 0 <= self.min_blur <= self.max_blur:
+            raise DeblurzooError(f"min_blur={self.min_blur} and max_blur={self.max_blur} must be 0 <= min <= max")

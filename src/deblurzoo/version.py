@@ -1,0 +1,3 @@
+"""The version, which every file that deblurzoo writes names."""
+
+__version__ = "0.1.0"
