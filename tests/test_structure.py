@@ -1,6 +1,8 @@
 """Which way imports point."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,12 @@ def test_imports_point_one_way(room: str) -> None:
         for name in imported_names(file):
             broken = [f for f in FORBIDDEN[room] | ENTRY_POINTS if name == f or name.startswith(f + ".")]
             assert not broken, f"{file.relative_to(ROOT)} imports {name}"
+
+
+def test_comparing_imports_nothing_that_takes_seconds() -> None:
+    heavy = {*FRAMEWORKS, "torch", "albumentations", "plotly"}
+    code = f"import sys, deblurzoo.commands.compare; assert not {heavy} & set(sys.modules), {heavy} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_no_source_file_is_longer_than_400_lines() -> None:

@@ -74,7 +74,7 @@ VERBS: dict[tuple[str, ...], Callable[[list[str]], None]] = {
     ("train",): _hydra("deblurzoo.commands.train"),
     ("evaluate",): _hydra("deblurzoo.commands.evaluate"),
     ("deblur",): _plain("deblurzoo.commands.deblur"),
-    ("compare",): _plain("deblurzoo.reports.table"),
+    ("compare",): _plain("deblurzoo.commands.compare"),
     ("export",): _plain("deblurzoo.commands.export"),
     ("benchmark",): _plain("deblurzoo.commands.benchmark"),
     ("experiments",): _plain("deblurzoo.commands.experiments"),

@@ -28,8 +28,8 @@ from deblurzoo.metrics import metric
 from deblurzoo.metrics.protocols import MEASURES
 from deblurzoo.nets.base import DeblurNet
 from deblurzoo.records import Evaluating
-from deblurzoo.reports.run_folder import RESULTS, folder_for, is_finished, require_free
-from deblurzoo.reports.status import name_of
+from deblurzoo.reports.results import RESULTS, Facts
+from deblurzoo.reports.run_folder import folder_for, is_finished, name_of, require_free
 from deblurzoo.reports.table import print_table
 from deblurzoo.training.checkpoints import WEIGHTS, checkpoint_of, load_net, read_trained
 from deblurzoo.training.module import RestoringModule
@@ -70,15 +70,17 @@ def evaluate(cfg: DictConfig, anew: bool = True) -> Path:
         net.compile()
 
     run = run_folder(path)
-    facts = {
-        "name": " ".join(filter(None, (name_of(run), cfg.switch, _low(cfg)))),
-        "network": describe_network(net, arguments),
-        "checkpoint": {"file": str(path), "step": checkpoint["global_step"], "sha256": sha256(path)},
-        **_conditions(cfg, source),
-        "data": datamodule.measured_on,
-        "deblurzoo": __version__,
-        "config": plain(cfg),
-    }
+    facts = Facts.model_validate(
+        {
+            "name": " ".join(filter(None, (name_of(run), cfg.switch, _low(cfg)))),
+            "network": describe_network(net, arguments),
+            "checkpoint": {"file": str(path), "step": checkpoint["global_step"], "sha256": sha256(path)},
+            **_conditions(cfg, source),
+            "data": datamodule.measured_on,
+            "deblurzoo": __version__,
+            "config": plain(cfg),
+        }
+    )
     out = Path(cfg.out) if cfg.out else folder_for(run / "evaluate", _kind(cfg, source), facts)
     require_free(out, facts)
     metrics = MEASURES[source.measure].names(cfg.get("metrics"))

@@ -1,7 +1,6 @@
 """`deblurzoo train`: from a config to a trained network."""
 
 import errno
-import json
 import logging
 import secrets
 import sys
@@ -19,7 +18,6 @@ from torch import nn
 from torch.distributed import DistError
 
 from deblurzoo.callbacks import AtomicCheckpointIO, SlurmRequeue, StepCheckpoints, slurm_plugins
-from deblurzoo.callbacks.loggers import TAG_LENGTH, finish_wandb
 from deblurzoo.commands.evaluate import evaluate, require_metrics
 from deblurzoo.commands.hydra_app import (
     build,
@@ -39,8 +37,9 @@ from deblurzoo.errors import DeblurzooError, first_line, require_at_least, requi
 from deblurzoo.extensions import current, imported, name_of
 from deblurzoo.files import claim, write_atomically
 from deblurzoo.records import Evaluating, Training
-from deblurzoo.reports.status import identity_of, recorded
-from deblurzoo.reports.wandb import send_evaluation
+from deblurzoo.reports.results import read
+from deblurzoo.reports.run_folder import CONFIG, IDENTITY, Identity, identity_of, recorded
+from deblurzoo.reports.wandb import TAG_LENGTH, finish_wandb, send_evaluation
 from deblurzoo.training.checkpoints import checkpoint_of, find_checkpoint, is_export, read_checkpoint
 from deblurzoo.training.module import ADAM, DeblurModule
 from deblurzoo.training.precision import AUTO, is_one, require_compiler, require_trainer, settle_precision
@@ -94,7 +93,7 @@ def _job(cfg: DictConfig, run: Path) -> float:
         fit(cfg, run)
         results = evaluate(_evaluation(cfg, str(find_checkpoint(run))), anew=False)
         send_evaluation(run, results)
-        return float(json.loads(results.read_text())["restored"]["psnr"])
+        return read(results).restored["psnr"]
 
 
 def _evaluation(cfg: DictConfig, checkpoint: str) -> DictConfig:
@@ -273,8 +272,8 @@ def _take_over(run: Path, cfg: DictConfig) -> None:
     claim(run)
     for leftover in run.glob("checkpoints/.*.tmp"):  # of a killed process
         leftover.unlink()
-    write_atomically(run / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True).encode())
-    write_atomically(run / "run.json", json.dumps({"id": cfg.run_id, "name": cfg.label}).encode())
+    write_atomically(run / CONFIG, OmegaConf.to_yaml(cfg, resolve=True).encode())
+    write_atomically(run / IDENTITY, Identity(id=cfg.run_id, name=cfg.label).as_json())
 
 
 def resume_point(resume: str | None, run: Path) -> Path | None:
@@ -302,8 +301,8 @@ def resume_point(resume: str | None, run: Path) -> Path | None:
 
 def _identity(resume: str | None, run: Path) -> str:
     """Return the id of a run without checkpoints: its own if it was stopped before the first, else a new one."""
-    begun = resume == "auto" and (run / "run.json").is_file()
-    return identity_of(run)["id"] if begun else secrets.token_hex(4)
+    begun = resume == "auto" and (run / IDENTITY).is_file()
+    return identity_of(run).id if begun else secrets.token_hex(4)
 
 
 def require_same_run(checkpoint: dict[str, Any], module: DeblurModule, source: Source, ema: bool, path: str) -> None:
