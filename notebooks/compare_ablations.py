@@ -70,12 +70,12 @@ display(*(plot(drawn[name]) for name in ("time", "size")))
 
 # %%
 def psnr_by_image(network):
-    return {(image["clip"], image["frame"]): image["restored"]["psnr"] for image in network.results["images"]}
+    return {(image.clip, image.frame): image.restored["psnr"] for image in network.results.images}
 
 
 if len(networks) < 2:
     raise DeblurzooError(f"{RUNS} has one network alone: evaluate another on the same frames to compare them")
-by_name = {network.name: network for network in sorted(networks, key=lambda n: n.results["restored"]["psnr"])}
+by_name = {network.name: network for network in sorted(networks, key=lambda n: n.results.restored["psnr"])}
 second, best = list(by_name.values())[-2:]  # or by_name["svrnn_toy"], by_name["srn_toy"]
 
 psnr = {network.name: psnr_by_image(network) for network in (second, best)}
@@ -103,7 +103,7 @@ bars.update_layout(template="plotly_white", height=380, margin={"t": 40, "b": 50
 # read from the data set that the evaluation names, so it must still be there.
 
 # %%
-source = rebuild(best.results.get("config"), "data", Source, best.evaluation.folder / "results.json")
+source = rebuild(best.results.config, "data", Source, best.evaluation.folder / "results.json")
 samples = {(sample.clip, sample.frame): sample for sample in source.samples("test", frames=1)}
 
 for clip, frame in sorted(gain, key=lambda image: -abs(gain[image]))[:3]:

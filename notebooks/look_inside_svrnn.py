@@ -26,8 +26,8 @@ from deblurzoo.pictures.internals import (
     recurrences,
     weight_columns,
 )
-from deblurzoo.records import RunConfig, load_record
 from deblurzoo.reports.page.notebook import show
+from deblurzoo.reports.run_folder import config_of
 from deblurzoo.training.checkpoints import checkpoint_of, load_net, read_trained
 
 if Path.cwd().name == "notebooks":  # where Jupyter starts; paths are relative to the top of the checkout
@@ -49,8 +49,8 @@ net = load_net(trained, checkpoint).eval()
 if not isinstance(net, SVRNN) or net.variant != "full":
     raise DeblurzooError(f"{RUN} is not a full SVRNN: set RUN to a run of experiment=svrnn_toy or svrnn_gopro")
 
-config = RUN / "config.yaml"
-source = rebuild(load_record(config, RunConfig, "set RUN to another run"), "data", Source, config)
+config = config_of(RUN, "set RUN to another run").model_dump()
+source = rebuild(config, "data", Source, RUN / "config.yaml")
 batch = FullFrames(source.samples("test", net.frames))[FRAME]
 blur, sharp = batch.blur[None] / 255, batch.sharp[None] / 255  # (1, 1, 3, H, W) and (1, 3, H, W) in [0, 1]
 

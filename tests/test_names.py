@@ -22,7 +22,7 @@ from deblurzoo.errors import DeblurzooError, escaped, print_escaped
 from deblurzoo.export import export
 from deblurzoo.export.onnx import largest_difference
 from deblurzoo.media.images import read_image
-from deblurzoo.reports.status import name_of
+from deblurzoo.reports.run_folder import name_of
 from deblurzoo.synthesis.extra_blur import ExtraBlur
 from deblurzoo.synthesis.pairs import inspect_all
 from deblurzoo.training.checkpoints import load_any

@@ -17,9 +17,11 @@ from PIL import Image
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.media.images import read_image, write_png
 from deblurzoo.metrics import METRICS, Metric
-from deblurzoo.reports.page import Evaluation, Failure, write_page
+from deblurzoo.reports.page import Evaluation, write_page
 from deblurzoo.reports.page.figures import read_curves, thin
 from deblurzoo.reports.page.types import networks
+from deblurzoo.reports.results import Checkpoint, Facts, Measured, Network, Results
+from deblurzoo.reports.table import Failure
 
 EVIL = '<script>alert("x")</script>&<img src=x onerror=alert(1)>'
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -46,39 +48,37 @@ def evaluation(
     means = {"psnr": psnr, "ssim": psnr / 40, "ssim_matlab3d": psnr / 35, **(more or {})}
     before = {"psnr": 25.0, "ssim": 0.7, "ssim_matlab3d": 0.8, **dict.fromkeys(more or {}, 9.0)}
     images = [
-        {
-            "clip": clip,
-            "frame": frame,
-            "ms": 5.0,
-            "blurry": before,
-            "restored": {**means, "psnr": psnr + (-1) ** n * n / 4},
-        }
+        Measured(clip=clip, frame=frame, height=HEIGHT, width=WIDTH, ms=size / 100, blurry=before,
+                 restored={**means, "psnr": psnr + (-1) ** n * n / 4})
         for n, (clip, frame) in enumerate(FRAMES)
-    ]
-    results: dict[str, Any] = {
-        "name": name,
-        "network": {"class": "SRN", "arguments": {}, "parameters": size},
-        "dataset": "toy",
-        "protocol": "toy",
-        "split": "test",
-        "blur_folder": blur,
-        "resolution": [f"{WIDTH}x{HEIGHT}"],
-        "frames": len(FRAMES),
-        "rounding": "uint8, nearest",
-        "do_no_harm_psnr": psnr + 5,
-        "restored": means,
-        "blurry": before,
-        "gain_db": psnr - 25,
-        "ms_per_image": size / 100,
-        "images": images,
-    }
+    ]  # fmt: skip
+    results = Results.of(facts(name, size, blur), images)
+    results.restored, results.gain_db, results.do_no_harm_psnr = means, psnr - 25, psnr + 5
     out.mkdir(parents=True)
-    (out / "results.json").write_text(json.dumps(results))
+    (out / "results.json").write_bytes(results.as_json())
     for clip, frame in FRAMES:
         write_png(out / "restored" / clip / f"{frame}.png", flat(120 + int(psnr)))
     for clip, frame in PICTURED:
         write_png(out / "side_by_side" / f"{clip}_{frame}.png", np.concatenate([flat(40), flat(90), flat(200)], axis=1))
-    return Evaluation(name, run, out, results, paper)
+    return Evaluation(name, run, out, results, paper or {})
+
+
+def facts(name: str, size: int = 1000, blur: str = "blur") -> Facts:
+    """Return what is known of an evaluation of the toy data before it."""
+    config = {"data": {}, "trainer": {"precision": "32-true"}, "switch": None, "rounding": "nearest"}
+    network = Network.model_validate({"class": "SRN", "arguments": {}, "parameters": size})
+    return Facts(
+        name=name,
+        network=network,
+        checkpoint=Checkpoint(file="run/checkpoints/step_00000005.ckpt", step=5, sha256="0"),
+        dataset="toy",
+        protocol="toy",
+        split="test",
+        blur_folder=blur,
+        rounding="uint8, nearest",
+        deblurzoo="0.1.0",
+        config=config,
+    )
 
 
 def flat(value: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
@@ -110,7 +110,7 @@ def data_of(page: Path) -> Any:
 @pytest.fixture
 def page(tmp_path: Path) -> Path:
     evaluations = [
-        evaluation(tmp_path, "middle", 30.0, 2_000, paper={"psnr": 31.5, "ssim": 0.9}),
+        evaluation(tmp_path, "middle", 30.0, 2_000, paper={"psnr": 31.5, "ssim_matlab3d": 0.9}),
         evaluation(tmp_path, EVIL, 29.98, 1_990),
         evaluation(tmp_path, "best_of_the_three.with-a_rather.long-name", 31.0, 3_000_000),
     ]
@@ -219,7 +219,7 @@ def write_page_with_another_metric(folder: Path, monkeypatch: pytest.MonkeyPatch
         evaluation(folder, "worse", 30.5, more={"mae": 4.0}),
         evaluation(folder, "better", 30.0, more={"mae": 3.0}),
     ]
-    evaluations[1].results["nothing_to_restore"] = [f"clip_b/{number}" for number in range(7)]
+    evaluations[1].results.nothing_to_restore = [f"clip_b/{number}" for number in range(7)]
     write_page(evaluations, [], folder / "page.html", inline_pictures=True)
     return folder / "page.html"
 

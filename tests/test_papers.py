@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from deblurzoo.nets import SRN, SVRNN, FlowRNN, Liu2016
-from deblurzoo.reports.papers import published, tables
+from deblurzoo.reports.papers import published, rows, rows_of
+from deblurzoo.reports.results import Network, Results
 
 NETWORKS = {"SRN": SRN, "SVRNN": SVRNN, "FlowRNN": FlowRNN, "Liu2016": Liu2016}
 SRN_TABLE = {
@@ -22,27 +23,36 @@ SRN_TABLE = {
 }
 
 
-def results(network: Any, arguments: dict[str, Any], **conditions: Any) -> dict[str, Any]:
+def results(network: Any, arguments: dict[str, Any], **conditions: Any) -> Results:
     defaults = {"scales": 3, "shared": True, "bottleneck": "conv_lstm", "block": "residual"} if network is SRN else {}
     parameters = sum(p.numel() for p in network(**arguments).parameters())
     facts = {"class": network.__name__, "arguments": {**defaults, **arguments}, "parameters": parameters}
     gopro = {"dataset": "gopro", "protocol": "gopro", "blur_folder": "blur", "frames": 1111}
-    return {**gopro, **conditions, "network": facts}
+    return Results.model_construct(**{**gopro, **conditions}, network=Network.model_validate(facts))
 
 
 @pytest.mark.parametrize("name", SRN_TABLE)
 def test_every_row_of_srns_table_finds_its_figure(name: str) -> None:
     row = published(results(SRN, {"kernel_size": 3, **SRN_TABLE[name]}))
-    assert row is tables()["srn_gopro"]["rows"][name]
+    assert row is not None and (row.table, row.name) == ("srn_gopro", name)
 
 
 def test_every_row_that_names_a_network_can_be_built() -> None:
-    for key, table in tables().items():
-        for name, row in table["rows"].items():
-            if "network" in row and row["network"]["class"] != "SRN":
-                kind, *_ = row["network"].values()
-                arguments = {k: v for k, v in row["network"].items() if k != "class"}
-                assert published(results(NETWORKS[kind], arguments, **table["conditions"])) is row, (key, name)
+    for row in rows():
+        if row.network and row.network["class"] != "SRN":
+            arguments = {key: value for key, value in row.network.items() if key != "class"}
+            assert published(results(NETWORKS[row.network["class"]], arguments, **row.conditions)) is row
+
+
+def test_what_deblurzoo_can_train_names_its_experiment() -> None:
+    for row in rows():
+        assert bool(row.network) == bool(row.experiment) == bool(row.parameters), row
+    assert [(row.table, row.figures) for row in rows_of("srn_gopro")] == [
+        ("srn_gopro", {"psnr": 30.10, "ssim_matlab3d": 0.9323}),
+        ("srn_kohler", {"psnr": 26.80, "mssim": 0.8375}),
+        ("flow_dvd", {"psnr": 29.95, "ssim_matlab3d": 0.919}),
+    ]
+    assert rows_of("srn_toy") == []
 
 
 def test_other_conditions_and_other_networks_have_no_figure() -> None:

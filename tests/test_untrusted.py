@@ -37,11 +37,12 @@ from deblurzoo.export import export as export_to
 from deblurzoo.files import conf_dir
 from deblurzoo.media.images import Zipped, read_image
 from deblurzoo.media.photos import read_picture
-from deblurzoo.records import Identity, RunConfig, Synthesis, load_record
-from deblurzoo.reports.page import Evaluation, Failure, Network, write_page
-from deblurzoo.reports.status import identity_of, name_of, problem
+from deblurzoo.records import load_record
+from deblurzoo.reports.page import Evaluation, Network, write_page
+from deblurzoo.reports.run_folder import config_of, identity_of, name_of, problem
 from deblurzoo.reports.table import as_csv, as_markdown, gather, print_table
 from deblurzoo.reports.wandb import fetch_runs
+from deblurzoo.synthesis import pairs
 from deblurzoo.training.checkpoints import load_any, load_net, read_checkpoint, read_export
 from deblurzoo.training.srn import SRNDeblur
 from runs.wandb_server import serving
@@ -168,10 +169,11 @@ def run_cell(notebook: str, **given: Any) -> dict[str, Any]:
 
 def with_data(data: Any, run: Path) -> Path:
     """Put the config of a data set into `config.yaml` and `results.json` of an evaluated run; return the latter."""
-    config = {"data": data, "tags": [], "group": None}
-    (run / "config.yaml").write_text(json.dumps(config))  # which is YAML, too
     (file,) = run.glob("evaluate/*/results.json")
-    file.write_text(json.dumps({**json.loads(file.read_text()), "config": config}))
+    results = json.loads(file.read_text())
+    results["config"] |= {"data": data, "tags": [], "group": None}
+    (run / "config.yaml").write_text(json.dumps(results["config"]))  # which is YAML, too
+    file.write_text(json.dumps(results))
     return file
 
 
@@ -427,9 +429,10 @@ def test_any_content_of_a_runs_files_is_read_or_refused(content: object, tmp_pat
     problem(tmp_path)
     name_of(tmp_path)
     gather([tmp_path])
-    for file, shape in (("run.json", Identity), ("config.yaml", RunConfig), ("synthesis.yaml", Synthesis)):
-        with suppress(DeblurzooError):
-            load_record(tmp_path / file, shape, "")
+    with suppress(DeblurzooError):
+        config_of(tmp_path, "")
+    with suppress(DeblurzooError):
+        load_record(tmp_path / pairs.FILE, pairs.Synthesis, "")
     for read in (lambda: read_export(tmp_path / "model.safetensors"), lambda: Index.read(tmp_path / "index.json")):
         with pytest.raises(DeblurzooError):
             read()
@@ -448,7 +451,7 @@ def test_results_are_drawn_or_refused_whatever_is_in_them(data: st.DataObject, e
     as_markdown(list(files.values()), failed)
     as_csv(list(files.values()), failed)
     evaluations = [Evaluation.of(*item) for item in files.items()]
-    write_page(evaluations, [Failure(*failure) for failure in failed], evaluated / "page.html", inline_pictures=False)
+    write_page(evaluations, failed, evaluated / "page.html", inline_pictures=False)
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from skimage.metrics import peak_signal_noise_ratio
 from conftest import Run
 from deblurzoo.media import Image
 from deblurzoo.media.images import read_image
+from deblurzoo.reports.results import read
 from oracle import machine
 
 FIXTURES = Path(__file__).parent / "fixtures" / "v0.1"
@@ -107,6 +108,15 @@ def test_the_export_of_a_run_is_the_one_of_then(deblurzoo: Run, v01: Path) -> No
     assert deblurzoo("export", "--checkpoint", "runs/srn", "--out", "again").returncode == 0
     then, now = (load_file(folder / "model.safetensors") for folder in (FIXTURES / EXPORT, v01 / "again"))
     assert then.keys() == now.keys() and all(torch.equal(then[name], now[name]) for name in then)
+
+
+@pytest.mark.parametrize("trained", [*RUNS, *JOBS, EXPORT])
+def test_results_of_then_would_be_written_as_then(trained: str) -> None:
+    (file,) = (FIXTURES / trained).glob("evaluate/*/results.json")
+    written = json.loads(read(file).as_json())
+    for new in ("data", "nothing_to_restore"):
+        del written[new]
+    assert json.dumps(written, indent=1) == file.read_text()
 
 
 def test_a_sweep_and_runs_of_then_are_compared(deblurzoo: Run, v01: Path) -> None:

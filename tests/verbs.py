@@ -30,7 +30,10 @@ SERVER = multiprocessing.get_context("forkserver")
 # Python 3.13 it does not know pytest's path: only installed modules can stand here.
 SERVER.set_forkserver_preload(
     ["wandb", "pytorch_lightning.loggers"]
-    + [f"deblurzoo.commands.{verb}" for verb in ("train", "evaluate", "deblur", "export", "experiments", "synthesize")]
+    + [
+        f"deblurzoo.commands.{verb}"
+        for verb in ("train", "evaluate", "deblur", "compare", "export", "experiments", "synthesize")
+    ]
     + [
         "deblurzoo.commands.data_check",
         "deblurzoo.commands.data_pack",

@@ -45,7 +45,7 @@ MOVED = {
     "deblurzoo.modules.FlowRNNDeblur": "deblurzoo.training.flow_rnn.FlowRNNDeblur",
     "deblurzoo.data.DeblurDataModule": "deblurzoo.data.datamodule.DeblurDataModule",
     "deblurzoo.data.GoproDvd": "deblurzoo.data.Joined",
-    "deblurzoo.loggers.wandb_logger": "deblurzoo.callbacks.loggers.wandb_logger",
+    "deblurzoo.loggers.wandb_logger": "deblurzoo.callbacks.loggers.WandbRun",
 }
 """What a config of version 0.1 may have as `_target_`, and where it is now."""
 

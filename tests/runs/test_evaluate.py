@@ -27,6 +27,7 @@ from deblurzoo.media import Image
 from deblurzoo.media.images import read_image
 from deblurzoo.metrics import METRICS, Metric
 from deblurzoo.metrics.kohler import best_match
+from deblurzoo.reports.results import Results, read
 from deblurzoo.reports.table import groups
 
 FAST = ["trainer=cpu", "datamodule.workers=1"]
@@ -148,12 +149,10 @@ def brighten(run: Path, steps: float) -> None:
     torch.save(content, path)
 
 
-def evaluate_here(*overrides: str, anew: bool = True) -> dict[str, Any]:
+def evaluate_here(*overrides: str, anew: bool = True) -> Results:
     """Evaluate in this process, which is faster; return the results."""
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        file = evaluate(compose("evaluate", ["trainer=cpu", "datamodule.workers=0", *overrides]), anew)
-    results: dict[str, Any] = json.loads(file.read_text())
-    return results
+        return read(evaluate(compose("evaluate", ["trainer=cpu", "datamodule.workers=0", *overrides]), anew))
 
 
 def test_other_conditions_start_anew_and_stay_apart(
@@ -170,16 +169,16 @@ def test_other_conditions_start_anew_and_stay_apart(
     assert not (tmp_path / "out").exists() and (tmp_path / ".out.unfinished").is_dir()
     broken.write_bytes(whole)
     floor = evaluate_here(*data, out, "rounding=floor", "no_harm=0")
-    assert "going on" not in caplog.text and floor["rounding"] == "uint8, floor" and floor["frames"] == 8
-    assert floor["restored"] == floor["blurry"], "less than a step is cut off"
-    assert floor["do_no_harm_psnr"] is None
+    assert "going on" not in caplog.text and floor.rounding == "uint8, floor" and floor.frames == 8
+    assert floor.restored == floor.blurry, "less than a step is cut off"
+    assert floor.do_no_harm_psnr is None
 
     nearest = evaluate_here(*data)
     assert (identity / "evaluate" / "folder_blurry" / "results.json").is_file()
-    assert nearest["rounding"] == "uint8, nearest" and nearest["blurry"] == floor["blurry"]
-    assert nearest["restored"]["psnr"] != floor["restored"]["psnr"]
+    assert nearest.rounding == "uint8, nearest" and nearest.blurry == floor.blurry
+    assert nearest.restored["psnr"] != floor.restored["psnr"]
     one_step = 20 * math.log10(255)  # but where a pixel is 255 already
-    assert [row["psnr"] for row in nearest["do_no_harm"]] == [pytest.approx(one_step, abs=0.05)] * 8
+    assert [row.psnr for row in nearest.do_no_harm] == [pytest.approx(one_step, abs=0.05)] * 8
     assert len(groups([floor, nearest])) == 2, "never in one table"
     with pytest.raises(DeblurzooError, match="rounding=up is unknown: choose nearest, or floor"):
         evaluate_here(*data, "rounding=up")
@@ -238,20 +237,20 @@ def test_protocols_have_their_known_answers(
     folders = [f"data.test.blur={clip}/{blurry}", f"data.test.sharp={clip}/{sharp}"]
     where = folders if kind == "folder" else root
     results = evaluate_here(f"checkpoint={identity}", f"data={data}", *where, "pictures=0", "no_harm=1")
-    assert tuple(results[key] for key in ("dataset", "protocol", "blur_folder", "measure")) == facts
+    assert (results.dataset, results.protocol, results.blur_folder, results.measure) == facts
     assert not list(identity.rglob("side_by_side"))  # pictures=0
-    assert [int(image["frame"]) for image in results["images"]] == list(frames)
+    assert [int(image.frame) for image in results.images] == list(frames)
     deltas = np.array([DELTAS[number] for number in frames])
     if facts[3] == "plain":
-        assert list(results["restored"]) == ["psnr", "ssim", "ssim_matlab3d"]
+        assert list(results.restored) == ["psnr", "ssim", "ssim_matlab3d"]
         expected = 20 * np.log10(255 / deltas)
     else:
-        assert list(results["restored"]) == ["psnr", "mssim"]
+        assert list(results.restored) == ["psnr", "mssim"]
         energy = (picture**2).mean()
         expected = 10 * np.log10(255**2 / (deltas**2 * energy / (energy + deltas**2)))  # the best gain is below 1
-    assert [image["restored"]["psnr"] for image in results["images"]] == pytest.approx(list(expected), abs=1e-3)
-    assert results["restored"]["psnr"] == pytest.approx(expected.mean(), abs=1e-3)
-    assert results["do_no_harm_psnr"] == 100
+    assert [image.restored["psnr"] for image in results.images] == pytest.approx(list(expected), abs=1e-3)
+    assert results.restored["psnr"] == pytest.approx(expected.mean(), abs=1e-3)
+    assert results.do_no_harm_psnr == 100
 
 
 def mean_absolute_error(image: Image, sharp: Image) -> float:
@@ -379,8 +378,8 @@ def test_a_restored_picture_that_equals_its_sharp_one_counts_100_db(identity: Pa
         cv2.imwrite(str(tmp_path / "sharp" / f"{number:04d}.png"), sharp)
         cv2.imwrite(str(tmp_path / "blurry" / f"{number:04d}.png"), sharp - missing)
     results = evaluate_here(f"checkpoint={identity}", *data)
-    assert [image["restored"]["psnr"] for image in results["images"]] == [100, pytest.approx(20 * math.log10(255))]
-    assert results["nothing_to_restore"] == []
+    assert [image.restored["psnr"] for image in results.images] == [100, pytest.approx(20 * math.log10(255))]
+    assert results.nothing_to_restore == []
 
 
 def test_a_blurry_picture_that_is_one_of_its_references_has_nothing_to_restore(identity: Path, tmp_path: Path) -> None:
@@ -393,4 +392,4 @@ def test_a_blurry_picture_that_is_one_of_its_references_has_nothing_to_restore(i
             archive.writestr(name, content)
     data = ["data=kohler", f"data.root={tmp_path}/kohler", "data.verify=false"]
     results = evaluate_here(f"checkpoint={identity}", *data, "no_harm=0", "pictures=0")
-    assert results["frames"] == 47 and results["nothing_to_restore"] == ["Image2/Blurry2_5"]
+    assert results.frames == 47 and results.nothing_to_restore == ["Image2/Blurry2_5"]

@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from deblurzoo.nets import SRN, SVRNN, FlowRNN, blocks, flow_rnn, svrnn
 from deblurzoo.nets.base import DeblurNet, restore_any_size
 from deblurzoo.ops.spatial_rnn import reference
-from deblurzoo.reports.papers import tables
+from deblurzoo.reports.papers import rows
 
 NETWORKS: dict[str, type[DeblurNet]] = {"svrnn": SVRNN, "srn": SRN, "flow_rnn": FlowRNN}
 PAPERS_SIZE = (720, 1280)
@@ -61,6 +61,4 @@ def _recurrence_flops(x: torch.Size, w: torch.Size, *_: Any, **__: Any) -> int:
 def _paper_seconds(net: DeblurNet) -> float | None:
     """Return the seconds that a paper prints for exactly this network on its own GPU."""
     size = sum(p.numel() for p in net.parameters())
-    rows = [row for table in tables().values() for row in table["rows"].values() if "seconds" in row]
-    fitting = [row["seconds"] for row in rows if row.get("parameters") == size]
-    return fitting[0] if fitting else None
+    return next((row.seconds for row in rows() if row.seconds and row.parameters == size), None)

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from statistics import fmean, median
 from typing import Any
 
 import numpy as np
@@ -26,12 +25,11 @@ from deblurzoo.media.images import write_png
 from deblurzoo.metrics.batches import to_uint8
 from deblurzoo.metrics.protocols import MEASURES
 from deblurzoo.metrics.psnr_ssim import picture_psnr
-from deblurzoo.records import Begun, FedSharp, MeasuredNow, NothingToRestore, Record, checked
-from deblurzoo.reports.run_folder import FACTS, RESULTS, unfinished
+from deblurzoo.records import checked
+from deblurzoo.reports.results import RESULTS, Facts, FedSharp, Frame, Measured, NothingToRestore, Results, Row, row_of
+from deblurzoo.reports.run_folder import FACTS, unfinished
 
 log = logging.getLogger(__name__)
-
-Row = dict[str, Any]
 
 
 class ResultsWriter(pl.Callback):
@@ -57,21 +55,21 @@ class ResultsWriter(pl.Callback):
     def __init__(
         self,
         out: Path,
-        facts: dict[str, Any],
+        facts: Facts,
         samples: list[Sample],
         metrics: Sequence[str],
         pictures: int,
         threads: int,
     ) -> None:
-        self.finished, self.facts, self.samples = out, json.loads(json.dumps(facts)), samples
+        self.finished, self.facts, self.samples = out, facts, samples
         self.out = unfinished(out)
         self._rows = self.out / "measured.jsonl"
         # Without results.json, pictures are an evaluation's if it was killed while they were moved there.
         ours = (out / RESULTS).is_file() or self._rows.is_file()
         if not ours and any((out / name).exists() for name in ("restored", "side_by_side")):
             raise DeblurzooError(f"out={out} has pictures in it that are of no evaluation: choose another folder")
-        self.measure, self.metrics = MEASURES[facts["measure"]].function, list(metrics)
-        self.rounding = facts["rounding"].removeprefix("uint8, ")
+        self.measure, self.metrics = MEASURES[facts.measure].function, list(metrics)
+        self.rounding = facts.settings.rounding
         frames = sum(not sample.is_fed_sharp for sample in samples)
         self.picture_step = max(1, frames // pictures) if pictures else 0
         self.measured = self._resume()
@@ -90,7 +88,7 @@ class ResultsWriter(pl.Callback):
                 half_written.unlink()
             return measured
         self._clear()
-        write_atomically(self.out / FACTS, json.dumps(self.facts).encode())
+        write_atomically(self.out / FACTS, self.facts.as_json())
         return 0
 
     def _clear(self) -> None:
@@ -103,13 +101,12 @@ class ResultsWriter(pl.Callback):
 
     def _begun(self) -> int:
         """Return how many samples an unfinished evaluation of equal facts has measured; 0 if there is none."""
-        known = self.out / FACTS
-        if not known.is_file():
+        if not (self.out / FACTS).is_file():
             return 0
         try:
-            rows, begun = _read_rows(self._rows), checked(json.loads(known.read_text()), Begun)
+            begun, rows = checked(json.loads((self.out / FACTS).read_bytes()), Facts), _read_rows(self._rows)
             names = [(sample.clip, sample.frame) for sample in self.samples[: len(rows)]]
-            if _decisive(begun) == _decisive(self.facts) and names == [(row["clip"], row["frame"]) for row in rows]:
+            if _decisive(begun) == _decisive(self.facts) and names == [(row.clip, row.frame) for row in rows]:
                 return len(rows)
             reason = "was begun with other settings"
         except (ValueError, RecursionError) as error:
@@ -142,7 +139,7 @@ class ResultsWriter(pl.Callback):
         sample = self.samples[index]
         assert (sample.clip, sample.frame) == (batch.clip[0], batch.frame[0])
         if sample.is_fed_sharp:
-            self._pending.append(self._pool.submit(_do_no_harm_row, sample, restored, sharp))
+            self._pending.append(self._pool.submit(_do_no_harm, sample, restored, sharp))
         else:
             arguments = (index, milliseconds, blurry, restored, sharp)
             self._pending.append(self._pool.submit(self._measure, *arguments))
@@ -160,31 +157,30 @@ class ResultsWriter(pl.Callback):
     def _measure(self, index: int, milliseconds: float, blurry: Image, restored: Image, sharp: Image) -> Row:
         """Measure and write one frame; runs in a thread."""
         sample = self.samples[index]
-        write_png(self.out / "restored" / sample.clip / f"{sample.frame}.png", restored)
+        frame = _frame(sample)
+        write_png(self.out / frame.picture, restored)
         if self.picture_step and index % self.picture_step == 0:
-            strip = np.concatenate([blurry, restored, sharp], axis=1)
-            write_png(self.out / "side_by_side" / f"{sample.clip}_{sample.frame}.png", strip)
+            write_png(self.out / frame.strip, np.concatenate([blurry, restored, sharp], axis=1))
         references = _Watched((frame.read() for frame in sample.references) if sample.references else [sharp], blurry)
         try:
-            measured = self.measure([restored, blurry], references, self.metrics)
+            after, before = self.measure([restored, blurry], references, self.metrics)
         except ValueError as error:
-            raise DeblurzooError(f"{sample.clip}/{sample.frame}: {error}") from error
+            raise DeblurzooError(f"{frame.id}: {error}") from error
         if references.has_equal:
-            return {**_names(sample), "nothing_to_restore": True}
-        figures = dict(zip(("restored", "blurry"), measured, strict=True))
+            return NothingToRestore(**dict(frame))
         height, width = restored.shape[:2]
-        return {**_names(sample), "height": height, "width": width, "ms": milliseconds, **figures}
+        return Measured(**dict(frame), height=height, width=width, ms=milliseconds, restored=after, blurry=before)
 
     def _keep(self, waiting: int) -> None:
         """Append what is measured to the file, in order, until at most `waiting` images are left."""
         while self._pending and (len(self._pending) > waiting or self._pending[0].done()):
             row = self._pending.popleft().result()
-            with self._rows.open("a") as file:
-                file.write(json.dumps(row) + "\n")
+            with self._rows.open("ab") as file:
+                file.write(row.as_json() + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
 
-    def finish(self) -> dict[str, Any]:
+    def finish(self) -> Results:
         """Put the results in the place of an earlier evaluation's and return them.
 
         Raises:
@@ -196,8 +192,8 @@ class ResultsWriter(pl.Callback):
             raise DeblurzooError(f"{self._rows} is damaged ({error}): the same command measures anew") from error
         if len(rows) != len(self.samples):
             raise DeblurzooError(f"{len(rows)} of {len(self.samples)} frames were measured: the same command goes on")
-        results = {**self.facts, **summarise(rows)}
-        write_atomically(self.out / RESULTS, json.dumps(results, indent=1, allow_nan=False).encode())
+        results = Results.of(self.facts, rows)
+        write_atomically(self.out / RESULTS, results.as_json(indent=1))
         self.finished.mkdir(parents=True, exist_ok=True)
         (self.finished / RESULTS).unlink(missing_ok=True)
         for name in ("restored", "side_by_side", RESULTS):  # nothing else there is ours
@@ -224,47 +220,12 @@ class _Watched:
             yield reference
 
 
-def summarise(rows: list[Row]) -> dict[str, Any]:
-    """Return the means over images, the gain in dB, the median time, the resolutions and the images themselves.
-
-    Pairs whose blurry picture equals its sharp one are named and are in no mean.
-
-    Raises:
-        DeblurzooError: all pairs are such.
-    """
-    images = [row for row in rows if "restored" in row]
-    harmless = [row for row in rows if "psnr" in row]
-    equal = [f"{row['clip']}/{row['frame']}" for row in rows if "nothing_to_restore" in row]
-    if not images:
-        raise DeblurzooError(
-            f"there is nothing to restore: in all {len(equal)} pairs the blurry picture equals the sharp one. Are blur "
-            "and sharp the same folder?"
-        )
-
-    def means(kind: str) -> dict[str, float]:
-        return {name: fmean(row[kind][name] for row in images) for name in images[0][kind]}
-
-    restored, blurry = means("restored"), means("blurry")
-    return {
-        "frames": len(images),
-        "nothing_to_restore": equal,
-        "resolution": sorted({f"{row['width']}x{row['height']}" for row in images}),
-        "restored": restored,
-        "blurry": blurry,
-        "gain_db": restored["psnr"] - blurry["psnr"],
-        "do_no_harm_psnr": fmean(row["psnr"] for row in harmless) if harmless else None,
-        "ms_per_image": median(row["ms"] for row in images),
-        "images": images,
-        "do_no_harm": harmless,
-    }
+def _do_no_harm(sample: Sample, restored: Image, sharp: Image) -> FedSharp:
+    return FedSharp(**dict(_frame(sample)), psnr=picture_psnr(restored, sharp))
 
 
-def _do_no_harm_row(sample: Sample, restored: Image, sharp: Image) -> Row:
-    return {**_names(sample), "psnr": picture_psnr(restored, sharp)}
-
-
-def _names(sample: Sample) -> Row:
-    return {"clip": sample.clip, "frame": sample.frame}
+def _frame(sample: Sample) -> Frame:
+    return Frame(clip=sample.clip, frame=sample.frame)
 
 
 def _read_rows(file: Path) -> list[Row]:
@@ -278,18 +239,12 @@ def _read_rows(file: Path) -> list[Row]:
     whole = file.read_bytes()
     end = whole.rfind(b"\n") + 1
     os.truncate(file, end)
-    rows = [json.loads(line) for line in whole[:end].splitlines()]
-    return [checked(row, _shape(row)) for row in rows]
+    return [row_of(line) for line in whole[:end].splitlines()]
 
 
-def _shape(row: Any) -> type[Record]:
-    shapes: dict[str, type[Record]] = {"psnr": FedSharp, "nothing_to_restore": NothingToRestore}
-    return next((shapes[key] for key in shapes if isinstance(row, dict) and key in row), MeasuredNow)
-
-
-def _decisive(facts: dict[str, Any]) -> dict[str, Any]:
+def _decisive(facts: Facts) -> Facts:
     """Return the facts that figures depend on: how frames are loaded changes none."""
-    return {**facts, "config": {**facts["config"], "datamodule": None}}
+    return facts.model_copy(update={"config": {**facts.config, "datamodule": None}})
 
 
 def _picture(image: torch.Tensor) -> Image:

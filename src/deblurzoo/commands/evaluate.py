@@ -21,8 +21,8 @@ from deblurzoo.metrics import metric
 from deblurzoo.metrics.protocols import MEASURES
 from deblurzoo.nets.base import DeblurNet
 from deblurzoo.ops.spatial_rnn import require_backend
-from deblurzoo.reports.run_folder import RESULTS, folder_for, is_finished, require_free
-from deblurzoo.reports.status import name_of
+from deblurzoo.reports.results import RESULTS, Facts
+from deblurzoo.reports.run_folder import folder_for, is_finished, name_of, require_free
 from deblurzoo.reports.table import print_table
 from deblurzoo.training.checkpoints import WEIGHTS, checkpoint_of, load_net, read_trained
 from deblurzoo.training.module import RestoringModule
@@ -67,15 +67,17 @@ def evaluate(cfg: DictConfig, anew: bool = True) -> Path:
         net.compile()
 
     folder = run_folder(path)
-    facts = {
-        "name": " ".join(filter(None, (name_of(folder), settings.switch, _low(settings)))),
-        "network": describe_network(net, arguments),
-        "checkpoint": {"file": str(path), "step": trained["global_step"], "sha256": sha256(path)},
-        **_conditions(settings, source),
-        "data": datamodule.measured_on,
-        "deblurzoo": __version__,
-        "config": settings.content,
-    }
+    facts = Facts.model_validate(
+        {
+            "name": " ".join(filter(None, (name_of(folder), settings.switch, _low(settings)))),
+            "network": describe_network(net, arguments),
+            "checkpoint": {"file": str(path), "step": trained["global_step"], "sha256": sha256(path)},
+            **_conditions(settings, source),
+            "data": datamodule.measured_on,
+            "deblurzoo": __version__,
+            "config": settings.content,
+        }
+    )
     out = Path(settings.out) if settings.out else folder_for(folder / "evaluate", _kind(settings, source), facts)
     require_free(out, facts)
     metrics = MEASURES[source.measure].names(settings.metrics)

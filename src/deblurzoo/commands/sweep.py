@@ -1,6 +1,5 @@
 """A job of a sweep: it trains, or goes on with what is there, and is evaluated in the end."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +7,12 @@ from hydra import compose
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from deblurzoo.callbacks.loggers import TAG_LENGTH
 from deblurzoo.commands.evaluate import evaluate
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import claim
-from deblurzoo.reports.status import recorded
-from deblurzoo.reports.wandb import send_evaluation
+from deblurzoo.reports.results import read
+from deblurzoo.reports.run_folder import recorded
+from deblurzoo.reports.wandb import TAG_LENGTH, send_evaluation
 from deblurzoo.training.checkpoints import checkpoint_of
 from deblurzoo.training.precision import AUTO
 
@@ -41,7 +40,7 @@ def job(cfg: DictConfig, run: Path, fit: Any) -> float:
         fit(cfg, run, resume=cfg.resume or "auto", group=cfg.group or name, tags=[*tags, *own], **label)
         results = evaluate(evaluation(cfg, run), anew=False)
         send_evaluation(run, results)
-        return float(json.loads(results.read_text())["restored"]["psnr"])
+        return read(results).restored["psnr"]
 
 
 def evaluation(cfg: DictConfig, run: Path) -> DictConfig:

@@ -1,6 +1,5 @@
 """`deblurzoo train`: from a config to a trained network."""
 
-import json
 import logging
 import sys
 from pathlib import Path
@@ -13,7 +12,6 @@ from pytorch_lightning.loggers import Logger
 from torch import nn
 
 from deblurzoo.callbacks import AtomicCheckpointIO, SlurmRequeue, StepCheckpoints, slurm_plugins
-from deblurzoo.callbacks.loggers import finish_wandb
 from deblurzoo.commands.hydra_app import blur_choice, is_sweep, make, quiet_lightning, run_verb, settled
 from deblurzoo.commands.settings import Training
 from deblurzoo.commands.sweep import job
@@ -26,6 +24,8 @@ from deblurzoo.extensions import imported
 from deblurzoo.files import claim, user_path, write_atomically
 from deblurzoo.metrics import metric
 from deblurzoo.ops.spatial_rnn import require_backend
+from deblurzoo.reports.run_folder import CONFIG, IDENTITY, Identity
+from deblurzoo.reports.wandb import finish_wandb
 from deblurzoo.training.failures import cause, reason_to_stop
 from deblurzoo.training.module import DeblurModule
 from deblurzoo.training.precision import is_one, require_compiler, require_trainer, settled_precision
@@ -191,8 +191,8 @@ def _take_over(run: Path, settings: Training) -> None:
     for leftover in run.glob("checkpoints/.*.tmp"):  # of a killed process
         leftover.unlink()
     content: str = yaml.safe_dump(settings.content, sort_keys=False, allow_unicode=True)
-    write_atomically(run / "config.yaml", content.encode())
-    write_atomically(run / "run.json", json.dumps({"id": settings.run_id, "name": settings.label}).encode())
+    write_atomically(run / CONFIG, content.encode())
+    write_atomically(run / IDENTITY, Identity(id=settings.run_id, name=settings.label).as_json())
 
 
 def _fit_logged(

@@ -1,53 +1,107 @@
 """The papers' published figures, from `papers.yaml`."""
 
 import functools
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+import yaml
 
-Row = dict[str, Any]
+from deblurzoo.reports.results import Network, Results
+
+FIGURES = {"psnr": "psnr", "ssim": "ssim_matlab3d", "mssim": "mssim"}
+"""The figures of `papers.yaml`, and the metrics that they are: the papers' `ssim` is MATLAB's, over the volume."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a paper's table.
+
+    Args:
+        table, name: where it stands in `papers.yaml`.
+        source: the paper.
+        conditions: by keys of `results.json`, under which the paper measured; `dataset` is one of them.
+        figures: by names of metrics; PSNR in dB.
+        network: class and arguments of the network, if deblurzoo has it.
+        experiment: of that network.
+        parameters: of that network.
+        seconds: of a 1280x720 frame on the authors' GPU.
+    """
+
+    table: str
+    name: str
+    source: str
+    conditions: dict[str, Any]
+    figures: dict[str, float]
+    network: dict[str, Any] | None = None
+    experiment: str | None = None
+    parameters: int | None = None
+    seconds: float | None = None
 
 
 @functools.cache
-def tables() -> dict[str, Row]:
-    """Return the papers' tables: `source`, `conditions` and `rows` by name; a row of an experiment has `parameters`."""
-    found = {name: table for name, table in _content().items() if name != "parameters"}
-    for table in found.values():
-        for row in table["rows"].values():
-            if "experiment" in row:
-                row["parameters"] = parameters()[row["experiment"]]
-    return found
+def rows() -> tuple[Row, ...]:
+    """Return the rows of all tables, in the order of `papers.yaml`."""
+    return tuple(
+        _row(table, name, tables["source"], tables["conditions"], content)
+        for table, tables in _content().items()
+        if table != "parameters"
+        for name, content in tables["rows"].items()
+    )
+
+
+def _row(table: str, name: str, source: str, conditions: dict[str, Any], content: dict[str, Any]) -> Row:
+    experiment = content.get("experiment")
+    return Row(
+        table,
+        name,
+        source,
+        conditions,
+        figures={metric: content[key] for key, metric in FIGURES.items() if key in content},
+        network=content.get("network"),
+        experiment=experiment,
+        parameters=parameters()[experiment] if experiment else None,
+        seconds=content.get("seconds"),
+    )
+
+
+def rows_of(experiment: str) -> list[Row]:
+    """Return what the papers say of the network of an experiment: one row for each data set, or none."""
+    return [row for row in rows() if row.experiment == experiment]
 
 
 def parameters() -> dict[str, int]:
-    """Return how many parameters the papers' networks have, by experiment."""
+    """Return how many parameters the networks of the papers and of the released models have, by experiment."""
     return _content()["parameters"]
 
 
 @functools.cache
-def _content() -> dict[str, Row]:
-    content: dict[str, Row] = OmegaConf.to_container(OmegaConf.load(Path(__file__).with_name("papers.yaml")))  # type: ignore[assignment]
+def _content() -> dict[str, dict[str, Any]]:
+    content: dict[str, dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("papers.yaml").read_bytes())
     return content
 
 
-def published(results: dict[str, Any]) -> Row | None:
-    """Return the row (`psnr`, `ssim`, …) that a paper has for the network and the conditions of an evaluation, or None.
+def published(results: Results) -> Row | None:
+    """Return the row that a paper has for the network and the conditions of an evaluation, or None.
 
     A row fits if class, parameter count and the arguments it names agree: a narrower network is another network.
     """
-    for table in tables().values():
-        if any(results.get(key) != value for key, value in table["conditions"].items()):
-            continue
-        for row in table["rows"].values():
-            if "network" in row and _is_of(results["network"], row):
-                fitting: Row = row
-                return fitting
-    return None
+    fitting = (row for row in rows() if _is_of(results, row.conditions) and _is_network(results.network, row))
+    return next(fitting, None)
 
 
-def _is_of(network: dict[str, Any], row: Row) -> bool:
-    named = {"class": network["class"], **network["arguments"]}
-    agrees = all(named.get(key) == value for key, value in row["network"].items())
+def published_figures(results: Results) -> dict[str, float]:
+    """Return the figures of `published` by names of metrics; none if no paper has measured that."""
+    row = published(results)
+    return row.figures if row else {}
+
+
+def _is_of(results: Results, conditions: dict[str, Any]) -> bool:
+    return all(getattr(results, key) == value for key, value in conditions.items())
+
+
+def _is_network(network: Network, row: Row) -> bool:
+    named = {"class": network.kind, **network.arguments}
+    agrees = row.network is not None and all(named.get(key) == value for key, value in row.network.items())
     changed = any(named.get(switch) for switch in ("residual", "disable_rnn", "same_frame"))
-    return agrees and network["parameters"] == row["parameters"] and not changed
+    return agrees and network.parameters == row.parameters and not changed

@@ -1,16 +1,14 @@
-"""`deblurzoo compare`: one table of evaluations, one per protocol."""
+"""Evaluations that are gathered and grouped by their conditions, as tables: in the terminal, Markdown and CSV."""
 
-import argparse
 import csv
 import html
 import io
-import tempfile
 import textwrap
 from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby, pairwise
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.measure import Measurement
@@ -18,46 +16,58 @@ from rich.table import Table
 from rich.text import Text
 
 from deblurzoo.errors import DeblurzooError, escaped, few_of
-from deblurzoo.extensions import add_trust, trust
-from deblurzoo.files import user_path, write_atomically
 from deblurzoo.metrics import METRICS, figure, known_metrics
 from deblurzoo.metrics.psnr_ssim import UNCHANGED
-from deblurzoo.records import Evaluated, load_record
-from deblurzoo.reports.papers import published
-from deblurzoo.reports.status import name_of, problem
-
-Results = dict[str, Any]
-PAPERS = {"psnr": "psnr", "ssim": "ssim_matlab3d", "mssim": "mssim"}
-"""What the papers' figures are: their `ssim` is MATLAB's, over the volume."""
+from deblurzoo.reports.papers import FIGURES, published_figures
+from deblurzoo.reports.results import RESULTS, Results, read
+from deblurzoo.reports.run_folder import STATUS, name_of, problem
 
 
-def gather(paths: Sequence[Path]) -> tuple[dict[Path, Results], list[tuple[str, str]]]:
-    """Return the evaluations at or below folders (or files) by file, and name and reason of what cannot be shown.
+class Failure(NamedTuple):
+    """A run or a file without a result, and why."""
+
+    name: str
+    reason: str
+
+
+def gather(paths: Sequence[Path]) -> tuple[dict[Path, Results], list[Failure]]:
+    """Return the evaluations at or below folders (or files) by file, and what cannot be shown.
 
     Raises:
         DeblurzooError: there is nothing at one of the paths.
     """
     results: dict[Path, Results] = {}
-    failed: dict[Path, tuple[str, str]] = {}
+    failed: dict[Path, Failure] = {}
     for path in paths:
-        files = [path] if path.is_file() else [file for file in path.glob("**/results.json") if not _is_wandbs(file)]
-        runs = [status.parent for status in path.glob("**/status.json")]
+        files = [path] if path.is_file() else [file for file in path.glob(f"**/{RESULTS}") if not _is_wandbs(file)]
+        runs = [status.parent for status in path.glob(f"**/{STATUS}")]
         if not files and not runs:
-            raise DeblurzooError(f"{path} has no results.json: run `deblurzoo evaluate checkpoint={path} data=…` first")
+            raise DeblurzooError(f"{path} has no {RESULTS}: run `deblurzoo evaluate checkpoint={path} data=…` first")
         for file in sorted(files):
             try:
-                results[file.resolve()] = load_record(file, Evaluated, "evaluate anew")
+                results[file.resolve()] = read(file)
             except DeblurzooError as error:
-                failed[file.resolve()] = (escaped(file), str(error).removeprefix(f"{escaped(file)} "))
+                failed[file.resolve()] = Failure(escaped(file), str(error).removeprefix(f"{escaped(file)} "))
         for run in sorted(runs):
-            if reason := problem(run):
-                earlier = "; shown is an earlier evaluation" if any(run.glob("evaluate/*/results.json")) else ""
-                failed[run.resolve()] = (name_of(run), reason + earlier)
-    for group in groups(list(results.values())):
-        steps = [f" step {(one.get('checkpoint') or {}).get('step')}" for one in group]
-        for one, name in zip(group, told_apart([one["name"] for one in group], steps), strict=True):
-            one["name"] = name
+            if failure := _failure(run):
+                failed[run.resolve()] = failure
+    _tell_apart(list(results.values()))
     return results, list(failed.values())
+
+
+def _failure(run: Path) -> Failure | None:
+    """Return why a run is not done."""
+    reason = problem(run)
+    earlier = "; shown is an earlier evaluation" if any(run.glob(f"evaluate/*/{RESULTS}")) else ""
+    return Failure(name_of(run), reason + earlier) if reason else None
+
+
+def _tell_apart(all_results: list[Results]) -> None:
+    """Add the step to equal names of one group."""
+    for group in groups(all_results):
+        steps = [f" step {results.checkpoint.step}" for results in group]
+        for results, name in zip(group, told_apart([results.name for results in group], steps), strict=True):
+            results.name = name
 
 
 def told_apart(texts: Sequence[str], additions: Sequence[str]) -> list[str]:
@@ -75,15 +85,15 @@ def _is_wandbs(file: Path) -> bool:
 def conditions(results: Results) -> tuple[str, ...]:
     """Return all that must agree for two figures to be comparable."""
     return (
-        results["dataset"],
-        results["protocol"],
-        results["split"],
-        results["blur_folder"],
-        "/".join(results["resolution"]),
-        f"{results['frames']} frames",
-        results["rounding"],
-        results.get("measure", "plain"),
-        f"{results['blurry']['psnr']:.6f}",  # other pictures have another one
+        results.dataset,
+        results.protocol,
+        results.split,
+        results.blur_folder,
+        "/".join(results.resolution),
+        f"{results.frames} frames",
+        results.rounding,
+        results.measure,
+        f"{results.blurry['psnr']:.6f}",  # other pictures have another one
     )
 
 
@@ -94,7 +104,7 @@ def groups(all_results: list[Results]) -> list[list[Results]]:
 
 def figure_names(all_results: Sequence[Results]) -> list[str]:
     """Return the names of the figures that some results have, in the order of METRICS; others last."""
-    names = {name: None for results in all_results for name in results["blurry"]}
+    names = {name: None for results in all_results for name in results.blurry}
     return [name for name in known_metrics() if name in names] + [name for name in names if name not in known_metrics()]
 
 
@@ -112,7 +122,7 @@ def headings(group: list[Results]) -> list[str]:
 
 def do_no_harm(results: Results) -> str:
     """Return in dB how near to sharp input the output is, "" if that was not measured."""
-    value = results.get("do_no_harm_psnr")
+    value = results.do_no_harm_psnr
     if value is None:
         return ""
     return "unchanged" if value >= UNCHANGED else f"{value:.2f}"
@@ -121,16 +131,16 @@ def do_no_harm(results: Results) -> str:
 def rows(group: list[Results]) -> list[list[str]]:
     """Return a table of one group: the blurry input, then every network, ours (the paper's)."""
     names = figure_names(group)
-    table = [["blurry input", "", *_figures(names, blurry(group)), "", "", ""]]
+    table = [["blurry input", "", *_figures(names, blurry(group), {}), "", "", ""]]
     for results in group:
         table.append(
             [
-                results["name"],
-                f"{results['network']['parameters']:,}",
-                *_figures(names, results["restored"], published(results)),
-                f"{results['gain_db']:+.2f}",
+                results.name,
+                f"{results.network.parameters:,}",
+                *_figures(names, results.restored, published_figures(results)),
+                f"{results.gain_db:+.2f}",
                 do_no_harm(results),
-                f"{results['ms_per_image']:.0f}",
+                f"{results.ms_per_image:.0f}",
             ]
         )
     return table
@@ -138,30 +148,25 @@ def rows(group: list[Results]) -> list[list[str]]:
 
 def blurry(group: Sequence[Results]) -> dict[str, float]:
     """Return the figures of the blurry input, which a group has in common, from whoever has measured them."""
-    return {name: value for results in group for name, value in results["blurry"].items()}
+    return {name: value for results in group for name, value in results.blurry.items()}
 
 
 def left_out(group: Sequence[Results]) -> str:
     """Return how many pairs have nothing to restore, with some names; "" if there are none."""
-    names = list(dict.fromkeys(name for results in group for name in results.get("nothing_to_restore", [])))
+    names = list(dict.fromkeys(name for results in group for name in results.nothing_to_restore))
     pairs = "1 pair" if len(names) == 1 else f"{len(names)} pairs"
     return f"{pairs}, blurry equal to sharp: {few_of(names)}" if names else ""
 
 
 def subject(results: Results) -> str:
     """Return data set and folder of what was measured: the protocol of anybody's own pictures names neither."""
-    dataset, name = results["dataset"], _data(results, "name")
-    return f"{dataset} {name}" if name not in ("", dataset) else str(dataset)
-
-
-def _data(results: Results, key: str) -> str:
-    """Return what results say of their pictures; those of version 0.1 say nothing."""
-    return str((results.get("data") or {}).get(key, ""))
+    name = results.data.name
+    return results.dataset if name in ("", results.dataset) else f"{results.dataset} {name}"
 
 
 def titles(all_groups: list[list[Results]]) -> list[str]:
     """Return the title of each group, with the place of its pictures where others have the same title."""
-    places = [f", {_data(group[0], 'place')}" for group in all_groups]
+    places = [f", {group[0].data.place}" for group in all_groups]
     return told_apart([title(group) for group in all_groups], places)
 
 
@@ -171,7 +176,7 @@ def title(group: list[Results]) -> str:
     return f"{subject(group[0])} {split}, protocol {protocol}, {blur}/, {resolution}, {frames}, {rounding}"
 
 
-def print_table(all_results: list[Results], failed: Sequence[tuple[str, str]] = ()) -> None:
+def print_table(all_results: list[Results], failed: Sequence[Failure] = ()) -> None:
     """Print a table for each set of conditions, and the runs that are not done."""
     console = Console()
     tables = groups(all_results)
@@ -195,7 +200,7 @@ def print_table(all_results: list[Results], failed: Sequence[tuple[str, str]] = 
         console.print(f"{name}: {reason}", style="red", markup=False)
 
 
-def as_markdown(all_results: list[Results], failed: Sequence[tuple[str, str]]) -> str:
+def as_markdown(all_results: list[Results], failed: Sequence[Failure]) -> str:
     """Return the tables in Markdown."""
     lines = []
     tables = groups(all_results)
@@ -213,30 +218,30 @@ def _escaped(text: str) -> str:
     return html.escape(" ".join(text.split()), quote=False).replace("|", "\\|").replace("*", "\\*")
 
 
-def as_csv(all_results: list[Results], failed: Sequence[tuple[str, str]]) -> str:
+def as_csv(all_results: list[Results], failed: Sequence[Failure]) -> str:
     """Return every evaluation as a line, in full precision, and every failure with its reason."""
     given = ("dataset", "protocol", "split", "blur_folder", "resolution", "frames", "rounding", "place")
     measured = ("gain_db", "do_no_harm_psnr", "ms_per_image")
-    papers = [f"paper_{name}" for name in PAPERS.values()]
     names = list(dict.fromkeys([*METRICS, *figure_names(all_results)]))
-    heads = [*names, *(f"blurry_{name}" for name in names), *measured, *papers]
+    of_papers = [f"paper_{name}" for name in FIGURES.values()]
+    heads = [*names, *(f"blurry_{name}" for name in names), *measured, *of_papers]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*given, "name", "parameters", *heads, "failure"])
     for results in all_results:
-        paper = published(results) or {}
+        paper = published_figures(results)
         writer.writerow(
             [
                 *conditions(results)[:5],
-                results["frames"],
-                results["rounding"],
-                _data(results, "place"),
-                results["name"],
-                results["network"]["parameters"],
-                *(results["restored"].get(name, "") for name in names),
-                *(results["blurry"].get(name, "") for name in names),
-                *(results.get(name, "") for name in measured),
-                *(paper.get(name, "") for name in PAPERS),
+                results.frames,
+                results.rounding,
+                results.data.place,
+                results.name,
+                results.network.parameters,
+                *(results.restored.get(name, "") for name in names),
+                *(results.blurry.get(name, "") for name in names),
+                *(getattr(results, name) for name in measured),
+                *(paper.get(name, "") for name in FIGURES.values()),
                 "",
             ]
         )
@@ -245,60 +250,10 @@ def as_csv(all_results: list[Results], failed: Sequence[tuple[str, str]]) -> str
     return text.getvalue()
 
 
-def _figures(names: list[str], means: dict[str, float], paper: dict[str, float] | None = None) -> list[str]:
+def _figures(names: list[str], means: dict[str, float], paper: dict[str, float]) -> list[str]:
     """Return the named figures, the paper's in brackets; "" where one was not measured."""
-    theirs = {PAPERS[name]: value for name, value in (paper or {}).items() if name in PAPERS}
     texts = []
     for name in names:
         ours = figure(name).text(means[name]) if name in means else ""
-        texts.append(ours + (f" ({figure(name).text(theirs[name])})" if name in theirs else ""))
+        texts.append(ours + (f" ({figure(name).text(paper[name])})" if name in paper else ""))
     return texts
-
-
-def main(arguments: list[str]) -> None:
-    """Run `deblurzoo compare`."""
-    parser = argparse.ArgumentParser("deblurzoo compare", description="Compare evaluated runs, beside the papers.")
-    parser.add_argument("runs", nargs="*", type=user_path, metavar="RUN", help="run, folder of runs or results.json")
-    parser.add_argument("--wandb", metavar="ENTITY/PROJECT", help="also the runs of a W&B project")
-    parser.add_argument("--csv", type=user_path, metavar="FILE", help="also write all figures as CSV")
-    parser.add_argument("--markdown", type=user_path, metavar="FILE", help="also write the tables as Markdown")
-    parser.add_argument("--html", type=user_path, metavar="FILE", help="also write a page with curves and pictures")
-    parser.add_argument("--inline", action="store_true", help="put the pictures into the page, not beside it")
-    parser.add_argument("--to-wandb", metavar="PROJECT", help="also put the evaluations into W&B, a run each")
-    add_trust(parser)
-    options = parser.parse_args(arguments)
-    trust(options.trust)
-    if not options.runs and not options.wandb:
-        parser.error("give runs, or --wandb ENTITY/PROJECT")
-    with tempfile.TemporaryDirectory() as fetched:
-        if options.wandb:
-            from deblurzoo.reports.wandb import fetch_runs  # takes seconds to import
-
-            fetch_runs(options.wandb, Path(fetched))
-            options.runs.append(Path(fetched))
-        _compare(options)
-
-
-def _compare(options: argparse.Namespace) -> None:
-    files, failed = gather(options.runs)
-    found = list(files.values())
-    print_table(found, failed)
-    if options.csv:
-        write_atomically(options.csv, as_csv(found, failed).encode())
-    if options.markdown:
-        write_atomically(options.markdown, as_markdown(found, failed).encode())
-    if options.html:
-        _write_page(files, failed, options.html, options.inline)
-    if options.to_wandb:
-        from deblurzoo.reports.wandb import send_run
-
-        for file in files:
-            send_run(file, options.to_wandb)
-
-
-def _write_page(files: dict[Path, Results], failed: list[tuple[str, str]], out: Path, inline: bool) -> None:
-    from deblurzoo.reports.page import Evaluation, Failure, write_page  # takes seconds to import
-
-    evaluations = [Evaluation.of(file, results) for file, results in files.items()]
-    write_page(evaluations, [Failure(*failure) for failure in failed], out, inline)
-    print(f"page: {out}")

@@ -15,13 +15,14 @@ import cv2
 import numpy as np
 import torch
 import yaml
+from pydantic import ConfigDict, Field
 from rich.progress import Progress
 
 from deblurzoo.errors import DeblurzooError, few_of, require_utf8
 from deblurzoo.files import claim, release, write_atomically
 from deblurzoo.media import Image
 from deblurzoo.media.naming import folders, pictures
-from deblurzoo.records import Synthesis, load_record
+from deblurzoo.records import Record, load_record
 from deblurzoo.synthesis.exposure import Camera, interpolated, pair_files, write_pair
 from deblurzoo.synthesis.plan import Cut, Pair, plan
 from deblurzoo.synthesis.sources import Source, inspect
@@ -31,6 +32,15 @@ from deblurzoo.version import __version__
 FILE = "synthesis.yaml"
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+class Synthesis(Record):
+    """`synthesis.yaml`: sources and options, and what came of them."""
+
+    model_config = ConfigDict(extra="allow")
+
+    refused: list[str] = Field(default_factory=list)
+    nothing_to_restore: list[str] = Field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -139,7 +149,7 @@ def _require_same(folder: Path, facts: dict[str, Any]) -> None:
     """Raise unless a folder was made, or begun, from the same sources and options."""
     if not (folder / FILE).is_file():
         raise DeblurzooError(f"{folder} exists already: remove it or give another --out")
-    there = load_record(folder / FILE, Synthesis, f"remove {folder} or give another --out")
+    there = load_record(folder / FILE, Synthesis, f"remove {folder} or give another --out").model_dump()
     for key, value in facts.items():
         if there.get(key) != value:
             what = "other sources" if key == "sources" else f"{key}: {there.get(key)} there, {value} now"
@@ -243,8 +253,8 @@ def _tell(out: Path) -> None:
     print(f"{out}: {counts['train']} pairs for training, {counts['test']} for testing")
     if not all(counts.values()):
         print("a split is empty: training and checking need both, so put another such folder's beside it")
-    facts = load_record(out / FILE, Synthesis, "remove the folder and make it anew")
-    if equal := facts.get("nothing_to_restore", []):
+    made = load_record(out / FILE, Synthesis, "remove the folder and make it anew")
+    if equal := made.nothing_to_restore:
         print(f"{len(equal)} of them have nothing to restore, blurry equal to sharp: {few_of(equal)}; {FILE} has all")
-    if refused := facts.get("refused"):
-        raise DeblurzooError("\n".join(["complete, but without these sources:", *refused]))
+    if made.refused:
+        raise DeblurzooError("\n".join(["complete, but without these sources:", *made.refused]))

@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from pydantic import ConfigDict
 from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor, nn
@@ -50,7 +51,9 @@ class _ExportFacts(Record):
 
 
 class _Export(Record):
-    """`config.json` of an export."""
+    """`config.json` of an export; beside the facts it has the arguments of the network."""
+
+    model_config = ConfigDict(extra="allow")
 
     deblurzoo: _ExportFacts
 
@@ -120,15 +123,15 @@ def read_export(path: Path) -> dict[str, Any]:
     """
     file = path.with_name(CONFIG)
     config = load_record(file, _Export, _REMEDY)
-    facts = config.pop("deblurzoo")
+    arguments = config.model_extra or {}
     try:
-        require_plain(config, "config")
+        require_plain(arguments, "config")
     except DeblurzooError as error:
         raise DeblurzooError(f"{file} cannot be used ({error}): {_REMEDY}") from error
     return {
-        "deblurzoo": facts,
-        "global_step": facts["step"],
-        "hyper_parameters": {"net": config},
+        "deblurzoo": config.deblurzoo.model_dump(),
+        "global_step": config.deblurzoo.step,
+        "hyper_parameters": {"net": arguments},
         "state_dict": {f"net.{name}": tensor for name, tensor in _read_weights(path).items()},
     }
 

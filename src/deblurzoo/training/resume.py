@@ -9,7 +9,7 @@ from typing import Any
 from deblurzoo.data import Source
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.extensions import current, name_of
-from deblurzoo.reports.status import identity_of
+from deblurzoo.reports.run_folder import IDENTITY, identity_of
 from deblurzoo.training.checkpoints import checkpoint_of, find_checkpoint, is_export, read_checkpoint
 from deblurzoo.training.module import ADAM, DeblurModule
 
@@ -118,5 +118,5 @@ def run_id(start: Start | None, resume: str | None, run: Path) -> str:
     """Return the id of a run: its checkpoint's, its own if it was stopped before the first one, or a new one."""
     if start:
         return str(start.facts["run_id"])
-    begun = resume == "auto" and (run / "run.json").is_file()
-    return identity_of(run)["id"] if begun else secrets.token_hex(4)
+    begun = resume == "auto" and (run / IDENTITY).is_file()
+    return identity_of(run).id if begun else secrets.token_hex(4)

@@ -19,10 +19,10 @@ from deblurzoo.metrics import figure
 from deblurzoo.reports.page.figures import figures
 from deblurzoo.reports.page.pictures import PictureStore, viewer_frames
 from deblurzoo.reports.page.table import failed_table, table
-from deblurzoo.reports.page.types import Evaluation, Failure, Network, networks
-from deblurzoo.reports.table import conditions, figure_names, left_out, subject
+from deblurzoo.reports.page.types import Evaluation, Network, networks
+from deblurzoo.reports.table import Failure, conditions, figure_names, left_out, subject
 
-__all__ = ["Evaluation", "Failure", "Network", "sections", "write_page"]
+__all__ = ["Evaluation", "Network", "sections", "write_page"]
 
 
 def write_page(evaluations: list[Evaluation], failures: list[Failure], out: Path, inline_pictures: bool) -> None:
@@ -71,18 +71,18 @@ def _key(evaluation: Evaluation) -> tuple[str, ...]:
 
 def _title(group: list[Network]) -> str:
     results = group[0].results
-    return html.escape(f"{subject(results)} · {results['split']} · {results['blur_folder']}/")
+    return html.escape(f"{subject(results)} · {results.split} · {results.blur_folder}/")
 
 
 def _conditions_line(group: list[Network]) -> str:
     """Return what all figures of a section have in common, as a list of terms."""
     results = group[0].results
     terms = {
-        "protocol": results["protocol"],
-        "resolution": ", ".join(results["resolution"]),
-        "frames": f"{results['frames']:,}",
-        "rounding": results["rounding"],
-        **({"pictures": results["data"]["place"]} if results.get("data") else {}),
+        "protocol": results.protocol,
+        "resolution": ", ".join(results.resolution),
+        "frames": f"{results.frames:,}",
+        "rounding": results.rounding,
+        **({"pictures": results.data.place} if results.data.place else {}),
         **({"nothing to restore": pairs} if (pairs := left_out([network.results for network in group])) else {}),
     }
     items = (f"<div><dt>{term}</dt><dd>{html.escape(value)}</dd></div>" for term, value in terms.items())
@@ -117,12 +117,12 @@ def _metric(name: str) -> dict[str, Any]:
 
 def _images(group: list[Network], names: list[str]) -> list[dict[str, Any]]:
     """Return the named figures of each image before and after each network; null where one was not measured."""
-    measured = [{(i["clip"], i["frame"]): i for i in n.results["images"]} for n in group]
+    measured = [{(i.clip, i.frame): i for i in n.results.images} for n in group]
     images = []
     for key in sorted({key for of in measured for key in of}):
         found = [of.get(key) for of in measured]
-        before = {name: value for image in found if image for name, value in image["blurry"].items()}
-        after = [image["restored"] if image else {} for image in found]
+        before = {name: value for image in found if image for name, value in image.blurry.items()}
+        after = [image.restored if image else {} for image in found]
         images.append(
             {
                 "id": "/".join(key),
@@ -147,7 +147,7 @@ def _contents(groups: list[list[Network]]) -> str:
     links = []
     for number, group in enumerate(groups):
         results = group[0].results
-        terms = html.escape(f"protocol {results['protocol']}, {', '.join(results['resolution'])}")
+        terms = html.escape(f"protocol {results.protocol}, {', '.join(results.resolution)}")
         links.append(f'<li><a href="#group-{number}">{_title(group)}, {terms}</a></li>')
     return f'<nav aria-label="Conditions"><ul>{"".join(links)}</ul></nav>'
 

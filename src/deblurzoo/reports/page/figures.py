@@ -6,6 +6,7 @@ do not cover each other; `beside` the ends of curves, or around points."""
 import csv
 import html
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,8 @@ _LOG_FROM = 8.0
 def figures(group: list[Network]) -> dict[str, Figure]:
     """Return the figures that there is something to draw for, by the id of their place in the page."""
     curves = {network.number: read_curves(network.evaluation.run) for network in group}
-    times = [network.results["ms_per_image"] for network in group]
-    sizes = [network.results["network"]["parameters"] for network in group]
+    times = [network.results.ms_per_image for network in group]
+    sizes = [network.results.network.parameters for network in group]
     drawn = {
         "val": _curves(group, curves, "val/psnr", "validation PSNR (dB)"),
         "loss": _curves(group, curves, "train/loss", "training loss"),
@@ -104,14 +105,14 @@ def _dash(network: Network) -> str:
     return ("solid", "dash", "dot", "dashdot")[(network.number - 1) // 7 % 4]
 
 
-def _scatter(group: list[Network], values: list[float], label: str) -> Figure:
-    psnr = [network.results["restored"]["psnr"] for network in group]
+def _scatter(group: list[Network], values: Sequence[float], label: str) -> Figure:
+    psnr = [network.results.restored["psnr"] for network in group]
     points = list(zip(group, zip(values, psnr, strict=True), strict=True))
     return {
         "data": [{**_trace(network, [point]), "mode": "markers"} for network, point in points],
         "layout": {
             "xaxis": _axis(values, label),
-            **_psnr_and_blurry(psnr, group[0].results["blurry"]["psnr"]),
+            **_psnr_and_blurry(psnr, group[0].results.blurry["psnr"]),
         },
         "labels": [{"network": network.number, "x": x, "y": y} for network, (x, y) in points],
         "beside": False,
@@ -136,7 +137,7 @@ def _psnr_and_blurry(psnr: list[float], blurry: float) -> Figure:
     }
 
 
-def _axis(values: list[float], label: str, from_zero: bool = True) -> Figure:
+def _axis(values: Sequence[float], label: str, from_zero: bool = True) -> Figure:
     """Return a linear axis, or a logarithmic one with round ticks if the values differ much."""
     lowest, highest = min(values), max(values)
     if lowest <= 0 or highest / lowest < _LOG_FROM:

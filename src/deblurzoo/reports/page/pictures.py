@@ -14,6 +14,7 @@ from deblurzoo.files import write_atomically
 from deblurzoo.media import Image
 from deblurzoo.media.images import read_image
 from deblurzoo.reports.page.types import Network
+from deblurzoo.reports.results import Measured
 
 
 class PictureStore:
@@ -69,24 +70,23 @@ def viewer_frames(group: list[Network], store: PictureStore) -> list[dict[str, A
         restored picture, null where a network has none.
     """
     frames = []
-    for image in group[0].results["images"]:
-        strip = _first_file(group, Path("side_by_side") / f"{image['clip']}_{image['frame']}.png")
-        if strip is not None:
-            frames.append(_frame(image["clip"], image["frame"], strip, group, store))
+    for image in group[0].results.images:
+        if strip := _first_file(group, image.strip):
+            frames.append(_frame(image, strip, group, store))
     return frames
 
 
-def _first_file(group: list[Network], name: Path) -> Path | None:
+def _first_file(group: list[Network], name: str) -> Path | None:
     files = (network.evaluation.folder / name for network in group)
     return next((file for file in files if file.is_file()), None)
 
 
-def _frame(clip: str, frame: str, strip: Path, group: list[Network], store: PictureStore) -> dict[str, Any]:
+def _frame(image: Measured, strip: Path, group: list[Network], store: PictureStore) -> dict[str, Any]:
     blurry, sharp = _outer_thirds(strip)
     height, width = sharp.shape[:2]
-    restored = (network.evaluation.folder / "restored" / clip / f"{frame}.png" for network in group)
+    restored = (network.evaluation.folder / image.picture for network in group)
     return {
-        "id": f"{clip}/{frame}",
+        "id": image.id,
         "width": width,
         "height": height,
         "blurry": store.add(_png(blurry)),

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from deblurzoo.metrics import figure
-from deblurzoo.reports.page.types import Failure, Network
-from deblurzoo.reports.table import PAPERS, blurry, do_no_harm, figure_names
+from deblurzoo.reports.page.types import Network
+from deblurzoo.reports.table import Failure, blurry, do_no_harm, figure_names
 
 
 @dataclass(frozen=True)
@@ -61,18 +61,18 @@ def columns(group: list[Network]) -> list[Column]:
         Column(
             "parameters",
             False,
-            lambda n: n.results["network"]["parameters"],
-            lambda n: f"{n.results['network']['parameters']:,}",
+            lambda n: n.results.network.parameters,
+            lambda n: f"{n.results.network.parameters:,}",
         ),
         *map(_figure_column, figure_names([network.results for network in group])),
         Column(
             "gain (dB)",
             True,
-            lambda n: n.results["gain_db"],
-            lambda n: f"{n.results['gain_db']:+.2f}".replace("-", "\N{MINUS SIGN}"),
+            lambda n: n.results.gain_db,
+            lambda n: f"{n.results.gain_db:+.2f}".replace("-", "\N{MINUS SIGN}"),
         ),
-        Column("do no harm (dB)", True, lambda n: n.results.get("do_no_harm_psnr"), lambda n: do_no_harm(n.results)),
-        Column("ms / image", False, lambda n: n.results["ms_per_image"], lambda n: f"{n.results['ms_per_image']:,.1f}"),
+        Column("do no harm (dB)", True, lambda n: n.results.do_no_harm_psnr, lambda n: do_no_harm(n.results)),
+        Column("ms / image", False, lambda n: n.results.ms_per_image, lambda n: f"{n.results.ms_per_image:,.1f}"),
     ]
 
 
@@ -83,15 +83,14 @@ def heading(name: str) -> str:
 
 def _figure_column(name: str) -> Column:
     def text(network: Network) -> str:
-        value = network.results["restored"].get(name)
+        value = network.results.restored.get(name)
         return ("" if value is None else figure(name).text(value)) + _paper(name, network.evaluation.paper)
 
-    return Column(heading(name), figure(name).higher_is_better, lambda n: n.results["restored"].get(name), text)
+    return Column(heading(name), figure(name).higher_is_better, lambda n: n.results.restored.get(name), text)
 
 
-def _paper(name: str, paper: dict[str, float] | None) -> str:
-    theirs = next((value for key, value in (paper or {}).items() if PAPERS.get(key) == name), None)
-    return "" if theirs is None else f' <span class="paper">({figure(name).text(theirs)})</span>'
+def _paper(name: str, paper: dict[str, float]) -> str:
+    return f' <span class="paper">({figure(name).text(paper[name])})</span>' if name in paper else ""
 
 
 def _heading(index: int, name: str, descending: bool) -> str:

@@ -3,10 +3,11 @@
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
-from deblurzoo.reports.papers import published
-from deblurzoo.reports.status import run_of
+from deblurzoo.reports.papers import published_figures
+from deblurzoo.reports.results import Results
+from deblurzoo.reports.run_folder import run_of
 
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#8a8a8a")
 """Okabe and Ito's palette, which colour-blind readers can tell apart, without its black and yellow."""
@@ -22,35 +23,20 @@ class Evaluation:
         name: how the page calls it.
         run: its run folder with `csv/version_N/metrics.csv`; None: no training curves.
         folder: the folder of `results.json`, with `restored/` and `side_by_side/`.
-        results: what `results.json` says.
-        paper: the paper's mean `psnr` in dB and `ssim` under the same protocol, if it gives them.
+        results: of that file.
+        paper: the paper's figures under the same conditions, by names of metrics.
     """
 
     name: str
     run: Path | None
     folder: Path
-    results: dict[str, Any]
-    paper: dict[str, float] | None
+    results: Results
+    paper: dict[str, float]
 
     @classmethod
-    def of(cls, file: Path, results: dict[str, Any]) -> Self:
+    def of(cls, file: Path, results: Results) -> Self:
         """Return the evaluation that wrote `results.json` into a run folder, at `evaluate/KIND/results.json`."""
-        run = run_of(file)
-        return cls(
-            name=results["name"],
-            run=run,
-            folder=file.parent,
-            results=results,
-            paper=published(results),
-        )
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A run without a result, and why."""
-
-    name: str
-    reason: str
+        return cls(results.name, run_of(file), file.parent, results, published_figures(results))
 
 
 @dataclass(frozen=True)
@@ -62,8 +48,8 @@ class Network:
     number: int
 
     @property
-    def results(self) -> dict[str, Any]:
-        """What `results.json` says."""
+    def results(self) -> Results:
+        """Its `results.json`."""
         return self.evaluation.results
 
     @property

@@ -1,0 +1,216 @@
+"""The model of `results.json`, and of the files that it is made of: written, read and compared with it.
+
+The keys stand in the file in the order of the fields. What version 0.1 did not write has a default.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean, median
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from deblurzoo.errors import DeblurzooError
+from deblurzoo.metrics import FIGURE, LARGEST
+from deblurzoo.records import Count, Name, Record, checked, load_record
+
+RESULTS = "results.json"
+
+Value = Annotated[float, Field(gt=-LARGEST, lt=LARGEST)]
+Figures = dict[Annotated[str, Field(pattern=FIGURE)], Value]
+Plain = Annotated[dict[str, Any], AfterValidator(lambda value: json.loads(json.dumps(value)))]
+"""As a file has it, wherever it comes from: with lists for tuples."""
+
+
+class Network(Record):
+    """The network that was measured: its class, the arguments of that and its size."""
+
+    kind: str = Field(alias="class")
+    arguments: Plain
+    parameters: Count
+
+
+class Checkpoint(Record):
+    """The checkpoint that was measured."""
+
+    file: str
+    step: Count
+    sha256: str
+
+
+class Pictures(Record):
+    """The pictures that were measured; see `deblurzoo.data.fingerprint.describe`."""
+
+    name: str = ""
+    place: str = ""
+    fingerprint: str = ""
+
+
+class WithPrecision(Record):
+    """The trainer of an evaluation's config."""
+
+    precision: str | int
+
+
+class Settings(Record):
+    """The part of an evaluation's config that tells evaluations apart."""
+
+    data: dict[str, Any]
+    trainer: WithPrecision
+    switch: str | None
+    rounding: Literal["nearest", "floor"]
+
+
+def _has_settings(config: dict[str, Any]) -> dict[str, Any]:
+    checked(config, Settings)
+    return config
+
+
+class Facts(Record):
+    """`facts.json` of an unfinished evaluation: all that is known before anything is measured."""
+
+    name: str
+    network: Network
+    checkpoint: Checkpoint
+    dataset: str
+    protocol: str
+    measure: str = "plain"
+    split: str
+    blur_folder: str
+    incomplete_clips: list[str] = Field(default_factory=list)
+    common_frames: int | None = None
+    rounding: str
+    data: Pictures = Pictures()
+    deblurzoo: str
+    config: Annotated[Plain, AfterValidator(_has_settings)]
+
+    @property
+    def settings(self) -> Settings:
+        """The part of the config that tells evaluations apart."""
+        return Settings.model_validate(self.config)
+
+
+class Frame(Record):
+    """A frame of an evaluation."""
+
+    clip: Name
+    frame: Name
+
+    @property
+    def id(self) -> str:
+        """CLIP/FRAME."""
+        return f"{self.clip}/{self.frame}"
+
+    @property
+    def picture(self) -> str:
+        """The restored picture, below the folder of `results.json`."""
+        return f"restored/{self.clip}/{self.frame}.png"
+
+    @property
+    def strip(self) -> str:
+        """The blurry | restored | sharp strip, which some frames have, below the folder of `results.json`."""
+        return f"side_by_side/{self.clip}_{self.frame}.png"
+
+
+class FedSharp(Frame):
+    """A frame that was sharp already, and in dB how near to it the output is."""
+
+    psnr: float
+
+
+class NothingToRestore(Frame):
+    """A pair whose blurry picture equals its sharp one."""
+
+    nothing_to_restore: Literal[True] = True
+
+
+def _has_equal_names(measured: Any) -> Any:
+    """Raise a ValueError unless the blurry input has the figures that the restored picture has."""
+    if "psnr" not in measured.restored or list(measured.restored) != list(measured.blurry):
+        raise ValueError("restored and blurry must have the same figures in one order, psnr among them")
+    return measured
+
+
+class Measured(Frame):
+    """A frame with the figures of its blurry picture and of the restored one."""
+
+    height: int
+    width: int
+    ms: float
+    restored: Figures
+    blurry: Figures
+
+    _agree = model_validator(mode="after")(_has_equal_names)
+
+
+Row = Measured | FedSharp | NothingToRestore
+"""A line of `measured.jsonl`."""
+
+
+def row_of(line: bytes) -> Row:
+    """Return a line of `measured.jsonl`; raise a ValueError if it is damaged."""
+    content = json.loads(line)
+    shapes: dict[str, type[Row]] = {"psnr": FedSharp, "nothing_to_restore": NothingToRestore}
+    shape = next((shapes[key] for key in shapes if isinstance(content, dict) and key in content), Measured)
+    return checked(content, shape)
+
+
+class Results(Facts):
+    """`results.json`: the means over images, the gain in dB, the median time, the resolutions and the images."""
+
+    frames: Count
+    nothing_to_restore: list[Name] = Field(default_factory=list)
+    resolution: list[str]
+    restored: Figures
+    blurry: Figures
+    gain_db: Value
+    do_no_harm_psnr: Value | None = None
+    ms_per_image: Value
+    images: list[Measured]
+    do_no_harm: list[FedSharp] = Field(default_factory=list)
+
+    _agree = model_validator(mode="after")(_has_equal_names)
+
+    @classmethod
+    def of(cls, facts: Facts, rows: Sequence[Row]) -> Self:
+        """Return the results of an evaluation. Pairs with nothing to restore are named and are in no mean.
+
+        Raises:
+            DeblurzooError: all pairs are such.
+        """
+        images = [row for row in rows if isinstance(row, Measured)]
+        harmless = [row for row in rows if isinstance(row, FedSharp)]
+        equal = [row.id for row in rows if isinstance(row, NothingToRestore)]
+        if not images:
+            raise DeblurzooError(
+                f"there is nothing to restore: in all {len(equal)} pairs the blurry picture equals the sharp one. Are "
+                "blur and sharp the same folder?"
+            )
+        restored, blurry = ({name: fmean(of[name] for of in kind) for name in kind[0]} for kind in _figures(images))
+        return cls(
+            **dict(facts),
+            frames=len(images),
+            nothing_to_restore=equal,
+            resolution=sorted({f"{image.width}x{image.height}" for image in images}),
+            restored=restored,
+            blurry=blurry,
+            gain_db=restored["psnr"] - blurry["psnr"],
+            do_no_harm_psnr=fmean(row.psnr for row in harmless) if harmless else None,
+            ms_per_image=median(image.ms for image in images),
+            images=images,
+            do_no_harm=harmless,
+        )
+
+
+def _figures(images: list[Measured]) -> tuple[list[Figures], list[Figures]]:
+    return [image.restored for image in images], [image.blurry for image in images]
+
+
+def read(file: Path) -> Results:
+    """Return a `results.json`.
+
+    Raises:
+        DeblurzooError: it is missing or damaged.
+    """
+    return load_record(file, Results, "evaluate anew")
