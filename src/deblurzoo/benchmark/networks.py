@@ -35,7 +35,7 @@ def describe(name: str, width: float, sizes: list[tuple[int, int]]) -> dict[str,
     facts = {
         "class": type(net).__name__,
         "parameters": sum(p.numel() for p in net.parameters()),
-        "file_bytes": len(save(net.state_dict())),
+        "file_bytes": len(save({key: tensor.contiguous() for key, tensor in net.state_dict().items()})),
         "paper_seconds": _paper_seconds(net),
     }
     return facts | {"macs": {f"{height}x{width}": macs(net, (height, width)) for height, width in sizes}}
