@@ -2,29 +2,24 @@
 
 python benchmarks/spatial_rnn.py [--device cuda] [--dtype bfloat16] [--repeats N] [--threads N]
 
-Each round times the bandwidth and every backend once, so that a machine whose speed drifts is fair to all; medians are
-printed. The limit is the bytes that must move (9 maps like x forward: x, w, h; 27 forward and backward) at the rate of
-`a + b -> c` on arrays of 128 MiB.
+Medians of rounds in which the bandwidth and every backend follow each other. The limit is the bytes that must move (9
+maps like x forward: x, w, h; 27 forward and backward) at the rate of `a + b -> c` on arrays of 128 MiB.
 """
 
 from deblurzoo.allocator import keep_memory
 
 keep_memory()  # as the command line does; before torch is imported
 
-import argparse
-import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable
+from functools import cache
+from itertools import product
 from pathlib import Path
 
 import torch
-from rich.console import Console
-from rich.progress import track
-from rich.table import Table
 from torch import Tensor
 
+from deblurzoo.benchmark.harness import Figures, in_new_process, measured, parser, resident_peak, show
 from deblurzoo.ops.spatial_rnn import reference, spatial_rnn
 
 SHAPES = {
@@ -35,13 +30,15 @@ SHAPES = {
     "FlowRNN 1/8 at 720p": (1, 96, 88, 160),
 }
 GPU_SHAPES = {"eight 720p frames": (8, 32, 360, 640), **SHAPES}
-NAIVE = "naive loop (autograd)"
+NAIVE, BANDWIDTH = "naive loop (autograd)", "bandwidth"
 BACKENDS = {"cpu": ["numba", "rows", NAIVE], "cuda": ["triton", "rows", NAIVE]}
 FORWARD_MAPS, ALL_MAPS = 9, 27
-Shape = tuple[int, int, int, int]
-Task = Callable[[], object]
+Shape = tuple[int, ...]
+Case = tuple[str, str]
+"""Name of the shape, and backend or bandwidth."""
 
 
+@cache
 def inputs(shape: Shape, device: str, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
     """Return x, w and the gradient of the result."""
     generator = torch.Generator().manual_seed(0)
@@ -58,18 +55,13 @@ def operator(name: str) -> Callable[[Tensor, Tensor], Tensor]:
     return reference.forward if name == NAIVE else lambda x, w: spatial_rnn(x, w, name)
 
 
-def forward(name: str, x: Tensor, w: Tensor) -> None:
-    """Run a backend without gradients."""
-    with torch.no_grad():
-        operator(name)(x, w)
+def both(name: str, x: Tensor, w: Tensor, g: Tensor) -> tuple[Tensor, ...]:
+    """Return the result of a backend and its gradients."""
+    h = operator(name)(x, w)
+    return h, *torch.autograd.grad(h, (x, w), g)
 
 
-def both(name: str, x: Tensor, w: Tensor, g: Tensor) -> None:
-    """Run a backend forward and backward."""
-    torch.autograd.grad(operator(name)(x, w), (x, w), g)
-
-
-def milliseconds(task: Task, device: str) -> float:
+def milliseconds(task: Callable[[], object], device: str) -> float:
     """Return how long a task takes, on a device that is idle before and after."""
     if device == "cpu":
         start = time.perf_counter()
@@ -84,106 +76,93 @@ def milliseconds(task: Task, device: str) -> float:
     return float(start_event.elapsed_time(end_event))
 
 
+def rate(device: str) -> float:
+    """Return the bytes per millisecond that move in `a + b -> c`, which has run once before."""
+    a, b, c = (torch.ones(2**25, device=device) for _ in range(3))
+    torch.add(a, b, out=c)
+    return 3 * 4 * 2**25 / milliseconds(lambda: torch.add(a, b, out=c), device)
+
+
+@cache
 def error(name: str, shape: Shape, device: str, dtype: torch.dtype) -> float:
     """Return the largest absolute error of result and gradients, against float64 of the same inputs."""
     x, w, g = inputs(shape, device, dtype)
     exact = [t.detach().double().requires_grad_() for t in (x, w)]
-    h, h64 = operator(name)(x, w), spatial_rnn(*exact, "rows")
-    pairs = zip(
-        (h, *torch.autograd.grad(h, (x, w), g)), (h64, *torch.autograd.grad(h64, exact, g.double())), strict=True
-    )
+    pairs = zip(both(name, x, w, g), both("rows", *exact, g.double()), strict=True)
     return max((a - b).abs().max().item() for a, b in pairs)
 
 
-def peak_bytes(name: str, shape: Shape, device: str, dtype: torch.dtype) -> int:
+@cache
+def peak_bytes(name: str, shape: Shape, device: str, dtype: torch.dtype) -> Figures:
     """Return how much a forward and backward pass adds to the peak memory; on a CPU in a new process."""
-    if device == "cpu":
-        code = "import torch, benchmarks.spatial_rnn as b"  # torch first: what is freed goes back to the system
-        code += f"; print(b.peak_bytes_here({name!r}, {shape}, {dtype}))"
-        here = Path(__file__).parents[1]
-        done = subprocess.run([sys.executable, "-c", code], cwd=here, capture_output=True, text=True, check=True)
-        return int(done.stdout)
+    if device == "cpu":  # what is freed there goes back to the system
+        return in_new_process(peak_bytes_here, name, shape, str(dtype).removeprefix("torch."), keep=False)
     x, w, g = inputs(shape, device, dtype)
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
     both(name, x, w, g)
-    return torch.cuda.max_memory_allocated() - before
+    return {"peak": torch.cuda.max_memory_allocated() - before}
 
 
-def peak_bytes_here(name: str, shape: Shape, dtype: torch.dtype) -> int:
+def peak_bytes_here(name: str, shape: list[int], dtype: str) -> Figures:
     """Return the same for this process, by Linux's count of resident memory."""
-    both(name, *inputs((1, 2, 4, 4), "cpu", dtype))  # compiles and imports
-    x, w, g = inputs(shape, "cpu", dtype)
+    both(name, *inputs((1, 2, 4, 4), "cpu", getattr(torch, dtype)))  # compiles and imports
+    x, w, g = inputs(tuple(shape), "cpu", getattr(torch, dtype))
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
-    before = _peak_kilobytes()
+    before = resident_peak()
     both(name, x, w, g)
-    return 1024 * (_peak_kilobytes() - before)
-
-
-def _peak_kilobytes() -> int:
-    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1])
-
-
-def medians(names: list[str], shape: Shape, device: str, dtype: torch.dtype, repeats: int) -> dict[str, float]:
-    """Return median milliseconds of every backend's `NAME` and `NAME f+b`, and of `bandwidth`."""
-    x, w, g = inputs(shape, device, dtype)
-    a, b, c = (torch.ones(2**25, device=device) for _ in range(3))
-    tasks: dict[str, Task] = {"bandwidth": lambda: torch.add(a, b, out=c)}
-    for name in names:
-        tasks[name] = lambda name=name: forward(name, x, w)  # type: ignore[misc]
-        tasks[f"{name} f+b"] = lambda name=name: both(name, x, w, g)  # type: ignore[misc]
-    rounds: dict[str, list[float]] = {task: [] for task in tasks}
-    for _ in track(range(repeats + 1), description=f"{shape}", transient=True):
-        for task, run in tasks.items():
-            rounds[task].append(milliseconds(run, device))
-    return {task: statistics.median(times[1:]) for task, times in rounds.items()}  # the first one compiles
-
-
-def table(title: str, shape: Shape, device: str, dtype: torch.dtype, repeats: int) -> Table:
-    """Measure one shape."""
-    names = BACKENDS[device]
-    times = medians(names, shape, device, dtype, repeats)
-    map_bytes = dtype.itemsize * torch.Size(shape).numel()
-    rate = 3 * 4 * 2**25 / times["bandwidth"]  # bytes per millisecond
-    limit, limit_both = FORWARD_MAPS * map_bytes / rate, ALL_MAPS * map_bytes / rate
-    result = Table(
-        title=f"{title} {shape} {dtype} on {device}; {rate / 1e6:.0f} GB/s: limits {limit:.2f} and {limit_both:.2f} ms",
-        title_justify="left",
-    )
-    headings = ("backend", "forward ms", "x limit", "naive / this", "f + b ms", "x limit", "naive / this")
-    for heading in (*headings, "MB moved", "error", "peak maps"):
-        result.add_column(heading, justify="left" if heading == "backend" else "right")
-    for name in names:
-        one, two = times[name], times[f"{name} f+b"]
-        result.add_row(
-            name,
-            f"{one:.2f}",
-            f"{one / limit:.1f}",
-            f"{times[NAIVE] / one:.1f}",
-            f"{two:.2f}",
-            f"{two / limit_both:.1f}",
-            f"{times[f'{NAIVE} f+b'] / two:.1f}",
-            f"{ALL_MAPS * map_bytes / 1e6:.0f}",
-            f"{error(name, shape, device, dtype):.0e}",
-            f"{peak_bytes(name, shape, device, dtype) / map_bytes:.0f}",
-        )
-    return result
+    return {"peak": resident_peak() - before}
 
 
 def main() -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", choices=BACKENDS, default="cpu")
-    parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16", "float64"), default="float32")
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    print(torch.cuda.get_device_name() if options.device == "cuda" else f"{options.threads} CPU threads")
-    for title, shape in (GPU_SHAPES if options.device == "cuda" else SHAPES).items():
-        arguments = shape, options.device, getattr(torch, options.dtype), options.repeats
-        Console(width=130).print(table(title, *arguments))
+    options = parser(__doc__, repeats=7)
+    options.add_argument("--device", choices=BACKENDS, default="cpu")
+    options.add_argument("--dtype", choices=("float32", "bfloat16", "float16", "float64"), default="float32")
+    options.add_argument("--threads", type=int, default=torch.get_num_threads())
+    given = options.parse_args()
+    torch.set_num_threads(given.threads)
+    device, dtype = given.device, getattr(torch, given.dtype)
+    shapes = GPU_SHAPES if device == "cuda" else SHAPES
+
+    def measure(case: Case) -> Figures:
+        title, name = case
+        if name == BANDWIDTH:
+            return {"rate": rate(device)}
+        place = shapes[title], device, dtype
+        x, w, g = inputs(*place)
+        once = {"error": error(name, *place), **peak_bytes(name, *place)}  # in the first round, which compiles
+        with torch.no_grad():
+            forward = milliseconds(lambda: operator(name)(x, w), device)
+        return {"forward": forward, "both": milliseconds(lambda: both(name, x, w, g), device), **once}
+
+    found = measured(list(product(shapes, [BANDWIDTH, *BACKENDS[device]])), measure, given)
+    for title, shape in shapes.items():
+        print_shape(found, title, f"{title} {shape} {dtype} on {device}", dtype.itemsize * torch.Size(shape).numel())
+
+
+def print_shape(found: dict[Case, Figures], title: str, place: str, map_bytes: int) -> None:
+    """Print the backends at a shape, whose maps like x have so many bytes."""
+    moved, naive = found[title, BANDWIDTH]["rate"], found[title, NAIVE]
+    limits = {"forward": FORWARD_MAPS * map_bytes / moved, "both": ALL_MAPS * map_bytes / moved}
+
+    def times(key: str) -> list[Callable[[Case], str]]:
+        return [
+            lambda case: f"{found[case][key]:.2f}",
+            lambda case: f"{found[case][key] / limits[key]:.1f}",
+            lambda case: f"{naive[key] / found[case][key]:.1f}",
+        ]
+
+    figures = {
+        **dict(zip(("forward ms", "x limit", "naive / this"), times("forward"), strict=True)),
+        **dict(zip(("f + b ms", "f + b x limit", "f + b naive / this"), times("both"), strict=True)),
+        "MB moved": lambda _: f"{ALL_MAPS * map_bytes / 1e6:.0f}",
+        "error": lambda case: f"{found[case]['error']:.0e}",
+        "peak maps": lambda case: f"{found[case]['peak'] / map_bytes:.0f}",
+    }
+    rows = {case: row for case, row in found.items() if case[0] == title and case[1] != BANDWIDTH}
+    ends = f"{moved / 1e6:.0f} GB/s: limits {limits['forward']:.2f} and {limits['both']:.2f} ms"
+    show(rows, {"backend": lambda case: case[1]}, figures, f"{place}; {ends}")
 
 
 if __name__ == "__main__":

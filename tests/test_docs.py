@@ -135,6 +135,7 @@ NOT_RUN = {  # why; of these the make targets must be there and the overrides mu
     "make test": "is this suite",
     "make test-all": "is this suite",
     "python benchmarks/train.py --batch 4 --steps 4 --repeats 2": "takes a quarter of an hour",
+    "deblurzoo benchmark --networks svrnn --how naive eager": "takes minutes",
     "deblurzoo train experiment=srn_gopro data.root=GOPRO_Large trainer=gpu preset=fast": "needs a GPU",
     "python tests/oracle.py record before.json": "is for refactorings, a minute long",
     "python tests/oracle.py check before.json": "is for refactorings, a minute long",

@@ -13,6 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from conftest import TINY_NETS, TINY_RUN, Run, write_dvd
 from deblurzoo.commands.experiments import names
+from deblurzoo.commands.hydra_app import plain
+from deblurzoo.commands.train import make_module
 from deblurzoo.extensions import MOVED
 from deblurzoo.files import conf_dir
 from deblurzoo.nets.flow_rnn import VARIANTS as FLOW_VARIANTS
@@ -88,13 +90,22 @@ def test_experiments_are_called_as_their_files(name: str) -> None:
     assert composed(name).name == name
 
 
-def test_one_command_prints_the_papers_parameters(deblurzoo: Run) -> None:
-    done = deblurzoo("experiments")
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_networks_have_the_parameters_that_are_written_down(name: str) -> None:
+    with torch.device("meta"):
+        net = make_module(plain(composed(name).model)).net
+    assert sum(p.numel() for p in net.parameters()) == parameters()[name]
+
+
+def test_one_command_prints_experiments_with_the_papers_figures(deblurzoo: Run) -> None:
+    done = deblurzoo("experiments", COLUMNS="250")
     assert done.returncode == 0, done.stderr
-    printed = {cells[1]: int(cells[3].replace(",", "")) for cells in map(str.split, done.stdout.splitlines())
-               if len(cells) == 5 and cells[3][0].isdigit()}  # fmt: skip
-    assert set(printed) == set(EXPERIMENTS)
-    assert {name: printed[name] for name in parameters()} == parameters()
+    lines = [[cell.strip() for cell in line.split("│")[1:-1]] for line in done.stdout.splitlines() if "│" in line]
+    assert [line[0] for line in lines if line[0]] == EXPERIMENTS
+    by_name = {line[0]: line[1:] for line in lines}
+    assert by_name["srn_toy"][:3] == ["srn", f"{parameters()['srn_toy']:,}", "toy"]
+    assert by_name["svrnn_gopro"] == ["svrnn", "9,227,027", "gopro", "svrnn_gopro", "29.19", "0.9306"]
+    assert "svrnn_gopro: Zhang et al., CVPR 2018, tables 2 and 4" in done.stdout
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

@@ -1,28 +1,35 @@
-"""One case of `deblurzoo benchmark`, in a process of its own: `python -m deblurzoo.benchmark.case JSON`."""
+"""The cases of `deblurzoo benchmark`: a network, run in one of several ways, in a process of its own."""
 
 import json
-import os
-import resource
 import statistics
-import subprocess
-import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from deblurzoo.allocator import SWITCH, keep_memory
+import torch
+from torch import Tensor
 
-if TYPE_CHECKING:
-    from torch import Tensor
+from deblurzoo.benchmark.harness import Figures, in_new_process, in_rounds, machine, resident_peak
+from deblurzoo.benchmark.networks import describe, make, with_naive_recurrence
+from deblurzoo.benchmark.report import Report, as_page
+from deblurzoo.export.onnx import write_onnx
+from deblurzoo.files import write_atomically
+from deblurzoo.nets.base import DeblurNet, restore_any_size
+from deblurzoo.version import __version__
 
-    from deblurzoo.nets.base import DeblurNet
-
+NEVER = {
+    ("naive", "bf16"): "what the factors refer to is the straightforward network, in fp32",
+    ("onnxruntime", "bf16"): "the ONNX file is float32: autocast is torch's",
+}
+"""What is not measured and why; bf16 alone, without autocast, is not offered: near 1, RNN weights would be rounded."""
+START = 400_000
+"""What starting a process costs in the estimate of the remaining time, in pixels."""
 ENOUGH_SECONDS, ENOUGH_RUNS = 1.0, 10
 """A process restores one picture again and again until it has done so for so long, or so often."""
-Result = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -32,7 +39,7 @@ class Case:
     Attributes:
         network: a name of `NETWORKS`.
         width: multiplies its channel numbers.
-        how: `naive`, `eager`, `compiled` or `onnxruntime`; or `onnx`, which writes the file and measures nothing.
+        how: one of `deblurzoo.benchmark.HOWS`.
         precision: `fp32`, or `bf16`, which is autocast.
         device: `cpu` or `cuda`.
         size: height and width in pixels.
@@ -50,38 +57,65 @@ class Case:
         """What it is called in messages."""
         return f"{self.network} {self.how} {self.precision} on {self.device} at {self.size[0]}x{self.size[1]}"
 
-
-def in_new_process(case: Case, onnx_file: Path) -> Result:
-    """Return `measure` of a new process, or why there is none as `reason`."""
-    environment = os.environ | ({SWITCH: "0"} if case.how == "naive" else {})
-    if case.how == "naive":
-        for name in ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "THP_MEM_ALLOC_ENABLE"):
-            environment.pop(name, None)  # what `keep_memory` has set in this process
-    command = [sys.executable, "-m", __name__, json.dumps(asdict(case)), str(onnx_file)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode < 0:
-        return {"reason": f"killed by signal {-done.returncode}: too little memory?"}
-    if done.returncode:
-        return {"reason": (done.stderr.strip().splitlines() or ["no reason given"])[-1]}
-    result: Result = json.loads(done.stdout.splitlines()[-1])
-    return result
+    @property
+    def cost(self) -> int:
+        """Roughly how long it takes beside others."""
+        return 0 if (self.how, self.precision) in NEVER else START + self.size[0] * self.size[1]
 
 
-def measure(case: Case, onnx_file: Path) -> Result:
+def benchmark(cases: Sequence[Case], size: tuple[int, int], repeats: int, out: Path) -> Report:
+    """Measure all cases, and write JSON and plot into the folder `out` after each round."""
+    sizes = sorted({case.size for case in cases}, key=lambda size: size[0] * size[1])
+    width = cases[0].width
+    report: Report = {
+        "machine": machine(),
+        "deblurzoo": __version__,
+        "width": width,
+        "size": list(size),
+        "networks": {name: describe(name, width, sizes) for name in dict.fromkeys(case.network for case in cases)},
+    }
+    with tempfile.TemporaryDirectory() as folder:
+
+        def run(case: Case) -> Figures:
+            return _in_new_process(case, Path(folder) / f"{case.network}.onnx")
+
+        for medians in in_rounds(cases, run, repeats, lambda case: case.name, lambda case: case.cost):
+            report["cases"] = [_facts(case) | figures for case, figures in medians.items()]
+            write_atomically(out / "benchmark.json", json.dumps(report, indent=1).encode())
+            write_atomically(out / "benchmark.html", as_page(report).encode())
+    return report
+
+
+def _facts(case: Case) -> dict[str, Any]:
+    facts = {key: getattr(case, key) for key in ("network", "how", "precision", "device")}
+    return {**facts, "size": list(case.size)}
+
+
+def _in_new_process(case: Case, onnx_file: Path) -> Figures:
+    """Return `measure` of a new process, or the reason for having none."""
+    if (case.how, case.precision) in NEVER:
+        return {"reason": NEVER[case.how, case.precision]}
+    if case.how == "onnxruntime" and not onnx_file.exists():
+        written = in_new_process(write, case.network, case.width, str(onnx_file))
+        if "reason" in written:
+            return written
+    return in_new_process(measure, asdict(case), str(onnx_file), keep=case.how != "naive")
+
+
+def write(network: str, width: float, onnx_file: str) -> Figures:
+    """Write the ONNX file, which takes more memory than running it."""
+    write_onnx(make(network, width), Path(onnx_file))
+    return {}
+
+
+def measure(given: dict[str, Any], onnx_file: str) -> Figures:
     """Return seconds of the first run and medians of later ones, by the clock and of the CPU, and the peak in bytes.
 
     `cpu_seconds` is the time of all threads of the process, which others lengthen less than `seconds`. On a CPU the
     peak is the resident memory of the whole process, on a GPU what torch has allocated there at most.
     """
-    import torch
-
-    from deblurzoo.benchmark.networks import make
-    from deblurzoo.export.onnx import write_onnx
-
+    case = Case(**given | {"size": tuple(given["size"])})
     net = make(case.network, case.width)
-    if case.how == "onnx":
-        write_onnx(net, onnx_file)
-        return {}
     on_gpu = case.device == "cuda"
     blur = torch.rand(1, net.frames, 3, *case.size, generator=torch.Generator().manual_seed(0))
     run = _on_onnxruntime(onnx_file, on_gpu, blur) if case.how == "onnxruntime" else _on_torch(net, case, blur)
@@ -101,15 +135,10 @@ def measure(case: Case, onnx_file: Path) -> Result:
         while sum(wall for wall, _ in times) < ENOUGH_SECONDS and len(times) < ENOUGH_RUNS:
             times.append(seconds())
     wall, cpu = (statistics.median(column) for column in zip(*times, strict=True))
-    return {"seconds": wall, "cpu_seconds": cpu, "first": first, "peak": _peak(case)}
+    return {"seconds": wall, "cpu_seconds": cpu, "first_seconds": first, "peak_bytes": _peak(case)}
 
 
-def _on_torch(net: "DeblurNet", case: Case, blur: "Tensor") -> Callable[[], object]:
-    import torch
-
-    from deblurzoo.benchmark.networks import with_naive_recurrence
-    from deblurzoo.nets.base import restore_any_size
-
+def _on_torch(net: DeblurNet, case: Case, blur: Tensor) -> Callable[[], object]:
     if case.how == "naive":
         with_naive_recurrence()
     net, blur = net.to(case.device), blur.to(case.device)
@@ -123,7 +152,7 @@ def _on_torch(net: "DeblurNet", case: Case, blur: "Tensor") -> Callable[[], obje
     return run
 
 
-def _on_onnxruntime(onnx_file: Path, on_gpu: bool, blur: "Tensor") -> Callable[[], object]:
+def _on_onnxruntime(onnx_file: str, on_gpu: bool, blur: Tensor) -> Callable[[], object]:
     """Run the file on a picture in main memory: on a GPU its way there and back is part of the time."""
     import onnxruntime
 
@@ -138,28 +167,5 @@ def _on_onnxruntime(onnx_file: Path, on_gpu: bool, blur: "Tensor") -> Callable[[
 def _peak(case: Case) -> int | None:
     """Return the largest memory in bytes, or None where nobody counts it: onnxruntime's on a GPU."""
     if case.device == "cuda":
-        import torch
-
         return None if case.how == "onnxruntime" else torch.cuda.max_memory_allocated()
-    status = Path("/proc/self/status")
-    if not status.is_file():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    # Linux's ru_maxrss starts at the parent's.
-    line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-    return 1024 * int(line.split()[1])
-
-
-def main() -> None:
-    """Measure the case of the command line and print the result as a line of JSON."""
-    given, onnx_file = json.loads(sys.argv[1]), Path(sys.argv[2])
-    case = Case(**given | {"size": tuple(given["size"])})
-    try:
-        result = measure(case, onnx_file)
-    except Exception as error:  # whatever cannot run here: its reason stands in the report
-        result = {"reason": (str(error).strip().splitlines() or [type(error).__name__])[0]}
-    print(json.dumps(result))
-
-
-if __name__ == "__main__":
-    keep_memory()
-    main()
+    return resident_peak()

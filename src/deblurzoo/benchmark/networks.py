@@ -7,14 +7,13 @@ import torch
 from safetensors.torch import save
 from torch.utils.flop_counter import FlopCounterMode
 
+from deblurzoo.benchmark import NAMES
 from deblurzoo.nets import SRN, SVRNN, FlowRNN, blocks, flow_rnn, svrnn
 from deblurzoo.nets.base import DeblurNet, restore_any_size
 from deblurzoo.ops.spatial_rnn import reference
 from deblurzoo.reports.papers import rows
 
-NETWORKS: dict[str, type[DeblurNet]] = {"svrnn": SVRNN, "srn": SRN, "flow_rnn": FlowRNN}
-PAPERS_SIZE = (720, 1280)
-"""At which the papers print their seconds."""
+NETWORKS: dict[str, type[DeblurNet]] = dict(zip(NAMES, (SVRNN, SRN, FlowRNN), strict=True))
 
 
 def make(name: str, width: float) -> DeblurNet:
@@ -35,7 +34,7 @@ def describe(name: str, width: float, sizes: list[tuple[int, int]]) -> dict[str,
     facts = {
         "class": type(net).__name__,
         "parameters": sum(p.numel() for p in net.parameters()),
-        "file_bytes": len(save(net.state_dict())),
+        "file_bytes": len(save({key: tensor.contiguous() for key, tensor in net.state_dict().items()})),
         "paper_seconds": _paper_seconds(net),
     }
     return facts | {"macs": {f"{height}x{width}": macs(net, (height, width)) for height, width in sizes}}

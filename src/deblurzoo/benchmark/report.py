@@ -1,16 +1,18 @@
 """What `deblurzoo benchmark` prints and draws."""
 
 import html
-import statistics
 from itertools import groupby
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from deblurzoo.benchmark.networks import PAPERS_SIZE
+from deblurzoo.benchmark import PAPERS_SIZE
+from deblurzoo.benchmark.harness import Column, machine_line, table
 
 Report = dict[str, Any]
+Line = tuple[str, str, str, str]
+"""Network, device, how and precision."""
 NOTES = (
     "naive: plain PyTorch, the spatial RNN as a loop over columns and rows, freed memory given back to the system. "
     "SRN has no such loop: its factor is that of the memory alone.",
@@ -26,22 +28,10 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73")
 DASHES = {"naive": "dot", "eager": "solid", "compiled": "dash", "onnxruntime": "longdashdot"}
 
 
-def median(values: list[int | None]) -> int | None:
-    """Return the median of what is known, or None."""
-    known = [value for value in values if value is not None]
-    return int(statistics.median(known)) if known else None
-
-
 def print_report(report: Report) -> None:
     """Print the networks, the times by size, and what could not be measured."""
     console = Console()
-    machine = report["machine"]
-    gpu = f", {machine['gpu']}" if machine["gpu"] else ""
-    console.print(
-        f"{machine['cpu']}, {machine['threads']} threads{gpu}; torch {machine['torch']}; load average at the start "
-        f"{machine['load_average']}",
-        highlight=False,
-    )
+    console.print(machine_line(report["machine"]), highlight=False)
     console.print(_networks(report))
     console.print(_times(report))
     for note in NOTES:
@@ -50,51 +40,57 @@ def print_report(report: Report) -> None:
         console.print(line, style="yellow", highlight=False, markup=False)
 
 
-def _table(*headings: str) -> Table:
-    table = Table()
-    for heading in headings:
-        words = heading in ("network", "device", "how")
-        table.add_column(heading, justify="left" if words else "right", no_wrap=not words)
-    return table
-
-
 def _networks(report: Report) -> Table:
     size = "x".join(map(str, report["size"]))
-    table = _table("network", "parameters", "file MB", f"GMAC {size}", "paper s")
-    for name, facts in report["networks"].items():
-        paper = "" if facts["paper_seconds"] is None else f"{facts['paper_seconds']:g}"
-        megabytes, giga = facts["file_bytes"] / 1e6, facts["macs"][size] / 1e9
-        table.add_row(name, f"{facts['parameters']:,}", f"{megabytes:.1f}", f"{giga:.4g}", paper)
-    return table
+
+    def paper(name: str) -> str:
+        seconds = networks[name]["paper_seconds"]
+        return "" if seconds is None else f"{seconds:g}"
+
+    networks = report["networks"]
+    figures: dict[str, Column[str]] = {
+        "parameters": lambda name: f"{networks[name]['parameters']:,}",
+        "file MB": lambda name: f"{networks[name]['file_bytes'] / 1e6:.1f}",
+        f"GMAC {size}": lambda name: f"{networks[name]['macs'][size] / 1e9:.4g}",
+        "paper s": paper,
+    }
+    return table(networks, {"network": str}, figures)
 
 
 def _times(report: Report) -> Table:
     """Return milliseconds by size, and at the main one the factor against the naive network, CPU seconds and peak."""
     sizes = sorted({tuple(case["size"]) for case in report["cases"]}, key=lambda size: size[0] * size[1])
-    table = _table("network", "device", "how", *(f"ms {h}x{w}" for h, w in sizes), "x naive", "CPU s", "peak MB")
-    for (network, device, how, precision), cases in _lines(report):
-        by_size = {tuple(case["size"]): case for case in cases if "seconds" in case}
-        if not by_size:
-            continue
-        times = [f"{1000 * by_size[size]['seconds']:,.0f}" if size in by_size else "-" for size in sizes]
-        main = by_size.get(tuple(report["size"]), {})
-        factor, peak = factor_of(report, main), main.get("peak_bytes")
-        table.add_row(
-            network,
-            device,
-            f"{how} {precision}",
-            *times,
-            "" if factor is None else f"{factor:.2f}",
-            f"{main['cpu_seconds']:.2f}" if main else "-",
-            "-" if peak is None else f"{peak / 1e6:,.0f}",
-        )
-    return table
+    main = tuple(report["size"])
+    lines = {line: {tuple(c["size"]): c for c in cases if "seconds" in c} for line, cases in _lines(report)}
+
+    def milliseconds(size: tuple[int, ...]) -> Column[Line]:
+        return lambda line: f"{1000 * lines[line][size]['seconds']:,.0f}"
+
+    def factor(line: Line) -> str:
+        found = factor_of(report, lines[line].get(main, {}))
+        return "" if found is None else f"{found:.2f}"
+
+    def peak(line: Line) -> str:
+        found = lines[line][main]["peak_bytes"]
+        return "-" if found is None else f"{found / 1e6:,.0f}"
+
+    words: dict[str, Column[Line]] = {
+        "network": lambda line: line[0],
+        "device": lambda line: line[1],
+        "how": lambda line: f"{line[2]} {line[3]}",
+    }
+    figures = {f"ms {h}x{w}": milliseconds((h, w)) for h, w in sizes} | {
+        "x naive": factor,
+        "CPU s": lambda line: f"{lines[line][main]['cpu_seconds']:.2f}",
+        "peak MB": peak,
+    }
+    return table([line for line in lines if lines[line]], words, figures)
 
 
-def _lines(report: Report) -> list[tuple[tuple[str, str, str, str], list[Report]]]:
+def _lines(report: Report) -> list[tuple[Line, list[Report]]]:
     """Return the cases that differ in size alone, by network, device, how and precision, in the order measured."""
 
-    def key(case: Report) -> tuple[str, str, str, str]:
+    def key(case: Report) -> Line:
         return case["network"], case["device"], case["how"], case["precision"]
 
     order = list(dict.fromkeys(map(key, report["cases"])))

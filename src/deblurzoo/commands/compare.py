@@ -6,27 +6,10 @@ from pathlib import Path
 
 from deblurzoo.extensions import add_trust, trust
 from deblurzoo.files import user_path, write_atomically
-from deblurzoo.reports.results import Results
-from deblurzoo.reports.table import Failure, as_csv, as_markdown, gather, print_table
 
 
 def main(arguments: list[str]) -> None:
     """Run `deblurzoo compare`."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
-    trust(options.trust)
-    if not options.runs and not options.wandb:
-        parser.error("give runs, or --wandb ENTITY/PROJECT")
-    with tempfile.TemporaryDirectory() as fetched:
-        if options.wandb:
-            from deblurzoo.reports.wandb import fetch_runs  # takes seconds to import
-
-            fetch_runs(options.wandb, Path(fetched))
-            options.runs.append(Path(fetched))
-        compare(options)
-
-
-def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("deblurzoo compare", description="Compare evaluated runs, beside the papers.")
     parser.add_argument("runs", nargs="*", type=user_path, metavar="RUN", help="run, folder of runs or results.json")
     parser.add_argument("--wandb", metavar="ENTITY/PROJECT", help="also the runs of a W&B project")
@@ -36,11 +19,24 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--inline", action="store_true", help="put the pictures into the page, not beside it")
     parser.add_argument("--to-wandb", metavar="PROJECT", help="also put the evaluations into W&B, a run each")
     add_trust(parser)
-    return parser
+    options = parser.parse_args(arguments)
+    trust(options.trust)
+    if not options.runs and not options.wandb:
+        parser.error("give runs, or --wandb ENTITY/PROJECT")
+    with tempfile.TemporaryDirectory() as fetched:
+        if options.wandb:
+            from deblurzoo.reports.wandb import fetch_runs  # W&B's library takes seconds to import
+
+            fetch_runs(options.wandb, Path(fetched))
+            options.runs.append(Path(fetched))
+        run(options)
 
 
-def compare(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> None:
     """Print the tables of all that is at or below `options.runs`, and write what else is wanted of them."""
+    # OpenCV and pydantic take a second to import, and the help needs neither.
+    from deblurzoo.reports.table import as_csv, as_markdown, gather, print_table
+
     files, failed = gather(options.runs)
     found = list(files.values())
     print_table(found, failed)
@@ -49,16 +45,13 @@ def compare(options: argparse.Namespace) -> None:
     if options.markdown:
         write_atomically(options.markdown, as_markdown(found, failed).encode())
     if options.html:
-        _write_page(files, failed, options.html, options.inline)
+        from deblurzoo.reports.page import Evaluation, write_page  # plotly takes a while to import
+
+        evaluations = [Evaluation.of(file, results) for file, results in files.items()]
+        write_page(evaluations, failed, options.html, options.inline)
+        print(f"page: {options.html}")
     if options.to_wandb:
         from deblurzoo.reports.wandb import send_run
 
         for file in files:
             send_run(file, options.to_wandb)
-
-
-def _write_page(files: dict[Path, Results], failed: list[Failure], out: Path, inline: bool) -> None:
-    from deblurzoo.reports.page import Evaluation, write_page  # plotly takes a while to import
-
-    write_page([Evaluation.of(file, results) for file, results in files.items()], failed, out, inline)
-    print(f"page: {out}")

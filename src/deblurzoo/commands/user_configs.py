@@ -12,6 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from deblurzoo.commands.experiments import choice, load_experiment
 from deblurzoo.commands.overrides import renamed
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import conf_dir
@@ -50,8 +51,8 @@ def _words(file: Path) -> Iterator[tuple[str, str]]:
         yield from ((str(key), "") for key in content)
     defaults = content.get("defaults")
     for item in defaults if isinstance(defaults, list) else ():
-        for group, choice in item.items() if isinstance(item, dict) else ():
-            yield re.split(r"[ /]", str(group))[-1], str(choice)
+        for group, chosen in item.items() if isinstance(item, dict) else ():
+            yield re.split(r"[ /]", str(group))[-1], str(chosen)
 
 
 def require_effect(cfg: DictConfig) -> None:
@@ -74,24 +75,12 @@ def require_own_network() -> None:
     """Raise a DeblurzooError if a shipped experiment that sets something of its network is taken with another one."""
     choices = HydraConfig.get().runtime.choices
     experiment, model = str(choices["experiment"]), choices["model"]
-    file = conf_dir() / "experiment" / f"{experiment}.yaml"
-    settings = _load(file).get("model") if file.is_file() else None
-    if settings and (network := _network_of(experiment)) != model:
+    settings = load_experiment(experiment).get("model")
+    if settings and (network := choice(experiment, "model")) != model:
         raise DeblurzooError(
             f"experiment={experiment} sets model.{next(iter(settings))} of model={network}: with model={model}, an "
             "ablation would be called by another network's name; set what differs yourself"
         )
-
-
-def _network_of(experiment: str) -> str | None:
-    """Return the model that a shipped experiment, or one that it begins with, chooses."""
-    found = None
-    for item in _load(conf_dir() / "experiment" / f"{experiment}.yaml").get("defaults", []):
-        if isinstance(item, dict):
-            found = item.get("override /model", found)
-        elif item != "_self_":
-            found = _network_of(item) or found
-    return found
 
 
 def warn_of_shadowed_configs() -> None:

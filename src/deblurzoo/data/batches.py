@@ -166,6 +166,9 @@ def told_reader_failures() -> Iterator[None]:
 class Collation:
     """Stacks samples, in a worker in one of a few shared buffers in turn: fresh shared memory costs more than the copy.
 
+    Without the buffers, a pack gave 0.5 to 0.8 times as many samples per second (two cores, 1 or 2 workers, 16 pairs of
+    128 or 256 pixels, medians of interleaved rounds). PNGs gave as many: there decoding takes the time.
+
     A worker fills at most `PREFETCH` batches before it is asked for another one, which happens when the training
     process takes the oldest of them and, next, copies it: one buffer more is never written while it is read.
     """

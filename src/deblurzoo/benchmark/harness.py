@@ -1,0 +1,222 @@
+"""The one way to measure: cases round after round, in processes of their own, medians, reasons, a table, JSON.
+
+`python -m deblurzoo.benchmark.harness MODULE FUNCTION ARGUMENTS` is such a process; torch is not imported here, since
+the allocator must be set before.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from importlib import import_module
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from deblurzoo.allocator import SWITCH, keep_memory
+from deblurzoo.files import user_path, write_atomically
+
+C = TypeVar("C", bound=Hashable)
+Figures = dict[str, Any]
+"""Named figures of a case, or its `reason` for having none."""
+Column = Callable[[C], object]
+"""Gives the cell of a case; "-" is printed where a KeyError shows that its figures are not there."""
+
+
+def in_rounds(
+    cases: Sequence[C],
+    measure: Callable[[C], Figures],
+    repeats: int,
+    name: Callable[[C], str] = str,
+    cost: Callable[[C], float] = lambda _: 1,
+) -> Iterator[dict[C, Figures]]:
+    """Yield the medians of all cases after each round: a machine whose speed drifts is fair to all of them.
+
+    What cannot run is not tried twice. `cost` is roughly how long a case takes beside others.
+    """
+    found: dict[C, list[Figures]] = {case: [] for case in cases}
+    with _Progress(repeats * sum(map(cost, cases))) as progress:
+        for _ in range(repeats):
+            for case in cases:
+                progress.show(name(case), cost(case))
+                failed = found[case] and "reason" in found[case][-1]
+                found[case].append(found[case][-1] if failed else measure(case))
+            yield {case: medians(rounds) for case, rounds in found.items()}
+
+
+def medians(rounds: list[Figures]) -> Figures:
+    """Return the median of each figure, None where no round has it, and all `seconds` as `rounds`; or the reason."""
+    reason = next((figures["reason"] for figures in rounds if "reason" in figures), None)
+    if reason is not None:
+        return {"reason": reason}
+    columns = {key: [figures[key] for figures in rounds if figures[key] is not None] for key in rounds[0]}
+    result = {key: type(values[0])(statistics.median(values)) if values else None for key, values in columns.items()}
+    return result | ({"rounds": columns["seconds"]} if "seconds" in columns else {})
+
+
+def in_new_process(function: Callable[..., Figures], *arguments: Any, keep: bool = True) -> Figures:
+    """Return the figures of a function called in a new process, with or without keeping freed memory; or the reason.
+
+    The function is imported there by its name, and its arguments travel as JSON.
+    """
+    path = [sys.path[0], os.environ.get("PYTHONPATH", "")]  # the first is the folder of a script
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, path))}
+    for key in ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "THP_MEM_ALLOC_ENABLE"):
+        environment.pop(key, None)  # what `keep_memory` has set in this process
+    if not keep:
+        environment[SWITCH] = "0"
+    module = Path(sys.argv[0]).stem if function.__module__ == "__main__" else function.__module__
+    command = [sys.executable, "-m", __spec__.name, module, function.__name__, json.dumps(arguments)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode < 0:
+        return {"reason": f"killed by signal {-done.returncode}: too little memory?"}
+    if done.returncode:
+        return {"reason": (done.stderr.strip().splitlines() or ["no reason given"])[-1]}
+    figures: Figures = json.loads(done.stdout.splitlines()[-1])
+    return figures
+
+
+def _new_process(module: str, function: str, arguments: str) -> None:
+    """Print the figures as a line of JSON."""
+    keep_memory()
+    try:
+        figures = getattr(import_module(module), function)(*json.loads(arguments))
+    except Exception as error:  # whatever cannot run here: its reason stands in the report
+        figures = {"reason": (str(error).strip().splitlines() or [type(error).__name__])[0]}
+    print(f"\n{json.dumps(figures)}")
+
+
+def resident_peak() -> int:
+    """Return the largest resident memory of this process so far, in bytes."""
+    status = Path("/proc/self/status")
+    if not status.is_file():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    # Linux's ru_maxrss starts at the parent's.
+    line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+    return 1024 * int(line.split()[1])
+
+
+def machine() -> dict[str, Any]:
+    """Return the names of the processor, GPU and torch that measure, and how busy they are with something else."""
+    import torch
+
+    names = Path("/proc/cpuinfo")
+    lines = names.read_text().splitlines() if names.is_file() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return {
+        "cpu": models[0] if models else platform.processor() or platform.machine(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "torch": torch.__version__,
+        "load_average": round(os.getloadavg()[0], 1),
+    }
+
+
+def machine_line(found: dict[str, Any]) -> str:
+    """Return `machine` as a line."""
+    gpu = f", {found['gpu']}" if found["gpu"] else ""
+    place = f"{found['cpu']}, {found['threads']} threads{gpu}"
+    return f"{place}; torch {found['torch']}; load average at the start {found['load_average']}"
+
+
+def table(cases: Iterable[C], words: dict[str, Column[C]], figures: dict[str, Column[C]]) -> Table:
+    """Return a row for each case: words on the left, figures flush right."""
+    result = Table()
+    for heading in [*words, *figures]:
+        result.add_column(heading, justify="left" if heading in words else "right", no_wrap=heading in figures)
+    for case in cases:
+        result.add_row(*(_cell(column, case) for column in [*words.values(), *figures.values()]))
+    return result
+
+
+def _cell(column: Column[C], case: C) -> str:
+    try:
+        return str(column(case))
+    except KeyError:
+        return "-"
+
+
+def parser(description: str | None, repeats: int) -> argparse.ArgumentParser:
+    """Return the command line of a script of `benchmarks/`, with the options that all of them have."""
+    result = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    result.add_argument("--repeats", type=int, default=repeats, help="rounds, whose median is printed")
+    result.add_argument("--json", type=user_path, metavar="FILE", help="write the medians of all cases there")
+    return result
+
+
+def measured(cases: Sequence[C], measure: Callable[[C], Figures], options: argparse.Namespace) -> dict[C, Figures]:
+    """Return the medians of all cases after the rounds of `parser`'s options, written as JSON if that is asked for."""
+    start = machine()
+    *_, found = in_rounds(cases, measure, options.repeats, _name)
+    if options.json:
+        report = {"machine": start, "cases": [{"case": _name(case), **figures} for case, figures in found.items()]}
+        write_atomically(options.json, json.dumps(report, indent=1).encode())
+    Console(soft_wrap=True).print(machine_line(start), highlight=False)
+    return found
+
+
+def show(
+    found: dict[C, Figures], words: dict[str, Column[C]], figures: dict[str, Column[C]], title: str | None = None
+) -> None:
+    """Print a table with a line between cases that differ in all words but the last, and why figures are missing."""
+    cases = [case for case, row in found.items() if "reason" not in row]
+    printed = table(cases, words, figures)
+    printed.title, printed.title_justify = title, "left"
+    groups = [[_cell(column, case) for column in list(words.values())[:-1]] for case in cases]
+    for line, (group, following) in zip(printed.rows, pairwise(groups), strict=False):
+        line.end_section = group != following
+    console = Console(width=140)
+    console.print(printed)
+    for case, row in found.items():
+        if "reason" in row:
+            console.print(f"not measured: {_name(case)}: {row['reason']}", highlight=False, markup=False)
+
+
+def _name(case: object) -> str:
+    return ", ".join(map(str, case)) if isinstance(case, tuple) else str(case)
+
+
+class _Progress:
+    """A bar with the remaining time on a terminal, a line for each case elsewhere."""
+
+    def __init__(self, total: float) -> None:
+        self.console = Console(stderr=True)
+        columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("ETA")
+        self.bar = Progress(
+            *columns, TimeRemainingColumn(), console=self.console, transient=True, speed_estimate_period=3600
+        )
+        self.total = total
+        self.task = self.bar.add_task("", total=total)
+        self.done, self.current, self.start = 0.0, 0.0, time.monotonic()
+
+    def __enter__(self) -> "_Progress":
+        if self.console.is_terminal:
+            self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def show(self, name: str, cost: float) -> None:
+        """Say what runs next."""
+        self.done, self.current = self.done + self.current, cost
+        self.bar.update(self.task, completed=self.done, description=name)
+        if not self.console.is_terminal:
+            spent = time.monotonic() - self.start
+            left = f", about {spent * (self.total - self.done) / self.done / 60:.0f} min left" if self.done else ""
+            share = self.done / self.total if self.total else 1
+            self.console.print(f"{share:4.0%} {name}{left}", highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    _new_process(*sys.argv[1:])
