@@ -44,10 +44,11 @@ test: $(VENV)/installed ## the assurance of a change: every test but those of ma
 test-all: $(VENV)/installed ## every test, also kills, DDP, Slurm, Chromium, the wheel, the documented commands
 	$(BIN)/python -m pytest -n auto
 
-lint: $(VENV)/installed ## ruff and mypy
+lint: $(VENV)/installed ## ruff, mypy and import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: $(VENV)/installed ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .

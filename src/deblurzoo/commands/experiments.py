@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from deblurzoo.files import conf_dir
@@ -19,7 +21,7 @@ def main(arguments: list[str]) -> None:
     ).parse_args(arguments)
     from deblurzoo.reports.papers import parameters, rows, rows_of  # OpenCV takes a while, the help needs none of it
 
-    table = Table()
+    table = Table(box=SIMPLE_HEAD)
     for heading in ("experiment", "network", "parameters", "data set", "table", "PSNR", "SSIM"):
         right = heading in ("parameters", "PSNR", "SSIM")
         table.add_column(heading, justify="right" if right else "left", no_wrap=True)
@@ -33,6 +35,7 @@ def main(arguments: list[str]) -> None:
         if head[0]:
             table.add_row(*head, choice(name, "data") or "")
     console = Console()
+    table.width = Measurement.get(console, console.options.update(width=1000), table).maximum  # too wide, but not cut
     console.print(table, crop=False)
     for paper in dict.fromkeys(f"{row.table}: {row.source}" for row in rows()):
         console.print(paper, highlight=False, soft_wrap=True)
