@@ -133,3 +133,15 @@ def _is_at(file: BinaryIO, path: Path) -> bool:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:
         return False
+
+
+def take_over(folder: Path, half_written: str = "**/.*.tmp") -> None:
+    """Claim a folder, and remove what a killed process has left half-written in it, by a pattern of paths."""
+    claim(folder)
+    for leftover in folder.glob(half_written):
+        leftover.unlink()
+
+
+def unfinished(folder: Path) -> Path:
+    """Return where the content of a folder is collected, beside it, until it is complete; see `take_over`."""
+    return folder.parent / f".{folder.resolve().name}.unfinished"

@@ -4,12 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
 
 from deblurzoo.batch import Batch
 from deblurzoo.media import Image
 from deblurzoo.media.images import write_png
-from deblurzoo.pictures.strips import side_by_side
+from deblurzoo.metrics.batches import as_pictures
+from deblurzoo.pictures.strips import strip
 
 
 def show(trainer: pl.Trainer, path: Path, key: str, picture: Image, caption: str) -> None:
@@ -46,5 +48,5 @@ class RestoredPictures(pl.Callback):
         if batch_idx >= self.count or trainer.sanity_checking or not trainer.is_global_zero:
             return
         name = f"{batch.clip[0]}_{batch.frame[0]}"
-        strip = side_by_side(batch.blur[0, 0], outputs[0], batch.sharp[0])
-        show(trainer, self.folder / f"{name}.png", f"val/{name}", strip, "blurry | restored | sharp")
+        pictures = as_pictures(torch.stack([batch.blur[0, 0], outputs[0], batch.sharp[0]]))
+        show(trainer, self.folder / f"{name}.png", f"val/{name}", strip(*pictures), "blurry | restored | sharp")

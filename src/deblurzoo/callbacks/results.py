@@ -19,15 +19,16 @@ import torch
 from deblurzoo.batch import Batch
 from deblurzoo.data.clips import Sample
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.files import LOCK, claim, release, write_atomically
+from deblurzoo.files import LOCK, release, take_over, unfinished, write_atomically
 from deblurzoo.media import Image
 from deblurzoo.media.images import write_png
 from deblurzoo.metrics.batches import to_uint8
 from deblurzoo.metrics.protocols import MEASURES
 from deblurzoo.metrics.psnr_ssim import picture_psnr
+from deblurzoo.pictures.strips import strip
 from deblurzoo.records import checked
 from deblurzoo.reports.results import RESULTS, Facts, FedSharp, Frame, Measured, NothingToRestore, Results, Row, row_of
-from deblurzoo.reports.run_folder import FACTS, unfinished
+from deblurzoo.reports.run_folder import FACTS
 
 log = logging.getLogger(__name__)
 
@@ -82,10 +83,8 @@ class ResultsWriter(pl.Callback):
         Raises:
             DeblurzooError: another process is measuring into it.
         """
-        claim(self.out)
+        take_over(self.out)
         if measured := self._begun():
-            for half_written in self.out.rglob(".*.tmp"):
-                half_written.unlink()
             return measured
         self._clear()
         write_atomically(self.out / FACTS, self.facts.as_json())
@@ -160,7 +159,7 @@ class ResultsWriter(pl.Callback):
         frame = _frame(sample)
         write_png(self.out / frame.picture, restored)
         if self.picture_step and index % self.picture_step == 0:
-            write_png(self.out / frame.strip, np.concatenate([blurry, restored, sharp], axis=1))
+            write_png(self.out / frame.strip, strip(blurry, restored, sharp))
         references = _Watched((frame.read() for frame in sample.references) if sample.references else [sharp], blurry)
         try:
             after, before = self.measure([restored, blurry], references, self.metrics)

@@ -23,7 +23,8 @@ def run(cfg: DictConfig) -> None:
     datamodule = make(settings.datamodule.content, DeblurDataModule, "datamodule", **given)
     crops = datamodule.training_crops()
     samples = [crops[number] for number in range(settings.samples)]
-    write_png(Path(settings.out), contact_sheet(samples))
+    towers = [[frame.permute(1, 2, 0).numpy() for frame in (*sample.blur, sample.sharp)] for sample in samples]
+    write_png(Path(settings.out), contact_sheet(towers))
     for number, sample in enumerate(samples):
         print(f"{number:2d} {sample.clip} {sample.frame}")
     shown = f"{settings.samples} samples from left to right, {frames} blurry over one sharp"

@@ -21,7 +21,7 @@ from deblurzoo.data import Source
 from deblurzoo.data.datamodule import DeblurDataModule
 from deblurzoo.errors import DeblurzooError, require_utf8
 from deblurzoo.extensions import imported
-from deblurzoo.files import claim, user_path, write_atomically
+from deblurzoo.files import take_over, user_path, write_atomically
 from deblurzoo.metrics import metric
 from deblurzoo.ops.spatial_rnn import require_backend
 from deblurzoo.reports.run_folder import CONFIG, IDENTITY, Identity
@@ -187,9 +187,7 @@ def make_trainer(settings: Training, requeue: SlurmRequeue) -> pl.Trainer:
 
 def _take_over(run: Path, settings: Training) -> None:
     """Make a run folder this process's own, and write what is known of the run."""
-    claim(run)
-    for leftover in run.glob("checkpoints/.*.tmp"):  # of a killed process
-        leftover.unlink()
+    take_over(run, "checkpoints/.*.tmp")
     content: str = yaml.safe_dump(settings.content, sort_keys=False, allow_unicode=True)
     write_atomically(run / CONFIG, content.encode())
     write_atomically(run / IDENTITY, Identity(id=settings.run_id, name=settings.label).as_json())

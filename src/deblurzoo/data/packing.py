@@ -23,7 +23,7 @@ from deblurzoo.data.clips import ClipSource
 from deblurzoo.data.layout import Pairs
 from deblurzoo.data.packs import INDEX, KINDS, UNFINISHED, Index, Kind, PackedClip, sources
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.files import LOCK, claim, replace_atomically, write_atomically
+from deblurzoo.files import LOCK, replace_atomically, take_over, write_atomically
 from deblurzoo.media.images import picture_size, read_image
 
 
@@ -53,9 +53,7 @@ def pack(source: ClipSource, out: Path) -> Index:
     kept = {place: packed[place] for place, plan in planned.items() if _is_kept(packed.get(place), plan, out)}
     todo = [place for place in planned if place not in kept]
     _require_space(out, 2 * sum(planned[place].nbytes for place in todo))
-    claim(out)
-    for temporary in out.rglob(".*.tmp"):  # of a killed process
-        temporary.unlink()
+    take_over(out)
 
     def write_index() -> Index:
         clips = [kept[place] for place in planned if place in kept]

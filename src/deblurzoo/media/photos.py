@@ -10,14 +10,12 @@ from typing import Any, BinaryIO
 import cv2
 import numpy as np
 import tifffile
-from numpy.typing import NDArray
 from PIL import Image
 
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import replace_atomically
+from deblurzoo.media import Pixels
 from deblurzoo.media.encoded import decode_jpeg, orientation_of, upright
-
-Pixels = NDArray[Any]
 
 Image.MAX_IMAGE_PIXELS = 2**30  # OpenCV's limit: photographs of 200 megapixels are no attack
 

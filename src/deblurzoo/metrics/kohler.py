@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.media import Image
+from deblurzoo.media import Floats, Image
 from deblurzoo.metrics import measured, metric
 from deblurzoo.metrics.mssim import luminance, mssim
-from deblurzoo.metrics.psnr_ssim import Plane, decibels
+from deblurzoo.metrics.psnr_ssim import decibels
 
 FIXED = ("psnr", "mssim")
 """What the benchmark reports."""
@@ -80,7 +80,7 @@ class _Picture:
 def _figures(image: _Picture, sharp: _Picture, names: Sequence[str]) -> dict[str, float]:
     gain, here, there = image.registration(sharp)
 
-    def registered(plane: Plane, other: Plane) -> tuple[Plane, Plane]:
+    def registered(plane: Floats, other: Floats) -> tuple[Floats, Floats]:
         """Return this picture's plane scaled and shifted, and that of `sharp`, both 0 outside the overlap."""
         moved, overlap = np.zeros_like(plane), np.zeros_like(plane)
         moved[there] = np.float32(gain) * plane[here]
@@ -95,5 +95,5 @@ def _figures(image: _Picture, sharp: _Picture, names: Sequence[str]) -> dict[str
     return {name: found[name] for name in names}
 
 
-def _dot(a: Plane, b: Plane) -> float:
+def _dot(a: Floats, b: Floats) -> float:
     return sum(float(np.dot(x, y)) for x, y in zip(a.reshape(len(a), -1), b.reshape(len(b), -1), strict=True))

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.media import Image
-from deblurzoo.metrics.psnr_ssim import TAPS, Plane
+from deblurzoo.media import Floats, Image
+from deblurzoo.metrics.psnr_ssim import TAPS
 
 _LEVELS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Exponents of contrast and structure from the finest level to the coarsest; luminance has the last one."""
@@ -17,12 +17,12 @@ SMALLEST_SIDE = 11 * 2 ** (len(_LEVELS) - 1) - 15
 """Below this the window of 11 pixels does not fit into the coarsest level."""
 
 
-def luminance(image: Plane) -> Plane:
+def luminance(image: Floats) -> Floats:
     """Return 0.299 R + 0.587 G + 0.114 B of float32 (H, W, 3)."""
     return np.asarray(cv2.transform(image, np.array([[0.299, 0.587, 0.114]])), np.float32)
 
 
-def mssim(image: Plane, sharp: Plane) -> float:
+def mssim(image: Floats, sharp: Floats) -> float:
     """Return the multi-scale SSIM (not the mean SSIM) of two float32 planes (H, W) from 0 to 255.
 
     Five levels, each half the size of the one before; the product of the mean contrasts and mean structures of all
@@ -45,15 +45,15 @@ def mssim(image: Plane, sharp: Plane) -> float:
     return float(product * light ** _LEVELS[-1])
 
 
-def _halved(plane: Plane) -> Plane:
+def _halved(plane: Floats) -> Floats:
     low = cv2.sepFilter2D(plane, -1, _LOW_PASS, _LOW_PASS, borderType=cv2.BORDER_REFLECT)
     return np.ascontiguousarray(low[::2, ::2])
 
 
-def _components(x: Plane, y: Plane) -> tuple[float, float, float]:
+def _components(x: Floats, y: Floats) -> tuple[float, float, float]:
     """Return the means of luminance, contrast and structure over the region where the window fits."""
 
-    def smooth(plane: Plane) -> Plane:
+    def smooth(plane: Floats) -> Floats:
         return np.asarray(cv2.sepFilter2D(plane, -1, TAPS, TAPS)[5:-5, 5:-5], np.float32)
 
     x, y = x - 128, y - 128  # second moments about 0 would cancel in float32
@@ -70,7 +70,7 @@ def _components(x: Plane, y: Plane) -> tuple[float, float, float]:
     return _mean(light), _mean(contrast), _mean(structure)
 
 
-def _mean(plane: Plane) -> float:
+def _mean(plane: Floats) -> float:
     return float(plane.mean(dtype=np.float64))
 
 

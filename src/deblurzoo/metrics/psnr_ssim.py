@@ -4,11 +4,8 @@ import math
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from deblurzoo.media import Image
-
-Plane = NDArray[np.float32]
+from deblurzoo.media import Floats, Image
 
 UNCHANGED = 100.0
 """The PSNR in dB, and the highest, of pictures that differ nowhere, or by less than one step in all of a 720p frame."""
@@ -31,13 +28,13 @@ _CHANNEL_MIXING = np.array([[TAPS[np.clip(o + np.arange(-5, 6), 0, 2) == i].sum(
 """What the 11-tap Gaussian is along a channel axis of length 3 with replicated ends."""
 
 
-def _ssim_map(image: Image, sharp: Image, mix_channels: bool) -> Plane:
+def _ssim_map(image: Image, sharp: Image, mix_channels: bool) -> Floats:
     """Return the SSIM at every pixel of one picture, (H, W, 3): 11x11 Gaussian, sigma 1.5, replicated borders.
 
     OpenCV filters twenty times as fast as torch on a CPU. C1 = (0.01 * 255)^2, C2 = (0.03 * 255)^2.
     """
 
-    def smooth(x: Plane) -> Plane:
+    def smooth(x: Floats) -> Floats:
         mixed = cv2.transform(x, _CHANNEL_MIXING) if mix_channels else x
         return np.asarray(cv2.sepFilter2D(mixed, -1, TAPS, TAPS, borderType=cv2.BORDER_REPLICATE), np.float32)
 

@@ -1,25 +1,41 @@
-"""Images beside each other: strips to compare, and sheets of samples."""
+"""Pictures beside each other: strips to compare, and sheets of samples."""
+
+from collections.abc import Sequence
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from deblurzoo.batch import Batch
+from deblurzoo.errors import DeblurzooError
 from deblurzoo.media import Image
-from deblurzoo.metrics.batches import to_uint8
 
 COLUMNS = 8
 GAP = 8
 """Pixels of white between samples."""
 
 
-def contact_sheet(samples: list[Batch]) -> Image:
-    """Return samples (T, 3, h, w) uint8 from left to right, `COLUMNS` a row, each T blurry frames over the sharp one.
+def strip(*pictures: Image) -> Image:
+    """Return pictures of one size (H, W, 3) from left to right, (H, n W, 3)."""
+    return np.concatenate(pictures, axis=1)
 
-    Returns:
-        (H, W, 3) uint8.
+
+def outer_thirds(joined: Image) -> tuple[Image, Image]:
+    """Return the first and the last of the three pictures of a strip, blurry and sharp.
+
+    Raises:
+        DeblurzooError: its width is that of no three pictures.
     """
-    towers = [np.concatenate([_pixels(frame) for frame in (*sample.blur, sample.sharp)]) for sample in samples]
+    width = joined.shape[1] // 3
+    if width == 0 or joined.shape[1] % 3:
+        raise DeblurzooError(f"no blurry | restored | sharp strip ({joined.shape[1]} pixels wide)")
+    return joined[:, :width], joined[:, -width:]
+
+
+def contact_sheet(samples: Sequence[Sequence[Image]]) -> Image:
+    """Return samples from left to right, `COLUMNS` a row, the pictures of each below each other.
+
+    Args:
+        samples: each T blurry frames and the sharp one, all (h, w, 3).
+    """
+    towers = [np.concatenate(list(sample)) for sample in samples]
     height, width, _ = towers[0].shape
     rows = -(-len(towers) // COLUMNS)
     sheet = np.full((rows * (height + GAP), min(COLUMNS, len(towers)) * (width + GAP), 3), 255, np.uint8)
@@ -27,14 +43,3 @@ def contact_sheet(samples: list[Batch]) -> Image:
         top, left = (number // COLUMNS) * (height + GAP), (number % COLUMNS) * (width + GAP)
         sheet[top : top + height, left : left + width] = tower
     return sheet
-
-
-def _pixels(frame: Tensor) -> Image:
-    pixels: Image = frame.permute(1, 2, 0).numpy()
-    return pixels
-
-
-def side_by_side(*images: Tensor) -> Image:
-    """Return images (3, H, W) in [0, 1] beside each other, (H, n*W, 3) uint8."""
-    strip: Image = np.ascontiguousarray(to_uint8(torch.cat(images, dim=-1)).permute(1, 2, 0).cpu().numpy())
-    return strip

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from deblurzoo.errors import DeblurzooError, escaped
-from deblurzoo.files import write_atomically
+from deblurzoo.files import unfinished, write_atomically
 from deblurzoo.records import Literally, Record, load_record
 from deblurzoo.reports.results import RESULTS, Facts, read
 
@@ -124,11 +124,6 @@ def run_of(results: Path) -> Path | None:
     """Return the run folder of RUN/evaluate/KIND/results.json, or None if the file lies elsewhere."""
     run = results.resolve().parent.parent.parent
     return run if (run / CONFIG).is_file() else None
-
-
-def unfinished(folder: Path) -> Path:
-    """Return where an evaluation is collected that will be put into a folder."""
-    return folder.parent / f".{folder.resolve().name}.unfinished"
 
 
 def differences(theirs: Facts, ours: Facts) -> dict[str, str]:

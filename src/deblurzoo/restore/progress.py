@@ -18,7 +18,8 @@ from rich.progress import (
 )
 
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.media.photos import Picture, Pixels, read_picture, write_picture
+from deblurzoo.media import Pixels
+from deblurzoo.media.photos import Picture, read_picture, write_picture
 from deblurzoo.restore import video
 from deblurzoo.restore.jobs import Job, is_video
 from deblurzoo.restore.restorer import Restorer

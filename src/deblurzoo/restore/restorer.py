@@ -4,20 +4,18 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from itertools import chain
-from typing import Any, get_args, overload
+from typing import get_args, overload
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.media import Floats, Pixels
 from deblurzoo.nets.base import DeblurNet, restore_any_size
 from deblurzoo.restore import Device, Precision
 from deblurzoo.restore.memory import Need, free, measure, used
-from deblurzoo.restore.tiles import LEAST, Floats, Grid, blended, plan
-
-Frame = NDArray[Any]
+from deblurzoo.restore.tiles import LEAST, Grid, blended, plan
 
 _WHITE = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 
@@ -64,12 +62,12 @@ class Restorer:
         return self.net.frames
 
     @overload
-    def __call__(self, picture: Frame) -> Frame: ...
+    def __call__(self, picture: Pixels) -> Pixels: ...
 
     @overload
-    def __call__(self, picture: Sequence[Frame]) -> list[Frame]: ...
+    def __call__(self, picture: Sequence[Pixels]) -> list[Pixels]: ...
 
-    def __call__(self, picture: Frame | Sequence[Frame]) -> Frame | list[Frame]:
+    def __call__(self, picture: Pixels | Sequence[Pixels]) -> Pixels | list[Pixels]:
         """Restore a picture, or each of a list of consecutive frames.
 
         Args:
@@ -88,7 +86,7 @@ class Restorer:
             raise DeblurzooError(f"a {type(picture).__name__} is no picture: give a numpy array or a list of them")
         return list(self.stream(picture))
 
-    def stream(self, frames: Iterable[Frame], extra: int = 0) -> Iterator[Frame]:
+    def stream(self, frames: Iterable[Pixels], extra: int = 0) -> Iterator[Pixels]:
         """Restore consecutive frames as they come, holding no more than three; `extra` as in `restore`."""
         previous = current = None
         for following in chain(frames, (None,)):
@@ -98,12 +96,12 @@ class Restorer:
 
     def restore(
         self,
-        frame: Frame,
-        following: Frame | None = None,
-        previous: Frame | None = None,
+        frame: Pixels,
+        following: Pixels | None = None,
+        previous: Pixels | None = None,
         extra: int = 0,
         on_tile: Callable[[], None] = lambda: None,
-    ) -> Frame:
+    ) -> Pixels:
         """Restore one frame with its neighbours, itself in place of missing ones; those not needed are ignored.
 
         Args:
@@ -172,7 +170,7 @@ class Restorer:
             ) from error
 
 
-def _require_frames(frames: Sequence[Frame]) -> None:
+def _require_frames(frames: Sequence[Pixels]) -> None:
     for frame in frames:
         if frame.ndim != 3 or frame.shape[2] != 3 or not frame.size:
             raise DeblurzooError(f"a picture has shape {frame.shape}: give (H, W, 3) RGB")

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from deblurzoo.media import Floats
+
 Restore = Callable[[slice, slice], Floats]
 
 MARGIN = 64

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import av
 import numpy as np
@@ -15,10 +15,10 @@ from av.container import OutputContainer
 from av.stream import Stream
 from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
-from numpy.typing import NDArray
 
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import replace_atomically
+from deblurzoo.media import Pixels
 from deblurzoo.media.video import ACCURATE, promised_seconds, unreadable, video_stream
 from deblurzoo.restore.restorer import Restorer
 
@@ -38,8 +38,6 @@ _ENCODER = {"crf": "14", "preset": "medium"}
 _BYTES_PER_PIXEL = 160
 """What decoder and encoder hold: some 60 frames of 4:2:0 and the pictures around the network."""
 _NOT_TRUE_ANY_MORE = ("major_brand", "minor_version", "compatible_brands", "encoder", "ENCODER")
-
-Frame = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -158,9 +156,9 @@ def _restore(
         sound = list(container.streams.audio)
         writer = stack.enter_context(Writer(file, name, source, stream, sound))
         comparison = stack.enter_context(Writer(beside, name, source, stream, [], across=2)) if beside else None
-        waiting = deque[tuple[int, int, Frame]]()  # the restorer looks one frame ahead
+        waiting = deque[tuple[int, int, Pixels]]()  # the restorer looks one frame ahead
 
-        def frames() -> Iterator[Frame]:
+        def frames() -> Iterator[Pixels]:
             packets = count = end = 0
             for packet in container.demux(stream, *sound):
                 if packet.stream is not stream:
@@ -186,7 +184,7 @@ def _restore(
             on_frame()
 
 
-def _pixels(frame: av.VideoFrame, source: Source) -> Frame:
+def _pixels(frame: av.VideoFrame, source: Source) -> Pixels:
     """Return a frame as stored, (H, W, 3) RGB."""
     return frame.reformat(
         format="rgb48le" if source.deep else "rgb24",
@@ -203,7 +201,7 @@ def _time(frame: av.VideoFrame, number: int, stream: VideoStream) -> int:
     return round(number / ((stream.average_rate or stream.guessed_rate or 25) * (stream.time_base or 1)))
 
 
-def _beside(blurry: Frame, restored: Frame, rotation: int) -> Frame:
+def _beside(blurry: Pixels, restored: Pixels, rotation: int) -> Pixels:
     """Put two frames beside each other as they are shown."""
     quarters = rotation // 90
     pair = np.concatenate([np.rot90(frame, quarters) for frame in (blurry, restored)], axis=1)
@@ -242,7 +240,7 @@ class Writer:
         ours.color_range = ColorRange.JPEG if source.full_range else theirs.color_range
         self.audio = {track.index: self.container.add_stream_from_template(track) for track in audio}
 
-    def write(self, image: Frame, pts: int, duration: int) -> None:
+    def write(self, image: Pixels, pts: int, duration: int) -> None:
         """Encode one frame (H, W, 3) at a time of the source's stream."""
         frame = av.VideoFrame.from_ndarray(image, format="rgb48le" if self.source.deep else "rgb24").reformat(
             format=self.source.pix_fmt,

@@ -6,18 +6,16 @@ from typing import Annotated, Literal
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.media import Image
+from deblurzoo.media import Floats, Image
 from deblurzoo.media.naming import pictures
 from deblurzoo.media.photos import read_picture
 from deblurzoo.synthesis.motion import hand_shake, motion_kernel, strange_patch
 
 SUBFRAMES = 64
 """Points of a motion path."""
-Pixels = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ class ExtraBlur:
 
     @property
     def margin(self) -> int:
-        """Pixels of the surroundings that may be blurred into a crop."""
+        """Floats of the surroundings that may be blurred into a crop."""
         return int(np.ceil(self.max_length)) + 1
 
     def __call__(self, images: Image, seed: int) -> Image:
@@ -66,7 +64,7 @@ class ExtraBlur:
         result: Image = np.concatenate([blurry, sharp[None]]).round().clip(0, 255).astype(np.uint8)
         return result
 
-    def kernel(self, rng: np.random.Generator) -> Pixels:
+    def kernel(self, rng: np.random.Generator) -> Floats:
         """Return a random blur kernel."""
         length = rng.uniform(1, self.max_length)
         if self.path == "shake":
@@ -74,7 +72,7 @@ class ExtraBlur:
         angle = rng.uniform(0, np.pi)
         return motion_kernel(np.linspace(0, length, SUBFRAMES)[:, None] * [np.cos(angle), np.sin(angle)])
 
-    def foreground(self, rng: np.random.Generator, sharp: Pixels) -> Pixels:
+    def foreground(self, rng: np.random.Generator, sharp: Floats) -> Floats:
         """Return an object somewhere in the crop (H, W, 4) with margins, 0.2 to 0.6 of the crop's side long.
 
         It is RGB in [0, 255] times opacity, and opacity in [0, 1].
@@ -87,7 +85,7 @@ class ExtraBlur:
         placed = cv2.warpAffine(patch, np.array([[1, 0, x], [0, 1, y]]), (width, height))
         return np.asarray(placed, np.float32)
 
-    def _patch(self, rng: np.random.Generator, sharp: Pixels, side: int) -> Pixels:
+    def _patch(self, rng: np.random.Generator, sharp: Floats, side: int) -> Floats:
         """Return an object whose longer side is `side`, (h, w, 4): RGB in [0, 255] times opacity, and opacity."""
         if self.objects is None:
             patch = strange_patch(rng, sharp, side)
@@ -105,7 +103,7 @@ def _cutouts(folder: Path) -> list[Path]:
     return [path for path in pictures(folder) if path.suffix.lower() == ".png"]
 
 
-def _read_cutout(path: Path) -> Pixels:
+def _read_cutout(path: Path) -> Floats:
     """Return an 8-bit PNG with alpha as RGB in [0, 255] times opacity, and opacity in [0, 1]."""
     pixels = read_picture(path).pixels
     if pixels.dtype != np.uint8 or pixels.shape[2] != 4:
@@ -116,5 +114,5 @@ def _read_cutout(path: Path) -> Pixels:
     return rgba
 
 
-def _filter(picture: Pixels, kernel: Pixels) -> Pixels:
+def _filter(picture: Floats, kernel: Floats) -> Floats:
     return np.asarray(cv2.filter2D(picture, -1, kernel, borderType=cv2.BORDER_REFLECT_101), np.float32)

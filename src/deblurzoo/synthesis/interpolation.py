@@ -8,12 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.media import Image
-
-Pixels = NDArray[np.float32]
+from deblurzoo.media import Floats, Image
 
 SMALLEST_SIDE = 32
-"""Pixels; the flow's coarsest scale needs them."""
+"""Floats; the flow's coarsest scale needs them."""
 
 # Measured on GOPRO's raw video (GOPR0477_11_00, 240 frames per second, at 1280x720 and at 426x240): the frame in the
 # middle between two frames, 31 to 36 dB where the motion is up to 0.033 of the width, is 25 to 31 dB from 0.036 on,
@@ -31,7 +29,7 @@ def motion(first: Image, second: Image) -> float:
     return float(np.percentile(np.linalg.norm(flow_between(first, second), axis=2), 95))
 
 
-def flow_between(first: Image, second: Image) -> Pixels:
+def flow_between(first: Image, second: Image) -> Floats:
     """Return the flow (H, W, 2) in pixels, x and y: what is at p in `first` is at p + flow in `second`.
 
     It is DIS (Kroeger et al., ECCV 2016).
@@ -69,7 +67,7 @@ def in_between(first: Image, second: Image, times: Sequence[float]) -> list[Imag
     return frames
 
 
-def _arrive(frame: Image, flow: Pixels, time: float) -> tuple[Image, Pixels]:
+def _arrive(frame: Image, flow: Floats, time: float) -> tuple[Image, Floats]:
     """Return `frame` after a share `time` of its flow, and how surely each pixel came from it, (H, W) in (0, 1].
 
     The point that arrives at p comes from q with q + time * flow(q) = p: a fixed point. Where something is uncovered
@@ -86,6 +84,6 @@ def _arrive(frame: Image, flow: Pixels, time: float) -> tuple[Image, Pixels]:
     return _sample(frame, origin), np.asarray(sure.clip(1e-3), np.float32)
 
 
-def _sample(picture: NDArray[Any], places: Pixels) -> NDArray[Any]:
+def _sample(picture: NDArray[Any], places: Floats) -> NDArray[Any]:
     x, y = cv2.split(places)
     return np.asarray(cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))

@@ -19,7 +19,7 @@ from pydantic import ConfigDict, Field
 from rich.progress import Progress
 
 from deblurzoo.errors import DeblurzooError, few_of, require_utf8
-from deblurzoo.files import claim, release, write_atomically
+from deblurzoo.files import release, take_over, unfinished, write_atomically
 from deblurzoo.media import Image
 from deblurzoo.media.naming import folders, pictures
 from deblurzoo.records import Record, load_record
@@ -97,16 +97,16 @@ def synthesize(sources: list[Source], out: Path, recipe: Recipe, workers: int = 
     pairs = plan(sources, recipe.cut)
     facts = _facts(sources, recipe)
     out = out.resolve()
-    unfinished = out.with_name(f".{out.name}.unfinished")
+    collected = unfinished(out)
     if out.exists():
         _require_same(out, facts)
     else:
-        claim(unfinished)
+        take_over(collected)
         try:
-            _fill(unfinished, sources, pairs, facts, recipe, workers)
+            _fill(collected, sources, pairs, facts, recipe, workers)
         finally:
-            release(unfinished)
-        unfinished.rename(out)
+            release(collected)
+        collected.rename(out)
     _tell(out)
 
 
@@ -117,8 +117,6 @@ def _fill(
     if (folder / FILE).exists():
         _require_same(folder, facts)
     write_atomically(folder / FILE, _yaml(facts))
-    for leftover in folder.rglob(".*.tmp"):  # of a killed process
-        leftover.unlink()
     refused = _make(sources, pairs, folder, recipe, workers)
     found = {"refused": refused, "nothing_to_restore": _equal(folder, pairs)}
     write_atomically(folder / FILE, _yaml({**facts, **{key: names for key, names in found.items() if names}}))

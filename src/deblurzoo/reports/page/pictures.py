@@ -13,6 +13,7 @@ from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import write_atomically
 from deblurzoo.media import Image
 from deblurzoo.media.images import read_image
+from deblurzoo.pictures.strips import outer_thirds
 from deblurzoo.reports.page.types import Network
 from deblurzoo.reports.results import Measured
 
@@ -95,14 +96,12 @@ def _frame(image: Measured, strip: Path, group: list[Network], store: PictureSto
     }
 
 
-def _outer_thirds(strip: Path) -> tuple[Image, Image]:
-    image = read_image(strip)
-    width = image.shape[1] // 3
-    if width == 0 or image.shape[1] % 3:
-        raise DeblurzooError(
-            f"{strip} is no blurry | restored | sharp strip ({image.shape[1]} pixels wide): evaluate anew"
-        )
-    return image[:, :width], image[:, -width:]
+def _outer_thirds(file: Path) -> tuple[Image, Image]:
+    joined = read_image(file)
+    try:
+        return outer_thirds(joined)
+    except DeblurzooError as error:
+        raise DeblurzooError(f"{file} cannot be used ({error}): evaluate anew") from error
 
 
 def _png(image: Image) -> bytes:
