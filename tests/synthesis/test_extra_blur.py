@@ -5,6 +5,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from deblurzoo.config import checked
+from deblurzoo.data.datamodule import DeblurDataModule
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.synthesis.extra_blur import ExtraBlur
 
@@ -109,11 +111,21 @@ def test_cut_outs_are_upright(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
-    [({"max_length": 0.5}, "max_length=0.5 must be"), ({"path": "circle"}, "choose shake or line")],
+    [
+        (
+            {"max_length": 0.5},
+            "max_length=0.5 is wrong for DeblurDataModule: Input should be greater",
+        ),
+        ({"path": "circle"}, "path=circle is wrong for DeblurDataModule: Input should be 'shake' or 'line'"),
+        ({"datasets": "dvd"}, "datasets=dvd is wrong for DeblurDataModule: Input should be a valid array"),
+        ({"lenght": 3}, "lenght=3 is wrong for DeblurDataModule: Unexpected keyword argument"),
+    ],
 )
 def test_wrong_options_are_refused(wrong: dict[str, object], message: str) -> None:
-    with pytest.raises(DeblurzooError, match=message):
-        ExtraBlur(datasets=("dvd",), **wrong)  # type: ignore[arg-type]
+    with pytest.raises(DeblurzooError, match=f"datamodule.augmentation.extra_blur.{message}"):
+        checked(
+            DeblurDataModule, {"augmentation": {"crop": 8, "extra_blur": {"datasets": ["dvd"], **wrong}}}, "datamodule"
+        )
 
 
 def test_folders_without_cut_outs_are_refused(tmp_path: Path) -> None:
@@ -124,5 +136,3 @@ def test_folders_without_cut_outs_are_refused(tmp_path: Path) -> None:
     extra = ExtraBlur(datasets=("dvd",), objects=str(tmp_path))
     with pytest.raises(DeblurzooError, match=r"opaque\.png is no 8-bit PNG with an alpha channel"):
         [extra(pair(), seed) for seed in SAMPLES]
-    with pytest.raises(DeblurzooError, match="must be a list"):
-        ExtraBlur(datasets="dvd")  # type: ignore[arg-type]

@@ -46,7 +46,7 @@ class ExtraBlur:
 
     @property
     def margin(self) -> int:
-        """Floats of the surroundings that may be blurred into a crop."""
+        """Pixels of the surroundings that may be blurred into a crop."""
         return int(np.ceil(self.max_length)) + 1
 
     def __call__(self, images: Image, seed: int) -> Image:

@@ -11,7 +11,7 @@ from deblurzoo.errors import DeblurzooError
 from deblurzoo.media import Floats, Image
 
 SMALLEST_SIDE = 32
-"""Floats; the flow's coarsest scale needs them."""
+"""Pixels; the flow's coarsest scale needs them."""
 
 # Measured on GOPRO's raw video (GOPR0477_11_00, 240 frames per second, at 1280x720 and at 426x240): the frame in the
 # middle between two frames, 31 to 36 dB where the motion is up to 0.033 of the width, is 25 to 31 dB from 0.036 on,
