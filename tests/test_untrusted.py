@@ -230,8 +230,8 @@ def test_a_data_set_in_a_data_set_is_built_and_nothing_resolved(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"common_frames": "2"}, "common_frames=2 is wrong for deblurzoo.data.gopro.Toy"),
-        ({"nonsense": 1}, "nonsense is no setting of deblurzoo.data.gopro.Toy, which has root"),
+        ({"common_frames": "2"}, "common_frames=2 is wrong for Toy"),
+        ({"nonsense": 1}, "nonsense is no setting of Toy, which has root"),
         ({"_partial_": True}, "data._partial_=True is no plain value"),
         ({"blur": None}, "blur=None is wrong for"),
     ],
