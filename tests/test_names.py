@@ -26,7 +26,7 @@ from deblurzoo.reports.run_folder import name_of
 from deblurzoo.synthesis.extra_blur import ExtraBlur
 from deblurzoo.synthesis.pairs import inspect_all
 from deblurzoo.training.checkpoints import load_any
-from test_page import evaluation
+from reports.test_page import evaluation
 from videos import moving, write_video
 
 CAFE = os.fsdecode(b"caf\xe9")

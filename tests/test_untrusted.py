@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from commands.wandb_server import serving
 from conftest import TINY, Run
 from deblurzoo.commands import deblur, export, train
 from deblurzoo.commands.hydra_app import plain
@@ -45,8 +46,7 @@ from deblurzoo.reports.wandb import fetch_runs
 from deblurzoo.synthesis import pairs
 from deblurzoo.training.checkpoints import load_any, load_net, read_checkpoint, read_export
 from deblurzoo.training.srn import SRNDeblur
-from runs.wandb_server import serving
-from test_page import evaluation
+from reports.test_page import evaluation
 from verbs import SERVER
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"

@@ -97,7 +97,7 @@ def test_networks_have_the_parameters_that_are_written_down(name: str) -> None:
     assert sum(p.numel() for p in net.parameters()) == parameters()[name]
 
 
-def test_one_command_prints_experiments_with_the_papers_figures(deblurzoo: Run) -> None:
+def test_one_command_prints_the_papers_figures(deblurzoo: Run) -> None:
     done = deblurzoo("experiments", COLUMNS="60")
     assert done.returncode == 0, done.stderr
     lines = [line.split() for line in done.stdout.splitlines()]

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from commands.wandb_server import serving
 from conftest import TINY, Run
 from deblurzoo.metrics import METRICS
-from runs.wandb_server import serving
 
 WANDB = Path(sys.executable).with_name("wandb")
 
