@@ -77,7 +77,7 @@ def test_the_papers_figures_belong_to_the_full_networks(name: str, seconds: floa
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--repeats", "0"], "--repeats=0 must be a whole number of at least 1"),
+        (["--repeats", "0"], "argument --repeats: 0 must be a whole number of at least 1"),
         (["--width", "0"], r"--width=0\.0 must be above 0"),
         (["--size", "720"], "'720' is no HEIGHTxWIDTH from 16x16 up"),
         (["--networks", "unet"], "invalid choice: 'unet'"),

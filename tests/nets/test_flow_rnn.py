@@ -1,7 +1,9 @@
 import pytest
 import torch
 
+from deblurzoo.errors import DeblurzooError
 from deblurzoo.nets import FlowRNN
+from deblurzoo.nets.base import build_network
 from deblurzoo.nets.flow_rnn import VARIANTS
 from deblurzoo.training.flow_rnn import FlowRNNDeblur
 
@@ -72,5 +74,5 @@ def test_a_residual_network_starts_as_the_identity() -> None:
 
 
 def test_unknown_variant_is_refused() -> None:
-    with pytest.raises(ValueError, match="variant='no_skip' is unknown: choose one of full, no_rnns"):
-        FlowRNN("no_skip")  # type: ignore[arg-type]
+    with pytest.raises(DeblurzooError, match=r"variant=no_skip is wrong for FlowRNN: Input should be 'full',"):
+        build_network(FlowRNN, {"variant": "no_skip"})

@@ -3,7 +3,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from deblurzoo.errors import DeblurzooError
 from deblurzoo.nets import SRN
+from deblurzoo.nets.base import build_network
 from deblurzoo.nets.conv_lstm import ConvLSTM
 
 
@@ -162,7 +164,6 @@ def test_initialisation_is_xavier_and_near_zero_in_the_lstm() -> None:
 def test_wrong_arguments_are_refused() -> None:
     with pytest.raises(ValueError, match="odd"):
         SRN(kernel_size=4)
-    with pytest.raises(ValueError, match="resize"):
-        SRN(resize="caffe")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="scales=2 is unknown: choose one of 1, 3"):
-        SRN(scales=2)
+    for wrong, allowed in (({"resize": "caffe"}, "'half_pixel' or 'tf1'"), ({"scales": 2}, "1 or 3")):
+        with pytest.raises(DeblurzooError, match=f"is wrong for SRN: Input should be {allowed}"):
+            build_network(SRN, wrong)

@@ -1,7 +1,9 @@
 import pytest
 import torch
 
+from deblurzoo.errors import DeblurzooError
 from deblurzoo.nets import SVRNN, Liu2016
+from deblurzoo.nets.base import build_network
 from deblurzoo.nets.blocks import cascade
 from deblurzoo.nets.svrnn import VARIANTS
 from deblurzoo.ops.spatial_rnn import reference
@@ -56,5 +58,5 @@ def test_conv2_has_an_activation_only_on_demand() -> None:
 
 
 def test_unknown_variant_is_refused() -> None:
-    with pytest.raises(ValueError, match="variant='half' is unknown: choose one of full"):
-        SVRNN("half")  # type: ignore[arg-type]
+    with pytest.raises(DeblurzooError, match=r"variant=half is wrong for SVRNN: Input should be 'full', 'no_skip',"):
+        build_network(SVRNN, {"variant": "half"})

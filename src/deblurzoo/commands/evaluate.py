@@ -17,7 +17,6 @@ from deblurzoo.data.batches import default_workers, told_reader_failures
 from deblurzoo.data.datamodule import DeblurDataModule
 from deblurzoo.errors import DeblurzooError, require_utf8
 from deblurzoo.files import user_path
-from deblurzoo.metrics import metric
 from deblurzoo.metrics.protocols import MEASURES
 from deblurzoo.nets.base import DeblurNet
 from deblurzoo.ops.spatial_rnn import require_backend
@@ -124,8 +123,6 @@ def begin(cfg: DictConfig, trained: dict[str, Any]) -> Evaluating:
             f"trainer.devices={settings.trainer.devices}: several devices would measure some frames twice; set 1"
         )
     require_backend()
-    for name in settings.metrics or ():
-        metric(name)
     require_trainer(settings.trainer.content)
     if settings.compile:
         require_compiler(settings.trainer.accelerator)

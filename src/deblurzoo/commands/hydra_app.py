@@ -75,9 +75,9 @@ def run_verb(verb: str, arguments: list[str]) -> None:
         with told_as_one_message():
             warn_of_shadowed_configs()
             require_effect(cfg)
-            require_settings(cfg, SHAPES[verb])
             trust(OmegaConf.to_container(cfg).get("trust"))  # type: ignore[union-attr]
             trust(list(_own_packages(cfg)))
+            require_settings(cfg, SHAPES[verb])
             return import_module(module).run(cfg)
 
     hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=verb)(task)()

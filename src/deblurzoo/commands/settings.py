@@ -4,12 +4,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
+from deblurzoo.metrics import metric
 from deblurzoo.records import Record
 from deblurzoo.training.schedules import known
 
 Text = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int | float) else value)]
 """Text, also where Hydra takes it for a number, as in name=2021."""
 Texts = Annotated[list[Text], BeforeValidator(lambda value: [value] if isinstance(value, str) else value or [])]
+
+
+def _known_metric(name: str) -> str:
+    metric(name)
+    return name
 
 
 class Config(Record):
@@ -74,7 +80,7 @@ class Settings(Config):
     datamodule: Buildable
     trainer: Trainer
     compile: bool
-    metrics: list[str] | None
+    metrics: list[Annotated[str, AfterValidator(_known_metric)]] | None
     trust: str | list[str] | None
 
 

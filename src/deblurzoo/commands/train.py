@@ -22,7 +22,6 @@ from deblurzoo.data.datamodule import DeblurDataModule
 from deblurzoo.errors import DeblurzooError, require_utf8
 from deblurzoo.extensions import imported
 from deblurzoo.files import take_over, user_path, write_atomically
-from deblurzoo.metrics import metric
 from deblurzoo.ops.spatial_rnn import require_backend
 from deblurzoo.reports.run_folder import CONFIG, IDENTITY, Identity
 from deblurzoo.reports.wandb import finish_wandb
@@ -98,8 +97,6 @@ def begin(cfg: DictConfig, run: Path, **decided: Any) -> tuple[Start | None, Tra
     trainer = settings.trainer.content
     _refuse_sweep_on_many_devices(settings)
     require_backend()
-    for name in settings.metrics or ():
-        metric(name)
     require_trainer(trainer)
     if settings.compile:
         require_compiler(trainer["accelerator"])
