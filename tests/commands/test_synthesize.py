@@ -265,3 +265,13 @@ def test_what_it_writes_can_be_checked_and_trained_on(
     done = deblurzoo("train", "experiment=srn_gopro", *TINY, *data, "debug=smoke", "name=run")
     assert done.returncode == 0, done.stderr
     assert list((tmp_path / "runs" / "smoke" / "run" / "checkpoints").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "least"),
+    [("stride", 0, 1), ("clip-length", 0, 1), ("gap", -1, 0), ("seed", -1, 0), ("workers", "x", 1)],
+)
+def test_numbers_below_their_bounds_are_refused(option: str, value: object, least: int, deblurzoo: Run) -> None:
+    done = deblurzoo("synthesize", "photo.png", "--out", "out", f"--{option}={value}")
+    assert done.returncode == 2
+    assert f"argument --{option}: {value} must be a whole number of at least {least}" in done.stderr

@@ -77,10 +77,6 @@ def test_clips_of_sources_of_one_name_are_told_apart() -> None:
         ([300], {"test_share": 0.5, "gap": 20}, "no pair is left for the train split"),
         ([300], {"frames": (4, 4)}, "--frames 4-4 must be an odd number"),
         ([300], {"frames": (9, 7)}, "--frames 9-7 must be an odd number"),
-        ([300], {"stride": 0}, "--stride=0 must be a whole number of at least 1"),
-        ([300], {"clip_length": 0}, "--clip-length=0 must be"),
-        ([300], {"gap": -1}, "--gap=-1 must be"),
-        ([300], {"seed": -1}, "--seed=-1 must be"),
         ([300], {"test_share": 1.5}, "--test-share 1.5 must be from 0 to 1"),
     ],
 )
