@@ -182,7 +182,7 @@ def test_other_conditions_start_anew_and_stay_apart(
     assert len(groups([floor, nearest])) == 2, "never in one table"
     with pytest.raises(DeblurzooError, match="rounding=up: Input should be 'nearest' or 'floor'"):
         evaluate_here(*data, "rounding=up")
-    with pytest.raises(DeblurzooError, match="no_harm=-1 must be a whole number of at least 0"):
+    with pytest.raises(DeblurzooError, match="no_harm=-1: Input should be greater than or equal to 0"):
         evaluate_here(*data, "no_harm=-1")
 
 

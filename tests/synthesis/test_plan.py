@@ -83,3 +83,9 @@ def test_clips_of_sources_of_one_name_are_told_apart() -> None:
 def test_what_cannot_be_planned(sources: list[int], wrong: dict[str, object], message: str) -> None:
     with pytest.raises(DeblurzooError, match=message):
         plan([video(frames) for frames in sources], Cut(**wrong))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("wrong", [{"stride": 0}, {"clip_length": 0}, {"gap": -1}, {"seed": -1}])
+def test_numbers_below_their_bounds_are_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="Input should be greater than"):
+        Cut(**wrong)  # type: ignore[arg-type]

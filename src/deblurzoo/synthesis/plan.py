@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from pydantic import NonNegativeInt, PositiveInt
+from pydantic.dataclasses import dataclass as checked_dataclass
 
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.synthesis.sources import Source
 
 
-@dataclass(frozen=True)
+@checked_dataclass(frozen=True)
 class Cut:
     """How sources are cut into windows, clips and splits.
 
@@ -28,12 +30,12 @@ class Cut:
     """
 
     frames: tuple[int, int] = (11, 11)
-    stride: int | None = None
-    clip_length: int = 100
+    stride: PositiveInt | None = None
+    clip_length: PositiveInt = 100
     split: Literal["source", "time"] = "time"
     test_share: float = 0.2
-    gap: int = 5
-    seed: int = 0
+    gap: NonNegativeInt = 5
+    seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
         least, most = self.frames
