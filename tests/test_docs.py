@@ -105,7 +105,8 @@ ELSEWHERE = {  # which test runs it
         "tests/commands/test_wandb.py::test_runs_trained_without_wandb_are_sent_to_it",
     "deblurzoo compare --wandb ENTITY/deblurzoo --html comparison.html":
         "tests/commands/test_wandb.py::test_compare_reads_runs_from_wandb_as_from_disk",
-    "deblurzoo benchmark --out runs/benchmark": "tests/test_benchmark.py::test_the_command_measures_prints_and_draws",
+    "deblurzoo benchmark --out runs/benchmark":
+        "tests/commands/test_benchmark.py::test_the_command_measures_prints_and_draws",
     "deblurzoo synthesize VIDEO… --out DATA":
         "tests/commands/test_synthesize.py::test_what_it_writes_can_be_checked_and_trained_on",
     "deblurzoo train --help": "tests/commands/test_errors.py::test_unknown_verb_and_help",

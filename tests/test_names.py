@@ -112,7 +112,7 @@ def test_verbs_that_write_configs_and_results_take_none(verb: list[str], deblurz
 
 def test_no_run_lies_in_such_a_folder(tmp_path: Path) -> None:
     with pytest.raises(DeblurzooError, match=r"the name \S+caf\\xe9/runs/run is not UTF-8"):
-        train.train(OmegaConf.create({"run": str(tmp_path / CAFE / "runs" / "run")}))
+        train.run(OmegaConf.create({"run": str(tmp_path / CAFE / "runs" / "run")}))
 
 
 def test_no_checkpoint_of_such_a_name_is_evaluated(deblurzoo: Run, identity: Path, toy: Path) -> None:
@@ -157,7 +157,7 @@ def test_onnx_files_are_checked_in_folders_of_any_name(identity: Path, tmp_path:
     opset = onnx.helper.make_opsetid("", 17)
     file = tmp_path / CAFE
     file.write_bytes(onnx.helper.make_model(graph, opset_imports=[opset], ir_version=8).SerializeToString())
-    assert max(largest_difference(load_any(identity).eval().net, file).values()) < 1e-4
+    assert max(largest_difference(load_any(identity).eval(), file).values()) < 1e-4
 
 
 def test_runs_are_compared_in_folders_of_any_name(process: Run, tmp_path: Path) -> None:

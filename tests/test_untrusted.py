@@ -89,7 +89,7 @@ def test_a_picture_in_an_archive_that_claims_billions_of_pixels_is_refused(tmp_p
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("bomb.png", png_head(65535, 65535))
     with pytest.raises(DeblurzooError, match=r"bomb\.png cannot be read \(its header claims more pixels"):
-        read_image(Zipped(tmp_path / "a.zip", "bomb.png"))
+        Zipped(tmp_path / "a.zip", "bomb.png").read()
 
 
 def checkpoint(**net: object) -> dict[str, Any]:
@@ -232,7 +232,7 @@ def test_a_data_set_in_a_data_set_is_built_and_nothing_resolved(tmp_path: Path) 
     [
         ({"common_frames": "2"}, "common_frames=2 is wrong for Toy"),
         ({"nonsense": 1}, "nonsense is no setting of Toy, which has root"),
-        ({"_partial_": True}, "data._partial_=True is no plain value"),
+        ({"_partial_": True}, "data._partial_ is no setting of Toy"),
         ({"blur": None}, "blur=None is wrong for"),
     ],
 )
@@ -251,7 +251,7 @@ def test_a_config_without_a_data_set_is_refused(content: Any) -> None:
 
 def test_build_takes_no_content_of_a_file(hostile: dict[str, Any]) -> None:
     with pytest.raises(DeblurzooError, match=r"^data\._target_="):
-        build(hostile, object, "data")
+        build(hostile, Source, "data")
 
 
 IN_CHECKPOINT: dict[str, Callable[[Any], dict[str, Any]]] = {
@@ -329,12 +329,12 @@ def test_what_a_checkpoint_puts_into_a_config_is_not_resolved(key: str, tmp_path
 
 def test_what_runs_and_exports_put_into_a_config_is_not_resolved(identity: Path, tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(json.dumps({"id": "${oc.env:HOME}", "name": "a"}))
-    with pytest.raises(DeblurzooError, match=r"run\.json cannot be used \(id: "):
+    with pytest.raises(DeblurzooError, match=r"run\.json cannot be used \(id=\$"):
         identity_of(tmp_path)
     export_to(identity, tmp_path / "exported", onnx=False)
     file = tmp_path / "exported" / "config.json"
     file.write_text(file.read_text().replace('"blur"', '"${oc.env:HOME}"'))
-    with pytest.raises(DeblurzooError, match=r"config\.json cannot be used \(deblurzoo\.blur_folder: "):
+    with pytest.raises(DeblurzooError, match=r"config\.json cannot be used \(deblurzoo\.blur_folder=\$"):
         load_any(file.parent)
 
 
@@ -480,4 +480,4 @@ def test_pictures_outside_an_evaluation_are_not_taken(clip: str, tmp_path: Path)
     results["images"][0]["clip"] = clip
     file.write_text(json.dumps(results))
     found, failed = gather([tmp_path])
-    assert not found and f"images.0.clip: Value error, {clip!r} leads elsewhere" in failed[0][1]
+    assert not found and f"images.0.clip={clip}: Value error, {clip!r} leads elsewhere" in failed[0][1]

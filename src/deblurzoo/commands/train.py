@@ -91,7 +91,10 @@ def begin(cfg: DictConfig, run: Path, **decided: Any) -> tuple[Start | None, Tra
         DeblurzooError: something in the config is missing or wrong.
     """
     resume = decided.get("resume", cfg.resume)
-    start = starting_point(None if resume is None else str(user_path(str(resume))), run)
+    resume = None if resume is None else str(user_path(str(resume)))
+    if resume and Path(resume).resolve() == run.resolve():
+        resume = "auto"
+    start = starting_point(resume, run)
     open_data = {"data": blur_choice(cfg.data, cfg.blur), "run": str(run), "run_id": run_id(start, resume, run)}
     settings = settled(cfg, Training, **decided, **open_data)
     trainer = settings.trainer.content

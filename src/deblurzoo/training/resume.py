@@ -99,7 +99,7 @@ def starting_point(resume: str | None, run: Path) -> Start | None:
             no checkpoint that training goes on from.
     """
     newest = find_checkpoint(run)
-    if resume == "auto" or (resume and Path(resume).resolve() == run.resolve()):
+    if resume == "auto":
         return Start(newest, read_checkpoint(newest)) if newest else None
     given = checkpoint_of(Path(resume)) if resume else None
     if given and is_export(given):
