@@ -13,6 +13,7 @@ from deblurzoo.data.sampling import Shuffle, StepSampler
 from deblurzoo.data.sizes import require_sizes
 from deblurzoo.data.transforms import Augmentation
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.media.images import Picture
 from deblurzoo.synthesis.extra_blur import ExtraBlur
 
 ALL = Augmentation(crop=16, zoom=(0.5, 1.0), rot90=True, flip=True, permute_channels=True)
@@ -104,7 +105,7 @@ def test_frames_of_two_sizes_name_the_odd_one(toy: Path, tmp_path: Path) -> None
     sample = Toy(str(toy), "blur").samples("test", 2)[0]
     odd = tmp_path / "odd.png"
     cv2.imwrite(str(odd), np.zeros((48, 60, 3), np.uint8))
-    mixed = replace(sample, blur=(sample.blur[0], odd))
+    mixed = replace(sample, blur=(sample.blur[0], Picture(odd)))
     with pytest.raises(DeblurzooError, match=r"odd\.png is 60x48 but .* is 64x48"):
         FullFrames([mixed])[0]
     with pytest.raises(DeblurzooError, match=r"odd\.png is 60x48 but .* is 64x48"):
@@ -169,8 +170,8 @@ def test_sharp_frames_with_their_sharp_neighbours_come_after_the_test_frames(toy
     datamodule.setup("test")
     *blurry, sharp = datamodule.test_samples
     assert [sample.is_fed_sharp for sample in datamodule.test_samples] == [False, False, True]
-    assert [path.parent.name for path in (*sharp.blur, sharp.sharp)] == ["sharp"] * 3
-    assert [path.stem for path in sharp.blur] == [path.stem for path in blurry[0].blur]
+    assert [Path(str(frame)).parent.name for frame in (*sharp.blur, sharp.sharp)] == ["sharp"] * 3
+    assert [frame.stored()[0] for frame in sharp.blur] == [frame.stored()[0] for frame in blurry[0].blur]
     assert (sharp.clip, sharp.frame) == (blurry[0].clip, blurry[0].frame)
     datamodule.measured = 2
     batch = FullFrames(datamodule.test_samples[2:])[0]
