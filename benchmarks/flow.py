@@ -19,7 +19,6 @@ from rich.table import Table
 
 from deblurzoo.data import Toy
 from deblurzoo.files import user_path
-from deblurzoo.media.images import read_image
 from deblurzoo.nets.base import pad_to_multiple
 from deblurzoo.ops.warp import end_point_error, enlarge, warp
 from deblurzoo.training.checkpoints import find_checkpoint, load_any
@@ -38,7 +37,7 @@ def measure(checkpoint: Path, toy: Path) -> dict[str, float]:
     net = load_any(checkpoint).eval()
     rows = []
     for sample in Toy(str(toy), "blur").samples("test", 2):
-        frames = torch.stack([torch.from_numpy(read_image(path)).permute(2, 0, 1) / 255 for path in sample.blur])[None]
+        frames = torch.stack([torch.from_numpy(frame.read()).permute(2, 0, 1) / 255 for frame in sample.blur])[None]
         truth = torch.from_numpy(np.load(toy / "test" / sample.clip / "flow" / f"{sample.frame}.npy"))[None]
         padded = pad_to_multiple(frames, 64)
         height, width = padded.shape[-2:]

@@ -108,9 +108,9 @@ samples = {(sample.clip, sample.frame): sample for sample in source.samples("tes
 
 for clip, frame in sorted(gain, key=lambda image: -abs(gain[image]))[:3]:
     sample = samples[clip, frame]
-    layers = {f"{clip}/{frame}, blurry": sample.blur[0]}
+    layers = {f"{clip}/{frame}, blurry": sample.blur[0].read()}
     for network in (second, best):
         name = f"{network.name}, {psnr[network.name][clip, frame]:.2f} dB"
-        layers[name] = network.evaluation.folder / "restored" / clip / f"{frame}.png"
-    layers["sharp"] = sample.sharp
-    display(show({name: read_image(path) for name, path in layers.items()}))
+        layers[name] = read_image(network.evaluation.folder / "restored" / clip / f"{frame}.png")
+    layers["sharp"] = sample.sharp.read()
+    display(show(layers))

@@ -233,7 +233,7 @@ def test_a_data_set_in_a_data_set_is_built_and_nothing_resolved(tmp_path: Path) 
         ({"common_frames": "2"}, "common_frames=2 is wrong for Toy"),
         ({"nonsense": 1}, "nonsense is no setting of Toy, which has root"),
         ({"_partial_": True}, "data._partial_ is no setting of Toy"),
-        ({"blur": None}, "blur=None is wrong for"),
+        ({"blur": None}, "blur=null is wrong for"),
     ],
 )
 def test_arguments_out_of_a_file_are_checked(change: dict[str, Any], reason: str, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import dataclasses
 import inspect
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -15,6 +16,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from deblurzoo.errors import DeblurzooError, first_line
 from deblurzoo.extensions import OURS, resolve
+from deblurzoo.records import shown
 
 T = TypeVar("T")
 Find = Callable[[str, Any], type[Any]]
@@ -39,7 +41,7 @@ def build(config: Any, kind: Callable[..., T], place: str, find: Find = resolve,
     if not isinstance(config, dict) or not isinstance(config.get("_target_"), str):
         raise DeblurzooError(f"{place} is no config with a _target_")
     try:
-        cls = find(config["_target_"], kind)
+        cls = _found(config["_target_"], kind, place, find)
         arguments = {key: value for key, value in config.items() if key != "_target_"}
         for key, value in arguments.items():
             part = _part(_hint(cls, key)) or (None if find is resolve else object)
@@ -54,6 +56,13 @@ def build(config: Any, kind: Callable[..., T], place: str, find: Find = resolve,
     except Exception as error:  # whatever somebody's class raises
         raise DeblurzooError(f"{place}._target_={config['_target_']}: {first_line(error)}") from error
     return built
+
+
+def _found(name: str, kind: Callable[..., T], place: str, find: Find) -> type[T]:
+    try:
+        return find(name, kind)
+    except (ValueError, DeblurzooError) as error:
+        raise DeblurzooError(f"{place}._target_={error}") from error
 
 
 def rebuild(config: Any, key: str, kind: Callable[..., T], file: Path) -> T:
@@ -102,12 +111,16 @@ def checked(cls: type[Any], arguments: Mapping[str, Any], place: str) -> dict[st
 
 def _validated(hint: Any, value: Any, place: str, cls: type[Any]) -> Any:
     loose = None if dataclasses.is_dataclass(hint) else ConfigDict(arbitrary_types_allowed=True)
+    adapter = TypeAdapter(hint, config=loose)
     try:
-        return TypeAdapter(hint, config=loose).validate_json(json.dumps(value), strict=True)
+        return adapter.validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
+        if type(value) in (int, float):  # Hydra takes a folder called 2023 for a number
+            with suppress(ValidationError):
+                return adapter.validate_json(json.dumps(str(value)), strict=True)
         first = error.errors()[0]
         where = ".".join([place, *(str(part) for part in first["loc"] if isinstance(part, int) or part.isidentifier())])
-        raise DeblurzooError(f"{where}={first['input']} is wrong for {cls.__name__}: {first['msg']}") from error
+        raise DeblurzooError(f"{where}={shown(first['input'])} is wrong for {cls.__name__}: {first['msg']}") from error
 
 
 def _hint(cls: type[Any], key: str) -> Any:

@@ -57,12 +57,17 @@ def checked(content: Any, shape: type[R]) -> R:
         raise ValueError(first_problem(error)) from error
 
 
+def shown(value: Any) -> str:
+    """Return a value as it is typed in a config: null, true, a text without quotes."""
+    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
+
+
 def first_problem(error: ValidationError) -> str:
     """Return in one line where and why a content is not of its shape, with the value if it is short."""
     first = error.errors()[0]
     place, value = ".".join(map(str, first["loc"])), first["input"]
     if place and isinstance(value, bool | int | float | str | None) and len(str(value)) < 100:
-        place += f"={value}"
+        place += f"={shown(value)}"
     return f"{place}: {first['msg']}" if place else first["msg"]
 
 

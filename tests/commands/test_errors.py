@@ -202,7 +202,7 @@ def test_wrong_value(deblurzoo: Run, toy: Path, tmp_path: Path, override: str, m
         ("+model.net.widht=0.5", "model.net.widht is no setting of SRN, which has kernel_size, "),
         (
             "+datamodule.augmentation.rotate=true",
-            "datamodule.augmentation.rotate=True is wrong for DeblurDataModule: Unexpected keyword argument",
+            "datamodule.augmentation.rotate=true is wrong for DeblurDataModule: Unexpected keyword argument",
         ),
         ("+data.gamma=true", "data.gamma is no setting of Toy, which has root, "),
     ],

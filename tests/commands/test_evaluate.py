@@ -306,8 +306,10 @@ def test_a_wrong_metric_fails_before_anything_is_read(
     done = deblurzoo("evaluate", "checkpoint=nowhere", "data=toy", "metrics=[psnr,lpips]")
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "metric lpips is unknown: choose from psnr, ssim, ssim_matlab3d, mssim" in " ".join(done.stderr.split())
+    done = deblurzoo("evaluate", "checkpoint=nowhere", "data=toy", "metrics=3")
+    assert done.returncode == 1 and "metrics=3: Input should be a valid list" in done.stderr
     done = deblurzoo("evaluate", "checkpoint=nowhere", "data=toy", "metrics=psnr")
-    assert done.returncode == 1 and "metrics=psnr: Input should be a valid list" in done.stderr
+    assert done.returncode == 1 and "checkpoint nowhere does not exist" in done.stderr
     assert not list(tmp_path.iterdir())
 
 

@@ -136,3 +136,13 @@ def test_a_job_that_ends_early_is_evaluated(deblurzoo: Run, sweep: list[str], tm
     assert done.returncode == 0, done.stdout + done.stderr
     results = json.loads(next((tmp_path / "runs/table").glob("evaluate/*/results.json")).read_text())
     assert results["checkpoint"]["step"] == 1 and state(tmp_path / "runs/table") == "done"
+
+
+def test_a_job_with_a_wrong_config_is_named_by_compare(deblurzoo: Run, sweep: list[str], tmp_path: Path) -> None:
+    done = deblurzoo(*sweep, "seed=0,x", "trainer.max_steps=1")
+    assert done.returncode == 1 and "seed=x: Input should be a valid integer" in done.stderr
+    (file,) = tmp_path.glob("runs/table/*seed-x*/status.json")
+    failed = json.loads(file.read_text())
+    assert failed["state"] == "failed" and "seed=x" in failed["reason"]
+    compared = deblurzoo("compare", "runs/table")
+    assert ": the config is wrong (seed=x: Input should be a valid integer)" in " ".join(compared.stdout.split())

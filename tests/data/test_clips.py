@@ -1,9 +1,12 @@
+import contextlib
 import logging
+import shutil
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from deblurzoo.config import build
 from deblurzoo.data import Dvd, Folder, Gopro, Joined, Toy
 from deblurzoo.data.clips import ClipSource
 from deblurzoo.errors import DeblurzooError
@@ -214,3 +217,12 @@ def test_pictures_that_are_not_consecutive_have_no_neighbours(tmp_path: Path) ->
         Folder(NOTHING, pictures, consecutive=False).samples("test", 2)
     with pytest.raises(DeblurzooError, match=r"data\.common_frames=2 needs consecutive pictures.* set null"):
         Folder(NOTHING, pictures, common_frames=2, consecutive=False).samples("test", 1)
+
+
+def test_folders_may_be_called_by_numbers(toy: Path, tmp_path: Path) -> None:
+    shutil.copytree(toy, tmp_path / "2023")
+    with contextlib.chdir(tmp_path):
+        source = build({"_target_": "deblurzoo.data.Toy", "root": 2023, "blur": "blur"}, Toy, "data")
+        assert source.root == Path("2023") and source.clips("test")
+    with pytest.raises(DeblurzooError, match=r"data\.root=true is wrong for Toy"):
+        build({"_target_": "deblurzoo.data.Toy", "root": True, "blur": "blur"}, Toy, "data")

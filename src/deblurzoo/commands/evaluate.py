@@ -92,7 +92,9 @@ def evaluate(cfg: DictConfig, anew: bool = True) -> Path:
         with told_reader_failures():
             trainer.test(RestoringModule(net), datamodule, verbose=False)
     print_table([writer.finish()])
-    print(f"per image: {out / RESULTS}\npictures:  {out / 'side_by_side'}")
+    print(f"per image: {out / RESULTS}")
+    if settings.pictures:
+        print(f"pictures:  {out / 'side_by_side'}")
     return out / RESULTS
 
 

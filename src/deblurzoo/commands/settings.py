@@ -10,7 +10,14 @@ from deblurzoo.training.schedules import known
 
 Text = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int | float) else value)]
 """Text, also where Hydra takes it for a number, as in name=2021."""
-Texts = Annotated[list[Text], BeforeValidator(lambda value: [value] if isinstance(value, str) else value or [])]
+
+
+def _listed(value: Any) -> Any:
+    """Return a single word as a list."""
+    return [value] if isinstance(value, str) else value
+
+
+Texts = Annotated[list[Text], BeforeValidator(lambda value: _listed(value) or [])]
 
 
 def _known_metric(name: str) -> str:
@@ -80,7 +87,7 @@ class Settings(Config):
     datamodule: Buildable
     trainer: Trainer
     compile: bool
-    metrics: list[Annotated[str, AfterValidator(_known_metric)]] | None
+    metrics: Annotated[list[Annotated[str, AfterValidator(_known_metric)]] | None, BeforeValidator(_listed)]
     trust: str | list[str] | None
 
 
