@@ -307,6 +307,12 @@ def test_every_data_set_can_be_packed(toy: Path, dvd: Path, tmp_path: Path) -> N
         assert torch.equal(a[0].blur, b[0].blur) and torch.equal(a[0].sharp, b[0].sharp)
 
 
+def test_gopro_is_packed_without_a_word_on_blur(deblurzoo: Run, toy: Path) -> None:
+    done = deblurzoo("data", "pack", "data=gopro", f"data.root={toy}", "out=pack")
+    assert done.returncode == 0, done.stderr
+    assert "taking the frames of blur/" in done.stdout and "read from it: data.packed=pack" in done.stdout
+
+
 def test_training_finds_a_truncated_pack_before_it_starts(packed_copy: Path) -> None:
     file = packed_copy / f"{CLIP}.sharp.npy"
     data = DeblurDataModule(

@@ -1,19 +1,17 @@
 """`deblurzoo data pack`: a data set as arrays, from which crops are read without decoding."""
 
-from pathlib import Path
-
 from omegaconf import DictConfig
 
 from deblurzoo.commands.data_check import source_of
-from deblurzoo.commands.hydra_app import plain
 from deblurzoo.data import ClipSource
 from deblurzoo.data.packing import pack
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.files import user_path
 
 
 def run(cfg: DictConfig) -> None:
     """Pack `cfg.data` into the folder `cfg.out`: each data set that it consists of into one of its own."""
-    source, out = source_of(cfg), Path(str(plain(cfg)["out"]))
+    source, out = source_of(cfg), user_path(str(cfg.out))
     if not isinstance(source, ClipSource):
         raise DeblurzooError(f"data={source.name} is read as it is: there is nothing to pack")
     if any(part.packed for part in source.parts) or not source.splits:
