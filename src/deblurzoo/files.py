@@ -93,7 +93,7 @@ def claim(folder: Path) -> None:
     """
     if folder.resolve() in _claimed or sys.platform == "win32":  # which has no such locks
         return
-    import fcntl
+    import fcntl  # Windows has none
 
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -154,7 +154,7 @@ def _on_torch(net: DeblurNet, case: Case, blur: Tensor) -> Callable[[], object]:
 
 def _on_onnxruntime(onnx_file: str, on_gpu: bool, blur: Tensor) -> Callable[[], object]:
     """Run the file on a picture in main memory: on a GPU its way there and back is part of the time."""
-    import onnxruntime
+    import onnxruntime  # of deblurzoo[onnx]
 
     provider = "CUDAExecutionProvider" if on_gpu else "CPUExecutionProvider"
     session = onnxruntime.InferenceSession(onnx_file, providers=[provider])

@@ -108,7 +108,7 @@ def resident_peak() -> int:
 
 def machine() -> dict[str, Any]:
     """Return the names of the processor, GPU and torch that measure, and how busy they are with something else."""
-    import torch
+    import torch  # the benchmarks of memory set the allocator before
 
     names = Path("/proc/cpuinfo")
     lines = names.read_text().splitlines() if names.is_file() else []

@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> None:
         write_page(evaluations, failed, options.html, options.inline)
         print(f"page: {options.html}")
     if options.to_wandb:
-        from deblurzoo.reports.wandb import send_run
+        from deblurzoo.reports.wandb import send_run  # as above
 
         for file in files:
             send_run(file, options.to_wandb)

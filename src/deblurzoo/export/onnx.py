@@ -86,7 +86,7 @@ def largest_difference(net: DeblurNet, path: Path) -> dict[str, float]:
         DeblurzooError: onnx, onnxscript or onnxruntime is not installed.
     """
     _require_packages()
-    import onnxruntime
+    import onnxruntime  # of deblurzoo[onnx]
 
     session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
     generator = torch.Generator().manual_seed(0)
