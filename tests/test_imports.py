@@ -12,9 +12,12 @@ FRAMEWORKS = "pytorch_lightning torchmetrics albumentations wandb hydra omegacon
 HEAVY = f"{FRAMEWORKS} torch numba"
 OURS = "import sys, deblurzoo.cli; deblurzoo.cli.main()"
 CASES = {
-    "pure": ("import deblurzoo.synthesis.formation, deblurzoo.nets, deblurzoo.ops", FRAMEWORKS),
+    "pure": (
+        "import deblurzoo.synthesis.formation, deblurzoo.nets, deblurzoo.ops, deblurzoo.restore.restorer, "
+        "deblurzoo.training.checkpoints, deblurzoo.export",
+        FRAMEWORKS,
+    ),
     "light": ("import deblurzoo.media, deblurzoo.reports, deblurzoo.reports.table, deblurzoo.data", HEAVY),
-    "trained": ("import deblurzoo.restore.restorer, deblurzoo.training.checkpoints, deblurzoo.export", FRAMEWORKS),
     "deblur": (f"{OURS} --help", HEAVY),
     "export": (f"{OURS} --help", HEAVY),
     "synthesize": (f"{OURS} --help", HEAVY),
@@ -31,6 +34,7 @@ CASES = {
 """What is imported or typed, and what must not be loaded then."""
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("case", CASES)
 def test_nothing_heavy_is_loaded_in_vain(case: str, tmp_path: Path) -> None:
     code, forbidden = CASES[case]
