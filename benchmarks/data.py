@@ -50,7 +50,7 @@ CV2, KORNIA, JPEG, PACKED, MEMORY, COPY = (
 
 
 class Case(NamedTuple):
-    """What is read, in so many processes, with T frames in a sample."""
+    """A recipe and a source of pictures, the frames of a sample, and the number of reading processes."""
 
     recipe: str
     frames: int

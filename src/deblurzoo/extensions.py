@@ -47,7 +47,7 @@ MOVED = {
     "deblurzoo.data.GoproDvd": "deblurzoo.data.Joined",
     "deblurzoo.loggers.wandb_logger": "deblurzoo.callbacks.loggers.WandbRun",
 }
-"""What a config of version 0.1 may have as `_target_`, and where it is now."""
+"""Classes that configs of version 0.1 name as `_target_`, and their names of today."""
 
 _trusted: dict[str, None] = {}
 """Packages, or modules of theirs that have tables, that the user has named in this process."""

@@ -25,16 +25,16 @@ NEVER = {
     ("naive", "bf16"): "what the factors refer to is the straightforward network, in fp32",
     ("onnxruntime", "bf16"): "the ONNX file is float32: autocast is torch's",
 }
-"""What is not measured and why; bf16 alone, without autocast, is not offered: near 1, RNN weights would be rounded."""
+"""Cases that are not measured, with the reason. Pure bfloat16 is no case: RNN weights near 1 would be rounded."""
 START = 400_000
-"""What starting a process costs in the estimate of the remaining time, in pixels."""
+"""The start of a process takes as long as so many pixels, in the estimate of the remaining time."""
 ENOUGH_SECONDS, ENOUGH_RUNS = 1.0, 10
 """A process restores one picture again and again until it has done so for so long, or so often."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """What is measured together.
+    """A network in one way to run it.
 
     Attributes:
         network: a name of `NETWORKS`.
@@ -54,7 +54,7 @@ class Case:
 
     @property
     def name(self) -> str:
-        """What it is called in messages."""
+        """Its name in messages."""
         return f"{self.network} {self.how} {self.precision} on {self.device} at {self.size[0]}x{self.size[1]}"
 
     @property

@@ -1,4 +1,4 @@
-"""What the Hydra verbs share: the program around a task, and its config as a value."""
+"""Shared by the Hydra verbs: the program around a task, and its config as a value."""
 
 import importlib.util
 import logging
@@ -40,7 +40,7 @@ _GIVE = {
     "checkpoint": "checkpoint=RUN_FOLDER, checkpoint=FILE.ckpt or checkpoint=EXPORT_FOLDER",
     "data.blur": "data.blur=blur, or data.blur=blur_gamma; blur=blur gives it to any data, as recipes do",
 }
-"""What to type for a key that has no value."""
+"""Words to type for a key that has no value."""
 
 
 def make(config: dict[str, Any], kind: Callable[..., T], place: str, **given: Any) -> T:
@@ -51,7 +51,7 @@ def make(config: dict[str, Any], kind: Callable[..., T], place: str, **given: An
 def run_verb(verb: str, arguments: list[str]) -> None:
     """Run a verb as a Hydra program of the shipped config of its name; a DeblurzooError is reported as one message.
 
-    What is wrong with the config is told before the verb's module is imported, and torch with it.
+    A wrong config is told before the verb's module is imported, and torch with it.
 
     Args:
         verb: a module of `deblurzoo.commands` with a function `run` of the composed config.
@@ -108,7 +108,7 @@ def told_as_one_message() -> Iterator[None]:
 def require_settings(cfg: DictConfig, shape: type[Record]) -> None:
     """Raise a DeblurzooError for a value that is missing, of another type or out of its bounds.
 
-    What a verb puts in itself may be open: the run's id, and where it takes it from a checkpoint, the blur folder.
+    The run's id may be open, as may the blur folder that `evaluate` takes from a checkpoint: verbs put them in.
     """
     blur = cfg.blur if "blur" in cfg else "blur"
     settled(cfg, shape, data=blur_choice(cfg.data, blur), **({"run_id": ""} if "run_id" in cfg else {}))

@@ -1,4 +1,4 @@
-"""What the configs of train and evaluate hold, with the bounds of every value: checked once, used as values."""
+"""Configs of the Hydra verbs as values, with types and bounds."""
 
 from typing import Annotated, Any, Literal
 
@@ -81,7 +81,7 @@ class Model(Buildable):
 
 
 class Settings(Config):
-    """What train and evaluate have in common."""
+    """Keys of both train and evaluate."""
 
     data: Buildable
     datamodule: Buildable

@@ -42,7 +42,7 @@ def _as_batch(sample: Sample, images: Image) -> Batch:
 
 
 class _Known(Record):
-    """What a checkpoint says of the samples that a run has seen."""
+    """The place of a run in its samples, as a checkpoint has it."""
 
     step: NonNegativeInt
     sample: NonNegativeInt

@@ -1,4 +1,4 @@
-"""What is measured: the table METRICS, and whatever trusted packages add to it."""
+"""Metrics: the table METRICS, and the entries that trusted packages add to it."""
 
 import re
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from deblurzoo.metrics.psnr_ssim import picture_psnr, picture_ssim, picture_ssim
 PictureFunction = Callable[[Image, Image], float]
 """From an image and the sharp one, both uint8 (H, W, 3), to a figure."""
 FIGURE = r"^[a-z][a-z0-9_]{0,39}$"
-"""What the name of a figure matches."""
+"""The pattern of a figure's name."""
 LARGEST = 1e9
 """Figures are below it: JSON and tables hold no others."""
 

@@ -1,4 +1,4 @@
-"""What a network is: how many frames it reads, which sizes it takes, and images of any size for it."""
+"""The interface of networks: frames, sizes, and images of any size for them."""
 
 from typing import Any, cast
 

@@ -1,4 +1,4 @@
-"""What a run folder says: who its run is, how far it has come, and which evaluations it holds.
+"""Run folders: the identity of a run, its status, and its evaluations.
 
 Evaluations are told apart by the pictures, the conditions and the checkpoint.
 """

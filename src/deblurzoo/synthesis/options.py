@@ -9,12 +9,12 @@ CAMERA_GAMMA = 2.2
 """The camera response that GOPRO assumes (Nah et al., CVPR 2017, section 2.1)."""
 
 Response = float | Literal["srgb"] | None
-"""How a camera stores light x in [0, 1]: None as x, a number g as x^(1/g), `srgb` as IEC 61966-2-1 says."""
+"""A camera stores light x in [0, 1] by it: None as x, a number g as x^(1/g), `srgb` as IEC 61966-2-1 says."""
 
 
 @dataclass(frozen=True)
 class ToyOptions:
-    """What the toy data set is made of; the same options give the same bytes.
+    """Options of the toy data set; the same ones give the same bytes.
 
     Args:
         seed: of everything random.

@@ -1,1 +1,1 @@
-"""How networks are trained: module, losses, schedules, checkpoints."""
+"""Training: module, losses, schedules, checkpoints."""

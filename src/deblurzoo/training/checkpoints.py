@@ -39,7 +39,7 @@ CONTENT = {
 
 
 class _ExportFacts(Record):
-    """What `config.json` of an export says below `deblurzoo`."""
+    """The part `deblurzoo` of an export's `config.json`."""
 
     module: str
     network: str | None = None

@@ -30,7 +30,7 @@ class Start:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What deblurzoo says of the run in it."""
+        """Its facts on the run: module, network, run id, data, blur, precision."""
         facts: dict[str, Any] = self.content["deblurzoo"]
         return facts
 
