@@ -34,7 +34,7 @@ from deblurzoo.data.sampling import StepSampler
 from deblurzoo.data.transforms import Augmentation
 from deblurzoo.media import Image, images
 from deblurzoo.media.images import read_image
-from deblurzoo.media.naming import below, is_picture
+from deblurzoo.media.naming import below, is_image_file
 from deblurzoo.synthesis.options import ToyOptions
 from deblurzoo.synthesis.toy import write_toy
 
@@ -65,7 +65,7 @@ def read_with_opencv(path: Path) -> Image:
 
 def as_jpegs(root: Path, out: Path) -> None:
     """Copy the training frames as JPEGs of quality 95."""
-    for path in filter(is_picture, below(root / "train")):
+    for path in filter(is_image_file, below(root / "train")):
         target = out / path.relative_to(root).with_suffix(".jpg")
         target.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(target), cv2.imread(str(path)), [cv2.IMWRITE_JPEG_QUALITY, 95])

@@ -15,8 +15,8 @@ from deblurzoo.config import rebuild
 from deblurzoo.data import Source
 from deblurzoo.data.datamodule import FullFrames
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.metrics.batches import as_pictures
-from deblurzoo.metrics.psnr_ssim import picture_psnr
+from deblurzoo.metrics.batches import as_images
+from deblurzoo.metrics.psnr_ssim import image_psnr
 from deblurzoo.nets import SVRNN
 from deblurzoo.nets.base import restore_any_size
 from deblurzoo.pictures.internals import (
@@ -56,8 +56,8 @@ blur, sharp = batch.blur[None] / 255, batch.sharp[None] / 255  # (1, 1, 3, H, W)
 
 
 def captioned(name, image):
-    (picture,), (sharp_one,) = as_pictures(image), as_pictures(sharp)
-    return {f"{name}, {picture_psnr(picture, sharp_one):.2f} dB": picture}
+    (picture,), (sharp_one,) = as_images(image), as_images(sharp)
+    return {f"{name}, {image_psnr(picture, sharp_one):.2f} dB": picture}
 
 
 with torch.no_grad():

@@ -28,7 +28,7 @@ from omegaconf.errors import OmegaConfBaseException
 from commands.wandb_server import serving
 from conftest import TINY, Run
 from deblurzoo.commands import deblur, export, train
-from deblurzoo.commands.hydra_app import plain
+from deblurzoo.commands.hydra_app import as_dicts
 from deblurzoo.config import build, rebuild
 from deblurzoo.data import Source, Toy
 from deblurzoo.data.packing import pack
@@ -37,7 +37,7 @@ from deblurzoo.errors import DeblurzooError
 from deblurzoo.export import export as export_to
 from deblurzoo.files import conf_dir
 from deblurzoo.media.images import Zipped, read_image
-from deblurzoo.media.photos import read_picture
+from deblurzoo.media.photos import read_photo
 from deblurzoo.records import load_record
 from deblurzoo.reports.page import Evaluation, Network, write_page
 from deblurzoo.reports.run_folder import config_of, identity_of, name_of, problem
@@ -77,7 +77,7 @@ def png_head(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
 
-@pytest.mark.parametrize("read", [read_image, read_picture])
+@pytest.mark.parametrize("read", [read_image, read_photo])
 def test_a_picture_that_claims_billions_of_pixels_is_refused(read: Callable[[Path], object], tmp_path: Path) -> None:
     bomb = tmp_path / "bomb.png"
     bomb.write_bytes(png_head(65535, 65535))
@@ -345,7 +345,7 @@ def test_damaged_pictures_are_read_or_refused(suffix: str, damage: Damage, tmp_p
     noise = np.random.default_rng(0).integers(0, 256, (24, 40, 3), np.uint8)
     path = tmp_path / f"picture{suffix}"
     path.write_bytes(damage(cv2.imencode(suffix, noise)[1].tobytes()))
-    for read in (read_image, read_picture):
+    for read in (read_image, read_photo):
         try:
             read(path)
         except DeblurzooError as error:
@@ -414,7 +414,7 @@ def test_configs_with_anything_in_them_train_or_are_refused(data: st.DataObject,
     overrides = [*TINY, *short, f"hydra.runtime.output_dir={tmp_path}"]
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         HydraConfig.instance().set_config(compose("train", overrides, return_hydra_config=True))
-        config = plain(compose("train", overrides))
+        config = as_dicts(compose("train", overrides))
     *place, key = data.draw(st.sampled_from(sorted(set(values_of(config)) - {("run",), ("paths",)})))
     functools.reduce(dict.__getitem__, place, config)[key] = data.draw(ODD)
     with suppress(DeblurzooError, OmegaConfBaseException):  # each of which is told in one message

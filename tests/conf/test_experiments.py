@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from conftest import TINY_NETS, TINY_RUN, Run, write_dvd
 from deblurzoo.commands.experiments import names
-from deblurzoo.commands.hydra_app import plain
+from deblurzoo.commands.hydra_app import as_dicts
 from deblurzoo.commands.train import make_module
 from deblurzoo.extensions import MOVED
 from deblurzoo.files import conf_dir
@@ -93,7 +93,7 @@ def test_experiments_are_called_as_their_files(name: str) -> None:
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_networks_have_the_parameters_that_are_written_down(name: str) -> None:
     with torch.device("meta"):
-        net = make_module(plain(composed(name).model)).net
+        net = make_module(as_dicts(composed(name).model)).net
     assert sum(p.numel() for p in net.parameters()) == parameters()[name]
 
 

@@ -13,7 +13,7 @@ from deblurzoo.data.sampling import Shuffle, StepSampler
 from deblurzoo.data.sizes import require_sizes
 from deblurzoo.data.transforms import Augmentation
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.media.images import Picture
+from deblurzoo.media.images import ImageFile
 from deblurzoo.synthesis.extra_blur import ExtraBlur
 
 ALL = Augmentation(crop=16, zoom=(0.5, 1.0), rot90=True, flip=True, permute_channels=True)
@@ -105,7 +105,7 @@ def test_frames_of_two_sizes_name_the_odd_one(toy: Path, tmp_path: Path) -> None
     sample = Toy(str(toy), "blur").samples("test", 2)[0]
     odd = tmp_path / "odd.png"
     cv2.imwrite(str(odd), np.zeros((48, 60, 3), np.uint8))
-    mixed = replace(sample, blur=(sample.blur[0], Picture(odd)))
+    mixed = replace(sample, blur=(sample.blur[0], ImageFile(odd)))
     with pytest.raises(DeblurzooError, match=r"odd\.png is 60x48 but .* is 64x48"):
         FullFrames([mixed])[0]
     with pytest.raises(DeblurzooError, match=r"odd\.png is 60x48 but .* is 64x48"):

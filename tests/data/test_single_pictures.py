@@ -11,7 +11,7 @@ from deblurzoo.data import ClipFiles, ClipSource, require_folder
 from deblurzoo.data.checking import check
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.media.images import read_image, write_png
-from deblurzoo.media.naming import folders, pictures
+from deblurzoo.media.naming import folders, image_files
 
 
 class RealBlur(ClipSource):
@@ -30,7 +30,7 @@ class RealBlur(ClipSource):
         layout = f"{split}/SCENE/{{blur/blur_N,gt/gt_N}}.png"
         folder = require_folder(f"{self.key}.root", self.root, split, layout)
         return [
-            ClipFiles(scene.name, pictures(scene / "blur"), pictures(scene / "gt"), frame=number)
+            ClipFiles(scene.name, image_files(scene / "blur"), image_files(scene / "gt"), frame=number)
             for scene in folders(folder)
         ]
 

@@ -12,8 +12,8 @@ from PIL import ImageOps
 
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.media import Image
-from deblurzoo.media.images import Picture, Zipped, picture_size, read_image
-from deblurzoo.media.photos import read_picture
+from deblurzoo.media.images import ImageFile, Zipped, image_size, read_image
+from deblurzoo.media.photos import read_photo
 
 WIDTH, HEIGHT = 90, 58
 SMOOTH = np.asarray(
@@ -94,19 +94,19 @@ def test_every_format_is_read_upright_and_has_the_size_of_its_pixels(
     path.write_bytes(encoded(name, orientation))
     image = read_image(path)
     assert_looks_like(image, expected(name, orientation))
-    assert picture_size(path) == (image.shape[1], image.shape[0])
+    assert image_size(path) == (image.shape[1], image.shape[0])
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.write(path, name)
     zipped = Zipped(tmp_path / "a.zip", name)
     np.testing.assert_array_equal(zipped.read(), image)
-    assert zipped.size() == picture_size(path)
+    assert zipped.size() == image_size(path)
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_format_is_read_as_it_is_without_exif(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(encoded(name))
     assert_looks_like(read_image(tmp_path / name), expected(name))
-    assert picture_size(tmp_path / name) == (WIDTH, HEIGHT)
+    assert image_size(tmp_path / name) == (WIDTH, HEIGHT)
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 200])
@@ -123,8 +123,8 @@ def test_exif_behind_the_pixels_of_a_png_turns_too(name: str, tmp_path: Path) ->
     chunk = before[start : start + 12 + int.from_bytes(before[start : start + 4], "big")]
     (tmp_path / name).write_bytes(plain[:-12] + chunk + plain[-12:])
     assert_looks_like(read_image(tmp_path / name), expected(name, 6))
-    assert picture_size(tmp_path / name) == (HEIGHT, WIDTH)
-    assert_looks_like(read_picture(tmp_path / name).rgb.copy(), expected(name, 6))
+    assert image_size(tmp_path / name) == (HEIGHT, WIDTH)
+    assert_looks_like(read_photo(tmp_path / name).rgb.copy(), expected(name, 6))
 
 
 def test_exif_behind_the_end_of_a_png_is_ignored_and_found_before_it_whatever_follows(tmp_path: Path) -> None:
@@ -134,9 +134,9 @@ def test_exif_behind_the_end_of_a_png_is_ignored_and_found_before_it_whatever_fo
     for behind in (chunk, turned, plain[-12:] + chunk):
         (tmp_path / "rgb.png").write_bytes(plain + behind)
         assert_looks_like(read_image(tmp_path / "rgb.png"), expected("rgb.png"))
-        assert picture_size(tmp_path / "rgb.png") == (WIDTH, HEIGHT)
+        assert image_size(tmp_path / "rgb.png") == (WIDTH, HEIGHT)
     (tmp_path / "rgb.png").write_bytes(plain[:-12] + chunk + plain[-12:] + bytes(70_000))
-    assert picture_size(tmp_path / "rgb.png") == (HEIGHT, WIDTH)
+    assert image_size(tmp_path / "rgb.png") == (HEIGHT, WIDTH)
 
 
 def test_damaged_exif_turns_nothing(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_damaged_exif_turns_nothing(tmp_path: Path) -> None:
     for name in ("rgb.jpg", "rgb.png", "rgb.webp"):
         PIL.Image.fromarray(SMOOTH).save(tmp_path / name, FORMATS[name][0], exif=damaged, quality=95)
         assert_looks_like(read_image(tmp_path / name), expected(name))
-        assert picture_size(tmp_path / name) == (WIDTH, HEIGHT)
+        assert image_size(tmp_path / name) == (WIDTH, HEIGHT)
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -181,7 +181,7 @@ def test_a_truncated_picture_is_refused(name: str, share: float, tmp_path: Path)
     (tmp_path / name).write_bytes(content)
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr(name, content)
-    for picture in (Picture(tmp_path / name), Zipped(tmp_path / "a.zip", name)):
+    for picture in (ImageFile(tmp_path / name), Zipped(tmp_path / "a.zip", name)):
         with pytest.raises(DeblurzooError, match=rf"{name} cannot be read"):
             picture.read()
 
@@ -200,7 +200,7 @@ def test_a_jpeg_that_was_cut_in_its_scan_and_closed_is_refused(name: str, share:
             read_image(path)
         if name != "cmyk.jpg":
             with pytest.raises(DeblurzooError, match=rf"{name} cannot be read"):
-                read_picture(path)
+                read_photo(path)
 
 
 @pytest.mark.parametrize("name", [name for name in JPEGS if name != "cmyk.jpg"])
@@ -221,4 +221,4 @@ def test_a_picture_whose_bottom_is_gray_is_no_cut_one(tmp_path: Path) -> None:
     for options in ({}, {"progressive": True}, {"restart_marker_blocks": 2}):
         PIL.Image.fromarray(picture).save(tmp_path / "a.jpg", quality=95, **options)
         assert_looks_like(read_image(tmp_path / "a.jpg"), picture)
-        assert (read_picture(tmp_path / "a.jpg").pixels[-8:] == 128).all()
+        assert (read_photo(tmp_path / "a.jpg").pixels[-8:] == 128).all()

@@ -6,7 +6,7 @@ import PIL.Image
 import pytest
 
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.media.images import picture_size, read_image, write_png
+from deblurzoo.media.images import image_size, read_image, write_png
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (21, 33, 3), dtype=np.uint8)
 
@@ -66,7 +66,7 @@ def test_kinds_that_the_fast_decoder_does_not_know(tmp_path: Path) -> None:
     }.items():
         picture.save(tmp_path / name)
         assert read_image(tmp_path / name).shape == PICTURE.shape
-        assert picture_size(tmp_path / name) == (33, 21)
+        assert image_size(tmp_path / name) == (33, 21)
     rgb.save(tmp_path / "a_png.jpg", format="PNG")
     np.testing.assert_array_equal(read_image(tmp_path / "a_png.jpg"), PICTURE)
 
@@ -85,6 +85,6 @@ def test_damage_in_the_middle_is_no_grey_picture(tmp_path: Path) -> None:
 def test_header_of_a_file_that_is_no_picture(tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("not a picture")
     with pytest.raises(DeblurzooError, match="cannot be read"):
-        picture_size(tmp_path / "text.png")
+        image_size(tmp_path / "text.png")
     with pytest.raises(DeblurzooError, match="does not exist"):
-        picture_size(tmp_path / "nothing.png")
+        image_size(tmp_path / "nothing.png")

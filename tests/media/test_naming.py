@@ -7,7 +7,7 @@ import pytest
 
 from deblurzoo.data import Dvd, Gopro
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.media.naming import below, described, folders, gaps, natural, pictures, require_frames, runs
+from deblurzoo.media.naming import below, described, folders, gaps, image_files, natural, require_frames, runs
 
 LEFT_BEHIND = (
     *("._000001.png", ".DS_Store", ".hidden.jpg", "~$000001.png", "Thumbs.db", "desktop.ini", "ehthumbs.db"),
@@ -53,23 +53,23 @@ def test_pictures_and_folders_without_what_systems_leave_behind(tmp_path: Path) 
     touch(
         tmp_path, *LEFT_BEHIND, "10.PNG", "9.Jpg", "8.tiff", "notes.txt", "clip10/1.png", "clip9/2.txt", "x.png/a.png"
     )
-    assert [path.name for path in pictures(tmp_path)] == ["8.tiff", "9.Jpg", "10.PNG"]
+    assert [path.name for path in image_files(tmp_path)] == ["8.tiff", "9.Jpg", "10.PNG"]
     assert [path.name for path in folders(tmp_path)] == ["clip9", "clip10", "x.png"]
     found = [str(path.relative_to(tmp_path)) for path in below(tmp_path)]
     assert found == ["8.tiff", "9.Jpg", "10.PNG", "clip9/2.txt", "clip10/1.png", "notes.txt", "x.png/a.png"]
-    assert pictures(tmp_path / "nowhere") == folders(tmp_path / "nowhere") == []
+    assert image_files(tmp_path / "nowhere") == folders(tmp_path / "nowhere") == []
 
 
 def test_a_hidden_folder_that_is_given_is_taken(tmp_path: Path) -> None:
     hidden = touch(tmp_path / ".cache" / "@eaDir", "1.png")
-    assert pictures(hidden) == below(hidden) == [hidden / "1.png"]
+    assert image_files(hidden) == below(hidden) == [hidden / "1.png"]
 
 
 @pytest.mark.parametrize("names", [("2.png", "2.jpg"), ("2.PNG", "2.png"), ("2.tif", "2.tiff")])
 def test_two_files_of_one_frame_are_both_named(names: tuple[str, str], tmp_path: Path) -> None:
     first, second = sorted(names)
     with pytest.raises(DeblurzooError, match=rf"/{first} and .*/{second} are both frame 2: remove one"):
-        require_frames(pictures(touch(tmp_path, "1.png", *names)))
+        require_frames(image_files(touch(tmp_path, "1.png", *names)))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import tifffile
 from PIL import Image, ImageCms, ImageOps
 
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.media.photos import Picture, read_picture, write_picture
+from deblurzoo.media.photos import Photo, read_photo, write_photo
 
 RNG = np.random.default_rng(0)
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()  # type: ignore[no-untyped-call]
@@ -21,10 +21,10 @@ def noise(channels: int, dtype: Any) -> np.ndarray[Any, Any]:
     return RNG.integers(0, np.iinfo(dtype).max, (27, 41, channels), dtype=dtype, endpoint=True)
 
 
-def again(picture: Picture, path: Path) -> Picture:
-    write_picture(path, picture)
+def again(picture: Photo, path: Path) -> Photo:
+    write_photo(path, picture)
     assert [p.name for p in path.parent.iterdir()] == [path.name]
-    return read_picture(path)
+    return read_photo(path)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -34,7 +34,7 @@ def test_depth_gray_and_alpha_are_kept_exactly(tmp_path: Path, kind: str, channe
     if (kind, channels, dtype) == ("TIFF", 2, np.uint16):
         pytest.skip("Pillow reads no such files, which are then refused")
     exif = {271: "Maker", 34665: {36867: "2026:01:02 03:04:05"}}
-    picture = Picture(noise(channels, dtype), kind, icc=ICC, exif=exif, dpi=(300.0, 300.0))
+    picture = Photo(noise(channels, dtype), kind, icc=ICC, exif=exif, dpi=(300.0, 300.0))
     kept = again(picture, tmp_path / f"a.{kind.lower()}")
     assert kept.pixels.dtype == dtype and kept.format == kind and kept.icc == ICC
     np.testing.assert_array_equal(kept.pixels, picture.pixels)
@@ -44,9 +44,9 @@ def test_depth_gray_and_alpha_are_kept_exactly(tmp_path: Path, kind: str, channe
 
 def test_other_programs_read_16_bit_results(tmp_path: Path) -> None:
     rgb, rgba = noise(3, np.uint16), noise(4, np.uint16)
-    write_picture(tmp_path / "a.png", Picture(rgb, "PNG", icc=ICC))
+    write_photo(tmp_path / "a.png", Photo(rgb, "PNG", icc=ICC))
     np.testing.assert_array_equal(cv2.imread(str(tmp_path / "a.png"), cv2.IMREAD_UNCHANGED)[..., ::-1], rgb)
-    write_picture(tmp_path / "a.tiff", Picture(rgba, "TIFF"))
+    write_photo(tmp_path / "a.tiff", Photo(rgba, "TIFF"))
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.tiff"), rgba)
 
 
@@ -56,7 +56,7 @@ def test_16_bit_files_of_other_programs(tmp_path: Path, compression: int) -> Non
     cv2.imwrite(str(tmp_path / "a.tif"), rgb[..., ::-1], [cv2.IMWRITE_TIFF_COMPRESSION, compression])
     cv2.imwrite(str(tmp_path / "a.png"), rgb[..., ::-1])
     for name in ("a.tif", "a.png"):
-        np.testing.assert_array_equal(read_picture(tmp_path / name).pixels, rgb)
+        np.testing.assert_array_equal(read_photo(tmp_path / name).pixels, rgb)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -70,14 +70,14 @@ def test_results_are_upright_and_say_so(tmp_path: Path, name: str, orientation: 
         deep = SMOOTH.astype(np.uint16) * 257
         tifffile.imwrite(path, deep, photometric="rgb", extratags=[(274, "H", 1, orientation, True)])
     elif name == "deep.png":  # the reader must turn what our writer never writes
-        write_picture(path, Picture(SMOOTH.astype(np.uint16) * 257, "PNG", exif={274: orientation, 271: "Maker"}))
+        write_photo(path, Photo(SMOOTH.astype(np.uint16) * 257, "PNG", exif={274: orientation, 271: "Maker"}))
     else:
         Image.fromarray(SMOOTH).save(path, exif=exif, icc_profile=ICC, quality=100)
     upright = Image.fromarray(SMOOTH)
     upright.getexif()[274] = orientation
     expected = np.asarray(ImageOps.exif_transpose(upright)).astype(int)
 
-    picture = read_picture(path)
+    picture = read_photo(path)
     kept = again(picture, tmp_path / "out" / name)
     for found in (picture, kept):
         values = found.pixels / (257 if found.pixels.dtype == np.uint16 else 1)
@@ -98,13 +98,13 @@ def test_lossless_webp_stays_lossless_with_the_colours_below_alpha_0(tmp_path: P
     pixels = noise(4, np.uint8)
     pixels[:9, :, 3] = 0
     Image.fromarray(pixels).save(tmp_path / "a.webp", lossless=True, exact=True)
-    picture = read_picture(tmp_path / "a.webp")
+    picture = read_photo(tmp_path / "a.webp")
     np.testing.assert_array_equal(again(picture, tmp_path / "out" / "a.webp").pixels, pixels)
 
 
 def test_colours_change_and_the_rest_stays() -> None:
     for channels in (1, 2, 3, 4):
-        picture = Picture(noise(channels, np.uint16), "PNG")
+        picture = Photo(noise(channels, np.uint16), "PNG")
         assert picture.rgb.shape == (27, 41, 3)
         np.testing.assert_array_equal(picture.with_rgb(picture.rgb).pixels, picture.pixels)
         darker = picture.with_rgb(picture.rgb // 2).pixels
@@ -117,7 +117,7 @@ def test_palette_with_a_transparent_colour_becomes_rgba(tmp_path: Path) -> None:
     image = Image.fromarray(SMOOTH).quantize(8)
     image.save(tmp_path / "a.png", transparency=0)
     expected = np.asarray(Image.open(tmp_path / "a.png").convert("RGBA"))
-    np.testing.assert_array_equal(read_picture(tmp_path / "a.png").pixels, expected)
+    np.testing.assert_array_equal(read_photo(tmp_path / "a.png").pixels, expected)
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif", "a.webp", "deep.png"])
@@ -129,7 +129,7 @@ def test_truncated_files_are_named(tmp_path: Path, name: str) -> None:
         Image.fromarray(noise(3, np.uint8)).save(path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(DeblurzooError, match=rf"{name} cannot be read as a picture \(.*: copy or convert it again"):
-        read_picture(path)
+        read_photo(path)
 
 
 def test_what_cannot_be_kept_is_refused(tmp_path: Path) -> None:
@@ -146,4 +146,4 @@ def test_what_cannot_be_kept_is_refused(tmp_path: Path) -> None:
         "nothing.png": "does not exist: give another file",
     }.items():
         with pytest.raises(DeblurzooError, match=message):
-            read_picture(tmp_path / name)
+            read_photo(tmp_path / name)

@@ -9,7 +9,7 @@ from deblurzoo.errors import DeblurzooError
 from deblurzoo.media import Image
 from deblurzoo.metrics import METRICS, Metric
 from deblurzoo.metrics.kohler import best_match
-from deblurzoo.metrics.mssim import SMALLEST_SIDE, luminance, mssim, picture_mssim
+from deblurzoo.metrics.mssim import SMALLEST_SIDE, image_mssim, luminance, mssim
 from deblurzoo.metrics.psnr_ssim import UNCHANGED
 
 HEIGHT, WIDTH = 170, 190
@@ -135,8 +135,8 @@ def test_mssim_of_pictures_is_that_of_their_luminances_as_they_lie() -> None:
     sharp = to_image(scene(2))
     moved = np.roll(sharp, 5, 0)
     (registered,) = best_match([moved], [sharp])
-    assert picture_mssim(sharp, sharp) == pytest.approx(1, abs=1e-6)
-    assert picture_mssim(moved, sharp) < registered["mssim"] - 0.1
+    assert image_mssim(sharp, sharp) == pytest.approx(1, abs=1e-6)
+    assert image_mssim(moved, sharp) < registered["mssim"] - 0.1
 
 
 def test_luminance_is_measured_not_colour() -> None:

@@ -9,7 +9,7 @@ from deblurzoo.media import Image
 from deblurzoo.metrics import METRICS, Metric, figure, metric
 from deblurzoo.metrics.batches import image_metrics, to_uint8
 from deblurzoo.metrics.protocols import MEASURES
-from deblurzoo.metrics.psnr_ssim import UNCHANGED, decibels, picture_psnr, picture_ssim, picture_ssim_matlab3d
+from deblurzoo.metrics.psnr_ssim import UNCHANGED, decibels, image_psnr, image_ssim, image_ssim_matlab3d
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def pictures(pair: tuple[torch.Tensor, torch.Tensor]) -> list[tuple[Image, Image
 
 def test_psnr_is_scikit_images_per_image(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
     expected = [peak_signal_noise_ratio(s.numpy(), i.numpy(), data_range=255) for i, s in zip(*pair, strict=True)]
-    np.testing.assert_allclose([picture_psnr(*both) for both in pictures(pair)], expected, rtol=1e-12)
+    np.testing.assert_allclose([image_psnr(*both) for both in pictures(pair)], expected, rtol=1e-12)
 
 
 def test_ssim_is_scikit_images_with_gaussian_weights(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
@@ -52,7 +52,7 @@ def test_ssim_is_scikit_images_with_gaussian_weights(pair: tuple[torch.Tensor, t
         )
         for image, sharp in pictures(pair)
     ]
-    np.testing.assert_allclose([picture_ssim(*both) for both in pictures(pair)], expected, rtol=0, atol=5e-6)
+    np.testing.assert_allclose([image_ssim(*both) for both in pictures(pair)], expected, rtol=0, atol=5e-6)
 
 
 def test_ssim_matlab3d_is_the_volume_filter_by_brute_force(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
@@ -70,15 +70,15 @@ def test_ssim_matlab3d_is_the_volume_filter_by_brute_force(pair: tuple[torch.Ten
         mx, my = smooth(x), smooth(y)
         vx, vy, cov = smooth(x * x) - mx**2, smooth(y * y) - my**2, smooth(x * y) - mx * my
         expected = ((2 * mx * my + c1) * (2 * cov + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2))).mean()
-        assert abs(picture_ssim_matlab3d(image, sharp) - expected) < 1e-5
+        assert abs(image_ssim_matlab3d(image, sharp) - expected) < 1e-5
 
 
 def test_equal_pictures_have_100_db_and_nothing_has_more(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
     sharp = pair[1]
     for _, picture in pictures(pair):
-        assert picture_psnr(picture, picture) == decibels(0) == decibels(1e-9) == UNCHANGED
-        assert picture_ssim(picture, picture) == pytest.approx(1)
-        assert picture_ssim_matlab3d(picture, picture) == pytest.approx(1)
+        assert image_psnr(picture, picture) == decibels(0) == decibels(1e-9) == UNCHANGED
+        assert image_ssim(picture, picture) == pytest.approx(1)
+        assert image_ssim_matlab3d(picture, picture) == pytest.approx(1)
     metrics = image_metrics("psnr")
     metrics.update(sharp / 255, sharp / 255)
     assert metrics.compute()["psnr"] == UNCHANGED
@@ -106,7 +106,7 @@ def test_plain_measure_is_the_three_figures_of_each_picture_and_what_is_chosen(
     assert plain.names(["mssim", "ssim"]) == ["psnr", "ssim", "ssim_matlab3d", "mssim"]
     assert MEASURES["kohler"].names(["ssim"]) == ["psnr", "mssim", "ssim"]
     figures = plain.function([image, image // 2], [sharp], ["psnr", "ssim_matlab3d"])
-    assert figures[0] == {"psnr": picture_psnr(image, sharp), "ssim_matlab3d": picture_ssim_matlab3d(image, sharp)}
+    assert figures[0] == {"psnr": image_psnr(image, sharp), "ssim_matlab3d": image_ssim_matlab3d(image, sharp)}
     assert figures[1]["psnr"] < figures[0]["psnr"]
 
 
@@ -135,7 +135,7 @@ def test_metric_is_the_mean_of_images_not_of_batches_or_pooled_errors(
     metrics.update(image, sharp)
     metrics.update(image[:0], sharp[:0])
     metrics.update(image[:1], sharp[:1])
-    values = [picture_psnr(*both) for both in pictures(pair)]
+    values = [image_psnr(*both) for both in pictures(pair)]
     result = metrics.compute()
     assert result["psnr"].item() == pytest.approx((2 * values[0] + values[1]) / 3)
     red = [picture[..., 0].mean() for picture, _ in pictures(pair)]

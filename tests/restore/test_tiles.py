@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 from deblurzoo.nets import SVRNN
 from deblurzoo.restore import restorer as restorer_module
 from deblurzoo.restore.restorer import Restorer
-from deblurzoo.restore.tiles import LEAST, OVERLAP, Grid, blended, plan
+from deblurzoo.restore.tiles import LEAST, OVERLAP, Grid, blended, grid_for
 
 
 @pytest.mark.parametrize(("height", "width"), [(385, 2000), (2000, 385), (1031, 977), (500, 17), (4000, 6000)])
 @pytest.mark.parametrize("pixels", [1, LEAST**2, 500 * 700, 10**6])
 @pytest.mark.parametrize("multiple", [8, 64])
 def test_tiles_cover_a_picture_and_add_up_to_one(height: int, width: int, pixels: int, multiple: int) -> None:
-    grid = plan(height, width, pixels, multiple)
+    grid = grid_for(height, width, pixels, multiple)
     for size, tiles in ((height, grid.rows), (width, grid.columns)):
         assert tiles[0].start == 0 and tiles[-1].stop == size
         assert all(tile.start % multiple == 0 for tile in tiles)
@@ -31,8 +31,8 @@ def test_tiles_cover_a_picture_and_add_up_to_one(height: int, width: int, pixels
 
 
 def test_a_picture_that_fits_is_one_tile() -> None:
-    assert plan(700, 900, 704 * 960, 64) == Grid([slice(0, 700)], [slice(0, 900)])
-    assert plan(700, 900, 704 * 960 - 1, 64).total > 1
+    assert grid_for(700, 900, 704 * 960, 64) == Grid([slice(0, 700)], [slice(0, 900)])
+    assert grid_for(700, 900, 704 * 960 - 1, 64).total > 1
 
 
 def random(height: int, width: int) -> NDArray[np.float32]:
@@ -44,7 +44,7 @@ def test_tiles_equal_the_whole_picture_where_the_network_sees_no_farther(monkeyp
     net = SVRNN(variant="no_rnns", width=0.25)
     restorer, picture = Restorer(net, device="cpu"), random(450, 611)
     whole = restorer(picture)
-    grid = plan(450, 611, 1, 8)
+    grid = grid_for(450, 611, 1, 8)
     assert grid.total == 6
-    monkeypatch.setattr(restorer_module, "plan", lambda *_: grid)
+    monkeypatch.setattr(restorer_module, "grid_for", lambda *_: grid)
     np.testing.assert_allclose(restorer(picture), whole, atol=2e-6)

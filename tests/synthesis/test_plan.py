@@ -4,11 +4,11 @@ import pytest
 
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.synthesis.plan import Cut, Pair, plan
-from deblurzoo.synthesis.sources import Source
+from deblurzoo.synthesis.sources import SharpInput
 
 
-def video(frames: int, name: str = "v.mp4") -> Source:
-    return Source(name, "video", frames, "64x48", 240.0)
+def video(frames: int, name: str = "v.mp4") -> SharpInput:
+    return SharpInput(name, "video", frames, "64x48", 240.0)
 
 
 def spans(pairs: list[Pair], split: str) -> list[tuple[int, int]]:
@@ -55,7 +55,7 @@ def test_the_last_sources_are_for_testing(share: float, tests: int) -> None:
 
 
 def test_photographs_are_clips_of_their_own() -> None:
-    photos = [Source(f"photos/{number}.jpg", "photograph", 1, "64x48", None) for number in range(4)]
+    photos = [SharpInput(f"photos/{number}.jpg", "photograph", 1, "64x48", None) for number in range(4)]
     assert plan(photos, Cut(split="source")) == [
         *([Pair(range(1), Path(f"train/{number}"), 1)] for number in range(3)),
         [Pair(range(1), Path("test/3"), 1)],

@@ -6,7 +6,7 @@ import pytest
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.media import Image
 from deblurzoo.media.images import write_png
-from deblurzoo.synthesis.sources import Source, inspect
+from deblurzoo.synthesis.sources import SharpInput, inspect
 from videos import moving, write_video
 
 
@@ -26,18 +26,18 @@ def numbers(windows: list[list[Image]]) -> list[list[int]]:
     return [[int(image[0, 0, 0]) for image in window] for window in windows]
 
 
-def frames(folder: Path) -> Source:
+def frames(folder: Path) -> SharpInput:
     (source,) = inspect(folder, photographs=False)
     return source
 
 
 def test_kinds(folder: Path, tmp_path: Path) -> None:
-    assert inspect(folder, photographs=False) == [Source(str(folder), "frames", 12, "6x4", None)]
-    photos = [Source(str(folder / f"{number}.png"), "photograph", 1, "6x4", None) for number in range(1, 13)]
+    assert inspect(folder, photographs=False) == [SharpInput(str(folder), "frames", 12, "6x4", None)]
+    photos = [SharpInput(str(folder / f"{number}.png"), "photograph", 1, "6x4", None) for number in range(1, 13)]
     assert inspect(folder, photographs=True) == photos
     assert inspect(folder / "3.png", photographs=False) == photos[2:3]
     video = write_video(tmp_path / "a.mp4", moving(5), fps=30)
-    assert inspect(video, photographs=True) == [Source(str(video), "video", 5, "64x48", 30.0)]
+    assert inspect(video, photographs=True) == [SharpInput(str(video), "video", 5, "64x48", 30.0)]
 
 
 def test_windows_are_in_the_order_of_names_and_may_overlap_or_leave_gaps(folder: Path) -> None:
@@ -67,7 +67,7 @@ def test_frames_of_several_sizes(folder: Path) -> None:
 
 def test_a_source_that_ends_early(folder: Path) -> None:
     with pytest.raises(DeblurzooError, match="ends after 12 of 15 frames"):
-        list(Source(str(folder), "frames", 15, "6x4", None).windows([range(10, 13)]))
+        list(SharpInput(str(folder), "frames", 15, "6x4", None).windows([range(10, 13)]))
 
 
 def test_what_is_no_source(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from deblurzoo.batch import Batch
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.metrics import Image, picture_psnr
+from deblurzoo.metrics import Image, image_psnr
 from deblurzoo.metrics.batches import to_uint8
 from deblurzoo.training.module import DeblurModule
 from deblurzoo.training.srn import SRNDeblur
@@ -68,14 +68,14 @@ def test_validation_leaves_out_pairs_with_nothing_to_restore(monkeypatch: pytest
     assert set(srn.val_metrics) == {"psnr", "ssim", "mssim"}
     srn.watch([])
     equal = data._replace(sharp=torch.stack([data.sharp[0], data.blur[1, 0]]))
-    expected = picture_psnr(*(_picture(image) for image in (srn.restore(data.blur)[0], data.sharp[0])))
+    expected = image_psnr(*(_picture(image) for image in (srn.restore(data.blur)[0], data.sharp[0])))
     logged: dict[str, Tensor] = {}
     monkeypatch.setattr(srn, "log_dict", logged.update)
     for one in (equal, _only(equal, 1)):
         srn.validation_step(one, 0)
     srn.on_validation_epoch_end()
     assert logged["val/psnr"].item() == pytest.approx(expected, rel=1e-6)
-    before = picture_psnr(_picture(data.blur[0, 0]), _picture(data.sharp[0]))
+    before = image_psnr(_picture(data.blur[0, 0]), _picture(data.sharp[0]))
     assert logged["val/gain"].item() == pytest.approx(expected - before, abs=1e-4)
     srn.validation_step(_only(equal, 1), 0)
     with pytest.raises(DeblurzooError, match="in all pairs of the validation the blurry picture equals the sharp one"):

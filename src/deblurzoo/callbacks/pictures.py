@@ -10,7 +10,7 @@ from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
 from deblurzoo.batch import Batch
 from deblurzoo.media import Image
 from deblurzoo.media.images import write_png
-from deblurzoo.metrics.batches import as_pictures
+from deblurzoo.metrics.batches import as_images
 from deblurzoo.pictures.strips import strip
 
 
@@ -48,5 +48,5 @@ class RestoredPictures(pl.Callback):
         if batch_idx >= self.count or trainer.sanity_checking or not trainer.is_global_zero:
             return
         name = f"{batch.clip[0]}_{batch.frame[0]}"
-        pictures = as_pictures(torch.stack([batch.blur[0, 0], outputs[0], batch.sharp[0]]))
+        pictures = as_images(torch.stack([batch.blur[0, 0], outputs[0], batch.sharp[0]]))
         show(trainer, self.folder / f"{name}.png", f"val/{name}", strip(*pictures), "blurry | restored | sharp")

@@ -24,10 +24,20 @@ from deblurzoo.media import Image
 from deblurzoo.media.images import write_png
 from deblurzoo.metrics.batches import to_uint8
 from deblurzoo.metrics.protocols import MEASURES
-from deblurzoo.metrics.psnr_ssim import picture_psnr
+from deblurzoo.metrics.psnr_ssim import image_psnr
 from deblurzoo.pictures.strips import strip
 from deblurzoo.records import checked
-from deblurzoo.reports.results import RESULTS, Facts, FedSharp, Frame, Measured, NothingToRestore, Results, Row, row_of
+from deblurzoo.reports.results import (
+    RESULTS,
+    Facts,
+    FedSharp,
+    FrameName,
+    Measured,
+    NothingToRestore,
+    Results,
+    Row,
+    row_of,
+)
 from deblurzoo.reports.run_folder import FACTS
 
 log = logging.getLogger(__name__)
@@ -157,7 +167,7 @@ class ResultsWriter(pl.Callback):
         """Measure and write one frame; runs in a thread."""
         sample = self.samples[index]
         frame = _frame(sample)
-        write_png(self.out / frame.picture, restored)
+        write_png(self.out / frame.image, restored)
         if self.picture_step and index % self.picture_step == 0:
             write_png(self.out / frame.strip, strip(blurry, restored, sharp))
         references = _Watched((frame.read() for frame in sample.references) if sample.references else [sharp], blurry)
@@ -220,11 +230,11 @@ class _Watched:
 
 
 def _do_no_harm(sample: Sample, restored: Image, sharp: Image) -> FedSharp:
-    return FedSharp(**dict(_frame(sample)), psnr=picture_psnr(restored, sharp))
+    return FedSharp(**dict(_frame(sample)), psnr=image_psnr(restored, sharp))
 
 
-def _frame(sample: Sample) -> Frame:
-    return Frame(clip=sample.clip, frame=sample.frame)
+def _frame(sample: Sample) -> FrameName:
+    return FrameName(clip=sample.clip, frame=sample.frame)
 
 
 def _read_rows(file: Path) -> list[Row]:

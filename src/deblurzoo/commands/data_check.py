@@ -4,7 +4,7 @@ import sys
 
 from omegaconf import DictConfig, OmegaConf
 
-from deblurzoo.commands.hydra_app import blur_choice, make, plain
+from deblurzoo.commands.hydra_app import as_dicts, blur_choice, make
 from deblurzoo.data import ClipSource, Kohler, Source
 from deblurzoo.data.checking import check, counted
 from deblurzoo.errors import DeblurzooError
@@ -14,7 +14,7 @@ def source_of(cfg: DictConfig) -> Source:
     """Build `cfg.data`; of GOPRO's blur folders, take `blur` where none is named, and say so."""
     if chosen := blur_choice(cfg.data, "blur"):
         print("taking the frames of blur/; data.blur=blur_gamma takes the other folder's")
-    data = plain(OmegaConf.merge(cfg, {"data": chosen}))["data"]
+    data = as_dicts(OmegaConf.merge(cfg, {"data": chosen}))["data"]
     return make(data, Source, "data")
 
 

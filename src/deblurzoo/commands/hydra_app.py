@@ -156,12 +156,12 @@ def settled(cfg: DictConfig, shape: type[S], **decided: Any) -> S:
         DeblurzooError: a mandatory value is missing, or a value is of another type or out of its bounds.
     """
     try:
-        return shape.model_validate(plain(OmegaConf.merge(cfg, decided)))
+        return shape.model_validate(as_dicts(OmegaConf.merge(cfg, decided)))
     except ValidationError as error:
         raise DeblurzooError(f"the config is wrong ({first_problem(error)}): look at conf/, or at --help") from error
 
 
-def plain(cfg: Any) -> dict[str, Any]:
+def as_dicts(cfg: Any) -> dict[str, Any]:
     """Return a config as nested plain dicts and lists, resolved, with the home folder in the place of `~`.
 
     Raises:

@@ -127,7 +127,7 @@ def module_and_data(settings: Training, start: Start | None) -> tuple[DeblurModu
         raise DeblurzooError(f"datamodule.augmentation.crop={crop} must be a multiple of {multiple} for this network")
     datamodule.setup("fit")
     if start:
-        start.require_same_pictures(datamodule.trained_on)
+        start.require_same_images(datamodule.trained_on)
     if settings.compile:
         module.net.compile()
     return module, datamodule

@@ -6,7 +6,7 @@ from deblurzoo.data.clips import ClipSource
 from deblurzoo.data.layout import ClipFiles, require_folder
 from deblurzoo.data.packs import open_pack
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.media.naming import pictures
+from deblurzoo.media.naming import image_files
 
 
 class Folder(ClipSource):
@@ -53,4 +53,4 @@ class Folder(ClipSource):
             if not (value := self.folders[split][role]):
                 raise DeblurzooError(f"data.{split}.{role} is not set: give a folder of {role} pictures")
             where[role] = require_folder(f"data.{split}.{role}", Path(value), "", "pictures")
-        return [ClipFiles(where["blur"].resolve().parent.name, pictures(where["blur"]), pictures(where["sharp"]))]
+        return [ClipFiles(where["blur"].resolve().parent.name, image_files(where["blur"]), image_files(where["sharp"]))]

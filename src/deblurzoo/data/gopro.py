@@ -6,7 +6,7 @@ from pathlib import Path
 from deblurzoo.data.clips import ClipSource
 from deblurzoo.data.layout import ClipFiles, require_folder
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.media.naming import folders, pictures
+from deblurzoo.media.naming import folders, image_files
 
 _TRAIN = {
     "GOPR0372_07_00": 100, "GOPR0372_07_01": 75, "GOPR0374_11_00": 150, "GOPR0374_11_01": 80,
@@ -51,7 +51,7 @@ class Gopro(ClipSource):
         layout = f"{split}/CLIP/{{{self.blur_folder},sharp}}/NNNNNN.png"
         folder = require_folder(f"{self.key}.root", self.root, split, layout)
         return [
-            ClipFiles(clip.name, pictures(clip / self.blur_folder), pictures(clip / "sharp"))
+            ClipFiles(clip.name, image_files(clip / self.blur_folder), image_files(clip / "sharp"))
             for clip in folders(folder)
         ]
 

@@ -13,7 +13,7 @@ from deblurzoo.data.clips import Sample, Source
 from deblurzoo.data.frames import Frame
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import write_atomically
-from deblurzoo.media.images import Picture, Zipped
+from deblurzoo.media.images import ImageFile, Zipped
 from deblurzoo.media.naming import below, is_left_behind
 
 log = logging.getLogger(__name__)
@@ -123,7 +123,7 @@ class Kohler(Source):
                 if not any(map(is_left_behind, PurePosixPath(member).parts)):
                     yield PurePosixPath(member).name, Zipped(archive, member)
         if not archives:
-            yield from ((path.name, Picture(path)) for path in below(self.root))
+            yield from ((path.name, ImageFile(path)) for path in below(self.root))
 
 
 def members(archive: Path) -> list[str]:

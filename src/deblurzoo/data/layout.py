@@ -6,7 +6,7 @@ from pathlib import Path
 
 from deblurzoo.data.frames import Clip
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.media.images import Picture
+from deblurzoo.media.images import ImageFile
 from deblurzoo.media.naming import stem
 
 
@@ -38,7 +38,7 @@ class Pairs:
 
     def clip(self) -> Clip:
         """Return the clip, whose pictures are read when they are needed."""
-        return Clip(self.name, self.frames, tuple(map(Picture, self.blur)), tuple(map(Picture, self.sharp)))
+        return Clip(self.name, self.frames, tuple(map(ImageFile, self.blur)), tuple(map(ImageFile, self.sharp)))
 
 
 def require_folder(key: str, root: Path | None, inside: str, layout: str) -> Path:

@@ -21,10 +21,10 @@ from torch.utils.data import DataLoader, Dataset
 from deblurzoo.data.batches import cores, shared, told_reader_failures, worker_options
 from deblurzoo.data.clips import ClipSource
 from deblurzoo.data.layout import Pairs
-from deblurzoo.data.packs import INDEX, KINDS, UNFINISHED, Index, Kind, PackedClip, sources
+from deblurzoo.data.packs import INDEX, KINDS, UNFINISHED, Index, Kind, PackedClip, stamps
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import LOCK, replace_atomically, take_over, write_atomically
-from deblurzoo.media.images import picture_size, read_image
+from deblurzoo.media.images import image_size, read_image
 
 
 class _Pictures(Dataset[Tensor]):
@@ -48,7 +48,7 @@ def pack(source: ClipSource, out: Path) -> Index:
             or the disk is full; finished clips are then kept, and nothing that is half-written.
     """
     originals = {(split, clip.name): clip for split in source.splits for clip in source.pairs(split) if clip.blur}
-    planned = {place: _plan(place[0], clip) for place, clip in originals.items()}
+    planned = {place: _expected(place[0], clip) for place, clip in originals.items()}
     packed = _finished(out, source)
     kept = {place: packed[place] for place, plan in planned.items() if _is_kept(packed.get(place), plan, out)}
     todo = [place for place in planned if place not in kept]
@@ -89,18 +89,18 @@ def _paths(clip: Pairs, kind: Kind) -> tuple[Path, ...]:
     return clip.blur if kind == "blur" else clip.sharp
 
 
-def _plan(split: str, clip: Pairs) -> PackedClip:
+def _expected(split: str, clip: Pairs) -> PackedClip:
     """Return the entry of a clip, still without checksums, after a look at the headers of its pictures."""
     sizes = []
     for blur, sharp in zip(clip.blur, clip.sharp, strict=True):
-        size, other = picture_size(blur), picture_size(sharp)
+        size, other = image_size(blur), image_size(sharp)
         if size != other:
             raise DeblurzooError(
                 f"{sharp} is {other[0]}x{other[1]} but {blur} is {size[0]}x{size[1]}, and the pictures of a pair must "
                 "have one size: mend or move them (`deblurzoo data check` lists all such)"
             )
         sizes.append(size)
-    found = {kind: sources(_paths(clip, kind)) for kind in KINDS}
+    found = {kind: stamps(_paths(clip, kind)) for kind in KINDS}
     return PackedClip(split, clip.name, list(clip.frames), sizes, found, {})
 
 

@@ -21,11 +21,11 @@ from deblurzoo.records import first_problem
 INDEX, UNFINISHED = "index.json", "unfinished.json"
 Kind = Literal["blur", "sharp"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-Source = tuple[str, int, int]
+FileStamp = tuple[str, int, int]
 """Name, size in bytes and time of change in ns of a picture."""
 
 
-def sources(paths: Iterable[Path]) -> list[Source]:
+def stamps(paths: Iterable[Path]) -> list[FileStamp]:
     """Return what tells whether pictures are those that were packed."""
     return [(path.name, (found := path.stat()).st_size, found.st_mtime_ns) for path in paths]
 
@@ -41,7 +41,7 @@ class PackedClip:
     """Names, in the order of the arrays."""
     sizes: list[tuple[PositiveInt, PositiveInt]]
     """Width and height of each frame."""
-    sources: dict[Kind, list[Source]]
+    sources: dict[Kind, list[FileStamp]]
     sha256: dict[Kind, str]
     """Of the pixels, without the header of the file."""
 
@@ -67,7 +67,7 @@ class PackedClip:
         blur, sharp = (tuple(frames[index] for index in order) for frames in arrays)
         return Clip(self.name, tuple(self.frames[index] for index in order), blur, sharp)
 
-    def _frames(self, file: Path, pictures: list[Source]) -> list[PackedFrame]:
+    def _frames(self, file: Path, pictures: list[FileStamp]) -> list[PackedFrame]:
         found, offset = [], 0
         for (width, height), (name, size, _) in zip(self.sizes, pictures, strict=True):
             found.append(PackedFrame(file, offset, height, width, name, size))
@@ -78,7 +78,7 @@ class PackedClip:
         """Return the first picture of a clip that is not the one packed, or None."""
         for kind, paths in zip(KINDS, (clip.blur, clip.sharp), strict=True):
             then = set(zip(self.frames, self.sources[kind], strict=True))
-            now = set(zip(clip.frames, sources(paths), strict=True))
+            now = set(zip(clip.frames, stamps(paths), strict=True))
             if changed := {name for _, (name, *_) in then ^ now}:
                 return f"{kind}/{min(changed, key=natural)}"
         return None
@@ -193,7 +193,7 @@ class _Clip1:
     stems: list[str]
     height: PositiveInt
     width: PositiveInt
-    sources: dict[Kind, list[Source]]
+    sources: dict[Kind, list[FileStamp]]
     sha256: dict[Kind, str]
 
     def as_now(self) -> PackedClip:

@@ -46,7 +46,7 @@ class Zipped:
             raise self._unreadable(str(error)) from error
 
     def size(self) -> tuple[int, int]:
-        """Return what `picture_size` does."""
+        """Return what `image_size` does."""
         try:
             return _size(io.BytesIO(self._bytes()))
         except ValueError as error:
@@ -69,7 +69,7 @@ def _opened(archive: Path, process: int) -> ZipFile:
 
 
 @dataclass(frozen=True)
-class Picture:
+class ImageFile:
     """A picture in a file."""
 
     path: Path
@@ -86,8 +86,8 @@ class Picture:
         return read_image(self.path)
 
     def size(self) -> tuple[int, int]:
-        """Return what `picture_size` does."""
-        return picture_size(self.path)
+        """Return what `image_size` does."""
+        return image_size(self.path)
 
 
 def read_image(path: Path) -> Image:
@@ -104,7 +104,7 @@ def read_image(path: Path) -> Image:
         raise _unreadable(path, str(error)) from error
 
 
-def picture_size(path: Path) -> tuple[int, int]:
+def image_size(path: Path) -> tuple[int, int]:
     """Return width and height of the upright picture as the header says, in some microseconds; pixels may be damaged.
 
     Raises:

@@ -28,7 +28,7 @@ def is_left_behind(name: str) -> bool:
     return name.startswith((".", "~$")) or name.casefold() in _LEFT_BEHIND
 
 
-def is_picture(path: Path) -> bool:
+def is_image_file(path: Path) -> bool:
     """Whether a file of this name is a picture."""
     return path.suffix.lower() in SUFFIXES and not is_left_behind(path.name)
 
@@ -43,9 +43,9 @@ def _parts(name: str) -> list[str]:
     return re.split(r"([0-9]+)", name)
 
 
-def pictures(folder: Path) -> list[Path]:
+def image_files(folder: Path) -> list[Path]:
     """Return the pictures of a folder in natural order; none if there is no such folder."""
-    return [path for path in _entries(folder, are_folders=False) if is_picture(path)]
+    return [path for path in _entries(folder, are_folders=False) if is_image_file(path)]
 
 
 def folders(folder: Path) -> list[Path]:

@@ -34,7 +34,7 @@ _QUALITY = 95
 
 
 @dataclass(frozen=True)
-class Picture:
+class Photo:
     """A picture and what is kept of its file; the pixels are upright, whatever the file's orientation was."""
 
     pixels: Pixels
@@ -52,18 +52,18 @@ class Picture:
         """(H, W, 3), gray repeated, without alpha."""
         return self.pixels[..., :3] if self.pixels.shape[2] > 2 else self.pixels[..., :1].repeat(3, axis=2)
 
-    def with_rgb(self, rgb: Pixels) -> "Picture":
+    def with_rgb(self, rgb: Pixels) -> "Photo":
         """Return the picture with other colours (H, W, 3) of its dtype: gray stays gray, alpha is untouched."""
         alpha = self.pixels[..., 3:] if self.pixels.shape[2] > 2 else self.pixels[..., 1:]
         colours = rgb if self.pixels.shape[2] > 2 else cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)[..., None]
         return replace(self, pixels=np.concatenate([colours, alpha], axis=2) if alpha.size else colours)
 
-    def beside(self, other: "Picture") -> "Picture":
+    def beside(self, other: "Photo") -> "Photo":
         """Return the picture with another one to its right."""
         return replace(self, pixels=np.concatenate([self.pixels, other.pixels], axis=1))
 
 
-def read_picture(path: Path) -> Picture:
+def read_photo(path: Path) -> Photo:
     """Read a PNG, JPEG, TIFF, WebP or BMP upright, in its own depth.
 
     Raises:
@@ -75,12 +75,12 @@ def read_picture(path: Path) -> Picture:
         with Image.open(path, formats=("PNG", "JPEG", "TIFF", "WEBP", "BMP")) as image:
             if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
                 raise DeblurzooError(f"{path} holds several pictures: give each as a file of its own")
-            return _picture(path, image)
+            return _photo(path, image)
     except _DAMAGED as error:
         raise DeblurzooError(f"{path} cannot be read as a picture ({error}): copy or convert it again") from error
 
 
-def _picture(path: Path, image: Image.Image) -> Picture:
+def _photo(path: Path, image: Image.Image) -> Photo:
     data = path.read_bytes()
     kind = "JPEG" if image.format == "MPO" else str(image.format)  # phones add smaller pictures to their JPEGs
     tags: Mapping[int, Any] = getattr(image, "tag_v2", {})
@@ -99,7 +99,7 @@ def _picture(path: Path, image: Image.Image) -> Picture:
         pixels = _deep_pixels(data, gray=kind == "PNG" and not data[25] & 2) if deep else _pixels(image)
     exif = image.getexif()
     turned = upright(pixels, orientation_of(image))
-    return Picture(
+    return Photo(
         pixels=turned,
         format=kind,
         icc=image.info.get("icc_profile"),
@@ -137,7 +137,7 @@ def _describing(exif: Image.Exif, height: int, width: int) -> dict[int, Any]:
     return kept | {tag: ifd for tag, ifd in ((_EXIF_IFD, own), (_GPS_IFD, dict(exif.get_ifd(_GPS_IFD)))) if ifd}
 
 
-def write_picture(path: Path, picture: Picture) -> None:
+def write_photo(path: Path, picture: Photo) -> None:
     """Write a picture in its format and depth, under a temporary name first.
 
     JPEG and lossy WebP at quality 95. TIFF keeps the profile and the description, without EXIF's own and GPS's tags.
@@ -150,7 +150,7 @@ def write_picture(path: Path, picture: Picture) -> None:
         replace_atomically(path, lambda file: _write_shallow(file, picture))
 
 
-def _write_shallow(file: BinaryIO, picture: Picture) -> None:
+def _write_shallow(file: BinaryIO, picture: Photo) -> None:
     pixels = picture.pixels[..., 0] if picture.pixels.shape[2] == 1 else picture.pixels
     options: dict[str, Any] = {"exif": _exif(picture), "icc_profile": picture.icc}
     options |= {"dpi": picture.dpi} if picture.dpi else {}
@@ -165,7 +165,7 @@ def _write_shallow(file: BinaryIO, picture: Picture) -> None:
         raise DeblurzooError(f"{width}x{height} pixels cannot be written as {picture.format} ({error})") from error
 
 
-def _exif(picture: Picture) -> bytes:
+def _exif(picture: Photo) -> bytes:
     if not picture.exif:
         return b""
     exif = Image.Exif()
@@ -177,7 +177,7 @@ def _exif(picture: Picture) -> bytes:
     return exif.tobytes()
 
 
-def _write_tiff(file: BinaryIO, picture: Picture) -> None:
+def _write_tiff(file: BinaryIO, picture: Photo) -> None:
     channels = picture.pixels.shape[2]
     tifffile.imwrite(
         file,
@@ -195,7 +195,7 @@ def _write_tiff(file: BinaryIO, picture: Picture) -> None:
     )
 
 
-def _deep_png(picture: Picture) -> bytes:
+def _deep_png(picture: Photo) -> bytes:
     """Encode 16-bit PNG with its profile and EXIF: Pillow cannot write the one, OpenCV not the other."""
     height, width, channels = picture.pixels.shape
     header = struct.pack(">IIBBBBB", width, height, 16, {1: 0, 2: 4, 3: 2, 4: 6}[channels], 0, 0, 0)

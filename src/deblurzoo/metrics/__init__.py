@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from deblurzoo import extensions
 from deblurzoo.errors import DeblurzooError, first_line
 from deblurzoo.media import Image
-from deblurzoo.metrics.mssim import picture_mssim
-from deblurzoo.metrics.psnr_ssim import picture_psnr, picture_ssim, picture_ssim_matlab3d
+from deblurzoo.metrics.mssim import image_mssim
+from deblurzoo.metrics.psnr_ssim import image_psnr, image_ssim, image_ssim_matlab3d
 
 PictureFunction = Callable[[Image, Image], float]
 """From an image and the sharp one, both uint8 (H, W, 3), to a figure."""
@@ -57,10 +57,10 @@ class Metric(Figure):
 
 
 METRICS = {
-    "psnr": Metric("PSNR", 2, "dB", True, picture_psnr),
-    "ssim": Metric("SSIM", 4, "", True, picture_ssim),
-    "ssim_matlab3d": Metric("SSIM 3-D", 4, "", True, picture_ssim_matlab3d),
-    "mssim": Metric("MSSIM", 4, "", True, picture_mssim),
+    "psnr": Metric("PSNR", 2, "dB", True, image_psnr),
+    "ssim": Metric("SSIM", 4, "", True, image_ssim),
+    "ssim_matlab3d": Metric("SSIM 3-D", 4, "", True, image_ssim_matlab3d),
+    "mssim": Metric("MSSIM", 4, "", True, image_mssim),
 }
 """Ours, by name. An entry is in results, tables, CSV, Markdown, page and W&B."""
 

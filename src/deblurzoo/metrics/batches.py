@@ -42,7 +42,7 @@ class MeanOverImages(torchmetrics.Metric):
 
     def update(self, image: Tensor, sharp: Tensor) -> None:
         """Add B images; `image` and `sharp` are (B, 3, H, W) in [0, 1] and are rounded to 8 bits."""
-        for one, reference in zip(as_pictures(image), as_pictures(sharp), strict=True):
+        for one, reference in zip(as_images(image), as_images(sharp), strict=True):
             try:
                 self.total += measured(self.metric_name, one, reference)
             except ValueError as error:
@@ -54,7 +54,7 @@ class MeanOverImages(torchmetrics.Metric):
         return (self.total / self.images).float()
 
 
-def as_pictures(batch: Tensor) -> Iterator[Image]:
+def as_images(batch: Tensor) -> Iterator[Image]:
     """Yield each of (B, 3, H, W) in [0, 1] as uint8 (H, W, 3) in the CPU's memory."""
     yield from to_uint8(batch).permute(0, 2, 3, 1).contiguous().cpu().numpy()
 

@@ -37,7 +37,7 @@ def best_match(
     Raises:
         DeblurzooError: a reference has another size, or the pictures are too small for multi-scale SSIM.
     """
-    pictures = [_Picture(image) for image in images]
+    pictures = [_Prepared(image) for image in images]
     best: list[dict[str, float]] = [{} for _ in images]
     for reference in references:
         if reference.shape != images[0].shape:
@@ -45,7 +45,7 @@ def best_match(
                 f"a sharp picture is {reference.shape[1]}x{reference.shape[0]}, the blurry one "
                 f"{images[0].shape[1]}x{images[0].shape[0]}: they must have one size"
             )
-        sharp = _Picture(reference)
+        sharp = _Prepared(reference)
         for image, values in zip(pictures, best, strict=True):
             for name, value in _figures(image, sharp, names).items():
                 better = max if metric(name).higher_is_better else min
@@ -53,7 +53,7 @@ def best_match(
     return best
 
 
-class _Picture:
+class _Prepared:
     """What registration needs of one picture."""
 
     def __init__(self, image: Image) -> None:
@@ -77,7 +77,7 @@ class _Picture:
         return gain, here, there
 
 
-def _figures(image: _Picture, sharp: _Picture, names: Sequence[str]) -> dict[str, float]:
+def _figures(image: _Prepared, sharp: _Prepared, names: Sequence[str]) -> dict[str, float]:
     gain, here, there = image.registration(sharp)
 
     def registered(plane: Floats, other: Floats) -> tuple[Floats, Floats]:

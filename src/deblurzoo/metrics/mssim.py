@@ -74,6 +74,6 @@ def _mean(plane: Floats) -> float:
     return float(plane.mean(dtype=np.float64))
 
 
-def picture_mssim(image: Image, sharp: Image) -> float:
+def image_mssim(image: Image, sharp: Image) -> float:
     """Return `mssim` of the luminances of one uint8 picture (H, W, 3), without Köhler's registration."""
     return mssim(luminance(image.astype(np.float32)), luminance(sharp.astype(np.float32)))

@@ -16,7 +16,7 @@ def decibels(squared_error: float) -> float:
     return min(10 * math.log10(255**2 / squared_error), UNCHANGED) if squared_error else UNCHANGED
 
 
-def picture_psnr(image: Image, sharp: Image) -> float:
+def image_psnr(image: Image, sharp: Image) -> float:
     """Return the PSNR in dB of one uint8 picture (H, W, 3), as `psnr` does for a batch of tensors."""
     return decibels(cv2.norm(image, sharp, cv2.NORM_L2SQR) / image.size)
 
@@ -49,7 +49,7 @@ def _ssim_map(image: Image, sharp: Image, mix_channels: bool) -> Floats:
     return luminance * (2 * covariance + c2) / (variances + c2)
 
 
-def picture_ssim(image: Image, sharp: Image) -> float:
+def image_ssim(image: Image, sharp: Image) -> float:
     """Return the SSIM of one uint8 picture (H, W, 3): mean over channels and the valid region.
 
     Wang et al. 2004; scikit-image with `gaussian_weights=True, sigma=1.5, use_sample_covariance=False`.
@@ -57,7 +57,7 @@ def picture_ssim(image: Image, sharp: Image) -> float:
     return float(_ssim_map(image, sharp, mix_channels=False)[5:-5, 5:-5].mean(dtype=np.float64))
 
 
-def picture_ssim_matlab3d(image: Image, sharp: Image) -> float:
+def image_ssim_matlab3d(image: Image, sharp: Image) -> float:
     """Return MATLAB's `ssim(rgb, rgb)` of one uint8 picture (H, W, 3): the SSIM of the three papers.
 
     MATLAB takes H x W x 3 for a volume: an 11x11x11 Gaussian of sigma 1.5 with replicated borders on all three

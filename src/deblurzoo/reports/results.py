@@ -39,7 +39,7 @@ class Checkpoint(Record):
     sha256: str
 
 
-class Pictures(Record):
+class TestImages(Record):
     """The pictures that were measured; see `deblurzoo.data.fingerprint.describe`."""
 
     name: str = ""
@@ -81,7 +81,7 @@ class Facts(Record):
     incomplete_clips: list[str] = Field(default_factory=list)
     common_frames: int | None = None
     rounding: str
-    data: Pictures = Pictures()
+    data: TestImages = TestImages()
     deblurzoo: str
     config: Annotated[Plain, AfterValidator(_has_settings)]
 
@@ -91,7 +91,7 @@ class Facts(Record):
         return Settings.model_validate(self.config)
 
 
-class Frame(Record):
+class FrameName(Record):
     """A frame of an evaluation."""
 
     clip: Name
@@ -103,7 +103,7 @@ class Frame(Record):
         return f"{self.clip}/{self.frame}"
 
     @property
-    def picture(self) -> str:
+    def image(self) -> str:
         """The restored picture, below the folder of `results.json`."""
         return f"restored/{self.clip}/{self.frame}.png"
 
@@ -113,13 +113,13 @@ class Frame(Record):
         return f"side_by_side/{self.clip}_{self.frame}.png"
 
 
-class FedSharp(Frame):
+class FedSharp(FrameName):
     """A frame that was sharp already, and in dB how near to it the output is."""
 
     psnr: float
 
 
-class NothingToRestore(Frame):
+class NothingToRestore(FrameName):
     """A pair whose blurry picture equals its sharp one."""
 
     nothing_to_restore: Literal[True] = True
@@ -132,7 +132,7 @@ def _has_equal_names(measured: Any) -> Any:
     return measured
 
 
-class Measured(Frame):
+class Measured(FrameName):
     """A frame with the figures of its blurry picture and of the restored one."""
 
     height: int

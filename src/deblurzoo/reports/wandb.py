@@ -118,7 +118,7 @@ def send_evaluation(run: Path, results: Path) -> None:
     for image, strip in _strips(results.parent, evaluated):
         measured = (kind[name] for name in names for kind in (image.blurry, image.restored))
         table.add_data(image.id, wandb.Image(str(strip)), *measured)
-        _send(results.parent / image.picture, run)
+        _send(results.parent / image.image, run)
     wandb.run.log({"test/images": table, STEP: evaluated.checkpoint.step})
     for pattern in FILES:
         for file in run.glob(pattern):

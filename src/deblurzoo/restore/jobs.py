@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.media.naming import SUFFIXES, below, described, gaps, is_picture, require_frames, runs
+from deblurzoo.media.naming import SUFFIXES, below, described, gaps, is_image_file, require_frames, runs
 from deblurzoo.restore import video
 
 
@@ -34,7 +34,9 @@ def find_jobs(inputs: Sequence[Path], out: Path, frames: bool = False, compare: 
     jobs: list[Job] = []
     for given in inputs:
         if given.is_dir():
-            found = [path for path in _below(given, out) if is_picture(path) or path.suffix.lower() in video.SUFFIXES]
+            found = [
+                path for path in _below(given, out) if is_image_file(path) or path.suffix.lower() in video.SUFFIXES
+            ]
             if not found:
                 raise DeblurzooError(f"{given} has no pictures or videos: give another folder")
             beside = _neighbours(found) if frames else {}
@@ -71,7 +73,7 @@ def _clips(files: Iterable[Path]) -> dict[Path, list[Path]]:
     """Return the pictures of each folder, which are its frames in natural order."""
     clips: dict[Path, list[Path]] = {}
     for path in files:
-        if is_picture(path):
+        if is_image_file(path):
             clips.setdefault(path.parent, []).append(path)
     return {folder: list(require_frames(clip).values()) for folder, clip in clips.items()}
 

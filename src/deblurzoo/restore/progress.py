@@ -19,7 +19,7 @@ from rich.progress import (
 
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.media import Pixels
-from deblurzoo.media.photos import Picture, read_picture, write_picture
+from deblurzoo.media.photos import Photo, read_photo, write_photo
 from deblurzoo.restore import video
 from deblurzoo.restore.jobs import Job, is_video
 from deblurzoo.restore.restorer import Restorer
@@ -29,7 +29,7 @@ def restore_all(jobs: Sequence[Job], restorer: Restorer, compare: bool) -> int:
     """Restore every file, with a line for each, and return how many failed."""
     failed = 0
     console, errors = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
-    read = lru_cache(maxsize=restorer.frames)(read_picture)  # frames are neighbours of each other
+    read = lru_cache(maxsize=restorer.frames)(read_photo)  # frames are neighbours of each other
     columns = (MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn())
     with Progress(
         TextColumn("{task.description}", markup=False),
@@ -80,7 +80,7 @@ def _restore_video(job: Job, restorer: Restorer, beside: Path | None, shown: Sho
 
 
 def _restore_picture(
-    job: Job, restorer: Restorer, beside: Path | None, shown: Shown, read: Callable[[Path], Picture]
+    job: Job, restorer: Restorer, beside: Path | None, shown: Shown, read: Callable[[Path], Photo]
 ) -> str:
     picture = read(job.source)
     height, width = picture.pixels.shape[:2]
@@ -88,12 +88,12 @@ def _restore_picture(
     tiles = restorer.grid(height, width, picture.pixels.itemsize).total
     restored = picture.with_rgb(restorer.restore(picture.rgb, following, previous, on_tile=shown.of(tiles)))
     if beside is not None:
-        write_picture(beside, picture.beside(restored))
-    write_picture(job.target, restored)
+        write_photo(beside, picture.beside(restored))
+    write_photo(job.target, restored)
     return f"{width}x{height}, {'whole' if tiles == 1 else f'{tiles} tiles'}"
 
 
-def _neighbour(path: Path | None, picture: Picture, read: Callable[[Path], Picture]) -> Pixels | None:
+def _neighbour(path: Path | None, picture: Photo, read: Callable[[Path], Photo]) -> Pixels | None:
     """Return the frame of a neighbouring file, or None where there is none that fits: bad files are told elsewhere."""
     if path is None:
         return None

@@ -15,7 +15,7 @@ from deblurzoo.media import Floats, Pixels
 from deblurzoo.nets.base import DeblurNet, restore_any_size
 from deblurzoo.restore import Device, Precision
 from deblurzoo.restore.memory import Need, free, measure, used
-from deblurzoo.restore.tiles import LEAST, Grid, blended, plan
+from deblurzoo.restore.tiles import LEAST, Grid, blended, grid_for
 
 _WHITE = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 
@@ -136,7 +136,7 @@ class Restorer:
         size = height * width
         multiple = self.net.size_multiple
         if size <= LEAST**2:
-            return plan(height, width, math.inf, multiple)
+            return grid_for(height, width, math.inf, multiple)
         need = self._measured()
         memory = self.memory or used(self.device) + int(0.8 * free(self.device))
         # Beside the tile: the frames, the result and a copy to encode it from.
@@ -151,7 +151,7 @@ class Restorer:
                 f"a picture of {width}x{height} needs about {least / 1e9:.1f} GB, {memory / 1e9:.1f} GB are given: "
                 "allow more memory, or make the picture smaller"
             )
-        return plan(height, width, pixels, multiple)
+        return grid_for(height, width, pixels, multiple)
 
     def _measured(self) -> Need:
         if self._need is None:

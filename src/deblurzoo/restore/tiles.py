@@ -32,7 +32,7 @@ class Grid(NamedTuple):
         return len(self.rows) * len(self.columns)
 
 
-def plan(height: int, width: int, pixels: float, multiple: int) -> Grid:
+def grid_for(height: int, width: int, pixels: float, multiple: int) -> Grid:
     """Return tiles of at most `pixels` each, or of the least size, that cover a picture; one where it fits.
 
     Every tile starts at a multiple of `multiple`, so that strides fall on the same pixels as in the whole picture, and

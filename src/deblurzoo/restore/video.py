@@ -41,7 +41,7 @@ _NOT_TRUE_ANY_MORE = ("major_brand", "minor_version", "compatible_brands", "enco
 
 
 @dataclass(frozen=True)
-class Source:
+class InputVideo:
     """A video as it is stored, before it is turned for showing."""
 
     path: Path
@@ -62,7 +62,7 @@ class Source:
         return self.pix_fmt.endswith("10le")
 
 
-def inspect(path: Path) -> Source:
+def inspect(path: Path) -> InputVideo:
     """Decode the first frame.
 
     Raises:
@@ -75,7 +75,7 @@ def inspect(path: Path) -> Source:
             if first is None:
                 raise DeblurzooError(f"{path} has no frames: give another file")
             odd = first.width % 2 or first.height % 2  # halved chroma needs even sides
-            return Source(
+            return InputVideo(
                 path=path,
                 frames=stream.frames or round(promised_seconds(stream) * float(stream.average_rate or 0)),
                 height=first.height,
@@ -102,7 +102,7 @@ def target_of(path: Path) -> Path:
 
 
 def restore_video(
-    source: Source, target: Path, restorer: Restorer, on_frame: Callable[[], None], compare: Path | None = None
+    source: InputVideo, target: Path, restorer: Restorer, on_frame: Callable[[], None], compare: Path | None = None
 ) -> int:
     """Restore a video to `target`, in H.264 at crf 14, in 10 bit where the source has more than 8; sound is copied.
 
@@ -143,7 +143,7 @@ def restore_video(
 
 
 def _restore(
-    source: Source,
+    source: InputVideo,
     restorer: Restorer,
     on_frame: Callable[[], None],
     file: BinaryIO,
@@ -184,7 +184,7 @@ def _restore(
             on_frame()
 
 
-def _pixels(frame: av.VideoFrame, source: Source) -> Pixels:
+def _pixels(frame: av.VideoFrame, source: InputVideo) -> Pixels:
     """Return a frame as stored, (H, W, 3) RGB."""
     return frame.reformat(
         format="rgb48le" if source.deep else "rgb24",
@@ -212,7 +212,13 @@ class Writer:
     """An H.264 stream with the time stamps, rotation and colours of the source, beside copies of its sound."""
 
     def __init__(
-        self, file: BinaryIO, name: Path, source: Source, stream: VideoStream, audio: list[AudioStream], across: int = 1
+        self,
+        file: BinaryIO,
+        name: Path,
+        source: InputVideo,
+        stream: VideoStream,
+        audio: list[AudioStream],
+        across: int = 1,
     ) -> None:
         self.source = source
         self.container: OutputContainer = av.open(file, "w", format=_CONTAINERS[name.suffix.lower()])

@@ -10,8 +10,8 @@ from pydantic import ConfigDict, Field
 
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.media import Floats, Image
-from deblurzoo.media.naming import pictures
-from deblurzoo.media.photos import read_picture
+from deblurzoo.media.naming import image_files
+from deblurzoo.media.photos import read_photo
 from deblurzoo.synthesis.motion import hand_shake, motion_kernel, strange_patch
 
 SUBFRAMES = 64
@@ -100,12 +100,12 @@ class ExtraBlur:
 
 def _cutouts(folder: Path) -> list[Path]:
     """Return the PNGs of a folder in natural order."""
-    return [path for path in pictures(folder) if path.suffix.lower() == ".png"]
+    return [path for path in image_files(folder) if path.suffix.lower() == ".png"]
 
 
 def _read_cutout(path: Path) -> Floats:
     """Return an 8-bit PNG with alpha as RGB in [0, 255] times opacity, and opacity in [0, 1]."""
-    pixels = read_picture(path).pixels
+    pixels = read_photo(path).pixels
     if pixels.dtype != np.uint8 or pixels.shape[2] != 4:
         raise DeblurzooError(f"{path} is no 8-bit PNG with an alpha channel: cut the object out, or remove the file")
     rgba = pixels.astype(np.float32)

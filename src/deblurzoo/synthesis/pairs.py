@@ -21,11 +21,11 @@ from rich.progress import Progress
 from deblurzoo.errors import DeblurzooError, few_of, require_utf8
 from deblurzoo.files import release, take_over, unfinished, write_atomically
 from deblurzoo.media import Image
-from deblurzoo.media.naming import folders, pictures
+from deblurzoo.media.naming import folders, image_files
 from deblurzoo.records import Record, load_record
 from deblurzoo.synthesis.exposure import Camera, interpolated, pair_files, write_pair
 from deblurzoo.synthesis.plan import Cut, Pair, plan
-from deblurzoo.synthesis.sources import Source, inspect
+from deblurzoo.synthesis.sources import SharpInput, inspect
 from deblurzoo.synthesis.stills import Shake, shaken
 from deblurzoo.version import __version__
 
@@ -52,16 +52,16 @@ class Recipe:
     shake: Shake
     interpolate: bool = False
 
-    def exposure(self, source: Source, window: list[Image], rng: np.random.Generator) -> list[Image]:
+    def exposure(self, source: SharpInput, window: list[Image], rng: np.random.Generator) -> list[Image]:
         """Return the sub-frames of one exposure, an odd number, the sharp one in the middle."""
         if source.kind == "photograph":
             return shaken(window[0], rng, self.shake)
         return interpolated(window) if self.interpolate else window
 
 
-def inspect_all(paths: list[Path], photographs: bool) -> list[Source]:
+def inspect_all(paths: list[Path], photographs: bool) -> list[SharpInput]:
     """Look at all sources before anything is made, and name all that cannot be used."""
-    sources: list[Source] = []
+    sources: list[SharpInput] = []
     problems = []
     for path in paths:
         try:
@@ -79,7 +79,7 @@ def inspect_all(paths: list[Path], photographs: bool) -> list[Source]:
     return sources
 
 
-def synthesize(sources: list[Source], out: Path, recipe: Recipe, workers: int = 2) -> None:
+def synthesize(sources: list[SharpInput], out: Path, recipe: Recipe, workers: int = 2) -> None:
     """Write `out/{train,test}/CLIP/{blur,blur_gamma,sharp}/NNNNNN.png` and `out/synthesis.yaml`.
 
     All is written to `.OUT.unfinished` beside `out`, which is continued if it is there, and renamed in the end. A
@@ -111,7 +111,12 @@ def synthesize(sources: list[Source], out: Path, recipe: Recipe, workers: int = 
 
 
 def _fill(
-    folder: Path, sources: list[Source], pairs: list[list[Pair]], facts: dict[str, Any], recipe: Recipe, workers: int
+    folder: Path,
+    sources: list[SharpInput],
+    pairs: list[list[Pair]],
+    facts: dict[str, Any],
+    recipe: Recipe,
+    workers: int,
 ) -> None:
     """Make all pairs that are not there yet; raise a DeblurzooError, and leave no folder, if no source can be used."""
     if (folder / FILE).exists():
@@ -125,7 +130,7 @@ def _fill(
         raise DeblurzooError("\n".join(refused))
 
 
-def _facts(sources: list[Source], recipe: Recipe) -> dict[str, Any]:
+def _facts(sources: list[SharpInput], recipe: Recipe) -> dict[str, Any]:
     """Return what synthesis.yaml says."""
     return {
         "deblurzoo": __version__,
@@ -159,13 +164,13 @@ class _Job(NamedTuple):
 
     number: int
     """Of the source."""
-    source: Source
+    source: SharpInput
     pair: Pair
     window: list[Image] | DeblurzooError
     """The frames, or why they cannot be read."""
 
 
-def _make(sources: list[Source], pairs: list[list[Pair]], out: Path, recipe: Recipe, workers: int) -> list[str]:
+def _make(sources: list[SharpInput], pairs: list[list[Pair]], out: Path, recipe: Recipe, workers: int) -> list[str]:
     """Make what is missing and return why sources were left out."""
     cv2.setNumThreads(1)  # windows run side by side; and optical flow depends on the number
     missing = [[pair for pair in wanted if not _is_done(out, pair)] for wanted in pairs]
@@ -198,7 +203,7 @@ def _is_done(out: Path, pair: Pair) -> bool:
     return all(file.exists() for file in pair_files(out / pair.clip, pair.number))
 
 
-def _jobs(sources: list[Source], missing: list[list[Pair]], refused: Container[int]) -> Iterator[_Job]:
+def _jobs(sources: list[SharpInput], missing: list[list[Pair]], refused: Container[int]) -> Iterator[_Job]:
     """Read source after source, each no further than to where it is refused."""
     for index, (source, pairs) in enumerate(zip(sources, missing, strict=True)):
         windows = source.windows([pair.span for pair in pairs])
@@ -247,7 +252,9 @@ def _side_by_side(function: Callable[[T], R], items: Iterable[T], workers: int) 
 
 def _tell(out: Path) -> None:
     """Say what is in a complete folder; raise a DeblurzooError if sources are not."""
-    counts = {split: sum(len(pictures(clip / "sharp")) for clip in folders(out / split)) for split in ("train", "test")}
+    counts = {
+        split: sum(len(image_files(clip / "sharp")) for clip in folders(out / split)) for split in ("train", "test")
+    }
     print(f"{out}: {counts['train']} pairs for training, {counts['test']} for testing")
     if not all(counts.values()):
         print("a split is empty: training and checking need both, so put another such folder's beside it")

@@ -12,7 +12,7 @@ from pydantic import NonNegativeInt, PositiveInt
 from pydantic.dataclasses import dataclass as checked_dataclass
 
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.synthesis.sources import Source
+from deblurzoo.synthesis.sources import SharpInput
 
 
 @checked_dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Pair:
     """In its clip, from 1."""
 
 
-def plan(sources: list[Source], cut: Cut) -> list[list[Pair]]:
+def plan(sources: list[SharpInput], cut: Cut) -> list[list[Pair]]:
     """Return the pairs of each source, in the order of its frames.
 
     Raises:
@@ -92,7 +92,7 @@ def plan(sources: list[Source], cut: Cut) -> list[list[Pair]]:
     return pairs
 
 
-def _names(sources: list[Source]) -> list[str]:
+def _names(sources: list[SharpInput]) -> list[str]:
     """Return what the clips of each source are called after, numbered where its name is taken already."""
     names: list[str] = []
     for source in sources:

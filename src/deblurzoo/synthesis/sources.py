@@ -9,13 +9,13 @@ from typing import Literal
 
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.media import Image
-from deblurzoo.media.images import picture_size, read_image
-from deblurzoo.media.naming import SUFFIXES, described, gaps, pictures, require_frames
+from deblurzoo.media.images import image_size, read_image
+from deblurzoo.media.naming import SUFFIXES, described, gaps, image_files, require_frames
 from deblurzoo.media.video import inspect_video, read_video
 
 
 @dataclass(frozen=True)
-class Source:
+class SharpInput:
     """A video, a folder of consecutive frames, or a photograph: one scene."""
 
     path: str
@@ -71,7 +71,7 @@ class Source:
         return image
 
 
-def inspect(path: Path, photographs: bool) -> list[Source]:
+def inspect(path: Path, photographs: bool) -> list[SharpInput]:
     """Look at what there is at a path, reading no more than the heads of its pictures.
 
     Args:
@@ -86,15 +86,15 @@ def inspect(path: Path, photographs: bool) -> list[Source]:
     if path.is_file() and path.suffix.lower() not in SUFFIXES:
         video = inspect_video(path)
         return [
-            Source(str(path), "video", video.frames, _size_text(video.width, video.height), video.fps, _stamp(path))
+            SharpInput(str(path), "video", video.frames, _size_text(video.width, video.height), video.fps, _stamp(path))
         ]
     files = _pictures(path)
     if not files:
         raise DeblurzooError(f"{path} has no pictures in it ({', '.join(SUFFIXES)}): give a folder that has some")
-    sizes = [_size_text(*picture_size(file)) for file in files]
+    sizes = [_size_text(*image_size(file)) for file in files]
     if path.is_file() or photographs:
         return [
-            Source(str(file), "photograph", 1, size, None, _stamp(file))
+            SharpInput(str(file), "photograph", 1, size, None, _stamp(file))
             for file, size in zip(files, sizes, strict=True)
         ]
     if left_out := gaps(list(require_frames(files))):
@@ -108,12 +108,12 @@ def inspect(path: Path, photographs: bool) -> list[Source]:
                 f"{path} has frames of several sizes: {files[0].name} is {sizes[0]}, {file.name} {size}: give a folder "
                 "for each clip, or --photographs if these are no consecutive frames"
             )
-    return [Source(str(path), "frames", len(files), sizes[0], None, _stamp(*files))]
+    return [SharpInput(str(path), "frames", len(files), sizes[0], None, _stamp(*files))]
 
 
 def _pictures(path: Path) -> list[Path]:
     """Return a picture itself, or those of a folder in natural order."""
-    return [path] if path.is_file() else pictures(path)
+    return [path] if path.is_file() else image_files(path)
 
 
 def _stamp(*files: Path) -> tuple[int, int]:

@@ -181,14 +181,14 @@ def _is_ours(checkpoint: object) -> bool:
         all(isinstance(facts.get(key), str) for key in ("module", "run_id", "blur_folder"))
         and "${" not in facts["run_id"] + facts["blur_folder"]  # they become part of a config, which would resolve it
         and all(isinstance(facts.get(key, ""), str) for key in ("network", "precision"))
-        and ("data" not in facts or _is_pictures(facts["data"]))
+        and ("data" not in facts or _is_fingerprint(facts["data"]))
         and isinstance(arguments.get("net"), dict)
         and all(isinstance(arguments.get(key, {}), dict) for key in RECORDS)
         and all(isinstance(value, Tensor) for value in checkpoint["state_dict"].values())
     )
 
 
-def _is_pictures(value: object) -> bool:
+def _is_fingerprint(value: object) -> bool:
     """Whether a value says which pictures a network was trained on."""
     return isinstance(value, dict) and all(isinstance(value.get(key), str) for key in ("place", "fingerprint"))
 

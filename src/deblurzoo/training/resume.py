@@ -78,7 +78,7 @@ class Start:
                 "set these as they were, or start without resume"
             )
 
-    def require_same_pictures(self, ours: dict[str, str]) -> None:
+    def require_same_images(self, ours: dict[str, str]) -> None:
         """Raise a DeblurzooError that names both places if the checkpoint was trained on other pictures than ours.
 
         Pictures may be moved, copied and packed in between; a checkpoint of version 0.1 does not say which it saw.

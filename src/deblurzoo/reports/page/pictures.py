@@ -85,7 +85,7 @@ def _first_file(group: list[Network], name: str) -> Path | None:
 def _frame(image: Measured, strip: Path, group: list[Network], store: PictureStore) -> dict[str, Any]:
     blurry, sharp = _outer_thirds(strip)
     height, width = sharp.shape[:2]
-    restored = (network.evaluation.folder / image.picture for network in group)
+    restored = (network.evaluation.folder / image.image for network in group)
     return {
         "id": image.id,
         "width": width,
