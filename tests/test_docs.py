@@ -1,5 +1,6 @@
 """Every command and Python block of the documentation is run here, run by another test, or listed with a reason."""
 
+import importlib
 import os
 import re
 import shlex
@@ -17,6 +18,7 @@ from hydra import compose, initialize_config_dir
 from conftest import USERS_EXPERIMENT, write_kohler
 from deblurzoo.cli import VERBS
 from deblurzoo.files import conf_dir
+from deblurzoo.nets import flow_rnn, svrnn
 from deblurzoo.synthesis.options import ToyOptions
 from deblurzoo.synthesis.toy import write_toy
 from verbs import serving
@@ -28,34 +30,32 @@ PROGRAM = re.compile(r"(deblurzoo|make|python|pip|torchrun|srun|sbatch|scontrol|
 CODE = re.compile(r"^```(?P<language>\w*)\n(?P<block>.*?)^```$|`(?P<span>[^`]+)`", re.M | re.S)
 HEADING = re.compile(r"^#{2,} (.+)\n", re.M)
 
-JOURNEYS = {  # sections whose commands run in one folder, in the order of the documents; and what must be there then
-    "look": (
-        ("README.md#a-30-second-look",),
-        "runs/svrnn_gopro/evaluate/*/results.json comparison.html restored/holiday.jpg restored/clip.mp4",
-    ),
-    "real data": (
-        ("README.md#real-data", "README.md#export-and-speed", "docs/export.md#what-deblurzoo-export-writes"),
-        "packed/index.json samples.png runs/srn_gopro/config.yaml runs/srn_gopro/checkpoints/*.ckpt "
-        "runs/srn_gopro/pictures/* runs/srn_gopro/csv/*/metrics.csv runs/srn_gopro/evaluate/kohler*/results.json "
-        "runs/srn_dvd/evaluate/su30*/results.json srn_export/model.safetensors srn_export/evaluate/*/results.json",
+JOURNEYS = {  # sections whose commands run in one folder, in the order of the documents; and the files they must leave
+    "gopro": (
+        ("README.md#train-on-gopro", "docs/datasets.md#packing", "docs/datasets.md#looking-at-training-samples",
+         "docs/train.md#", "docs/protocols.md#", "docs/export.md#", "docs/export.md#export"),
+        "runs/srn_gopro/config.yaml runs/srn_gopro/checkpoints/*.ckpt runs/srn_gopro/pictures/* "
+        "runs/srn_gopro/csv/*/metrics.csv runs/srn_gopro/evaluate/gopro*/results.json comparison.html "
+        "restored/holiday.jpg restored/clip.mp4 packed/gopro/index.json samples.png "
+        "runs/srn_gopro/evaluate/kohler*/results.json runs/srn_dvd/evaluate/su30*/results.json "
+        "runs/flow_dvd/evaluate/*/results.json srn_export/model.safetensors srn_export/evaluate/*/results.json",
     ),
     "demo": (
-        ("README.md#two-commands", "README.md#your-own-pictures", "README.md#the-spatially-variant-rnn"),
+        ("README.md#try-it", "docs/deblur.md#", "docs/extend.md#add-a-backend-of-the-spatial-rnn"),
         "runs/demo/comparison.html runs/demo/*/evaluate/*/side_by_side/*.png "
         "restored/holiday.jpg restored/clip.mp4 restored/1.png restored/large.tif restored/000003.png restored.png",
     ),
-    "switches": (
-        ("README.md#switches", "docs/deblur.md#"),
-        "runs/mine/checkpoints/*.ckpt",
+    "overrides": (
+        ("docs/train.md#overrides", "docs/extend.md#", "docs/wandb.md#"),
+        "runs/mine/checkpoints/*.ckpt runs/svrnn_toy/wandb/*",
     ),
-    "ablations": (
-        ("README.md#ablation-tables",),
-        "comparison.html table.csv table.md runs/flow_dvd_no_rnns/*/status.json",
+    "sweeps": (
+        ("docs/sweeps.md#", "docs/networks.md#"),
+        "comparison.html table.csv table.md runs/flow_dvd_no_rnns/*/status.json runs/svrnn_gopro_no_rnns/checkpoints/*",
     ),
     "own data": (
-        tuple(f"docs/datasets.md#{part}" for part in
-              ("", "own-data-in-five-lines", "packing", "looking-at-training-samples", "toy-clips")),
-        "DATA/synthesis.yaml runs/mine/evaluate/*/results.json packed/gopro/index.json samples.png toy_flow/*/*/flow/*",
+        tuple(f"docs/datasets.md#{part}" for part in ("", "your-own-data", "toy-clips")),
+        "DATA/synthesis.yaml runs/mine/evaluate/*/results.json packed/index.json toy_flow/*/*/flow/*",
     ),
     "clusters": (
         ("docs/cluster.md#several-gpus-of-one-machine", "docs/cluster.md#sweeps-on-slurm"),
@@ -70,6 +70,7 @@ SMALLER = {  # what a command that has these words gets at its end, to be small
     "train trainer=ddp": "trainer.accelerator=cpu debug=smoke datamodule.val_frames=2 paths.runs=runs logger=csv",
     "trainer.devices=2": "name=two",
     "train experiment=svrnn_gopro": "debug=smoke paths.runs=runs logger=csv model.net.width=0.125",
+    "train experiment=svrnn_gopro_no_rnns": "debug=smoke paths.runs=runs logger=csv model.net.width=0.125",
     "train experiment=srn_gopro": "model.net.width=0.125",
     "train model=srn": "model.net.width=0.125",
     "train experiment=flow_dvd": "model.net.width=0.125",
@@ -107,8 +108,6 @@ ELSEWHERE = {  # which test runs it
         "tests/commands/test_wandb.py::test_compare_reads_runs_from_wandb_as_from_disk",
     "deblurzoo benchmark --out runs/benchmark":
         "tests/commands/test_benchmark.py::test_the_command_measures_prints_and_draws",
-    "deblurzoo synthesize VIDEO… --out DATA":
-        "tests/commands/test_synthesize.py::test_what_it_writes_can_be_checked_and_trained_on",
     "deblurzoo train --help": "tests/commands/test_errors.py::test_unknown_verb_and_help",
     "deblurzoo experiments": "tests/conf/test_experiments.py::test_one_command_prints_the_papers_figures",
     "deblurzoo train -m 'experiment=glob(svrnn_gopro*)' data.root=GOPRO_Large trainer=gpu":  # one cannot be narrow
@@ -123,8 +122,8 @@ ELSEWHERE = {  # which test runs it
         "tests/commands/test_launchers.py::test_the_example_search_draws_from_its_space",
     "deblurzoo evaluate … switch=disable_rnn":
         "tests/commands/test_switch.py::test_a_trained_network_is_evaluated_with_its_switch_on",
+    "python docs/tables.py": "tests/test_docs.py::test_the_tables_of_the_networks_are_up_to_date",
     "deblurzoo data check data=… data.root=…": "tests/test_docs.py::test_the_documented_commands_work",
-    "deblurzoo deblur INPUT… --checkpoint CKPT --out OUT": "tests/test_docs.py::test_the_documented_commands_work",
     ".venv/bin/jupytext --sync notebooks/*.py":
         "tests/notebooks/test_notebooks.py::test_notebook_and_script_are_in_step",
     "scontrol requeue": _SLURM,
@@ -133,6 +132,7 @@ ELSEWHERE = {  # which test runs it
     " hydra.launcher.partition=gpu hydra.launcher.timeout_min=480": _SLURM,
 }  # fmt: skip
 NOT_RUN = {  # why; of these the make targets must be there and the overrides must compose
+    "make pictures": "needs the results of make demo",
     "make test": "is this suite",
     "make test-all": "is this suite",
     "python benchmarks/train.py --batch 4 --steps 4 --repeats 2": "takes a quarter of an hour",
@@ -201,7 +201,7 @@ COMMANDS = collect()
 @pytest.fixture
 def toy(journey: str, tmp_path: Path) -> Path:
     """Two clips of three frames in GOPRO's layout; where Köhler's measure is taken, large enough for it."""
-    size = (176, 192) if journey == "real data" else (80, 96)
+    size = (176, 192) if journey == "gopro" else (80, 96)
     write_toy(tmp_path / "GOPRO_Large", ToyOptions(0, 1, 1, 3, *size))
     return tmp_path / "GOPRO_Large"
 
@@ -218,7 +218,7 @@ def user(journey: str, toy: Path, dvd: Path, tmp_path: Path) -> Iterator[Path]:
     (clip,) = (toy / "test").iterdir()
     dvd.rename(tmp_path / "DeepVideoDeblurring_Dataset")
     write_kohler(tmp_path / "KOHLER", 176, 192)
-    if journey == "switches":  # `make demo` makes them elsewhere
+    if journey == "overrides":  # `make demo` makes them elsewhere
         (tmp_path / "data/toy").symlink_to(toy)
     for name, target in {"MY": clip, "MY/blurry": clip / "blur", "frames": clip / "blur"}.items():
         (tmp_path / name).symlink_to(target)
@@ -293,11 +293,15 @@ def switches(section: str) -> Iterator[tuple[str, list[str]]]:
 
 @pytest.mark.parametrize(
     ("document", "anchor", "base"),
-    [("README.md", "switches", []), ("docs/cluster.md", "sweeps-on-slurm", ["hydra/launcher=slurm"])],
+    [
+        ("docs/train.md", "overrides", []),
+        ("docs/sweeps.md", "", []),
+        ("docs/cluster.md", "sweeps-on-slurm", ["hydra/launcher=slurm"]),
+    ],
 )
 def test_the_switches_compose(document: str, anchor: str, base: list[str]) -> None:
     found = list(switches(dict(sections(ROOT / document))[anchor]))
-    assert len(found) > 8
+    assert len(found) > 2
     source = "".join(file.read_text() for file in (ROOT / "src").rglob("*.py"))
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         for config, overrides in found:
@@ -316,3 +320,16 @@ def test_links_lead_somewhere(document: Path) -> None:
             target = document.parent / name if name else document
             assert target.exists(), link
             assert not anchor or anchor in dict(sections(target)), link
+
+
+def test_the_tables_of_the_networks_are_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    tables = importlib.import_module("tables")
+    page = tables.PAGE.read_text()
+    assert page.count("<!-- table:") == 7
+    assert tables.written(page) == page, "run python docs/tables.py"
+
+
+def test_the_page_of_the_networks_names_every_variant() -> None:
+    page = (ROOT / "docs/networks.md").read_text()
+    assert not [name for name in (*svrnn.VARIANTS, *flow_rnn.VARIANTS) if name != "full" and f"- `{name}`" not in page]

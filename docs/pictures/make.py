@@ -1,42 +1,59 @@
-"""Makes the README's pictures from what `make demo` left: a frame, and the page in Chromium. `make pictures`."""
+"""Make the pictures of README and docs from the results of `make demo`: `make pictures`."""
 
 import json
 import shutil
 from pathlib import Path
-from statistics import mean
+from typing import Any
 
-from PIL import Image
+from architectures import save_all
+from PIL import Image, ImageDraw, ImageFont
 from playwright.sync_api import sync_playwright
 
 HERE = Path(__file__).parent
 TOP = HERE.parents[1]
 DEMO = TOP / "runs" / "demo"
-NETWORKS = ("srn_toy", "svrnn_toy", "flow_toy")
+NETWORKS = {"srn_toy": "SRN", "svrnn_toy": "SVRNN", "flow_toy": "FlowRNN"}
 EVALUATION = "toy_blur_common2"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+CAPTION, GAP = 30, 4
+"""Height of the captions and width between images, in pixels."""
 
 
 def make_strip(target: Path) -> None:
-    """Write the frame that the networks improve most: blurry, restored by each, sharp."""
-    folders = [DEMO / network / "evaluate" / EVALUATION for network in NETWORKS]
-    results = [json.loads((folder / "results.json").read_text())["images"] for folder in folders]
+    """Write blurry, restored and sharp image of the frame with the largest gain, with their PSNR."""
 
-    def gain(number: int) -> float:
-        return mean(images[number]["restored"]["psnr"] - images[number]["blurry"]["psnr"] for images in results)
+    def gain(image: dict[str, Any]) -> float:
+        return float(image["restored"]["psnr"] - image["blurry"]["psnr"])
 
-    best = results[0][max(range(len(results[0])), key=gain)]
+    network, best = max(
+        ((network, image) for network in NETWORKS for image in json.loads(results(network).read_text())["images"]),
+        key=lambda found: gain(found[1]),
+    )
     clip, name = best["clip"], f"{best['frame']}.png"
     test = TOP / "data" / "toy" / "test" / clip
-    files = [test / "blur" / name, *(folder / "restored" / clip / name for folder in folders), test / "sharp" / name]
-    frames = [Image.open(file) for file in files]
-    strip = Image.new("RGB", (sum(frame.width + 4 for frame in frames) - 4, frames[0].height), "white")
-    for number, frame in enumerate(frames):
-        strip.paste(frame, (number * (frame.width + 4), 0))
-    strip.save(target)
+    restored = results(network).parent / "restored" / clip / name
+    panels = {
+        f"blurry, {best['blurry']['psnr']:.2f} dB": test / "blur" / name,
+        f"restored by {NETWORKS[network]}, {best['restored']['psnr']:.2f} dB": restored,
+        "sharp": test / "sharp" / name,
+    }
+    images = [Image.open(file).resize((448, 320), Image.Resampling.NEAREST) for file in panels.values()]
+    strip = Image.new("RGB", (3 * (448 + GAP) - GAP, 320 + CAPTION), "white")
+    draw = ImageDraw.Draw(strip)
+    for number, (caption, image) in enumerate(zip(panels, images, strict=True)):
+        left = number * (448 + GAP)
+        strip.paste(image, (left, CAPTION))
+        draw.text((left + 224, CAPTION / 2), caption, "black", ImageFont.load_default(18), anchor="mm")
+    strip.quantize(256).save(target, optimize=True)
+
+
+def results(network: str) -> Path:
+    """Return `results.json` of a network of the demo."""
+    return DEMO / network / "evaluate" / EVALUATION / "results.json"
 
 
 def make_page(target: Path) -> None:
-    """Open the page at the width that it is made for and write what is seen of it."""
+    """Write a screenshot of the page at its nominal width."""
     browser_path = next(filter(None, map(shutil.which, BROWSERS)), None)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
@@ -49,5 +66,6 @@ def make_page(target: Path) -> None:
 
 
 if __name__ == "__main__":
+    save_all(HERE)
     make_strip(HERE / "strip.png")
     make_page(HERE / "comparison.png")

@@ -17,6 +17,7 @@ from deblurzoo.training.flow_rnn import FlowRNNDeblur
 from deblurzoo.training.module import DeblurModule
 from deblurzoo.training.srn import SRNDeblur
 from deblurzoo.training.svrnn import Liu2016Deblur, SVRNNDeblur
+from deblurzoo.version import __version__
 
 TINY: dict[type[DeblurModule], dict[str, Any]] = {
     SVRNNDeblur: {"width": 0.125},
@@ -76,7 +77,7 @@ def test_config_says_what_the_network_is(exported: Path) -> None:
             "size_multiple": 16,
             "blur_folder": "blur",
             "step": 7,
-            "version": "0.1.0",
+            "version": __version__,
         },
     }
 
