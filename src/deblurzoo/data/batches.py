@@ -22,11 +22,11 @@ from deblurzoo.batch import Batch
 from deblurzoo.errors import DeblurzooError, first_line
 
 PREFETCH = 4
-"""Batches that each worker prefetches, so that a slow file does not delay a training step."""
+"""Number of batches that each worker prefetches, so that a slow file does not delay a training step."""
 
 
 SLOTS = PREFETCH + 1
-"""Shared buffers of each worker, see `Collation`."""
+"""Number of shared buffers per worker, see `Collation`."""
 
 
 def cores() -> int:

@@ -58,7 +58,7 @@ def _around(run: range, index: int, frames: int) -> list[int]:
 
 
 class Source(ABC):
-    """Base class of data sets: lists the samples of each split and names the measure of the evaluation.
+    """Base class of data sets: lists the samples of each split and selects the measure of the evaluation.
 
     Subclasses set `name`, `protocol` and `blur_folder`, which are part of every result. `consecutive = False` declares
     that images are not frames of a video. `official` maps each split of a published data set to the number of frames

@@ -24,12 +24,12 @@ _TEST = {
 
 
 class Gopro(ClipSource):
-    """1280x720 clips from a 240 fps camera. In `GOPRaaaa_yy_zz`, yy frames are averaged; the middle frame is sharp.
+    """1280x720 clips from a 240 fps camera; in `GOPRaaaa_yy_zz`, yy frames are averaged, and the middle frame is sharp.
 
     Args:
         root: the folder with `train/CLIP/{blur,blur_gamma,sharp}/NNNNNN.png` and the same under `test`.
-        blur: `blur` for the mean of the stored frames, `blur_gamma` for the mean in linear light (gamma 2.2). The three
-            papers use `blur`; testing on `blur_gamma` instead costs about 3 dB.
+        blur: `blur` for the mean of the stored frames, `blur_gamma` for the mean in linear light (gamma 2.2). The
+            papers of SVRNN, SRN and FlowRNN use `blur`; testing on `blur_gamma` instead costs about 3 dB.
         common_frames, packed: see `ClipSource`.
     """
 

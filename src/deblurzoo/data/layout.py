@@ -42,7 +42,7 @@ class Pairs:
 
 
 def require_folder(key: str, root: Path | None, inside: str, layout: str) -> Path:
-    """Return `root/inside`; raise a DeblurzooError with the config key and the expected layout if it is no folder."""
+    """Return the folder `root/inside`; raise a DeblurzooError with the config key and layout if it does not exist."""
     if root is None:
         packed = key.replace("root", "packed")
         raise DeblurzooError(f"{key} is not set: give {key}=FOLDER with {layout}, or {packed}=FOLDER with its pack")
