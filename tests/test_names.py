@@ -68,7 +68,7 @@ def test_a_damaged_jpeg_of_any_name_is_refused(tmp_path: Path) -> None:
 def test_data_check_names_them_escaped(process: Run, odd_toy: Path) -> None:
     done = process("data", "check", "data=toy", f"data.root={odd_toy}")
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    lines = [line for line in done.stderr.splitlines() if line.endswith("is not UTF-8: rename it")]
+    lines = [line for line in done.stderr.splitlines() if line.endswith("is not valid UTF-8: rename it")]
     assert lines and all(line.startswith("name: ") and SHOWN in line for line in lines)
     assert f"error: {len(lines)} problems in toy, listed above" in done.stderr
 

@@ -315,7 +315,7 @@ def test_packs_call_nothing(place: str, hostile: dict[str, Any], packed: Path, t
         where = {"index": index, "clip": clip, "sources": clip["sources"], "sha256": clip["sha256"]}[place]
         where.update(hostile if place in ("index", "clip") else {"blur": hostile})
     file.write_text(json.dumps(index))
-    with pytest.raises(DeblurzooError, match=r"index\.json is no index of a pack \(.*\): pack again"):
+    with pytest.raises(DeblurzooError, match=r"index\.json is not a pack index \(.*\): pack again"):
         Toy(None, "blur", packed=str(file.parent)).samples("train", frames=1)
 
 

@@ -30,9 +30,9 @@ def test_every_kind_of_damage_is_named(copy: Path) -> None:
     shutil.rmtree(copy / "test" / "TOY_test_000")
     problems = "\n".join(check(Toy(str(copy), "blur")))
     assert f"unreadable: {a / 'blur' / '000002.png'}" in problems
-    assert f"unpaired: {a / 'blur' / '000003.png'} has no sharp partner" in problems
+    assert f"unpaired: {a / 'blur' / '000003.png'} has no sharp counterpart" in problems
     assert f"missing: {b / 'blur'}: frame 000002" in problems
-    assert f"size: {b / 'sharp' / '000001.png'} is 64x40, the rest of the clip 64x48" in problems
+    assert f"size: {b / 'sharp' / '000001.png'} is 64x40, but most of the clip is 64x48" in problems
     assert "empty: the test split" in problems
     assert len(problems.splitlines()) == 5
 
@@ -42,9 +42,9 @@ def test_official_counts_are_compared(deblurzoo: Run, copy: Path) -> None:
     clip.rename(clip.with_name("GOPR0372_07_00"))
     done = deblurzoo("data", "check", "data=gopro", f"data.root={copy}")
     assert done.returncode == 1
-    assert "count: GOPR0372_07_00 has 3 pairs, officially 100" in done.stderr
+    assert "count: GOPR0372_07_00 has 3 pairs, the official clip has 100" in done.stderr
     assert "missing: test clip GOPR0862_11_00 (77 pairs)" in done.stderr
-    assert "foreign: TOY_train_001 is no train clip of gopro" in done.stderr
+    assert "unexpected: TOY_train_001 is not an official train clip of gopro" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -111,16 +111,16 @@ def test_only_frames_of_a_clip_must_be_consecutive_and_of_one_size(tmp_path: Pat
     names = ("1.png", "2.png", "9_large.png")
     assert check(folder(tmp_path, *names, consecutive=False)) == []
     assert check(folder(tmp_path, *names)) == [
-        f"size: {tmp_path}/{kind}/9_large.png is 8x16, the rest of the clip 8x8" for kind in ("blur", "sharp")
+        f"size: {tmp_path}/{kind}/9_large.png is 8x16, but most of the clip is 8x8" for kind in ("blur", "sharp")
     ]
     write_png(tmp_path / "sharp" / "1.png", np.zeros((9, 8, 3), np.uint8))
     assert check(folder(tmp_path, consecutive=False)) == [
-        f"size: {tmp_path}/sharp/1.png is 8x9, its partner {tmp_path}/blur/1.png 8x8"
+        f"size: {tmp_path}/sharp/1.png is 8x9, but its counterpart {tmp_path}/blur/1.png is 8x8"
     ]
 
 
 def equal_lines(text: str) -> list[str]:
-    return [line for line in text.splitlines() if line.startswith("equal: ")]
+    return [line for line in text.splitlines() if line.startswith("identical: ")]
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -134,8 +134,8 @@ def test_pairs_with_nothing_to_restore_are_named_and_no_problem(packed: bool, de
     done = deblurzoo("data", "check", *data)
     assert done.returncode == 0 and "no problems" in done.stdout, done.stderr
     assert equal_lines(done.stdout) == [
-        "equal: TOY_train_001/000002: blur equals sharp",
-        "equal: TOY_test_000/000003: blur equals sharp",
+        "identical: TOY_train_001/000002: the blurry and the sharp image are identical",
+        "identical: TOY_test_000/000003: the blurry and the sharp image are identical",
     ]
 
 
@@ -149,8 +149,8 @@ def test_equal_pixels_in_files_of_two_formats_are_few_lines_a_clip(
     assert check(source) == []
     name = tmp_path.name
     assert equal_lines(capsys.readouterr().out) == [
-        *(f"equal: {name}/{number}: blur equals sharp" for number in range(3)),
-        f"equal: {name}: 3 more pairs: blur equals sharp",
+        *(f"identical: {name}/{number}: the blurry and the sharp image are identical" for number in range(3)),
+        f"identical: {name}: 3 more pairs of identical images",
     ]
 
 
@@ -158,4 +158,4 @@ def test_a_split_in_which_all_pairs_are_equal_is_a_problem(toy: Path, deblurzoo:
     sharp = next((toy / "test").iterdir()) / "sharp"
     done = deblurzoo("data", "check", "data=folder", f"data.test.blur={sharp}", f"data.test.sharp={sharp}")
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "equal: blur equals sharp in all pairs of the test split: is it one folder twice?" in done.stderr
+    assert "identical: the blurry and the sharp image are identical in all pairs of the test split" in done.stderr

@@ -158,7 +158,7 @@ def test_truncated_checkpoint(deblurzoo: Run, run: Path, toy: Path, tmp_path: Pa
         ("datamodule.workers=-1", "error: datamodule.workers=-1 is wrong for DeblurDataModule: Input should be"),
         ("datamodule.augmentation.zoom=[0,1]", "error: datamodule.augmentation.zoom.0=0 is wrong for"),
         ("datamodule.augmentation.zoom=0.5", "error: datamodule.augmentation.zoom=0.5 is wrong for"),
-        ("datamodule.augmentation.zoom=[1.0,0.5]", "its first number must not be above the second"),
+        ("datamodule.augmentation.zoom=[1.0,0.5]", "the first number must not exceed the second"),
         (
             "datamodule.augmentation.crop=abc",
             "error: datamodule.augmentation.crop=abc is wrong for DeblurDataModule: Input should be a valid integer",

@@ -81,7 +81,7 @@ def test_a_killed_reader_ends_training_with_a_message(start: Start, toy: Path, t
         os.kill(child, signal.SIGKILL)
     code, output = ended(process)
     assert code == 1
-    assert "error: a process that reads frames was killed" in output and "resume=auto goes on" in output
+    assert "error: a data-loader worker was killed" in output and "training resumes" in output
 
 
 def write_end(pipe: Path) -> int | None:
@@ -136,8 +136,8 @@ def test_too_little_shared_memory_is_told(environment: dict[str, str], flow_toy:
     run = subprocess.run(command, cwd=identity.parents[1], env=found, capture_output=True, text=True, timeout=300)
     for code, errors in json.loads(run.stdout):
         assert code == 1
-        assert "error: the processes that read frames have too little shared memory (" in errors, errors
-        assert "set a smaller datamodule.workers (0 needs none)" in errors and "Traceback" not in errors
+        assert "error: the data-loader workers ran out of shared memory (" in errors, errors
+        assert "set a smaller datamodule.workers (0 needs no shared memory)" in errors and "Traceback" not in errors
 
 
 @pytest.mark.processes

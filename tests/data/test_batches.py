@@ -25,7 +25,7 @@ def test_batches_that_are_kept_are_never_overwritten(toy: Path, workers: int) ->
     for _ in range(2):
         first = iter(loader)
         for _ in range(3):
-            next(first)  # an iteration that is given up leaves batches behind
+            next(first)  # an abandoned iterator leaves batches behind
     for step, batch in zip(steps, list(loader), strict=True):
         assert batch.blur.shape == (3, 2, 3, 16, 16) and batch.sharp.shape == (3, 3, 16, 16)
         for index, number in enumerate(step):
@@ -43,7 +43,7 @@ def test_pictures_of_any_sizes_are_given_one_by_one(toy: Path, flow_toy: Path) -
 
 
 class Killed(Dataset[Batch]):
-    """Ends the process that asks for a sample."""
+    """Data set that kills the process that reads a sample."""
 
     def __init__(self, number: signal.Signals) -> None:
         self.number = number
@@ -56,15 +56,17 @@ class Killed(Dataset[Batch]):
         raise AssertionError
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGBUS])  # of a write to shared memory that is not there
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGBUS])  # SIGBUS: write to missing shared memory
 def test_what_kills_a_reader_is_told(number: signal.Signals) -> None:
-    message = "a process that reads frames was killed .*: memory or shared memory may have run out.* datamodule.workers"
+    message = (
+        "a data-loader worker was killed .*, possibly for lack of memory or shared memory: set fewer datamodule.workers"
+    )
     with pytest.raises(DeblurzooError, match=message), told_reader_failures():
         next(iter(BatchLoader(Killed(number), 1, batch_size=1)))
 
 
 class Stuck(Dataset[Batch]):
-    """Sends SIGTERM to the process that made it when it is asked for a sample, and never answers."""
+    """Data set that sends SIGTERM to the process that created it when a sample is read, and then blocks."""
 
     def __init__(self) -> None:
         self.process = os.getpid()
@@ -80,8 +82,8 @@ class Stuck(Dataset[Batch]):
 
 def wait_for_a_stuck_reader(workers: int) -> None:
     os.setsid()
-    torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL = 0.1  # how long a reader has for an orderly end
-    signal.signal(signal.SIGTERM, lambda number, frame: print("told", flush=True))  # which Lightning's does not outdo
+    torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL = 0.1  # time for a worker to exit cleanly
+    signal.signal(signal.SIGTERM, lambda number, frame: print("handled", flush=True))  # does not exit
     next(iter(BatchLoader(Stuck(), workers, batch_size=1)))
 
 
@@ -91,5 +93,5 @@ def test_sigterm_ends_the_wait_for_a_reader_that_is_stuck(workers: int, capfd: p
     process.start()
     process.join(30)
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)  # its reader as well
-    assert process.exitcode == 1 and capfd.readouterr().out == "told\n"
+        os.killpg(process.pid, signal.SIGKILL)  # its worker as well
+    assert process.exitcode == 1 and capfd.readouterr().out == "handled\n"

@@ -20,7 +20,7 @@ def touch(folder: Path, numbers: "range | list[int]", suffix: str = ".png", digi
 
 @pytest.fixture
 def gopro(tmp_path: Path) -> Gopro:
-    """Clip A of frames 5..8 and clip B of frames 1, 2, 4, 5 (3 is missing)."""
+    """Clip A with frames 5 to 8, and clip B with frames 1, 2, 4 and 5 (3 is missing)."""
     for kind in ("blur", "sharp"):
         touch(tmp_path / "train" / "A" / kind, range(5, 9))
         touch(tmp_path / "train" / "B" / kind, [1, 2, 4, 5])
@@ -50,7 +50,7 @@ def test_common_frames_restrict_every_network_to_the_same(gopro: Gopro, caplog: 
     assert ids(common, "train", 3) == ids(gopro, "train", 3)
     with caplog.at_level(logging.INFO):
         common.samples("train", 1)
-    assert "3 of 8 train frames are left out: 2 consecutive ones are needed" in caplog.text
+    assert "3 of 8 train frames are excluded: 2 consecutive frames are required" in caplog.text
     with pytest.raises(DeblurzooError, match="common_frames=4 must be 1, 2, 3 or null"):
         Gopro(str(gopro.root), "blur", common_frames=4)
 
@@ -102,7 +102,7 @@ def test_su30_frames_are_the_published_ones(dvd_root: Path) -> None:
 
 def test_unpaired_frame_is_named(gopro: Gopro) -> None:
     (gopro.root / "train" / "A" / "sharp" / "000007.png").unlink()
-    with pytest.raises(DeblurzooError, match=r"A/blur/000007\.png has no sharp partner \(1 unpaired in clip A\)"):
+    with pytest.raises(DeblurzooError, match=r"A/blur/000007\.png has no sharp counterpart \(1 unpaired in clip A\)"):
         gopro.samples("train", 1)
 
 
@@ -182,8 +182,8 @@ def test_a_gap_is_told_once_for_each_clip(tmp_path: Path, caplog: pytest.LogCapt
     assert ids(source, "test", 3) == [("A", 2)]
     told = [record.message for record in caplog.records if record.levelno == logging.WARNING]
     assert told == [
-        "clip A of toy lacks frames 0004 to 0005: no neighbours across a gap",
-        "clip B of toy lacks frame 3 (and 1 more gap): no neighbours across a gap",
+        "clip A of toy lacks frames 0004 to 0005: frames across a gap are not used as neighbours",
+        "clip B of toy lacks frame 3 (and 1 more gap): frames across a gap are not used as neighbours",
     ]
 
 
@@ -213,9 +213,9 @@ def test_two_files_of_one_frame_are_ambiguous(kind: str, name: str, tmp_path: Pa
 def test_pictures_that_are_not_consecutive_have_no_neighbours(tmp_path: Path) -> None:
     pictures = pair(tmp_path, "1.png", "2.png", "9.png")
     assert len(Folder(NOTHING, pictures, consecutive=False).samples("test", 1)) == 3
-    with pytest.raises(DeblurzooError, match="the pictures of folder are not consecutive, and this network reads 2"):
+    with pytest.raises(DeblurzooError, match="the images of folder are not consecutive, but this network reads 2"):
         Folder(NOTHING, pictures, consecutive=False).samples("test", 2)
-    with pytest.raises(DeblurzooError, match=r"data\.common_frames=2 needs consecutive pictures.* set null"):
+    with pytest.raises(DeblurzooError, match=r"data\.common_frames=2 requires consecutive frames.*=null"):
         Folder(NOTHING, pictures, common_frames=2, consecutive=False).samples("test", 1)
 
 

@@ -113,7 +113,7 @@ def test_frames_of_two_sizes_name_the_odd_one(toy: Path, tmp_path: Path) -> None
 
 
 def test_zooms_are_uniform_and_the_crop_is_anywhere(tmp_path: Path) -> None:
-    """A ramp tells by its slope how much it was shrunk, by its values where it was cropped."""
+    """The slope of a ramp image reveals the zoom factor, its values reveal the crop position."""
     ramp = np.broadcast_to(np.arange(64, dtype=np.uint8)[None, :, None] * 4, (64, 64, 3))
     pipeline = Augmentation(crop=16, zoom=(0.25, 1.0)).compose(images=1)
     shrunk = []

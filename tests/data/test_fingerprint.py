@@ -1,4 +1,4 @@
-"""Pictures are known again wherever they lie, packed or not, and told from others of equal names."""
+"""Fingerprints identify images regardless of location and packing, and distinguish images of equal file names."""
 
 import shutil
 from dataclasses import replace
@@ -51,7 +51,7 @@ def test_other_pictures_of_equal_names_are_told_apart(toy: Path, tmp_path: Path)
             write_png(Path(folder) / "a.png", np.full((16, 16, 3), value, np.uint8))
         marks.add(mark(Folder(train={**place}, test=NONE)))
     sizes = {(tmp_path / name / "blur" / "a.png").stat().st_size for name in ("10", "20")}
-    assert len(sizes) == 1 and len(marks) == 2, "pixels count"
+    assert len(sizes) == 1 and len(marks) == 2, "the fingerprint depends on pixels"
 
 
 def test_a_description_says_where_pictures_lie(toy: Path, tmp_path: Path) -> None:

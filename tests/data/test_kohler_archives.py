@@ -1,4 +1,4 @@
-"""Köhler's archives: what is read of them, and what is refused."""
+"""Köhler's archives: reading and validation."""
 
 import hashlib
 import logging
@@ -19,7 +19,7 @@ SMALL = {"height": 20, "width": 24}
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """The official layout with two ground-truth frames for each of the 48 pairs."""
+    """Archives in the official layout, with two ground-truth frames for each of the 48 pairs."""
     write_kohler(tmp_path / "kohler", **SMALL)
     return tmp_path / "kohler"
 
@@ -35,7 +35,7 @@ def test_all_pairs_with_their_frames_in_order(root: Path) -> None:
     ]
     assert samples[20].sharp in samples[20].references and samples[20].sharp_frames == (samples[20].sharp,)
     assert samples[20].blur[0].read().shape == (20, 24, 3)
-    assert len(source.incomplete_clips("test")) == 48, "two frames are fewer than the official ones"
+    assert len(source.incomplete_clips("test")) == 48, "two ground-truth frames are fewer than the official number"
     assert source.official["test"]["1_3"] == 197 and sum(source.official["test"].values()) == 9545
 
 
@@ -80,13 +80,13 @@ def test_a_subset_is_reported(root: Path) -> None:
     (root / "GroundTruth_pngs_Image3.zip").unlink()
     source = Kohler(str(root), verify=False)
     assert len(source.samples("test", 1)) == 36
-    assert "missing: blurry picture or ground truth of 3_7" in source.problems()
+    assert "missing: blurry image or ground truth of pair 3_7" in source.problems()
 
 
 def test_md5_sums_are_checked_once(
     root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with pytest.raises(DeblurzooError, match=r"BlurryImages\.zip has MD5 sum [0-9a-f]{32}, the official .* 61ff"):
+    with pytest.raises(DeblurzooError, match=r"BlurryImages\.zip has MD5 sum [0-9a-f]{32}, but the official .* 61ff"):
         Kohler(str(root)).samples("test", 1)
     sums = {path.name: hashlib.md5(path.read_bytes()).hexdigest() for path in root.glob("*.zip")}
     monkeypatch.setattr(kohler, "ARCHIVES", sums)
@@ -94,7 +94,7 @@ def test_md5_sums_are_checked_once(
         Kohler(str(root)).samples("test", 1)
         assert caplog.text.count("checking the MD5 sum") == 5
         Kohler(str(root)).samples("test", 1)
-        assert caplog.text.count("checking the MD5 sum") == 5, "remembered"
+        assert caplog.text.count("checking the MD5 sum") == 5, "the result is cached"
     with (root / "BlurryImages.zip").open("ab") as file:
         file.write(b"more")
     with pytest.raises(DeblurzooError, match=r"download it again, or set data\.verify=false"):
@@ -107,7 +107,7 @@ def test_md5_sums_are_checked_once(
 def test_members_that_lead_out_of_the_archive_are_refused(root: Path, name: str) -> None:
     with zipfile.ZipFile(root / "BlurryImages.zip", "a") as archive:
         archive.writestr(name, b"")
-    with pytest.raises(DeblurzooError, match="which leads out of it"):
+    with pytest.raises(DeblurzooError, match="points outside it: do not use this archive"):
         Kohler(str(root), verify=False).samples("test", 1)
 
 
@@ -115,7 +115,7 @@ def test_damaged_archives_and_members_are_named(root: Path) -> None:
     path = root / "GroundTruth_pngs_Image2.zip"
     whole = path.read_bytes()
     path.write_bytes(whole[:-100])
-    with pytest.raises(DeblurzooError, match=r"Image2\.zip cannot be read \(File is not a zip file\)"):
+    with pytest.raises(DeblurzooError, match=r"Image2\.zip is corrupt \(File is not a zip file\)"):
         Kohler(str(root), verify=False).samples("test", 1)
     start = whole.index(b"IDAT")
     path.write_bytes(whole[:start] + b"DATI" + whole[start + 4 :])
@@ -128,12 +128,14 @@ def test_damaged_archives_and_members_are_named(root: Path) -> None:
 
 
 def test_what_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(DeblurzooError, match=r"data\.root=.*nowhere is not a folder: give one with BlurryImages\.zip"):
+    with pytest.raises(
+        DeblurzooError, match=r"data\.root=.*nowhere is not a folder: set it to a folder with BlurryImages\.zip"
+    ):
         Kohler(str(tmp_path / "nowhere")).samples("test", 1)
     cv2.imwrite(str(tmp_path / "Blurry1_1.png"), np.zeros((9, 9, 3), np.uint8))
-    with pytest.raises(DeblurzooError, match="has no blurry picture with ground truth"):
+    with pytest.raises(DeblurzooError, match="has no blurry image with ground truth"):
         Kohler(str(tmp_path)).samples("test", 1)
     with pytest.raises(DeblurzooError, match="this network reads 2 frames"):
         Kohler(str(tmp_path)).samples("test", 2)
-    with pytest.raises(DeblurzooError, match="kohler has no pictures to train on"):
+    with pytest.raises(DeblurzooError, match="kohler has no training split"):
         Kohler(str(tmp_path)).samples("train", 1)

@@ -40,7 +40,7 @@ RECIPES = {
 
 @pytest.fixture(scope="session")
 def packed(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The toy data set, packed; treat as read-only."""
+    """A pack of the toy data set; treat as read-only."""
     out = tmp_path_factory.mktemp("packed") / "toy"
     pack(Toy(str(toy), "blur"), out)
     return out
@@ -102,7 +102,7 @@ def test_the_pixels_are_the_files_of_now(toy: Path, tmp_path: Path, monkeypatch:
 
 def test_workers_read_the_pack(packed: Path) -> None:
     samples = Toy(None, "blur", packed=str(packed)).samples("test", 1)
-    here = [batch.sharp for batch in FullFrames(samples)]  # maps are open before the workers start
+    here = [batch.sharp for batch in FullFrames(samples)]  # files are memory-mapped before the workers start
     data = FullFrames(pickle.loads(pickle.dumps(samples)))
     there = [batch.sharp[0] for batch in DataLoader(data, num_workers=1)]
     assert all(torch.equal(a, b) for a, b in zip(here, there, strict=True))
@@ -142,7 +142,9 @@ def test_packing_again_mends_what_is_damaged_or_stale(toy_copy: Path, tmp_path: 
     source = Toy(str(toy_copy), "blur", packed=str(out))
     with pytest.raises(DeblurzooError, match=r"TOY_train_000\.blur\.npy is missing or truncated.*data pack` again"):
         source.samples("train", 1)
-    with pytest.raises(DeblurzooError, match=r"stale: clip TOY_test_000 has another sharp/000001\.png.*root=null"):
+    with pytest.raises(
+        DeblurzooError, match=r"stale: clip TOY_test_000 differs from the pack in sharp/000001\.png.*root=null"
+    ):
         source.samples("test", 1)
     pack(Toy(str(toy_copy), "blur"), out)
     again = Toy(str(toy_copy), "blur", packed=str(out))
@@ -160,13 +162,13 @@ def test_a_clip_without_frames_is_left_out(toy_copy: Path, tmp_path: Path) -> No
 def test_a_frame_more_or_a_clip_less_is_stale(toy_copy: Path, packed: Path) -> None:
     source = Toy(str(toy_copy), "blur", packed=str(packed))
     shutil.rmtree(toy_copy / CLIP)
-    with pytest.raises(DeblurzooError, match="clip TOY_train_000 is in the pack alone"):
+    with pytest.raises(DeblurzooError, match="clip TOY_train_000 exists only in the pack"):
         source.samples("train", 1)
     for kind in ("blur", "sharp"):
         shutil.copy(
             toy_copy / "test" / "TOY_test_000" / kind / "000001.png", toy_copy / "test/TOY_test_000" / kind / "9.png"
         )
-    with pytest.raises(DeblurzooError, match=r"clip TOY_test_000 has another blur/9\.png"):
+    with pytest.raises(DeblurzooError, match=r"clip TOY_test_000 differs from the pack in blur/9\.png"):
         source.samples("test", 1)
 
 
@@ -184,7 +186,7 @@ def test_the_pack_of_something_else_is_refused(toy: Path, packed: Path, tmp_path
         Toy(str(toy), "blur", packed=str(tmp_path)).samples("train", 1)
     with pytest.raises(DeblurzooError, match="is a pack of toy blur/, not of toy blur_gamma/"):
         pack(Toy(str(toy), "blur_gamma"), packed)
-    with pytest.raises(DeblurzooError, match="exists and is no pack"):
+    with pytest.raises(DeblurzooError, match="exists and is not a pack"):
         pack(Toy(str(toy), "blur"), toy)
     with pytest.raises(DeblurzooError, match=r"data\.root is not set"):
         Toy(None, "blur").samples("train", 1)
@@ -193,14 +195,14 @@ def test_the_pack_of_something_else_is_refused(toy: Path, packed: Path, tmp_path
 def test_a_pair_of_two_sizes_leaves_nothing_behind(toy_copy: Path, tmp_path: Path) -> None:
     cv2.imwrite(str(toy_copy / CLIP / "sharp" / "000002.png"), np.zeros((40, 64, 3), np.uint8))
     with pytest.raises(
-        DeblurzooError, match=r"sharp/000002\.png is 64x40 but .*blur/000002\.png is 64x48.*mend or move"
+        DeblurzooError, match=r"sharp/000002\.png is 64x40 but .*blur/000002\.png is 64x48.*fix or remove"
     ):
         pack(Toy(str(toy_copy), "blur"), tmp_path / "packed")
     assert not (tmp_path / "packed").exists()
 
 
 def folder_pair(root: Path, sizes: dict[str, tuple[int, int]]) -> dict[str, str | None]:
-    """Write noise of these names and sizes, each picture another, in two folders."""
+    """Write images of random noise with the given names and sizes to two folders."""
     rng = np.random.default_rng(0)
     for kind in ("blur", "sharp"):
         for name, size in sizes.items():
@@ -224,7 +226,7 @@ def test_pictures_of_several_sizes_are_packed(consecutive: bool, tmp_path: Path)
     assert fingerprint(a.samples) == fingerprint(b.samples)
     os.utime(tmp_path / "sharp" / "2.png")
     stale = Folder(NOTHING, place, packed=str(tmp_path / "packed"), consecutive=consecutive)
-    with pytest.raises(DeblurzooError, match=r"has another sharp/2\.png than the one packed"):
+    with pytest.raises(DeblurzooError, match=r"differs from the pack in sharp/2\.png"):
         stale.samples("test", 1)
 
 
@@ -233,12 +235,12 @@ def test_a_pack_of_single_pictures_gives_no_neighbours(tmp_path: Path) -> None:
     pack(Folder(NOTHING, place, consecutive=False), tmp_path / "packed")
     with pytest.raises(DeblurzooError, match=r"are not consecutive: set data\.consecutive=false"):
         Folder(NOTHING, place, packed=str(tmp_path / "packed")).samples("test", 1)
-    with pytest.raises(DeblurzooError, match="not consecutive, and this network reads 2 frames"):
+    with pytest.raises(DeblurzooError, match="not consecutive, but this network reads 2 frames"):
         Folder(NOTHING, NOTHING, packed=str(tmp_path / "packed")).samples("test", 2)
 
 
 def as_format_1(packed: Path) -> None:
-    """Write an index as deblurzoo 0.1 did: one size a clip, clips and frames in the order of plain text."""
+    """Convert a pack to the format of deblurzoo 0.1: one size per clip, clips and frames in lexicographic order."""
     index = json.loads((packed / "index.json").read_text())
     del index["consecutive"]
     index["format"] = 1
@@ -269,7 +271,7 @@ def test_packs_of_version_0_1_are_read_in_natural_order(tmp_path: Path) -> None:
         for source in (
             Toy(str(tmp_path / "toy"), "blur"),
             Toy(None, "blur", packed=str(tmp_path / "packed")),
-            Toy(str(tmp_path / "toy"), "blur", packed=str(tmp_path / "packed")),  # the pictures are those packed
+            Toy(str(tmp_path / "toy"), "blur", packed=str(tmp_path / "packed")),  # with unchanged images
         )
     )
     assert [(sample.clip, sample.frame) for sample in alone] == [(sample.clip, sample.frame) for sample in pictures]
@@ -339,16 +341,16 @@ def test_check_reads_the_pack(deblurzoo: Run, toy_copy: Path, tmp_path: Path) ->
     os.utime(toy_copy / "train" / "TOY_train_001" / "sharp" / "000002.png")
     done = deblurzoo(*check, f"data.root={toy_copy}")
     assert done.returncode == 1
-    assert "TOY_train_000.blur.npy is corrupted" in done.stderr
+    assert "TOY_train_000.blur.npy is corrupt" in done.stderr
     assert "TOY_test_000.sharp.npy is missing or truncated" in done.stderr
-    assert "stale: clip TOY_train_001 has another sharp/000002.png than the one packed" in done.stderr
+    assert "stale: clip TOY_train_001 differs from the pack in sharp/000002.png" in done.stderr
     assert done.stderr.count("run `deblurzoo data pack` again") == 3
     assert "3 problems in toy" in done.stderr and "Traceback" not in done.stderr
 
 
 @pytest.fixture
 def many_clips(toy: Path, tmp_path: Path) -> Path:
-    """60 clips that are the same three frames."""
+    """60 clips with the same three frames."""
     for number in range(60):
         for kind in ("blur", "sharp"):
             shutil.copytree(toy / CLIP / kind, tmp_path / f"many/train/A{number:03d}" / kind, copy_function=os.link)
@@ -370,7 +372,7 @@ def test_a_killed_pack_is_taken_up_and_ends_with_the_same_bytes(
     assert 1 <= len(finished) < 61 and not (tmp_path / "killed" / "index.json").exists()
     (tmp_path / "killed" / "train" / ".A050.blur.npy.1.tmp").write_bytes(b"half-written")
     inodes = [(tmp_path / "killed" / "train" / f"{name}.sharp.npy").stat().st_ino for name in finished]
-    with pytest.raises(DeblurzooError, match="is not finished: run the same"):
+    with pytest.raises(DeblurzooError, match="is unfinished: run the same"):
         Toy(None, "blur", packed=str(tmp_path / "killed")).samples("train", 1)
 
     assert process(*command).returncode == 0
@@ -381,7 +383,7 @@ def test_a_killed_pack_is_taken_up_and_ends_with_the_same_bytes(
 
 @pytest.mark.processes
 def test_a_write_that_fails_leaves_nothing_half_written(environment: dict[str, str], toy: Path, tmp_path: Path) -> None:
-    """A limit on the size of files stops the first array in the middle, as a disk does that fills up meanwhile."""
+    """A file size limit interrupts writing the first array, like a disk that fills up during packing."""
     pack_it = f"{sys.executable} -m deblurzoo.cli data pack data=toy data.root={toy} out=packed"
     done = subprocess.run(
         ["bash", "-c", f"ulimit -f 20; exec {pack_it}"], cwd=tmp_path, env=environment, capture_output=True, text=True
@@ -404,5 +406,5 @@ def test_a_full_disk_is_told_before_anything_is_written(deblurzoo: Run, toy: Pat
     finally:
         subprocess.run(["umount", str(disk)], check=True)
     assert done.returncode == 1
-    assert "needs 0.00 GB" in done.stderr and "free space or give another folder" in done.stderr
+    assert "needs 0.00 GB" in done.stderr and "free disk space or choose another folder" in done.stderr
     assert left == []

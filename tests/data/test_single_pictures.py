@@ -1,4 +1,4 @@
-"""A data set of one's own, as RealBlur is: names that differ within a pair, scenes of several sizes, no video."""
+"""A custom data set in the layout of RealBlur: file names that differ within a pair, several image sizes, no video."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ from deblurzoo.media.naming import folders, image_files
 
 
 class RealBlur(ClipSource):
-    """Photographs, `SPLIT/SCENE/{blur/blur_N,gt/gt_N}.png`."""
+    """Independent images, `SPLIT/SCENE/{blur/blur_N,gt/gt_N}.png`."""
 
     name = "realblur"
     protocol = "realblur"
@@ -45,7 +45,7 @@ SIZES = {1: (48, 64), 3: (64, 48), 10: (40, 40)}
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Two scenes for each split, with photographs 1, 3 and 10 of three sizes; and a config of the data set."""
+    """Two scenes per split, each with images 1, 3 and 10 of three sizes, and a config of the data set."""
     rng = np.random.default_rng(0)
     for scene in ("train/scene2", "train/scene10", "test/scene1", "test/scene7"):
         for photo, size in SIZES.items():
@@ -62,9 +62,7 @@ def test_pairs_of_other_names_are_found_in_order(root: Path) -> None:
     assert [(s.clip, s.frame) for s in samples] == [(c, f) for c in ("scene2", "scene10") for f in ("1", "3", "10")]
     names = [(sample.blur[0].stored()[0], sample.sharp.stored()[0]) for sample in samples[:3]]
     assert names == [("blur_1.png", "gt_1.png"), ("blur_3.png", "gt_3.png"), ("blur_10.png", "gt_10.png")]
-    with pytest.raises(
-        DeblurzooError, match="pictures of realblur are not consecutive, and this network reads 2 frames"
-    ):
+    with pytest.raises(DeblurzooError, match="images of realblur are not consecutive, but this network reads 2 frames"):
         RealBlur(str(root)).samples("train", 2)
 
 
@@ -75,7 +73,7 @@ def test_check_finds_what_is_wrong_and_nothing_else(root: Path) -> None:
     write_png(scene / "gt" / "other_10.png", np.zeros((40, 40, 3), np.uint8))
     assert check(RealBlur(str(root))) == [
         f"ambiguous: {scene}/gt/gt_10.png and {scene}/gt/other_10.png are both frame 10: remove one",
-        f"unpaired: {scene}/gt/gt_3.png has no blurry partner",
+        f"unpaired: {scene}/gt/gt_3.png has no blurry counterpart",
     ]
 
 
@@ -84,7 +82,7 @@ def test_two_clips_of_one_name_are_refused(root: Path) -> None:
         def clip_files(self, split: str) -> list[ClipFiles]:
             return 2 * super().clip_files(split)
 
-    with pytest.raises(DeblurzooError, match="the test split of realblur has two clips called scene1: rename one"):
+    with pytest.raises(DeblurzooError, match="the test split of realblur has two clips named scene1: rename one"):
         Twice(str(root)).samples("test", 1)
 
 
@@ -115,4 +113,4 @@ def test_a_network_of_several_frames_is_refused(deblurzoo: Run, root: Path) -> N
     arguments = ["--config-dir", "conf", "model=flow_rnn", "data=realblur", f"data.root={root}", *TINY_NETS["flow_rnn"]]
     done = deblurzoo("train", *arguments, "trainer=cpu", "logger=csv")
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "realblur are not consecutive, and this network reads 2 frames: choose a network of one frame" in done.stderr
+    assert "realblur are not consecutive, but this network reads 2 frames: choose a network of one frame" in done.stderr

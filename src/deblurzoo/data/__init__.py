@@ -1,4 +1,4 @@
-"""Which pictures there are: clips, and one class per data set; `data.datamodule` reads them."""
+"""Data sets: one class per data set lists clips and samples; `data.datamodule` loads them."""
 
 from deblurzoo.data.clips import ClipSource, Sample, Source
 from deblurzoo.data.dvd import Dvd

@@ -1,4 +1,4 @@
-"""How samples become batches, and batches travel from the reading processes to the training one."""
+"""Batch loading: collating samples in workers and transferring batches to the training process."""
 
 import errno
 import os
@@ -22,40 +22,40 @@ from deblurzoo.batch import Batch
 from deblurzoo.errors import DeblurzooError, first_line
 
 PREFETCH = 4
-"""Batches that each reading process has ready: a slow file then stops no step."""
+"""Number of batches that each worker prefetches, so that a slow file does not delay a training step."""
 
 
 SLOTS = PREFETCH + 1
-"""Batches that each reading process holds at once, see `Collation`."""
+"""Number of shared buffers per worker, see `Collation`."""
 
 
 def cores() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of CPU cores available to this process."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
 def default_workers() -> int:
-    """Return a number of reading processes for this machine: half its cores, between 1 and 8."""
+    """Return the default number of workers: half the available cores, between 1 and 8."""
     return max(1, min(8, cores() // 2))
 
 
 def worker_options(workers: int) -> dict[str, Any]:
-    """Return the options of a data loader that reads in `workers` processes, in order and some items ahead."""
+    """Return `DataLoader` arguments for `workers` workers, each of which prefetches `PREFETCH` items."""
     return {
         "num_workers": workers,
         "worker_init_fn": _start_worker,
         "persistent_workers": workers > 0,
         "prefetch_factor": PREFETCH if workers else None,
-        # A launcher of several jobs (joblib) sets another start method, which would pickle the pipeline.
+        # Explicit, because joblib's launcher sets a start method that would pickle the pipeline.
         "multiprocessing_context": "fork" if workers and sys.platform == "linux" else None,
     }
 
 
 def _start_worker(_: int) -> None:
-    cv2.setNumThreads(0)  # workers are parallel already
-    sys.excepthook = _tell  # which the thread calls that hands over batches
+    cv2.setNumThreads(0)  # the workers already run in parallel
+    sys.excepthook = _tell  # called by multiprocessing's thread that sends shared memory
     if sys.platform == "linux":
-        # Slurm signals all processes of a job, and training needs its workers until it has saved.
+        # Slurm signals all processes of a job, but training needs its workers until the checkpoint is saved.
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
         signal.signal(signal.SIGUSR2, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
@@ -63,7 +63,7 @@ def _start_worker(_: int) -> None:
 
 
 def _tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Print an error, unless it only shows that the training process has stopped while it took a batch."""
+    """Print an exception; ignore broken connections, which only mean that the training process has exited."""
     if not isinstance(error, ConnectionError | EOFError):
         sys.__excepthook__(kind, error, trace)
 
@@ -75,17 +75,18 @@ def _end_when_the_parent_says() -> None:
 
 
 class BatchLoader(DataLoader[Batch]):
-    """Gives batches of uint8 pictures (B, T, 3, H, W) and (B, 3, H, W), each pixel's R, G, B together in memory.
+    """Loader of uint8 batches, (B, T, 3, H, W) and (B, 3, H, W), with channels-last memory layout.
 
-    Pictures have them together: copying is several times faster than reordering, which is left to the device.
+    Decoded images are channels-last. They are only copied here, which is several times faster than reordering; the
+    device reorders them.
     """
 
     def __init__(self, dataset: Dataset[Batch], workers: int, **arguments: Any) -> None:
         super().__init__(dataset, collate_fn=Collation(), **worker_options(workers), **arguments)
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
-        """Give batches whose memory is their own: what a worker sent is overwritten by its later ones."""
-        mapped: deque[Batch] = deque(maxlen=self.num_workers * SLOTS)  # mapping shared memory anew costs more
+        """Yield batches that own their memory; workers reuse the shared buffers that they send."""
+        mapped: deque[Batch] = deque(maxlen=self.num_workers * SLOTS)  # keeps memory mapped: remapping is slow
         batches = self._batches()
         while batch := _next(batches):
             mapped.append(batch)
@@ -97,13 +98,13 @@ class BatchLoader(DataLoader[Batch]):
 
 
 def _next(batches: Iterator[Batch]) -> Batch | None:
-    """Return the next batch, or None after the last one; SIGTERM ends the wait for it.
+    """Return the next batch, or None after the last one; SIGTERM interrupts the wait.
 
-    Lightning heeds SIGTERM between two steps, to which it never comes if the disk no longer answers.
+    Lightning handles SIGTERM only between steps, and a step never ends if the disk no longer responds.
     """
     previous = signal.getsignal(signal.SIGTERM)
     if not callable(previous) or threading.current_thread() is not threading.main_thread() or is_initialized():
-        return next(batches, None)  # several training processes stop in the same step, as Lightning has them agree
+        return next(batches, None)  # with DDP, Lightning stops all processes after the same step
 
     def stop(number: int, frame: FrameType | None) -> None:
         previous(number, frame)
@@ -117,9 +118,9 @@ def _next(batches: Iterator[Batch]) -> Batch | None:
 
 
 def shared(tensor: Tensor) -> Tensor:
-    """Move a tensor into shared memory if this is a reading process.
+    """Move a tensor into shared memory if called in a worker; return it unchanged in other processes.
 
-    The queue to the training process would do it, in a thread whose errors are lost: both would wait for ever.
+    Otherwise the worker's queue moves the tensor, in a thread whose errors are lost, and both processes wait forever.
 
     Raises:
         DeblurzooError: shared memory is full.
@@ -132,29 +133,31 @@ def shared(tensor: Tensor) -> Tensor:
 
 def _no_shared_memory(error: Exception) -> str:
     return (
-        f"the processes that read frames have too little shared memory ({first_line(error)}): give them more (docker "
-        "run --shm-size=8g), or, to train and evaluate, set a smaller datamodule.workers (0 needs none)"
+        f"the data-loader workers ran out of shared memory ({first_line(error)}): provide more (docker run "
+        "--shm-size=8g), or, for training and evaluation, set a smaller datamodule.workers (0 needs no shared memory)"
     )
 
 
 def reader_failure(error: Exception) -> DeblurzooError | None:
-    """Return the message for an error that shows that a process that reads frames has failed; None for any other."""
+    """Return the error to raise if `error` was caused by the death of a worker or by full shared memory, else None."""
     at_a_queue = any("multiprocessing" in frame.filename for frame in traceback.extract_tb(error.__traceback__))
     if at_a_queue and isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return DeblurzooError(_no_shared_memory(error))
     of_torch = isinstance(error, RuntimeError) and "DataLoader worker" in str(error)
-    if of_torch or (at_a_queue and isinstance(error, ConnectionError | EOFError)):  # which one, depends on the moment
+    # The exception type depends on when the worker was killed.
+    if of_torch or (at_a_queue and isinstance(error, ConnectionError | EOFError)):
         return DeblurzooError(
-            f"a process that reads frames was killed ({first_line(error)}): memory or shared memory may have run out, "
-            "so set fewer datamodule.workers (0 needs no shared memory) or a smaller datamodule.batch_size; "
-            "resume=auto goes on from the last checkpoint, an evaluation and a pack where they were"
+            f"a data-loader worker was killed ({first_line(error)}), possibly for lack of memory or shared memory: set "
+            "fewer datamodule.workers (0 needs no shared memory) or a smaller datamodule.batch_size. Then run the "
+            "command again: training resumes from the last checkpoint with resume=auto; evaluation and packing "
+            "resume automatically"
         )
     return None
 
 
 @contextmanager
 def told_reader_failures() -> Iterator[None]:
-    """Raise the failure of a process that reads frames as a DeblurzooError."""
+    """Raise the failure of a worker as a DeblurzooError, see `reader_failure`."""
     try:
         yield
     except Exception as error:
@@ -164,13 +167,14 @@ def told_reader_failures() -> Iterator[None]:
 
 
 class Collation:
-    """Stacks samples, in a worker in one of a few shared buffers in turn: fresh shared memory costs more than the copy.
+    """Collate function; a worker stacks samples into a ring of `SLOTS` reused shared buffers.
 
-    Without the buffers, a pack gave 0.5 to 0.8 times as many samples per second (two cores, 1 or 2 workers, 16 pairs of
-    128 or 256 pixels, medians of interleaved rounds). PNGs gave as many: there decoding takes the time.
+    Allocating shared memory costs more than the copy. With newly allocated buffers, a pack was read at 0.5 to 0.8 times
+    the speed (samples per second; two cores, 1 or 2 workers, batches of 16 pairs of 128 or 256 pixels, medians of
+    interleaved rounds). PNGs showed no difference, since decoding dominates.
 
-    A worker fills at most `PREFETCH` batches before it is asked for another one, which happens when the training
-    process takes the oldest of them and, next, copies it: one buffer more is never written while it is read.
+    A worker has at most `PREFETCH` outstanding batches. The training process receives the oldest batch, requests a new
+    batch, and then copies the received one. With one additional buffer, no buffer is overwritten during the copy.
     """
 
     def __init__(self) -> None:
@@ -178,7 +182,7 @@ class Collation:
         self.turn = 0
 
     def __call__(self, samples: list[Batch]) -> Batch:
-        """Return the samples as one batch."""
+        """Return the stacked samples."""
         pictures = [_interleaved(sample) for sample in samples]
         shapes = [(len(samples), *picture.shape) for picture in pictures[0]]
         self.turn = (self.turn + 1) % len(self.buffers)

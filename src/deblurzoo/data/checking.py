@@ -1,4 +1,4 @@
-"""Reading all of a data set: its clips, and everything in it that is missing or broken."""
+"""Check of a complete data set: every image is read, and missing or corrupt files are reported."""
 
 import hashlib
 from collections import Counter
@@ -22,30 +22,30 @@ Size = tuple[int, int]
 
 
 class Seen(NamedTuple):
-    """A picture that was read."""
+    """Size and digest of a decoded image."""
 
     size: Size
     pixels: bytes
-    """Their digest."""
+    """Digest of the pixels."""
 
 
 class Examined(NamedTuple):
-    """What was found in a clip."""
+    """Result of checking a clip."""
 
     name: str
     pairs: int
     problems: list[str]
     equal: list[str]
-    """The frames that have nothing to restore: blur equals sharp."""
+    """Frames whose blurry and sharp images are identical: there is nothing to restore."""
 
 
 _AGAIN = "run `deblurzoo data pack` again"
 _NAMED = 3
-"""Gaps, and equal pairs, of a clip that are named where there are more than four."""
+"""Number of gaps, and of identical pairs, that are listed for a clip with more than four."""
 
 
 def _seen(path: Path) -> Seen | str:
-    """Read all of a picture; return why that failed."""
+    """Return size and digest of an image, or the error message if it cannot be read."""
     try:
         image = read_image(path)
     except DeblurzooError as error:
@@ -54,7 +54,7 @@ def _seen(path: Path) -> Seen | str:
 
 
 def _gap_lines(place: str | Path, frames: Sequence[str]) -> list[str]:
-    """Return at most four lines on the gaps of a clip, whose frames are in natural order."""
+    """Return at most four lines about the gaps of a clip; `frames` are in natural order."""
     found = gaps(frames)
     named = found if len(found) <= _NAMED + 1 else found[:_NAMED]
     lines = [f"missing: {place}: {gap.missing}" for gap in named]
@@ -64,22 +64,22 @@ def _gap_lines(place: str | Path, frames: Sequence[str]) -> list[str]:
 
 
 def _miscount(clip: str, pairs: int, official: int | None) -> list[str]:
-    return [] if official in (None, pairs) else [f"count: {clip} has {pairs} pairs, officially {official}"]
+    return [] if official in (None, pairs) else [f"count: {clip} has {pairs} pairs, the official clip has {official}"]
 
 
 def examined_clip(files: ClipFiles, consecutive: bool, official: int | None, pool: ThreadPoolExecutor) -> Examined:
-    """Read every picture of a clip; there is a line for every problem in it, but few for all its gaps."""
+    """Read every image of a clip and return its problems, one line each, except that many gaps are summarised."""
     (blur, twice), (sharp, twice_sharp) = (by_frame(paths, files.frame) for paths in (files.blur, files.sharp))
     problems = [f"ambiguous: {reason}" for reason in twice + twice_sharp]
-    problems += [f"unpaired: {path} has no sharp partner" for frame, path in blur.items() if frame not in sharp]
-    problems += [f"unpaired: {path} has no blurry partner" for frame, path in sharp.items() if frame not in blur]
+    problems += [f"unpaired: {path} has no sharp counterpart" for frame, path in blur.items() if frame not in sharp]
+    problems += [f"unpaired: {path} has no blurry counterpart" for frame, path in sharp.items() if frame not in blur]
     paths = [*blur.values(), *sharp.values()]
     if consecutive and paths:
         problems += _gap_lines(paths[0].parent, sorted(blur.keys() | sharp.keys(), key=natural))
     pairs = {frame: (blur[frame], sharp[frame]) for frame in blur if frame in sharp}
     problems += _miscount(files.name, len(pairs), official)
     odd = [path for path in (Path(files.name), *paths) if not is_utf8(path.name)]
-    problems += [f"name: {path} is not UTF-8: rename it" for path in odd]
+    problems += [f"name: the name of {path} is not valid UTF-8: rename it" for path in odd]
     read = dict(zip(paths, pool.map(_seen, paths), strict=True))
     problems += [f"unreadable: {reason}" for reason in read.values() if isinstance(reason, str)]
     seen = {path: one for path, one in read.items() if not isinstance(one, str)}
@@ -90,42 +90,42 @@ def examined_clip(files: ClipFiles, consecutive: bool, official: int | None, poo
 
 
 def _unusual_sizes(sizes: Mapping[Path, Size]) -> list[str]:
-    """Return a line for every picture of another size than most of its clip."""
+    """Return a line for every image whose size differs from the most common size of the clip."""
     (width, height), _ = Counter(sizes.values()).most_common(1)[0] if sizes else ((0, 0), 0)
     return [
-        f"size: {path} is {w}x{h}, the rest of the clip {width}x{height}"
+        f"size: {path} is {w}x{h}, but most of the clip is {width}x{height}"
         for path, (w, h) in sizes.items()
         if (w, h) != (width, height)
     ]
 
 
 def _unequal_sizes(sizes: Mapping[Path, Size], pairs: Sequence[tuple[Path, Path]]) -> list[str]:
-    """Return a line for every pair whose pictures differ in size."""
+    """Return a line for every pair whose blurry and sharp images differ in size."""
     return [
-        "size: {} is {}x{}, its partner {} {}x{}".format(sharp, *sizes[sharp], blur, *sizes[blur])
+        "size: {} is {}x{}, but its counterpart {} is {}x{}".format(sharp, *sizes[sharp], blur, *sizes[blur])
         for blur, sharp in pairs
         if blur in sizes and sharp in sizes and sizes[blur] != sizes[sharp]
     ]
 
 
 def _equal_lines(clip: str, frames: Sequence[str]) -> list[str]:
-    """Return at most four lines on the pairs of a clip that have nothing to restore."""
+    """Return at most four lines about the identical pairs of a clip."""
     named = frames if len(frames) <= _NAMED + 1 else frames[:_NAMED]
-    lines = [f"equal: {clip}/{frame}: blur equals sharp" for frame in named]
+    lines = [f"identical: {clip}/{frame}: the blurry and the sharp image are identical" for frame in named]
     if more := len(frames) - len(named):
-        lines.append(f"equal: {clip}: {more} more pairs: blur equals sharp")
+        lines.append(f"identical: {clip}: {more} more pairs of identical images")
     return lines
 
 
 def _examined(source: ClipSource, split: str, pool: ThreadPoolExecutor) -> Iterator[Examined]:
-    """Read every picture of a split."""
+    """Yield the result of every clip of a split, read from image files."""
     official = source.official.get(split, {})
     for files in track(source.clip_files(split), description=split, transient=True):
         yield examined_clip(files, source.consecutive, official.get(files.name), pool)
 
 
 def _examined_pack(source: ClipSource, split: str) -> Iterator[Examined]:
-    """Read every array of a split of a pack."""
+    """Yield the result of every clip of a split, read from a pack."""
     assert source.packed is not None
     official, entries = source.official.get(split, {}), list(source.index.of(split))
     stale = {name: f"stale: clip {name} {reason}: {_AGAIN}" for name, reason in source.changed_clips(split).items()}
@@ -136,7 +136,7 @@ def _examined_pack(source: ClipSource, split: str) -> Iterator[Examined]:
         problems = [stale[entry.name]] if entry.name in stale else []
         equal: list[str] = []
         if damage := entry.damage(Path(source.packed), pixels=True):
-            problems.append(f"damaged: {damage}: {_AGAIN}, or copy the file again")
+            problems.append(f"corrupt: {damage}: {_AGAIN}, or copy the file again")
         else:
             clip = entry.clip(Path(source.packed))
             triples = zip(clip.frames, clip.blur, clip.sharp, strict=True)
@@ -148,9 +148,9 @@ def _examined_pack(source: ClipSource, split: str) -> Iterator[Examined]:
 
 
 def check(source: ClipSource) -> list[str]:
-    """Read all of a data set or of its pack, print a table of its clips and return all problems.
+    """Read a complete data set or its pack, print a table of its clips, and return all problems.
 
-    Pairs that have nothing to restore are printed, and a problem only where a split has no others.
+    Pairs of identical images are printed. They are a problem only if a split has no other pairs.
     """
     table = Table(title=f"{source.name}: {source.blur_folder}/ and sharp frames", title_justify="left")
     for heading in ("split", "clip", "pairs", *(["official"] if source.official else []), "problems"):
@@ -174,11 +174,14 @@ def check(source: ClipSource) -> list[str]:
             problems += [f"missing: {split} clip {name} ({official[name]} pairs)" for name in absent]
             if official:
                 foreign = sorted(names - official.keys(), key=natural)
-                problems += [f"foreign: {name} is no {split} clip of {source.name}" for name in foreign]
+                problems += [f"unexpected: {name} is not an official {split} clip of {source.name}" for name in foreign]
             if not found:
                 problems.append(f"empty: the {split} split has no pairs")
             elif equal == found:
-                problems.append(f"equal: blur equals sharp in all pairs of the {split} split: is it one folder twice?")
+                problems.append(
+                    f"identical: the blurry and the sharp image are identical in all pairs of the {split} split: check "
+                    "that blur and sharp are different folders"
+                )
             counts = (found, *([sum(official.values())] if source.official else []), "")
             table.add_row(split, counted(len(names), "clip"), *map(str, counts), style="bold", end_section=True)
     Console().print(table)
@@ -188,5 +191,5 @@ def check(source: ClipSource) -> list[str]:
 
 
 def counted(number: int, noun: str) -> str:
-    """Return a number with its noun, in the plural where it is one."""
+    """Return a number and its noun, in the plural unless the number is 1."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

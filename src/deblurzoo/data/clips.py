@@ -1,4 +1,4 @@
-"""What a frame pair is: clips of consecutive blurry and sharp frames, and the samples that networks read."""
+"""Base classes of data sets: clips of paired blurry and sharp frames, and the samples that networks read."""
 
 import logging
 from abc import ABC, abstractmethod
@@ -18,19 +18,19 @@ from deblurzoo.media.naming import described, gaps, natural, require_frames, run
 log = logging.getLogger(__name__)
 
 NEIGHBOURS = {1: (0,), 2: (0, 1), 3: (0, 1, -1)}
-"""Offsets of the frames a network of T frames reads: the one to restore, its next, its previous."""
+"""Offsets of the frames that a network of T frames reads: the frame to restore, the next and the previous frame."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """T blurry frames, the first of which is to be restored, and what is known of them.
+    """T blurry frames, of which the first is restored, and their ground truth.
 
     Args:
         dataset, clip, frame: names; `frame` is unique within its clip.
         blur: the T blurry frames.
-        sharp_frames: their sharp pictures.
-        references: what a restored picture is measured against where that is not its one sharp picture.
-        is_fed_sharp: whether the input is sharp already.
+        sharp_frames: the sharp images of the same frames.
+        references: sharp images that a restored image is compared with; empty if it is compared only with `sharp`.
+        is_fed_sharp: whether `blur` contains sharp images, see `fed_sharp`.
     """
 
     dataset: str
@@ -43,34 +43,36 @@ class Sample:
 
     @property
     def sharp(self) -> Frame:
-        """The sharp picture of the frame to restore."""
+        """The sharp image of the frame to restore."""
         return self.sharp_frames[0]
 
     def fed_sharp(self) -> Self:
-        """Return this sample with its sharp pictures as input: what a network should leave as it is."""
+        """Return this sample with the sharp images as input, which a network should leave unchanged."""
         return replace(self, blur=self.sharp_frames, is_fed_sharp=True)
 
 
 def _around(run: range, index: int, frames: int) -> list[int]:
-    """Return the indices of the frames that a network of `frames` frames reads to restore one; none at an end."""
+    """Return the indices of the frames to read in order to restore frame `index`; empty if a neighbour is missing."""
     around = [index + offset for offset in NEIGHBOURS[frames]]
     return around if all(other in run for other in around) else []
 
 
 class Source(ABC):
-    """A data set: which pictures a network restores, and how they are measured.
+    """Base class of data sets: lists the samples of each split and selects the measure of the evaluation.
 
-    A subclass sets `name`, `protocol` and `blur_folder` (printed in every result), `consecutive` where pictures do not
-    follow each other, and `official`: frames per clip and split of the published data set, empty where there is none.
+    Subclasses set `name`, `protocol` and `blur_folder`, which are part of every result. `consecutive = False` declares
+    that images are not frames of a video. `official` maps each split of a published data set to the number of frames
+    per clip; it is empty for other data sets.
 
     Args:
-        common_frames: leave out what a network of this many frames cannot restore, so that networks of fewer frames
-            are measured on the same pictures; None leaves out what the network itself cannot restore.
+        common_frames: exclude the frames that a network of this many frames cannot restore, so that networks of fewer
+            frames are evaluated on the same frames. None excludes only the frames that the network itself cannot
+            restore.
     """
 
     name: str
     key = "data"
-    """The config key of this data set, for messages."""
+    """Config key of this data set, for messages."""
     official: Mapping[str, Mapping[str, int]] = {}
     protocol: str
     measure = "plain"
@@ -78,9 +80,9 @@ class Source(ABC):
     blur_folder: str
     splits: tuple[str, ...] = ("train", "test")
     consecutive = True
-    """Whether the frames of a clip follow each other; else each picture is one of its own, of any size."""
+    """Whether the frames of a clip are consecutive; otherwise images are independent and may differ in size."""
     root: Path | None = None
-    """Where the pictures lie, if that is one folder."""
+    """Folder of the data set, if there is a single one."""
 
     def __init__(self, common_frames: int | None = None) -> None:
         if common_frames is not None and common_frames not in NEIGHBOURS:
@@ -89,94 +91,94 @@ class Source(ABC):
 
     @abstractmethod
     def samples(self, split: str, frames: int) -> list[Sample]:
-        """Return what a network of `frames` frames can restore."""
+        """Return the samples of a split for a network of `frames` frames."""
 
     @abstractmethod
     def incomplete_clips(self, split: str) -> list[str]:
-        """Return the official clips of which frames are missing; results on the rest are not the papers'."""
+        """Return the official clips that lack frames; results on incomplete clips are not comparable with papers."""
 
     def origin(self, split: str) -> dict[str, str]:
-        """Return where the pictures of a split are read from, by config key, as the user gave it."""
+        """Return the folders that a split is read from, by config key, as set by the user."""
         return {f"{self.key}.root": str(self.root)} if self.root else {}
 
     def require_consecutive(self, frames: int) -> None:
-        """Raise a DeblurzooError if a network of several frames is to restore pictures that are not consecutive."""
+        """Raise a DeblurzooError if consecutive frames are required, but the images are not consecutive."""
         if self.consecutive:
             return
         if self.common_frames not in (None, 1):
             raise DeblurzooError(
-                f"{self.key}.common_frames={self.common_frames} needs consecutive pictures, and those of {self.name} "
-                "are not: set null"
+                f"{self.key}.common_frames={self.common_frames} requires consecutive frames, but the images of "
+                f"{self.name} are not consecutive: set {self.key}.common_frames=null"
             )
         if frames > 1:
             raise DeblurzooError(
-                f"the pictures of {self.name} are not consecutive, and this network reads {frames} frames: choose a "
+                f"the images of {self.name} are not consecutive, but this network reads {frames} frames: choose a "
                 "network of one frame, or another data set"
             )
 
 
 class ClipSource(Source):
-    """A data set of paired pictures in clips: a subclass lists their files, everything else is shared.
+    """Base class of data sets of clips with paired images; subclasses implement `clip_files`.
 
     Args:
-        common_frames: as in `Source`.
-        packed: a folder that `deblurzoo data pack` made of this data set, to read from; its pictures may be gone.
+        common_frames: see `Source`.
+        packed: a pack of this data set, made by `deblurzoo data pack`; the image files are then optional.
     """
 
     def __init__(self, common_frames: int | None = None, packed: str | None = None) -> None:
         super().__init__(common_frames)
         self.packed = packed
         self.parts: tuple[ClipSource, ...] = (self,)
-        """The data sets that this one consists of, each packed by itself."""
+        """Data sets that are packed separately: the members of a `Joined` data set, otherwise only this data set."""
         self._told: set[tuple[str, str]] = set()
 
     @abstractmethod
     def clip_files(self, split: str) -> list[ClipFiles]:
-        """Return the clips of a split in order; raise DeblurzooError if the data set is not there."""
+        """Return the files of each clip of a split in order; raise a DeblurzooError if the data set does not exist."""
 
     def restored_frames(self, clip: Clip, split: str) -> set[str]:
-        """Return the frames that the protocol restores; all of them unless overridden."""
+        """Return the names of the frames that the protocol restores; by default all."""
         return set(clip.frames)
 
     def clips(self, split: str) -> list[Clip]:
         """Return the paired frames of every clip.
 
         Raises:
-            DeblurzooError: a frame lacks its partner or is there twice, the split is empty, or the pack is not of
-                these pictures.
+            DeblurzooError: a frame is unpaired or ambiguous, the split is empty, or the pack does not match the image
+                files.
         """
         clips = self._packed_clips(split) if self.packed else [pairs.clip() for pairs in self.pairs(split)]
         if not any(clip.blur for clip in clips):
             raise DeblurzooError(
-                f"the {split} split of {self.name} has no frames (looked for {self.blur_folder}/ pictures): "
+                f"the {split} split of {self.name} has no frames (searched for {self.blur_folder}/ images): "
                 f"run `deblurzoo data check data={self.name}`"
             )
         return clips
 
     def pairs(self, split: str) -> list[Pairs]:
-        """Return the paired files of every clip in the folders of the data set; raise as `clips`."""
+        """Return the paired image files of every clip; raises like `clips`."""
         clips = [self._pair(files) for files in self.clip_files(split)]
         if twice := [name for name, count in Counter(clip.name for clip in clips).items() if count > 1]:
-            raise DeblurzooError(f"the {split} split of {self.name} has two clips called {twice[0]}: rename one")
+            raise DeblurzooError(f"the {split} split of {self.name} has two clips named {twice[0]}: rename one")
         return clips
 
     @cached_property
     def index(self) -> Index:
-        """What the pack holds; raise a DeblurzooError if it is none, or of another data set."""
+        """The index of the pack; raises a DeblurzooError if it is invalid or belongs to another data set."""
         key, pack = f"{self.key}.packed", Path(str(self.packed))
         index = open_pack(key, pack)
         index.require_of(self.name, self.blur_folder, key, pack)
         if self.consecutive and not index.consecutive:
             raise DeblurzooError(
-                f"{key}={pack} has pictures that are not consecutive: set {self.key}.consecutive=false"
+                f"{key}={pack} contains images that are not consecutive: set {self.key}.consecutive=false"
             )
         return index
 
     def changed_clips(self, split: str) -> dict[str, str]:
-        """Return the packed clips whose pictures are others now, and why; none where there are no pictures."""
+        """Return the clips that differ from the pack, with the reason; empty if the image files do not exist."""
         try:
             clips = self.clip_files(split)
-        except DeblurzooError:  # gone, as where only the pack was copied to
+        except DeblurzooError:  # for example on a machine with only the pack
             return {}
         return self.index.changes(split, {files.name: partial(self._pair, files) for files in clips})
 
@@ -185,16 +187,16 @@ class ClipSource(Source):
         for name, reason in self.changed_clips(split).items():
             raise DeblurzooError(
                 f"{key}={pack} is stale: clip {name} {reason}: run `deblurzoo data pack` again, set {key}=null to read "
-                f"the pictures, or {self.key}.root=null to use the pack as it is"
+                f"the image files, or {self.key}.root=null to read the pack without this check"
             )
         return self.index.undamaged(split, key, pack)
 
     def origin(self, split: str) -> dict[str, str]:
-        """Return where the pictures of a split are read from, by config key, as the user gave it."""
+        """Return the folders that a split is read from, by config key, as set by the user."""
         return {f"{self.key}.packed": self.packed} if self.packed else super().origin(split)
 
     def incomplete_clips(self, split: str) -> list[str]:
-        """Return the official clips of which frames are missing; results on the rest are not the papers'."""
+        """Return the official clips that lack frames; results on incomplete clips are not comparable with papers."""
         found = {clip.name: len(clip.blur) for clip in self.clips(split)}
         return [name for name, frames in self.official.get(split, {}).items() if found.get(name, 0) < frames]
 
@@ -203,15 +205,15 @@ class ClipSource(Source):
         if alone := sorted(blur.keys() ^ sharp.keys(), key=natural):
             path, lacking = (blur[alone[0]], "sharp") if alone[0] in blur else (sharp[alone[0]], "blurry")
             raise DeblurzooError(
-                f"{path} has no {lacking} partner ({len(alone)} unpaired in clip {files.name}): complete the clip; "
-                f"`deblurzoo data check data={self.name}` lists them all"
+                f"{path} has no {lacking} counterpart ({len(alone)} unpaired in clip {files.name}): complete the clip; "
+                f"`deblurzoo data check data={self.name}` lists all unpaired files"
             )
         for name in (files.name, *blur, *map(str, blur.values()), *map(str, sharp.values())):
             require_utf8(name)
         return Pairs(files.name, tuple(blur), tuple(blur.values()), tuple(sharp[frame] for frame in blur))
 
     def samples(self, split: str, frames: int) -> list[Sample]:
-        """Return what a network of `frames` frames can restore: frames without the needed neighbours are left out."""
+        """Return the samples of a split for a network of `frames` frames; frames that lack a neighbour are excluded."""
         self.require_consecutive(frames)
         needed = max(frames, self.common_frames or 1)
         samples, left_out = [], 0
@@ -227,18 +229,23 @@ class ClipSource(Source):
                     else:
                         left_out += 1
         if not samples:
-            raise DeblurzooError(f"the {split} split of {self.name} has no {needed} consecutive frames anywhere")
+            raise DeblurzooError(f"the {split} split of {self.name} has no {needed} consecutive frames in any clip")
         if left_out:
             log.info(
-                "%d of %d %s frames are left out: %d consecutive ones are needed",
+                "%d of %d %s frames are excluded: %d consecutive frames are required",
                 *(left_out, left_out + len(samples), split, needed),
             )
         return samples
 
     def _runs(self, split: str, clip: Clip) -> list[range]:
-        """Return the stretches of a clip's frames that follow each other; tell of its gaps once."""
+        """Return the index ranges of a clip's consecutive frames; warn once about its gaps."""
         found = gaps(clip.frames)
         if found and (split, clip.name) not in self._told:
             self._told.add((split, clip.name))
-            log.warning("clip %s of %s lacks %s: no neighbours across a gap", clip.name, self.name, described(found))
+            log.warning(
+                "clip %s of %s lacks %s: frames across a gap are not used as neighbours",
+                clip.name,
+                self.name,
+                described(found),
+            )
         return runs(len(clip.frames), found)

@@ -1,4 +1,4 @@
-"""How frames are read: one data module for every data set and every network."""
+"""The Lightning data module, shared by all data sets and networks."""
 
 import logging
 from functools import cached_property
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 def _read(sample: Sample) -> list[Image]:
-    """Return the T blurry frames and the sharp one, all of one size."""
+    """Return the T blurry frames and the sharp one; raise a DeblurzooError if their sizes differ."""
     sharp = sample.sharp.read()
     images = [frame.read() for frame in sample.blur]
     for frame, image in zip(sample.blur, images, strict=True):
@@ -36,29 +36,29 @@ def _read(sample: Sample) -> list[Image]:
 
 
 def _as_batch(sample: Sample, images: Image) -> Batch:
-    """Turn (T+1, H, W, 3) uint8 into a sample without batch dimension; it is scaled to [0, 1] on the device."""
+    """Return (T+1, H, W, 3) uint8 as a sample without batch dimension; scaling follows on the device."""
     tensor = torch.from_numpy(images).permute(0, 3, 1, 2)
     return Batch(tensor[:-1], tensor[-1], sample.clip, sample.frame)
 
 
 class _Known(Record):
-    """The place of a run in its samples, as a checkpoint has it."""
+    """Position in the training samples, as stored in a checkpoint."""
 
     step: NonNegativeInt
     sample: NonNegativeInt
 
 
 def _require_blur(samples: list[Sample]) -> None:
-    """Raise a DeblurzooError if in all samples the blurry picture equals the sharp one; usually it reads one."""
+    """Raise a DeblurzooError if the images of all pairs are identical; usually only one pair is read."""
     if all(np.array_equal(sample.blur[0].read(), sample.sharp.read()) for sample in samples):
         raise DeblurzooError(
-            f"there is nothing to restore: in all {len(samples)} validation pairs the blurry picture equals the sharp "
-            "one. Are blur and sharp the same folder?"
+            f"there is nothing to restore: in all {len(samples)} validation pairs, the blurry and the sharp image are "
+            "identical: check that blur and sharp are different folders"
         )
 
 
 class TrainingCrops(Dataset[Batch]):
-    """Augmented crops, indexed by sample number (see `StepSampler`), without end."""
+    """Endless data set of augmented crops, indexed by sample number (see `StepSampler`)."""
 
     def __init__(self, samples: list[Sample], augmentation: Augmentation, seed: int) -> None:
         self.samples, self.augmentation, self.seed = samples, augmentation, seed
@@ -66,17 +66,17 @@ class TrainingCrops(Dataset[Batch]):
         self.pipeline = augmentation.compose(images=len(samples[0].blur) + 1)
         extra = augmentation.extra_blur
         if extra and not any(sample.dataset in extra.datasets for sample in samples):
-            log.warning("no picture gets extra blur: none is of %s", ", ".join(extra.datasets))
+            log.warning("extra_blur has no effect: no training sample is from %s", ", ".join(extra.datasets))
 
     def __getitem__(self, number: int) -> Batch:
-        """Return sample number `number`: uint8 crops (T, 3, h, w) and (3, h, w)."""
+        """Return sample `number`: uint8 crops (T, 3, h, w) and (3, h, w)."""
         sample = self.samples[self.order[number]]
         seed = sample_seed(self.seed, number)
         return _as_batch(sample, apply(self.augmentation, self.pipeline, _read(sample), sample.dataset, seed))
 
 
 class FullFrames(Dataset[Batch]):
-    """Whole frames in the order of the clips."""
+    """Full-size frames in the order of the samples."""
 
     def __init__(self, samples: list[Sample]) -> None:
         self.samples = samples
@@ -91,30 +91,30 @@ class FullFrames(Dataset[Batch]):
 
 
 def evenly_spaced(samples: list[Sample], count: int) -> list[Sample]:
-    """Return `count` of the samples, or all if there are fewer."""
+    """Return `count` evenly spaced samples, or all samples if there are fewer."""
     picks = np.linspace(0, len(samples) - 1, min(count, len(samples))).round().astype(int)
     return [samples[i] for i in picks]
 
 
 class DeblurDataModule(pl.LightningDataModule):
-    """Reads a data set for a network of `frames` frames.
+    """Data module of a data set for a network of `frames` frames.
 
     Args:
         source: the data set.
-        frames: T, how many consecutive frames the network reads.
-        seed: of the sampling and the augmentation.
-        batch_size: training samples per step, of all devices together.
-        augmentation: of the training samples.
-        val_frames: how many frames, evenly spaced over the test split, are measured during training.
-        workers: reading processes; None chooses by the machine, 0 reads in the training process.
-        no_harm: how many test samples, evenly spaced, are given once more with their sharp pictures as input.
+        frames: T, the number of consecutive frames that the network reads.
+        seed: seed of sampling and augmentation.
+        batch_size: total number of training samples per step over all devices.
+        augmentation: augmentation of the training samples.
+        val_frames: number of validation frames during training, evenly spaced over the test split.
+        workers: number of workers; None for `default_workers()`, 0 to load in the training process.
+        no_harm: number of test samples, evenly spaced, that are evaluated again with sharp frames as input.
     """
 
     measured = 0
-    """How many test samples an evaluation that goes on need not read again."""
+    """Number of test samples that a resumed evaluation skips."""
 
     _known = (0, 0)
-    """A step, and the number of its first sample."""
+    """A step and the number of its first sample; restored from a checkpoint."""
 
     def __init__(
         self,
@@ -135,13 +135,13 @@ class DeblurDataModule(pl.LightningDataModule):
         self.workers = default_workers() if workers is None else workers
 
     def training_crops(self) -> TrainingCrops:
-        """List the training frames, look at their sizes, and return the training samples by number."""
+        """Return the training samples; raise a DeblurzooError if the size of a frame is unsuitable."""
         samples = self.source.samples("train", self.frames)
         require_sizes(samples, self.augmentation)
         return TrainingCrops(samples, self.augmentation, self.seed)
 
     def setup(self, stage: str) -> None:
-        """List the frames of the splits that `stage` needs."""
+        """List and check the samples that `stage` requires."""
         if stage == "fit":
             self.crops = self.training_crops()
         if stage in ("fit", "validate"):
@@ -156,32 +156,32 @@ class DeblurDataModule(pl.LightningDataModule):
 
     @cached_property
     def trained_on(self) -> dict[str, str]:
-        """Which pictures the training samples are; see `describe`."""
+        """Description of the training images, see `describe`."""
         return describe(self.source, "train", self.crops.samples)
 
     @property
     def measured_on(self) -> dict[str, str]:
-        """Which pictures the test samples are; see `describe`."""
+        """Description of the test images, see `describe`."""
         return describe(self.source, "test", [sample for sample in self.test_samples if not sample.is_fed_sharp])
 
     def require_shares(self, devices: int) -> None:
-        """Raise a DeblurzooError if not every device gets an equal share of each batch and a validation frame."""
+        """Raise a DeblurzooError unless each device gets an equal batch share and at least one validation frame."""
         if self.batch_size % devices:
             raise DeblurzooError(
-                f"datamodule.batch_size={self.batch_size} is the batch of all {devices} devices together, in equal "
-                f"shares: set a multiple of {devices}, or another number of trainer.devices"
+                f"datamodule.batch_size={self.batch_size} cannot be split equally between {devices} devices: set a "
+                f"multiple of {devices}, or another number of trainer.devices"
             )
         if len(self.val_samples) < devices:
             raise DeblurzooError(
-                f"{len(self.val_samples)} validation frames are too few for {devices} devices, which share them out: "
-                f"set datamodule.val_frames={devices}, or fewer trainer.devices"
+                f"{len(self.val_samples)} validation frames are too few for {devices} devices, which need at least one "
+                f"each: set datamodule.val_frames={devices}, or fewer trainer.devices"
             )
 
     def _loader(self, dataset: Dataset[Batch], **arguments: Any) -> DataLoader[Batch]:
         return BatchLoader(dataset, self.workers, pin_memory=torch.cuda.is_available(), **arguments)
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Give the batches from the trainer's current step on."""
+        """Return the loader of training batches, starting at the trainer's current step."""
         trainer = self.trainer
         assert trainer is not None
         start = trainer.global_step * trainer.accumulate_grad_batches
@@ -196,37 +196,37 @@ class DeblurDataModule(pl.LightningDataModule):
         return self._loader(self.crops, batch_sampler=sampler)
 
     def _first_sample(self, step: int) -> int:
-        """Return the number of the first sample of a step."""
+        """Return the sample number of the first sample of a step."""
         assert self.trainer is not None
         known_step, known_sample = self._known
         return known_sample + (step - known_step) * self.trainer.accumulate_grad_batches * self.batch_size
 
     def state_dict(self) -> dict[str, int]:
-        """Return how far training is, for a checkpoint: a run may go on with steps of more or fewer samples."""
+        """Return the position in the samples, so that a run can resume with another batch size."""
         assert self.trainer is not None
         step = self.trainer.global_step
         return {"step": step, "sample": self._first_sample(step)}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Go on after the samples that a run has seen until its checkpoint."""
+        """Restore the position in the samples from a checkpoint."""
         try:
             known = _Known.model_validate(state_dict)
         except ValidationError as error:
-            raise DeblurzooError(f"the checkpoint's place in the data is damaged ({first_problem(error)})") from error
+            raise DeblurzooError(f"the checkpoint's data position is corrupt ({first_problem(error)})") from error
         self._known = known.step, known.sample
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """Give this process's share of the fixed validation frames one by one: each is measured once."""
+        """Return the loader of this process's share of the validation frames, one per batch; shares do not overlap."""
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         ends = [share * len(self.val_samples) // world_size for share in (rank, rank + 1)]
         return self._loader(FullFrames(self.val_samples[slice(*ends)]), batch_size=1)
 
     def test_dataloader(self) -> DataLoader[Batch]:
-        """Give the frames of the test split one by one, then some sharp ones."""
+        """Return the loader of the test samples, one per batch, followed by the `no_harm` samples."""
         return self._loader(FullFrames(self.test_samples[self.measured :]), batch_size=1)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Scale to [0, 1] on the device: bytes travel, not floats."""
+        """Scale uint8 to [0, 1]; done on the device, so that uint8 is transferred instead of float."""
 
         def scale(images: Tensor) -> Tensor:
             return images.to(torch.float32, memory_format=torch.contiguous_format).div_(255)

@@ -26,18 +26,18 @@ _TEST = dict.fromkeys(
      "IMG_0049"], 100,
 )  # fmt: skip
 _SU30 = {2 + 95 * i // 29 for i in range(30)}
-"""File numbers floor(linspace(2, 97, 30)), as the authors' MATLAB code counts them."""
+"""Frame numbers floor(linspace(2, 97, 30)), as in the authors' MATLAB code."""
 
 
 class Dvd(ClipSource):
     """71 videos of 720p frames, `quantitative_datasets/VIDEO/{input,GT}/NNNNN.jpg`; the split is by video name.
 
     Args:
-        root: the folder that has `quantitative_datasets`.
-        protocol: which frames of the ten test videos are restored. `flow`: 0..98 of each (990; TCSVT 2021);
-            `su30`: 30 of each, registered and measured by Köhler's code as the authors of the data set do; `all`: all
-            1000.
-        common_frames, packed: as in `ClipSource`.
+        root: the folder that contains `quantitative_datasets`.
+        protocol: the frames of the ten test videos that are restored. `flow`: frames 0 to 98 of each video (990;
+            TCSVT 2021). `su30`: 30 frames of each video, registered and evaluated by Köhler's code as the authors of
+            the data set do. `all`: all 1000 frames.
+        common_frames, packed: see `ClipSource`.
     """
 
     name = "dvd"
@@ -55,7 +55,7 @@ class Dvd(ClipSource):
         self.measure = "kohler" if protocol == "su30" else "plain"
 
     def clip_files(self, split: str) -> list[ClipFiles]:
-        """List the official videos of `train` or `test` that are there."""
+        """Return the files of the official videos of a split that exist."""
         layout = "quantitative_datasets/VIDEO/{input,GT}/NNNNN.jpg"
         folder = require_folder(f"{self.key}.root", self.root, "quantitative_datasets", layout)
         return [
@@ -65,7 +65,7 @@ class Dvd(ClipSource):
         ]
 
     def restored_frames(self, clip: Clip, split: str) -> set[str]:
-        """Return what the protocol restores of a test video; training uses every frame."""
+        """Return the frames of a test video that the protocol restores; training uses every frame."""
         if split == "train" or self.protocol == "all":
             return set(clip.frames)
         wanted = _SU30 if self.protocol == "su30" else set(range(99))

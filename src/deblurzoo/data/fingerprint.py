@@ -1,4 +1,4 @@
-"""Which pictures a data set has, told by what stays as it is when they are moved, copied or packed."""
+"""Fingerprints of image data, unchanged if the image files are moved, copied or packed."""
 
 import hashlib
 import json
@@ -11,13 +11,13 @@ from deblurzoo.data.frames import Frame
 from deblurzoo.errors import escaped
 
 PROBES = 4
-"""Samples whose pixels count: decoding all of them would take minutes."""
+"""Number of samples whose pixels are hashed; decoding all samples would take minutes."""
 LOSSY = (".jpg", ".jpeg", ".webp")
-"""Pictures whose pixels do not count, as another decoder may give others; their sizes in bytes do."""
+"""Formats whose pixels are not hashed, since decoders differ; file names and sizes are hashed for all formats."""
 
 
 def describe(source: Source, split: str, samples: list[Sample]) -> dict[str, str]:
-    """Return which pictures the samples of a split are: `name` and `place` for people, `fingerprint` to compare."""
+    """Return a description of samples: `name` and `place` for display, `fingerprint` for comparison."""
     origin = source.origin(split)
     folder = os.path.commonpath([Path(place).resolve() for place in origin.values()]) if origin else ""
     place = " ".join(f"{key}={value}" for key, value in origin.items())
@@ -25,10 +25,10 @@ def describe(source: Source, split: str, samples: list[Sample]) -> dict[str, str
 
 
 def fingerprint(samples: list[Sample]) -> str:
-    """Return the SHA-256 of the names and sizes in bytes of all picture files, and of the pixels of some.
+    """Return the SHA-256 of the names and sizes in bytes of all image files, and of the pixels of a few.
 
-    A pack has the fingerprint of the pictures that it was made of. Names of clips do not count: where a folder of
-    pictures is a clip, its name is that of the folder it lies in.
+    A pack has the same fingerprint as the packed image files. Clip names are not hashed, since the clip name of
+    `Folder` depends on the location of the images.
     """
     known, sha256 = cache(_stored), hashlib.sha256()
     for sample in samples:

@@ -1,4 +1,4 @@
-"""Anybody's pictures: two folders of equal names."""
+"""A user's images: two folders with matching file names."""
 
 from pathlib import Path
 
@@ -10,13 +10,14 @@ from deblurzoo.media.naming import image_files
 
 
 class Folder(ClipSource):
-    """Blurry and sharp pictures of equal names in two folders, which are one clip in the order of its names.
+    """A folder of blurry and a folder of sharp images with the same file names; each split is one clip, sorted by name.
 
     Args:
-        train: `{blur: DIR, sharp: DIR}`, or nulls where nothing is trained.
-        test: the same for the held-out pictures.
-        consecutive: whether the pictures are the frames of a video; else they are photographs, of any size.
-        common_frames, packed: as in `ClipSource`.
+        train: `{blur: DIR, sharp: DIR}`, or null values if the data set is not used for training.
+        test: the same for the test split.
+        consecutive: whether the images are the frames of a video; otherwise they are independent and may differ in
+            size.
+        common_frames, packed: see `ClipSource`.
     """
 
     name = "folder"
@@ -42,15 +43,15 @@ class Folder(ClipSource):
             self.consecutive = consecutive and index.consecutive
 
     def origin(self, split: str) -> dict[str, str]:
-        """Return both folders of a split by config key, or the pack."""
+        """Return the two folders of a split, or the pack, by config key."""
         folders = {f"{self.key}.{split}.{role}": place for role, place in self.folders[split].items() if place}
         return super().origin(split) or folders
 
     def clip_files(self, split: str) -> list[ClipFiles]:
-        """Return the one clip of a split."""
+        """Return the files of the single clip of a split."""
         where = {}
         for role in ("blur", "sharp"):
             if not (value := self.folders[split][role]):
-                raise DeblurzooError(f"data.{split}.{role} is not set: give a folder of {role} pictures")
-            where[role] = require_folder(f"data.{split}.{role}", Path(value), "", "pictures")
+                raise DeblurzooError(f"data.{split}.{role} is not set: set it to a folder of {role} images")
+            where[role] = require_folder(f"data.{split}.{role}", Path(value), "", "images")
         return [ClipFiles(where["blur"].resolve().parent.name, image_files(where["blur"]), image_files(where["sharp"]))]

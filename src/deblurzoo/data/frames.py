@@ -1,4 +1,4 @@
-"""A frame of a clip: a picture in a file or an archive, or one of a packed clip."""
+"""Frames of a clip: images in files or archives, and images of a pack."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -12,29 +12,29 @@ from deblurzoo.media import Image
 
 
 class Frame(Protocol):
-    """A picture of a clip, wherever it lies; `str` says where."""
+    """An image of a clip, read on demand; `str` returns its location."""
 
     def __hash__(self) -> int: ...
 
     def read(self) -> Image:
-        """Return (H, W, 3) RGB uint8.
+        """Return the image, (H, W, 3) RGB uint8.
 
         Raises:
-            DeblurzooError: the file is missing, truncated or of another kind.
+            DeblurzooError: the file is missing, truncated, or not an image.
         """
 
     def size(self) -> tuple[int, int]:
-        """Return width and height without reading the pixels; raise as `read`, as far as the header tells."""
+        """Return width and height, read from the header only; raises like `read` if the header is invalid."""
 
     def stored(self) -> tuple[str, int]:
-        """Return name and size in bytes of the picture's file; of a packed frame, of the file it was packed from."""
+        """Return name and size in bytes of the image file; for a packed frame, of the original image file."""
 
 
 @dataclass(frozen=True)
 class PackedFrame:
-    """`height` x `width` pixels from byte `offset` of the array in a .npy file.
+    """An image of `height` x `width` pixels at byte `offset` of the array in a .npy file.
 
-    `picture` and `picture_bytes` are name and size of the file that was packed.
+    `picture` and `picture_bytes` are the name and the size of the original image file.
     """
 
     file: Path
@@ -48,7 +48,7 @@ class PackedFrame:
         return f"{self.file} ({self.picture})"
 
     def read(self) -> Image:
-        """Return a read-only view, of which only what is used is read from disk."""
+        """Return a read-only memory-mapped view; only the pixels that are accessed are read from disk."""
         pixels = self.height * self.width
         return _bytes(self.file)[self.offset : self.offset + 3 * pixels].reshape(self.height, self.width, 3)
 
@@ -57,13 +57,13 @@ class PackedFrame:
         return self.width, self.height
 
     def stored(self) -> tuple[str, int]:
-        """Return name and size in bytes of the file that was packed."""
+        """Return name and size in bytes of the original image file."""
         return self.picture, self.picture_bytes
 
 
 @dataclass(frozen=True)
 class Clip:
-    """Paired frames in order: `blur[i]` and `sharp[i]` are frame `frames[i]`."""
+    """Paired frames in order: `blur[i]` and `sharp[i]` are the images of frame `frames[i]`."""
 
     name: str
     frames: tuple[str, ...]
@@ -72,18 +72,18 @@ class Clip:
 
 
 def _bytes(file: Path) -> Image:
-    """Return all bytes of a packed array in a row; a file is mapped into memory once per process."""
+    """Return a packed array as flat bytes; a file is memory-mapped once per process."""
     try:
         status = file.stat()
         return _map(file, (status.st_dev, status.st_ino, status.st_mtime_ns))
     except (OSError, ValueError, EOFError) as error:
         raise DeblurzooError(
-            f"{file} cannot be read ({error}): `deblurzoo data check … data.packed=DIR` finds all such files"
+            f"{file} cannot be read ({error}): `deblurzoo data check … data.packed=DIR` lists all unreadable files"
         ) from error
 
 
 @cache
 def _map(file: Path, _identity: tuple[int, int, int]) -> Image:
-    """Map a file; another one of its name, packed anew or in another folder, has another identity."""
+    """Return a memory-mapped file, cached by path and identity: a replaced file is mapped again."""
     array: Image = np.load(file, mmap_mode="r").view(np.ndarray).reshape(-1)
     return array

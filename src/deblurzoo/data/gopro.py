@@ -24,13 +24,13 @@ _TEST = {
 
 
 class Gopro(ClipSource):
-    """1280x720 frames of a 240 fps camera; `GOPRaaaa_yy_zz` is an average of yy frames, the middle one is sharp.
+    """1280x720 clips from a 240 fps camera; in `GOPRaaaa_yy_zz`, yy frames are averaged, and the middle frame is sharp.
 
     Args:
         root: the folder with `train/CLIP/{blur,blur_gamma,sharp}/NNNNNN.png` and the same under `test`.
-        blur: `blur` is the mean of the stored frames, `blur_gamma` the mean in linear light (gamma 2.2). The three
-            papers use `blur`; testing on the other one costs about 3 dB.
-        common_frames, packed: as in `ClipSource`.
+        blur: `blur` for the mean of the stored frames, `blur_gamma` for the mean in linear light (gamma 2.2). The
+            papers of SVRNN, SRN and FlowRNN use `blur`; testing on `blur_gamma` instead costs about 3 dB.
+        common_frames, packed: see `ClipSource`.
     """
 
     name = "gopro"
@@ -47,7 +47,7 @@ class Gopro(ClipSource):
         self.protocol = self.name
 
     def clip_files(self, split: str) -> list[ClipFiles]:
-        """List the clips of `train` or `test` that are there."""
+        """Return the files of every clip of a split."""
         layout = f"{split}/CLIP/{{{self.blur_folder},sharp}}/NNNNNN.png"
         folder = require_folder(f"{self.key}.root", self.root, split, layout)
         return [
@@ -57,13 +57,13 @@ class Gopro(ClipSource):
 
 
 class Toy(Gopro):
-    """Clips that `deblurzoo data toy` made, in GOPRO's layout."""
+    """Clips written by `deblurzoo data toy`, in GOPRO's layout."""
 
     name = "toy"
     official: Mapping[str, Mapping[str, int]] = {}
 
 
 class Synthesized(Toy):
-    """Clips that `deblurzoo synthesize` made of somebody's own pictures, in GOPRO's layout."""
+    """Clips written by `deblurzoo synthesize` from a user's videos and photos, in GOPRO's layout."""
 
     name = "synthesized"

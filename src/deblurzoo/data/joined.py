@@ -1,4 +1,4 @@
-"""Several data sets as one, as the SVRNN paper trains on GOPRO and DVD."""
+"""Concatenation of data sets, such as GOPRO and DVD, on which the SVRNN paper trains."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,22 +10,28 @@ from deblurzoo.errors import DeblurzooError
 
 
 class Joined(ClipSource):
-    """The clips of several data sets, each sample drawn as often as any other; clip names start with their key.
+    """Concatenation of several data sets. Clip names are prefixed with the key of their data set.
+
+    All samples are drawn equally often, regardless of their data set.
 
     Args:
-        packed: a folder with a pack of each in a folder of its name.
-        datasets: the data sets by key, at least two.
+        packed: a folder with one pack per data set, in subfolders named after the data sets.
+        datasets: at least two data sets by key.
     """
 
     def __init__(self, packed: str | None = None, **datasets: ClipSource) -> None:
         super().__init__(packed=packed)
         if len(datasets) < 2:
-            raise DeblurzooError(f"data joins {len(datasets)} data sets: give two or more, such as data=gopro_dvd")
+            raise DeblurzooError(
+                f"data joins {len(datasets)} data sets, at least two are required: for example, set data=gopro_dvd"
+            )
         self.datasets, self.parts = datasets, tuple(datasets.values())
         (first, leader), *others = datasets.items()
         for key, part in others:
             if part.measure != leader.measure:
-                raise DeblurzooError(f"data.{key}.protocol={part.protocol} is not measured as {first} is: set another")
+                raise DeblurzooError(
+                    f"data.{key}.protocol={part.protocol} is not evaluated like data.{first}: choose another protocol"
+                )
         for key, part in datasets.items():
             part.key = f"data.{key}"
             if packed:
@@ -44,11 +50,11 @@ class Joined(ClipSource):
         }
 
     def origin(self, split: str) -> dict[str, str]:
-        """Return where each is read from by config key."""
+        """Return the folders or packs of all data sets by config key."""
         return {key: place for part in self.parts for key, place in part.origin(split).items()}
 
     def clip_files(self, split: str) -> list[ClipFiles]:
-        """List the clips of all."""
+        """Return the clip files of all data sets."""
         return [
             replace(files, name=f"{key}_{files.name}")
             for key, part in self.datasets.items()
@@ -56,7 +62,7 @@ class Joined(ClipSource):
         ]
 
     def clips(self, split: str) -> list[Clip]:
-        """Return the paired frames of all."""
+        """Return the clips of all data sets."""
         return [
             replace(clip, name=f"{key}_{clip.name}")
             for key, part in self.datasets.items()
@@ -64,7 +70,7 @@ class Joined(ClipSource):
         ]
 
     def samples(self, split: str, frames: int) -> list[Sample]:
-        """Return the samples of all, each by its own protocol."""
+        """Return the samples of all data sets, each according to its own protocol."""
         return [
             replace(sample, clip=f"{key}_{sample.clip}")
             for key, part in self.datasets.items()

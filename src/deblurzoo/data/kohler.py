@@ -25,25 +25,25 @@ ARCHIVES = {
     "GroundTruth_pngs_Image3.zip": "3a77c41c951367f35db52eb18496bbac",
     "GroundTruth_pngs_Image4.zip": "72ce9690c3ed1296358653396cf9576d",
 }
-"""The official archives and their MD5 sums; from people.kyb.tuebingen.mpg.de/rolfk/BenchmarkECCV2012."""
+"""Official archives and their MD5 sums, from people.kyb.tuebingen.mpg.de/rolfk/BenchmarkECCV2012."""
 
 _PAIRS = [(image, kernel) for image in range(1, 5) for kernel in range(1, 13)]
 _FRAMES = {(2, 11): 200, **dict.fromkeys([(1, 10), (1, 12), (2, 10), (3, 7), (3, 12), (4, 12)], 198), (1, 3): 197}
-"""Ground-truth frames of a pair where they are not 199."""
+"""Number of ground-truth frames of the (image, kernel) pairs that do not have 199."""
 _NAME = re.compile(r"(?:Blurry|GroundTruth)(\d+)_(\d+)(?:_(\d+))?\.(?i:png)")
-_LAYOUT = "BlurryImages.zip and GroundTruth_pngs_Image{1..4}.zip, or what they unpack to"
+_LAYOUT = "BlurryImages.zip and GroundTruth_pngs_Image{1..4}.zip, or their unpacked content"
 
 
 class Kohler(Source):
-    """Four photographs that a robot held and moved as a hand did in twelve takes: 48 pictures blurred by camera shake.
+    """48 images blurred by camera shake: four scenes, each with twelve recorded hand motions played back by a robot.
 
-    The ground truth of each is a film of about 200 sharp pictures taken along the same path; no single one of them is
-    what the camera should have seen, so a restored picture is registered to each and the best value counts.
+    The ground truth of each image is a sequence of about 200 sharp frames along the motion path. None of the frames is
+    the unique ground truth, so a restored image is registered to every frame, and the best value counts.
 
     Args:
-        root: the folder with the official archives, which are read as they are, or with what they unpack to:
+        root: the folder with the official archives, which are read without unpacking, or with their unpacked content:
             `Blurry{image}_{kernel}.png` and `GroundTruth{image}_{kernel}_{frame}.png` at any depth.
-        verify: whether archives must have the official MD5 sums; false for pictures of your own in this layout.
+        verify: whether to require the official MD5 sums of the archives; false for your own images in this layout.
     """
 
     name = "kohler"
@@ -61,29 +61,31 @@ class Kohler(Source):
         self._found: list[Sample] | None = None
 
     def samples(self, split: str, frames: int) -> list[Sample]:
-        """Return the blurry pictures that have ground truth, each alone: nothing comes before or after it."""
+        """Return one sample per blurry image with ground truth; samples have a single frame, without neighbours."""
         if split != "test":
-            raise DeblurzooError("kohler has no pictures to train on: train on another data set, evaluate on this one")
+            raise DeblurzooError(
+                "kohler has no training split: train on another data set, use kohler only for evaluation"
+            )
         self.require_consecutive(frames)
         if self._found is None:
             self._found = self._list()
         return self._found
 
     def incomplete_clips(self, split: str) -> list[str]:
-        """Return the pairs, as IMAGE_KERNEL, of which the blurry picture or ground-truth frames are missing."""
+        """Return the pairs, as IMAGE_KERNEL, whose blurry image is missing or whose ground truth is incomplete."""
         found = {sample.frame.removeprefix("Blurry"): len(sample.references) for sample in self.samples(split, 1)}
         return [name for name, frames in self.official[split].items() if found.get(name, 0) < frames]
 
     def problems(self) -> list[str]:
-        """Read every picture; return a line for each that is missing, unreadable or of another size."""
+        """Read every image, and return one line per missing or unreadable image and per pair with differing sizes."""
         samples = self.samples("test", 1)
-        lines = [f"missing: blurry picture or ground truth of {pair}" for pair in self.incomplete_clips("test")]
+        lines = [f"missing: blurry image or ground truth of pair {pair}" for pair in self.incomplete_clips("test")]
         with ThreadPoolExecutor() as pool:
             for sample in samples:
                 shapes = list(pool.map(_shape, [*sample.blur, *sample.references]))
                 lines += [f"unreadable: {shape}" for shape in shapes if isinstance(shape, str)]
                 if len({shape for shape in shapes if not isinstance(shape, str)}) > 1:
-                    lines.append(f"size: not all pictures of {sample.frame} have one size")
+                    lines.append(f"size: {sample.frame} and its ground-truth frames differ in size")
         return lines
 
     def _list(self) -> list[Sample]:
@@ -95,7 +97,7 @@ class Kohler(Source):
             image, kernel, frame = (int(number or 0) for number in match.groups())
             if not frame:
                 blurry[image, kernel] = picture
-            elif (image, kernel) != (1, 3) or (frame != 30 and frame <= 198):  # as the official script has it
+            elif (image, kernel) != (1, 3) or (frame != 30 and frame <= 198):  # as in the official script
                 truth.setdefault((image, kernel), {})[frame] = picture
         samples = []
         for image, kernel in sorted(blurry.keys() & truth.keys() & set(_PAIRS)):
@@ -107,14 +109,14 @@ class Kohler(Source):
             )
         if not samples:
             raise DeblurzooError(
-                f"{self.key}.root={self.root} has no blurry picture with ground truth: give a folder with {_LAYOUT}"
+                f"{self.key}.root={self.root} has no blurry image with ground truth: set it to a folder with {_LAYOUT}"
             )
         return samples
 
     def _pictures(self) -> Iterator[tuple[str, Frame]]:
-        """Yield the name of every picture, and where it is."""
+        """Yield the file name and the frame of every file in the archives, or in the folder if it has no archives."""
         if not self.root.is_dir():
-            raise DeblurzooError(f"{self.key}.root={self.root} is not a folder: give one with {_LAYOUT}")
+            raise DeblurzooError(f"{self.key}.root={self.root} is not a folder: set it to a folder with {_LAYOUT}")
         archives = [self.root / name for name in ARCHIVES if (self.root / name).is_file()]
         for archive in archives:
             if self.verify:
@@ -127,24 +129,24 @@ class Kohler(Source):
 
 
 def members(archive: Path) -> list[str]:
-    """Return the names in a zip archive.
+    """Return the member names of a zip archive.
 
     Raises:
-        DeblurzooError: it is damaged, or a name leads out of the folder that it would be unpacked into.
+        DeblurzooError: the archive is corrupt, or a member name points outside the extraction folder.
     """
     try:
         with ZipFile(archive) as file:
             names = file.namelist()
     except (OSError, BadZipFile) as error:
-        raise DeblurzooError(f"{archive} cannot be read ({error}): it is damaged; download it again") from error
+        raise DeblurzooError(f"{archive} is corrupt ({error}): download it again") from error
     for name in names:
         if name.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", name) or ":" in name:
-            raise DeblurzooError(f"{archive} has a member named {name!r}, which leads out of it: do not use this file")
+            raise DeblurzooError(f"{archive} has a member {name!r} that points outside it: do not use this archive")
     return names
 
 
 def require_md5(archive: Path, expected: str) -> None:
-    """Raise a DeblurzooError unless an archive has the MD5 sum; a file beside it remembers that it had."""
+    """Raise a DeblurzooError unless an archive has the expected MD5 sum; success is cached in a file next to it."""
     status = archive.stat()
     remembered = archive.with_name(f".{archive.name}.verified")
     state = f"{expected} {status.st_size} {status.st_mtime_ns}"
@@ -155,15 +157,15 @@ def require_md5(archive: Path, expected: str) -> None:
         found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     if found != expected:
         raise DeblurzooError(
-            f"{archive} has MD5 sum {found}, the official archive has {expected}: download it again, or set "
-            "data.verify=false if the pictures are your own"
+            f"{archive} has MD5 sum {found}, but the official archive has {expected}: download it again, or set "
+            "data.verify=false if these are your own images"
         )
     if os.access(archive.parent, os.W_OK):
         write_atomically(remembered, state.encode())
 
 
 def _shape(picture: Frame) -> tuple[int, ...] | str:
-    """Return (height, width, 3), or why the picture cannot be read."""
+    """Return (height, width, 3), or the error message if the image cannot be read."""
     try:
         return picture.read().shape
     except DeblurzooError as error:

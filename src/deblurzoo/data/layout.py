@@ -1,4 +1,4 @@
-"""Where the pictures of a clip lie, and which belong together."""
+"""Image files of a clip, and their pairing."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from deblurzoo.media.naming import stem
 
 @dataclass(frozen=True)
 class ClipFiles:
-    """The files of one clip.
+    """The image files of one clip.
 
     Args:
-        name: of the clip; no other of its split has it.
-        blur, sharp: its pictures, in any order.
-        frame: gives the name that a blurry picture and its sharp partner have in common, by which they are paired; the
-            file's name without its suffix unless said.
+        name: name of the clip, unique within its split.
+        blur, sharp: paths of the blurry and the sharp images, in any order.
+        frame: function from a path to the name of its frame; a blurry and a sharp image of the same frame form a pair.
+            By default, the file name without suffix.
     """
 
     name: str
@@ -29,7 +29,7 @@ class ClipFiles:
 
 @dataclass(frozen=True)
 class Pairs:
-    """The paired files of one clip in order: `blur[i]` and `sharp[i]` are frame `frames[i]`."""
+    """The paired image files of one clip in order: `blur[i]` and `sharp[i]` are the images of frame `frames[i]`."""
 
     name: str
     frames: tuple[str, ...]
@@ -37,15 +37,15 @@ class Pairs:
     sharp: tuple[Path, ...]
 
     def clip(self) -> Clip:
-        """Return the clip, whose pictures are read when they are needed."""
+        """Return the clip, whose images are read on demand."""
         return Clip(self.name, self.frames, tuple(map(ImageFile, self.blur)), tuple(map(ImageFile, self.sharp)))
 
 
 def require_folder(key: str, root: Path | None, inside: str, layout: str) -> Path:
-    """Return `root/inside` if it is a folder; else say which config key named it and what should be there."""
+    """Return the folder `root/inside`; raise a DeblurzooError with the config key and layout if it does not exist."""
     if root is None:
         packed = key.replace("root", "packed")
-        raise DeblurzooError(f"{key} is not set: give {key}=FOLDER with {layout}, or a pack of it as {packed}=FOLDER")
+        raise DeblurzooError(f"{key} is not set: give {key}=FOLDER with {layout}, or {packed}=FOLDER with its pack")
     folder = root / inside
     if not folder.is_dir():
         problem = "is not a folder" if not root.is_dir() else f"has no folder {inside}"

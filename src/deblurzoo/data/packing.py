@@ -1,7 +1,7 @@
-"""`deblurzoo data pack`: a data set as one uint8 array per clip and kind, from which crops are read without decoding.
+"""Packing (`deblurzoo data pack`): stores one uint8 array per clip and kind, so that crops need no decoding.
 
-Each array is written under a temporary name and renamed; what is finished stands in `unfinished.json`, which becomes
-`index.json` in the end. A run that was killed is taken up where it stopped and ends with the same bytes.
+Each array is written to a temporary file and renamed. `unfinished.json` lists the finished clips and is renamed to
+`index.json` at the end. An interrupted or killed run can be resumed and produces the same bytes.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ from deblurzoo.media.images import image_size, read_image
 
 
 class _Pictures(Dataset[Tensor]):
-    """Whole pictures, (H, W, 3) uint8."""
+    """Full-size images, (H, W, 3) uint8."""
 
     def __init__(self, paths: list[Path]) -> None:
         self.paths = paths
@@ -41,11 +41,11 @@ class _Pictures(Dataset[Tensor]):
 
 
 def pack(source: ClipSource, out: Path) -> Index:
-    """Pack every clip of a data set into the folder `out`, or take up an unfinished pack, and return its index.
+    """Pack every clip of a data set into the folder `out`, or resume an unfinished pack; return the index.
 
     Raises:
-        DeblurzooError: `out` holds something else, the pictures of a pair differ in size, a picture cannot be read,
-            or the disk is full; finished clips are then kept, and nothing that is half-written.
+        DeblurzooError: `out` has other content, the images of a pair differ in size, an image cannot be read, or the
+            disk is full. Finished clips are kept, and partially written files are removed.
     """
     originals = {(split, clip.name): clip for split in source.splits for clip in source.pairs(split) if clip.blur}
     planned = {place: _expected(place[0], clip) for place, clip in originals.items()}
@@ -61,7 +61,7 @@ def pack(source: ClipSource, out: Path) -> Index:
         write_atomically(out / UNFINISHED, index.encode())
         return index
 
-    index = write_index()  # from here on no reader takes the pack for whole
+    index = write_index()  # from here on, the pack is marked as unfinished
     (out / INDEX).unlink(missing_ok=True)
     paths = [path for place in todo for kind in KINDS for path in _paths(originals[place], kind)]
     pictures = iter(track(_read(paths), f"packing {source.name}", len(paths), disable=not paths))
@@ -71,16 +71,19 @@ def pack(source: ClipSource, out: Path) -> Index:
             for kind in KINDS:
                 entry.sha256[kind] = _write(entry, out, kind, originals[place], pictures)
         if damage := entry.damage(out, pixels=True):
-            raise DeblurzooError(f"{damage}, right after it was written: the disk of {out} is broken, use another")
+            raise DeblurzooError(f"{damage}, directly after writing: the disk of {out} is faulty, use another disk")
         kept[place] = entry
         index = write_index()
-    next(pictures, None)  # there is none: this ends the progress bar
+    next(pictures, None)  # exhausted: only ends the progress bar
     (out / UNFINISHED).replace(out / INDEX)
     return index
 
 
 def _read(paths: list[Path]) -> Iterator[Tensor]:
-    """Start to decode pictures in several processes (kornia-rs holds Python's lock), before any thread is started."""
+    """Return an iterator over the images, decoded in workers because kornia-rs holds the GIL.
+
+    The workers are forked immediately, before this process starts a thread.
+    """
     loader = DataLoader(_Pictures(paths), batch_size=None, **worker_options(min(8, cores())))
     return iter(loader) if paths else iter(())
 
@@ -90,14 +93,14 @@ def _paths(clip: Pairs, kind: Kind) -> tuple[Path, ...]:
 
 
 def _expected(split: str, clip: Pairs) -> PackedClip:
-    """Return the entry of a clip, still without checksums, after a look at the headers of its pictures."""
+    """Return the index entry of a clip, without checksums; image sizes are read from the file headers."""
     sizes = []
     for blur, sharp in zip(clip.blur, clip.sharp, strict=True):
         size, other = image_size(blur), image_size(sharp)
         if size != other:
             raise DeblurzooError(
-                f"{sharp} is {other[0]}x{other[1]} but {blur} is {size[0]}x{size[1]}, and the pictures of a pair must "
-                "have one size: mend or move them (`deblurzoo data check` lists all such)"
+                f"{sharp} is {other[0]}x{other[1]} but {blur} is {size[0]}x{size[1]}, and the images of a pair must "
+                "have the same size: fix or remove them (`deblurzoo data check` lists all such pairs)"
             )
         sizes.append(size)
     found = {kind: stamps(_paths(clip, kind)) for kind in KINDS}
@@ -105,21 +108,21 @@ def _expected(split: str, clip: Pairs) -> PackedClip:
 
 
 def _finished(out: Path, source: ClipSource) -> dict[tuple[str, str], PackedClip]:
-    """Return what an earlier run has packed into `out`."""
+    """Return the index entries of the clips that an earlier run has packed into `out`."""
     indices = [out / name for name in (UNFINISHED, INDEX) if (out / name).exists()]
     if not indices and out.exists() and (not out.is_dir() or any(file.name != LOCK for file in out.iterdir())):
-        raise DeblurzooError(f"out={out} exists and is no pack: give another folder")
+        raise DeblurzooError(f"out={out} exists and is not a pack: choose another folder")
     if not indices:
         return {}
     index = Index.read(indices[0])
     theirs, ours = (index.dataset, index.blur_folder), (source.name, source.blur_folder)
     if theirs != ours:
-        raise DeblurzooError(f"out={out} is a pack of {' '.join(theirs)}/, not of {' '.join(ours)}/: give another out")
+        raise DeblurzooError(f"out={out} is a pack of {' '.join(theirs)}/, not of {' '.join(ours)}/: set another out")
     return {(clip.split, clip.name): clip for clip in index.clips}
 
 
 def _is_kept(packed: PackedClip | None, plan: PackedClip, out: Path) -> bool:
-    """Whether a clip is packed already, from the same pictures, and whole."""
+    """Whether the arrays of a clip exist, are intact, and were packed from the same image files."""
     return packed is not None and replace(packed, sha256={}) == plan and packed.damage(out, pixels=True) is None
 
 
@@ -128,15 +131,15 @@ def _require_space(out: Path, needed: int) -> None:
     folder = next(parent for parent in (out.resolve(), *out.resolve().parents) if parent.is_dir())
     if needed > (free := shutil.disk_usage(folder).free):
         raise DeblurzooError(
-            f"out={out} needs {needed / 1e9:.2f} GB and its disk has {free / 1e9:.2f} GB free: free space or give "
-            "another folder"
+            f"out={out} needs {needed / 1e9:.2f} GB, but its disk has only {free / 1e9:.2f} GB free: free disk space "
+            "or choose another folder"
         )
 
 
 def _write(entry: PackedClip, out: Path, kind: Kind, clip: Pairs, pictures: Iterator[Tensor]) -> str:
-    """Write the next frames as one .npy file, holding one of them at a time, and return their SHA-256.
+    """Write the images of one kind to a .npy file, one image in memory at a time; return the SHA-256 of the pixels.
 
-    Written, not mapped: a mapped file on a full disk kills the process instead of raising an error.
+    The file is not memory-mapped, since a full disk would then kill the process instead of raising an error.
     """
     sha256 = hashlib.sha256()
 
@@ -146,12 +149,12 @@ def _write(entry: PackedClip, out: Path, kind: Kind, clip: Pairs, pictures: Iter
         for path, (width, height) in zip(_paths(clip, kind), entry.sizes, strict=True):
             picture = next(pictures).numpy()
             if picture.shape != (height, width, 3):
-                raise DeblurzooError(f"{path} changed while it was packed: start again when nothing writes there")
+                raise DeblurzooError(f"{path} changed during packing: pack again while nothing modifies the data set")
             sha256.update(picture.data)
             file.write(picture.data)
         file.flush()
         os.fsync(file.fileno())
-        if hasattr(os, "posix_fadvise"):  # so that the verification reads the disk, not the memory
+        if hasattr(os, "posix_fadvise"):  # verification then reads from disk, not from the page cache
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
     replace_atomically(entry.file(out, kind), write)

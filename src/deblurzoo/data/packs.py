@@ -1,4 +1,4 @@
-"""A data set packed by `deblurzoo data pack`: one uint8 array per clip and kind, and an index of them."""
+"""Packs, made by `deblurzoo data pack`: one uint8 array per clip and kind, and an index."""
 
 import hashlib
 import json
@@ -22,46 +22,46 @@ INDEX, UNFINISHED = "index.json", "unfinished.json"
 Kind = Literal["blur", "sharp"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 FileStamp = tuple[str, int, int]
-"""Name, size in bytes and time of change in ns of a picture."""
+"""Name, size in bytes and modification time in ns of an image file."""
 
 
 def stamps(paths: Iterable[Path]) -> list[FileStamp]:
-    """Return what tells whether pictures are those that were packed."""
+    """Return the stamps of image files, by which changes since packing are detected."""
     return [(path.name, (found := path.stat()).st_size, found.st_mtime_ns) for path in paths]
 
 
 @dataclass(frozen=True)
 class PackedClip:
-    """One entry of the index: a clip, the pictures it was made of, and its arrays."""
+    """Index entry of a clip: its frames, the stamps of the packed image files, and the checksums of its arrays."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")
     split: str
     name: str
     frames: list[str]
-    """Names, in the order of the arrays."""
+    """Frame names, in the order of the arrays."""
     sizes: list[tuple[PositiveInt, PositiveInt]]
     """Width and height of each frame."""
     sources: dict[Kind, list[FileStamp]]
     sha256: dict[Kind, str]
-    """Of the pixels, without the header of the file."""
+    """SHA-256 of the pixels, without the file header."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of both arrays: (N, H, W, 3), or where frames are of several sizes all bytes in a row."""
+        """Shape of each array: (N, H, W, 3) if all frames have the same size, otherwise flat (nbytes,)."""
         (width, height), *others = set(self.sizes)
         return (self.nbytes,) if others else (len(self.frames), height, width, 3)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of pixels in each of both arrays."""
+        """Size in bytes of the pixels of each array."""
         return sum(3 * prod(size) for size in self.sizes)
 
     def file(self, pack: Path, kind: Kind) -> Path:
-        """Return where an array lies."""
+        """Return the path of an array."""
         return pack / self.split / f"{self.name}.{kind}.npy"
 
     def clip(self, pack: Path) -> Clip:
-        """Return the frames in natural order, none of them read yet."""
+        """Return the clip with its frames in natural order; frames are read on demand."""
         order = sorted(range(len(self.frames)), key=lambda index: natural(self.frames[index]))
         arrays = (self._frames(self.file(pack, kind), self.sources[kind]) for kind in KINDS)
         blur, sharp = (tuple(frames[index] for index in order) for frames in arrays)
@@ -75,7 +75,7 @@ class PackedClip:
         return found
 
     def stale(self, clip: Pairs) -> str | None:
-        """Return the first picture of a clip that is not the one packed, or None."""
+        """Return the first image file (`kind/name`) that was changed, added or removed since packing, or None."""
         for kind, paths in zip(KINDS, (clip.blur, clip.sharp), strict=True):
             then = set(zip(self.frames, self.sources[kind], strict=True))
             now = set(zip(clip.frames, stamps(paths), strict=True))
@@ -84,7 +84,7 @@ class PackedClip:
         return None
 
     def damage(self, pack: Path, pixels: bool) -> str | None:
-        """Return what is wrong with the arrays, or None: file and shape, and all `pixels` if asked."""
+        """Return an error message for a missing or corrupt array, or None; checksums are compared only if `pixels`."""
         for kind in KINDS:
             file = self.file(pack, kind)
             try:
@@ -92,16 +92,16 @@ class PackedClip:
             except (OSError, ValueError, EOFError) as error:
                 return f"{file} is missing or truncated ({error})"
             if not isinstance(array, np.ndarray):
-                return f"{file} is no array"
+                return f"{file} does not contain a single array"
             if array.shape != self.shape or array.dtype != np.uint8:
-                return f"{file} has shape {array.shape} of {array.dtype}, the index says {self.shape} of uint8"
+                return f"{file} is {array.dtype} {array.shape}, but the index declares uint8 {self.shape}"
             if pixels and digest(array) != self.sha256[kind]:
-                return f"{file} is corrupted: its pixels are not those that were packed"
+                return f"{file} is corrupt: its checksum differs from the index"
         return None
 
 
 def digest(array: Image) -> str:
-    """Return the SHA-256 of an array's bytes, a part after the other."""
+    """Return the SHA-256 of an array's bytes, computed in chunks to limit memory."""
     sha256, flat = hashlib.sha256(), array.reshape(-1)
     for start in range(0, flat.size, 1 << 24):
         sha256.update(flat[start : start + (1 << 24)].data)
@@ -110,25 +110,25 @@ def digest(array: Image) -> str:
 
 @dataclass(frozen=True)
 class Index:
-    """What a pack holds: the clips of one data set."""
+    """Index of a pack: the clips of one data set."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")
     dataset: str
     protocol: str
     blur_folder: str
     consecutive: bool
-    """Whether the frames of a clip follow each other."""
+    """Whether the frames of a clip are consecutive."""
     clips: list[PackedClip]
     format: Literal[2] = 2
-    """Version of the index."""
+    """Version of the index format."""
 
     def encode(self) -> bytes:
-        """Return it as JSON."""
+        """Return the index as JSON."""
         return json.dumps(asdict(self), indent=1).encode()
 
     @classmethod
     def read(cls, file: Path) -> "Index":
-        """Read it from a file; raise a DeblurzooError if that is no index of this version."""
+        """Load an index of any supported format; raise a DeblurzooError if it is invalid."""
         try:
             index: Index | _Index1 = _ANY_INDEX.validate_json(file.read_bytes(), strict=True)
             index = index.as_now() if isinstance(index, _Index1) else index
@@ -136,56 +136,56 @@ class Index:
             return index
         except (OSError, ValueError) as error:
             reason = first_problem(error) if isinstance(error, ValidationError) else error
-            raise DeblurzooError(f"{file} is no index of a pack ({reason}): pack again into another folder") from error
+            raise DeblurzooError(f"{file} is not a pack index ({reason}): pack again into another folder") from error
 
     def of(self, split: str) -> Iterator[PackedClip]:
-        """Give the clips of a split."""
+        """Yield the entries of a split."""
         return (clip for clip in self.clips if clip.split == split)
 
     def require_of(self, dataset: str, blur_folder: str, key: str, pack: Path) -> None:
-        """Raise a DeblurzooError, naming the config key, if the pack is of another data set or blur folder."""
+        """Raise a DeblurzooError with the config key `key` if the pack is of another data set or blur folder."""
         theirs, ours = (self.dataset, self.blur_folder), (dataset, blur_folder)
         if theirs != ours:
             raise DeblurzooError(
                 f"{key}={pack} is a pack of {' '.join(theirs)}/, not of {' '.join(ours)}/: "
-                f"set another {key}, or null to read the pictures"
+                f"set another {key}, or null to read the image files"
             )
 
     def undamaged(self, split: str, key: str, pack: Path) -> list[Clip]:
-        """Return the clips of a split; raise a DeblurzooError, naming the config key, if an array is missing or cut."""
+        """Return the clips of a split; raise a DeblurzooError with `key` if an array is missing or invalid."""
         for entry in self.of(split):
             if damage := entry.damage(pack, pixels=False):
                 raise DeblurzooError(f"{key}: {damage}: run `deblurzoo data pack` again, or copy the file again")
         return [entry.clip(pack) for entry in self.of(split)]
 
     def changes(self, split: str, pictures: Mapping[str, Callable[[], Pairs]]) -> dict[str, str]:
-        """Return the clips that the data set's folders have otherwise now, by name, and why.
+        """Return the names of the clips whose image files differ from the pack, with the reason.
 
         Args:
-            split: to compare.
-            pictures: how to pair the pictures of each clip of the folders, which may raise a DeblurzooError.
+            split: the split to compare.
+            pictures: by clip name, a function that pairs the image files; it may raise a DeblurzooError.
         """
         found, changed = {}, {}
         for name, pair in pictures.items():
             try:
                 clip = pair()
             except DeblurzooError as error:
-                changed[name] = f"is incomplete now: {error}"
+                changed[name] = f"can no longer be paired: {error}"
                 continue
             if clip.blur:
                 found[name] = clip
         packed = {entry.name: entry for entry in self.of(split) if entry.name not in changed}
         changed |= dict.fromkeys(found.keys() - packed.keys(), "is not in the pack")
-        changed |= dict.fromkeys(packed.keys() - found.keys(), "is in the pack alone")
+        changed |= dict.fromkeys(packed.keys() - found.keys(), "exists only in the pack")
         for name in packed.keys() & found.keys():
             if picture := packed[name].stale(found[name]):
-                changed[name] = f"has another {picture} than the one packed"
+                changed[name] = f"differs from the pack in {picture}"
         return {name: changed[name] for name in sorted(changed, key=natural)}
 
 
 @dataclass(frozen=True)
 class _Clip1:
-    """A clip of format 1, whose frames have one size."""
+    """A clip of format 1; all frames have the same size."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")
     split: str
@@ -203,7 +203,7 @@ class _Clip1:
 
 @dataclass(frozen=True)
 class _Index1:
-    """An index of format 1: the arrays are the same; clips and frames are in the order of plain text."""
+    """An index of format 1: the arrays are the same, but clips and frames are in lexicographic order."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")
     dataset: str
@@ -221,19 +221,19 @@ _ANY_INDEX: TypeAdapter[Any] = TypeAdapter(Annotated[Index | _Index1, Field(disc
 
 
 def _require_sane(clips: list[PackedClip]) -> None:
-    """Raise a ValueError for names that are no files' or there twice, and where something is missing."""
+    """Raise a ValueError for duplicate or invalid names, and for missing sizes, checksums or stamps."""
     if len({(clip.split, clip.name) for clip in clips}) != len(clips):
-        raise ValueError("a clip is there twice")
+        raise ValueError("a clip is listed twice")
     for clip in clips:
         if any(not _is_name(name) for name in (clip.split, clip.name, *clip.frames)):
-            raise ValueError(f"clip {clip.name!r} has a name that is no file's")
+            raise ValueError(f"clip {clip.name!r}: split, clip and frame names must be valid file names")
         if len(set(clip.frames)) != len(clip.frames) or not clip.frames or len(clip.sizes) != len(clip.frames):
-            raise ValueError(f"clip {clip.name} has no frames, frames twice, or not a size for each")
+            raise ValueError(f"clip {clip.name} has no frames, duplicate frames, or not exactly one size per frame")
         if set(clip.sha256) != set(KINDS) or set(clip.sources) != set(KINDS):
-            raise ValueError(f"clip {clip.name} lacks checksums")
+            raise ValueError(f"clip {clip.name} does not have checksums and stamps of blur and sharp")
         for pictures in clip.sources.values():
             if [tuple(map(type, picture)) for picture in pictures] != [(str, int, int)] * len(clip.frames):
-                raise ValueError(f"clip {clip.name} does not say name, size and time of each picture")
+                raise ValueError(f"clip {clip.name} does not have name, size and modification time of each image file")
 
 
 def _is_name(name: str) -> bool:
@@ -241,13 +241,13 @@ def _is_name(name: str) -> bool:
 
 
 def open_pack(key: str, folder: Path) -> Index:
-    """Return the index of the pack that config key `key` names.
+    """Return the index of the pack in `folder`, which is the value of config key `key`.
 
     Raises:
-        DeblurzooError: it is no pack, or unfinished.
+        DeblurzooError: the folder is not a pack, or the pack is unfinished.
     """
     if (folder / UNFINISHED).exists():
-        raise DeblurzooError(f"{key}={folder} is not finished: run the same `deblurzoo data pack` again")
+        raise DeblurzooError(f"{key}={folder} is unfinished: run the same `deblurzoo data pack` again to resume it")
     if not (folder / INDEX).exists():
         raise DeblurzooError(f"{key}={folder} has no {INDEX}: set {key} to a folder made by `deblurzoo data pack`")
     return Index.read(folder / INDEX)

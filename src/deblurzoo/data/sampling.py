@@ -1,4 +1,4 @@
-"""Training data as a function of (seed, step, index): a resumed run sees what an uninterrupted one sees."""
+"""Training samples as a function of seed, step and index, so that a resumed run sees the same samples."""
 
 from collections.abc import Iterator
 
@@ -7,14 +7,14 @@ from torch.utils.data import Sampler
 
 
 class StepSampler(Sampler[list[int]]):
-    """Batches of sample numbers; sample number n is index n mod (batch size) of step n div (batch size).
+    """Batch sampler of sample numbers; batch `b` has `batch_size` numbers, starting at `b * batch_size + shift`.
 
     Args:
-        batch_size: samples per batch, of all processes together.
-        start: the first batch to give.
-        stop: the number of batches of the whole run.
-        rank, world_size: which share of each batch this process takes; all shares are of one size.
-        shift: added to all sample numbers, after steps with batches of another size.
+        batch_size: number of samples per batch over all processes.
+        start: index of the first batch.
+        stop: number of batches of the whole run.
+        rank, world_size: rank of this process and number of processes, which share each batch equally.
+        shift: offset of all sample numbers, for a run resumed with another batch size.
     """
 
     def __init__(
@@ -24,25 +24,25 @@ class StepSampler(Sampler[list[int]]):
         self.rank, self.share = rank, batch_size // world_size
 
     def __len__(self) -> int:
-        """Return the batches of the whole run, also when it starts later: Lightning counts from 0."""
+        """Return the number of batches of the whole run, regardless of `start`, since Lightning counts from 0."""
         return self.stop
 
     def __iter__(self) -> Iterator[list[int]]:
-        """Give the sample numbers of this process, batch after batch."""
+        """Yield the sample numbers of this process, one list per batch."""
         for batch in range(self.start, self.stop):
             first = self.shift + batch * self.batch_size + self.rank * self.share
             yield list(range(first, first + self.share))
 
 
 class Shuffle:
-    """Which of `size` frames sample number n is: a new permutation for every pass over the data."""
+    """Mapping from sample numbers to indices of `size` samples, with a new permutation for every epoch."""
 
     def __init__(self, seed: int, size: int) -> None:
         self.seed, self.size = seed, size
         self._cached: tuple[int, np.ndarray] | None = None
 
     def __getitem__(self, number: int) -> int:
-        """Return the index of the frame for sample number `number`."""
+        """Return the sample index of sample number `number`."""
         epoch, position = divmod(number, self.size)
         if self._cached is None or self._cached[0] != epoch:
             self._cached = epoch, np.random.default_rng([self.seed, epoch]).permutation(self.size)
@@ -50,5 +50,5 @@ class Shuffle:
 
 
 def sample_seed(seed: int, number: int) -> int:
-    """Return the seed of all random numbers that augment sample number `number`."""
+    """Return the augmentation seed of sample number `number`."""
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])

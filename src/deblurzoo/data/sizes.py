@@ -1,4 +1,4 @@
-"""Sizes of the frames of a data set, looked at before anything is trained or measured."""
+"""Checks of image sizes before training and evaluation."""
 
 from functools import cache
 
@@ -9,10 +9,10 @@ from deblurzoo.errors import DeblurzooError
 
 
 def require_sizes(samples: list[Sample], augmentation: Augmentation | None = None) -> None:
-    """Look at the headers of all frames: a mistake shows before training, not after hours.
+    """Check the image sizes of all samples, read from file headers, before training starts.
 
     Raises:
-        DeblurzooError: the frames of a sample differ in size, or one is too small for the augmentation.
+        DeblurzooError: the frames of a sample differ in size, or a frame is too small for the augmentation.
     """
     size = cache(_size)
     least = augmentation.smallest_side() if augmentation else 0
@@ -24,15 +24,15 @@ def require_sizes(samples: list[Sample], augmentation: Augmentation | None = Non
         if augmentation and min(width, height) < least:
             raise DeblurzooError(
                 f"{sample.sharp} is {width}x{height}, too small for datamodule.augmentation.crop={augmentation.crop} "
-                f"with zoom {augmentation.zoom} (at least {least} is needed): set a smaller crop"
+                f"with zoom {augmentation.zoom}, which requires at least {least} pixels per side: set a smaller crop"
             )
 
 
 def other_size(frame: Frame, size: tuple[int, int], other: Frame, others: tuple[int, int]) -> DeblurzooError:
-    """Return what is said of two frames of a sample whose widths and heights differ."""
+    """Return the error for two frames of a sample that differ in size, each given as (width, height)."""
     return DeblurzooError(
         f"{frame} is {size[0]}x{size[1]} but {other} is {others[0]}x{others[1]}: "
-        "frames of one sample must have one size"
+        "all frames of a sample must have the same size"
     )
 
 

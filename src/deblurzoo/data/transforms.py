@@ -1,4 +1,4 @@
-"""Augmentation: every image of a sample is transformed alike."""
+"""Augmentation; all images of a sample get the same transformation."""
 
 import os
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from pydantic import AfterValidator, ConfigDict, Field, PositiveInt
 from deblurzoo.media import Image
 from deblurzoo.synthesis.extra_blur import ExtraBlur
 
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the package index for news on every import
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it checks for updates on every import
 import albumentations as A
 
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -19,21 +19,22 @@ Share = Annotated[float, Field(gt=0, le=1)]
 
 def _ordered(zoom: tuple[float, float]) -> tuple[float, float]:
     if zoom[0] > zoom[1]:
-        raise ValueError("its first number must not be above the second")
+        raise ValueError("the first number must not exceed the second")
     return zoom
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is done to a training sample, in this order.
+    """Augmentation of training samples, applied in the order of the arguments.
 
     Args:
         crop: side of the square crop in pixels.
-        zoom: range of the factor by which what becomes the crop is shrunk (antialiased); None for no zoom.
-        rot90: rotate by a random multiple of 90 degrees.
-        flip: mirror horizontally with probability 0.5.
-        permute_channels: one of the six orders of R, G, B.
-        extra_blur: more blur for the pictures of some data sets; None for no data set.
+        zoom: range of the random factor by which a larger square is downscaled (antialiased) to the crop; None to
+            disable.
+        rot90: whether to rotate by a random multiple of 90 degrees.
+        flip: whether to flip horizontally with probability 0.5.
+        permute_channels: whether to apply a random permutation of R, G, B.
+        extra_blur: additional blur for the samples of some data sets; None to disable.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -45,9 +46,9 @@ class Augmentation:
     extra_blur: ExtraBlur | None = None
 
     def compose(self, images: int) -> A.Compose:
-        """Build the albumentations pipeline for so many images, named by `names`; it crops with margins.
+        """Return the albumentations pipeline for `images` images, named as in `names`; the crops include the margin.
 
-        The crop comes first: of packed frames, nothing else is read.
+        The crop is the first transform, so that only its pixels are read from a packed frame.
         """
         side = self.crop + 2 * self.margin
         steps: list[A.BasicTransform] = [A.RandomCrop(side, side)]
@@ -63,20 +64,20 @@ class Augmentation:
         return A.Compose(steps, additional_targets=dict.fromkeys(names(images)[1:], "image"))
 
     def smallest_side(self) -> int:
-        """Return the smallest height or width that a frame may have."""
+        """Return the minimum height and width of a frame."""
         return round((self.crop + 2 * self.margin) / (self.zoom[0] if self.zoom else 1))
 
     @property
     def margin(self) -> int:
-        """Pixels around the crop that extra blur moves into it."""
+        """Width in pixels of the border around the crop that extra blur can move into the crop."""
         return self.extra_blur.margin if self.extra_blur else 0
 
 
 class ZoomedCrop(A.RandomSizedCrop):  # type: ignore[misc]
-    """A square of random side and place, shrunk to `size`: of the zooms, not of the sides, each is as likely."""
+    """Random square crop, downscaled to `size`; the scale factor is uniform, not the side of the square."""
 
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
-        """Return the place of the square in a picture of `params["shape"]`."""
+        """Return the crop coordinates in an image of `params["shape"]`."""
         least, most = self.min_max_height
         side = round(1 / self.py_random.uniform(1 / most, 1 / least))
         height, width = params["shape"][:2]
@@ -85,12 +86,12 @@ class ZoomedCrop(A.RandomSizedCrop):  # type: ignore[misc]
 
 
 def names(images: int) -> list[str]:
-    """Return what the images of a sample are called in the pipeline; handed over one by one, none is copied whole."""
+    """Return the pipeline's keys of the images of a sample; images are passed separately to avoid full-size copies."""
     return ["image", *(f"image{number}" for number in range(1, images))]
 
 
 def apply(augmentation: Augmentation, pipeline: A.Compose, images: list[Image], dataset: str, seed: int) -> Image:
-    """Transform the images of a sample, blurry ones first, as a function of `seed`; return (N, crop, crop, 3)."""
+    """Return the augmented images of a sample, (N, crop, crop, 3), the sharp one last; deterministic given `seed`."""
     pipeline.set_random_seed(seed)
     keys = names(len(images))
     transformed = pipeline(**dict(zip(keys, images, strict=True)))
