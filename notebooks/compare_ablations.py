@@ -1,13 +1,21 @@
 # %% [markdown]
 # # Compare ablations
 #
-# From run folders to a table, curves and pictures. Point `RUNS` at any folder of evaluated runs: `make demo` makes
-# `runs/demo`, a sweep one folder of its own. Another one: change the line, or set `DEBLURZOO_RUNS`.
+# You will see how much each part of SVRNN-Deblur contributes: the RNNs, the convolutions between them, the skips.
+#
+# The runs come from a sweep over toy clips, about ten minutes on two cores:
+#
+#     deblurzoo data toy --out data/toy
+#     deblurzoo train -m experiment=svrnn_toy model.net.variant=full,no_rnns,no_convs,no_skip trainer=cpu
+#
+# Without the sweep, the notebook compares the three networks of `make demo`. For other runs, change `RUNS` or set
+# `DEBLURZOO_RUNS`. Toy clips show that the comparison works; they do not show which architecture is better.
 
 # %%
 import os
 from pathlib import Path
 
+import numpy as np
 import plotly.graph_objects as go
 from IPython.display import Markdown, display
 
@@ -23,20 +31,20 @@ from deblurzoo.reports.table import as_markdown, gather
 if Path.cwd().name == "notebooks":  # where Jupyter starts; paths are relative to the top of the checkout
     os.chdir("..")
 
-RUNS = Path(os.environ.get("DEBLURZOO_RUNS", "runs/demo"))
+RUNS = Path(os.environ.get("DEBLURZOO_RUNS", "runs/svrnn_toy" if Path("runs/svrnn_toy").is_dir() else "runs/demo"))
 
 # %% [markdown]
 # ## The table
 #
-# Ours (the paper's), if a paper has measured the same network under the same conditions. Figures of different data
-# sets, protocols or frames never share a table. Runs without a result stand below with the reason.
+# The paper's value is in brackets if the paper measured the same network under the same conditions. Results of
+# different data sets, protocols or frames are in separate tables. Runs without a result are listed with the reason.
 
 # %%
 files, failed = gather([RUNS])
 Markdown(as_markdown(list(files.values()), failed))
 
 # %% [markdown]
-# What follows is about one set of conditions: the one under which most networks were measured.
+# The plots below use the largest group of networks with the same conditions.
 
 # %%
 evaluations = [Evaluation.of(file, results) for file, results in files.items()]
@@ -44,28 +52,11 @@ networks = max(sections(evaluations), key=len)
 drawn = figures(networks)
 
 # %% [markdown]
-# ## How they learned
+# ## The ablation
 #
-# The PSNR of some held-out frames is watched, never used to choose. Training losses compare only where networks
-# minimise the same one; `deblurzoo.reports.page.figures.read_curves` has the numbers.
-
-# %%
-display(*(plot(drawn[name]) for name in ("val", "loss") if name in drawn))
-
-# %% [markdown]
-# ## What quality costs
-#
-# PSNR against the time of one image on the machine that evaluated, and against the number of parameters: what lies
-# further up and to the left is better.
-
-# %%
-display(*(plot(drawn[name]) for name in ("time", "size")))
-
-# %% [markdown]
-# ## Two networks, image by image
-#
-# A mean hides whether a network is a little better everywhere or much better somewhere. Here are the two best; choose
-# others by their names.
+# PSNR of each network minus PSNR of the full network, image by image: the mean, and its 95 % interval over the images
+# (bootstrap). If the interval includes 0, the images do not decide which network is better. Without a full network among
+# the runs, the reference is the best one.
 
 
 # %%
@@ -74,11 +65,63 @@ def psnr_by_image(network):
 
 
 if len(networks) < 2:
-    raise DeblurzooError(f"{RUNS} has one network alone: evaluate another on the same frames to compare them")
-by_name = {network.name: network for network in sorted(networks, key=lambda n: n.results.restored["psnr"])}
+    raise DeblurzooError(f"{RUNS} has only one network: evaluate another one on the same frames to compare them")
+ranking = sorted(networks, key=lambda network: network.results.restored["psnr"])
+full = [network for network in ranking if network.results.network.arguments.get("variant") == "full"]
+reference = full[-1] if len(full) == 1 else ranking[-1]
+psnr = {network.name: psnr_by_image(network) for network in ranking}
+
+ablation = go.Figure()
+draw = np.random.default_rng(0)
+for network in ranking:
+    if network is not reference:
+        differences = np.array(
+            [psnr[network.name][image] - psnr[reference.name][image] for image in psnr[network.name]]
+        )
+        means = draw.choice(differences, (2000, len(differences))).mean(axis=1)
+        low, high = np.percentile(means, [2.5, 97.5])
+        mean = differences.mean()
+        ablation.add_bar(
+            y=[network.name],
+            x=[mean],
+            orientation="h",
+            marker_color=network.colour,
+            error_x={"array": [high - mean], "arrayminus": [mean - low]},
+        )
+        print(f"{network.name}: {mean:+.3f} dB ({low:+.3f} to {high:+.3f})")
+ablation.update_xaxes(title=f"PSNR minus PSNR of {reference.name} (dB)")
+ablation.update_layout(
+    template="plotly_white", height=120 + 50 * len(networks), margin={"t": 20, "b": 50}, showlegend=False
+)
+
+# %% [markdown]
+# ## Training curves
+#
+# Validation PSNR is computed on a fixed subset of the test frames; no checkpoint is chosen by it. Training losses are
+# comparable only between networks with the same loss. `deblurzoo.reports.page.figures.read_curves` returns the values.
+
+# %%
+display(*(plot(drawn[name]) for name in ("val", "loss") if name in drawn))
+
+# %% [markdown]
+# ## PSNR against time and size
+#
+# The time of one image on the machine that evaluated, and the number of parameters. Better networks are further up and
+# further to the left.
+
+# %%
+display(*(plot(drawn[name]) for name in ("time", "size")))
+
+# %% [markdown]
+# ## Two networks, image by image
+#
+# The same mean can come from a small gain everywhere or from a large gain on a few images. Here are the two best
+# networks; choose other ones by name.
+
+# %%
+by_name = {network.name: network for network in ranking}
 second, best = list(by_name.values())[-2:]  # or by_name["svrnn_toy"], by_name["srn_toy"]
 
-psnr = {network.name: psnr_by_image(network) for network in (second, best)}
 gain = {image: psnr[best.name][image] - psnr[second.name][image] for image in psnr[best.name]}
 ranked = sorted(gain, key=gain.get)
 print(f"{best.name} is better than {second.name} in {sum(g > 0 for g in gain.values())} of {len(gain)} images")
@@ -97,10 +140,10 @@ bars.update_xaxes(title="image", showticklabels=False).update_yaxes(title="diffe
 bars.update_layout(template="plotly_white", height=380, margin={"t": 40, "b": 50}, showlegend=True)
 
 # %% [markdown]
-# ## Where they differ most
+# ## The images that differ most
 #
-# The images with the largest difference, either way. Drag to zoom: all four follow. The blurry and sharp frames are
-# read from the data set that the evaluation names, so it must still be there.
+# The images with the largest absolute difference. Drag to zoom: all four panels zoom together. Blurry and sharp frames
+# are read from the data set of the evaluation.
 
 # %%
 source = rebuild(best.results.config, "data", Source, best.evaluation.folder / "results.json")

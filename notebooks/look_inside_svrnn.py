@@ -1,9 +1,11 @@
 # %% [markdown]
 # # Look inside SVRNN-Deblur
 #
-# Zhang et al. (CVPR 2018) restore with spatially variant RNNs: `h[t] = (1 - w[t]) x[t] + w[t] h[t-1]` in four
-# directions, with weights `w` that another network makes for every pixel. Here is what a trained one does with a frame
-# it has not seen. Point `RUN` at a run of `svrnn_toy` or `svrnn_gopro`: change the line, or set `DEBLURZOO_RUN`.
+# You will see the weights that a trained SVRNN-Deblur predicts for each pixel, and their effect on a test frame.
+#
+# Zhang et al. (CVPR 2018) restore images with spatially variant RNNs, `h[t] = (1 - w[t]) x[t] + w[t] h[t-1]`, in four
+# directions. A second network predicts the weights `w` from the same image. `make demo` trains the network used here;
+# for another run of `svrnn_toy` or `svrnn_gopro`, change `RUN` or set `DEBLURZOO_RUN`.
 
 # %%
 import os
@@ -34,13 +36,13 @@ if Path.cwd().name == "notebooks":  # where Jupyter starts; paths are relative t
     os.chdir("..")
 
 RUN = Path(os.environ.get("DEBLURZOO_RUN", "runs/demo/svrnn_toy"))
-FRAME = 0  # which of the held-out frames
-CHANNELS = (0, 1)  # which of the maps to draw
+FRAME = 0  # number of the test frame
+CHANNELS = (0, 1)  # channels to draw
 
 # %% [markdown]
-# ## A network and a held-out frame
+# ## Network and test frame
 #
-# The newest checkpoint rebuilds its own network; the run's `config.yaml` says where the data are.
+# The network is rebuilt from the newest checkpoint; the run's `config.yaml` has the path of the data set.
 
 # %%
 checkpoint = checkpoint_of(RUN)
@@ -67,49 +69,50 @@ sharp_picture = {"sharp": batch.sharp.permute(1, 2, 0).numpy()}
 show({**blurry_picture, **captioned("restored", restored), **sharp_picture})
 
 # %% [markdown]
-# ## The weights: where it remembers (figure 8)
+# ## Weight maps (Fig. 8 of the paper)
 #
-# A row is a channel, a column a direction. White pixels are taken as they are; red ones go on with what came before,
-# blue ones with its negative. Edges show: the weights follow what is in the picture, and each direction has its own.
+# Rows are channels, columns are directions. White: w = 0, the RNN outputs its input. Red: w > 0, it averages with the
+# pixels before. Blue: w < 0, it subtracts them. The weights follow the edges of the image and differ by direction.
 
 # %%
 calls = recurrences(net, blur)
-show(weight_columns(calls[0].w, CHANNELS))  # of the first RNN
+show(weight_columns(calls[0].w, CHANNELS))  # first RNN
 
 # %%
-show(weight_columns(calls[-1].w, CHANNELS))  # of the last
+show(weight_columns(calls[-1].w, CHANNELS))  # last RNN
 
 # %% [markdown]
-# ## What the RNNs make of the features (figure 7)
+# ## Feature maps (Fig. 7)
 #
-# The same channels before the first RNN and after the last. Each map has its own scale: red is positive, blue negative.
+# The same channels before the first RNN and after the last one. Each map is scaled separately: red is positive, blue is
+# negative.
 
 # %%
 show(feature_columns(calls[0].x, calls[-1].h, CHANNELS))
 
 # %% [markdown]
-# ## Why there are convolutions between the RNNs (figure 3)
+# ## Receptive field, and the convolutions between the RNNs (Fig. 3)
 #
-# How much each pixel counts for the one in the middle, on a logarithmic scale. A direction alone sees a line, so that
-# RNNs in cascade see a cross; convolutions between them mix the directions, and the cross becomes an area.
-# The right one is the same trained network with these convolutions taken out.
+# The influence of each pixel on the centre pixel, on a logarithmic scale. One direction of an RNN sees a line, so
+# cascaded RNNs see a cross. Convolutions between them mix the directions, and the cross becomes an area. On the right
+# is the same trained network without these convolutions.
 
 # %%
 no_convs = SVRNN(**{**trained["hyper_parameters"]["net"], "variant": "no_convs"}).eval()
 no_convs.load_state_dict(net.state_dict(), strict=False)  # all but conv17, conv18 and conv19
-fields = {"with convolutions": net, "without them": no_convs}
+fields = {"with convolutions": net, "without convolutions": no_convs}
 show({name: receptive_field_picture(receptive_field(which, blur)) for name, which in fields.items()})
 
 # %% [markdown]
-# ## The same network without its RNNs (figure 7b)
+# ## The same network without its RNNs (Fig. 7b)
 #
-# With weights 0 every RNN gives back what it gets. The difference is what the RNNs contribute: next to nothing in a
-# network that was trained for minutes. `deblurzoo evaluate checkpoint=RUN data=toy switch=disable_rnn` measures it over
-# the whole test split.
+# With weights of 0 every RNN outputs its input. The difference is the contribution of the RNNs, which is small in a
+# network trained for minutes. `deblurzoo evaluate checkpoint=RUN data=toy switch=disable_rnn` measures it over the
+# whole test split.
 
 # %%
 net.disable_rnn = True
 with torch.no_grad():
     without = restore_any_size(net, blur)
 net.disable_rnn = False
-show({**captioned("with RNNs", restored), **captioned("without them", without), **sharp_picture})
+show({**captioned("with RNNs", restored), **captioned("without RNNs", without), **sharp_picture})

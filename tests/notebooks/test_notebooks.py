@@ -91,7 +91,10 @@ def check_comparison(shown: Executed, names: list[str]) -> None:
     ]
     for figure in plots:
         assert [trace["name"] for trace in figure["data"]] == names
-    (bars,) = [figure["data"] for figure in shown.figures if figure["data"][0]["type"] == "bar"]
+    ablation, bars = [figure["data"] for figure in shown.figures if figure["data"][0]["type"] == "bar"]
+    assert [trace["y"] for trace in ablation] == [[names[1]]] and names[
+        0
+    ] in shown.text  # the full one is the reference
     assert sum(len(trace["x"]) for trace in bars) == SMALL_TOY.frames
 
     assert len(shown.headings) == SMALL_TOY.frames
@@ -107,5 +110,5 @@ def check_inside(shown: Executed) -> None:
         [name.replace(" ", "") for name in DIRECTIONS],
         [name.replace(" ", "") for name in DIRECTIONS],
         ["beforetheRNNs", "aftertheRNNs"],
-        ["withconvolutions", "withoutthem"],
+        ["withconvolutions", "withoutconvolutions"],
     ]
