@@ -55,8 +55,8 @@ drawn = figures(networks)
 # ## The ablation
 #
 # PSNR of each network minus PSNR of the full network, image by image: the mean, and its 95 % interval over the images
-# (bootstrap). If the interval includes 0, the images do not decide which network is better. Without a full network among
-# the runs, the reference is the best one.
+# (bootstrap). If the interval includes 0, the images do not decide which network is better. Without a full network
+# among the runs, the reference is the best one.
 
 
 # %%
