@@ -170,7 +170,7 @@ def record(file: Path) -> None:
         SystemExit: the file exists: a record of the code before a refactoring cannot be recreated afterwards.
     """
     if file.exists() or not file.absolute().parent.is_dir():
-        sys.exit(f"error: {file} exists already, or its folder does not: record into another file")
+        sys.exit(f"error: {file} exists already, or its folder does not exist: choose another file")
     content = {"machine": machine(), "sha256": measure()}
     file.write_text(json.dumps(content, indent=1) + "\n")
     print(f"recorded in {file}")
