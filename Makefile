@@ -1,8 +1,8 @@
-# `make help` lists the targets. Nothing is needed but Python 3.11 or newer and make.
+# `make help` lists the targets. Requires only Python 3.11 or newer and make.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# The networks of the demo, each an experiment of conf/experiment; all measured on the frames that FlowRNN can restore.
+# Experiments of the demo, from conf/experiment; all are evaluated on the frames that FlowRNN can restore.
 DEMO := srn_toy svrnn_toy flow_toy
 RUNS := runs/demo
 
@@ -12,7 +12,7 @@ RUNS := runs/demo
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: $(VENV)/installed ## make .venv with the pinned dependencies
+install: $(VENV)/installed ## create .venv with the pinned dependencies
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "deblurzoo needs Python 3.11 or newer: make PYTHON=python3.12")'
@@ -23,7 +23,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 data/toy: | $(VENV)/installed
 	$(BIN)/deblurzoo data toy --out $@
 
-demo: $(VENV)/installed data/toy ## train, evaluate and compare small networks on toy data, in minutes
+demo: $(VENV)/installed data/toy ## train, evaluate and compare small networks on toy data (minutes)
 	@for experiment in $(DEMO); do \
 	  echo "training and evaluating $$experiment ($(RUNS)/$$experiment)" && \
 	  $(BIN)/deblurzoo train experiment=$$experiment paths.runs=$(RUNS) trainer=cpu resume=auto && \
@@ -32,25 +32,25 @@ demo: $(VENV)/installed data/toy ## train, evaluate and compare small networks o
 	@echo
 	@$(BIN)/deblurzoo compare $(addprefix $(RUNS)/,$(DEMO)) --html $(RUNS)/comparison.html
 	@echo "blurry | restored | sharp pictures: $(RUNS)/*/evaluate/*/side_by_side"
-	@echo "train anew: rm -r $(RUNS); other settings: $(BIN)/deblurzoo train experiment=svrnn_toy name=mine model.net.width=0.25"
+	@echo "train again: rm -r $(RUNS); other options: $(BIN)/deblurzoo train experiment=svrnn_toy name=mine model.net.width=0.25"
 	@echo "real data:  $(BIN)/deblurzoo train experiment=srn_gopro data.root=GOPRO_Large"
 
-pictures: demo ## make the README's pictures from the demo's results (needs Chromium)
+pictures: demo ## draw the README's pictures from the demo's results (requires Chromium)
 	$(BIN)/python docs/pictures/make.py
 
-test: $(VENV)/installed ## the assurance of a change: every test but those of many processes
+test: $(VENV)/installed ## run the tests, except those marked `processes`
 	$(BIN)/python -m pytest -n auto -m "not processes"
 
-test-all: $(VENV)/installed ## every test, also kills, DDP, Slurm, Chromium, the wheel, the documented commands
+test-all: $(VENV)/installed ## run all tests, including kills, DDP, Slurm, Chromium, the wheel and the documented commands
 	$(BIN)/python -m pytest -n auto
 
-lint: $(VENV)/installed ## ruff, mypy and import-linter
+lint: $(VENV)/installed ## run ruff, mypy and import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: $(VENV)/installed ## let ruff rewrite what it can
+format: $(VENV)/installed ## fix style and format with ruff
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 

@@ -1,4 +1,4 @@
-"""Shared fixtures: a small GOPRO-like data set made once, and deblurzoo as a call and as a process."""
+"""Shared fixtures: small data sets and runs, and `deblurzoo` as a function call and as a process."""
 
 import gc
 import os
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: tests run beside each other
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: tests run in parallel
 
 import cv2
 import numpy as np
@@ -33,7 +33,7 @@ TINY_NETS = {
     "liu2016": [],
     "flow_rnn": ["model.net.width=0.125", "datamodule.augmentation.crop=64", "datamodule.augmentation.zoom=null"],
 }
-"""Overrides that make the network of each conf/model small; they come after TINY_RUN."""
+"""Overrides that shrink the network of each conf/model; to be placed after TINY_RUN."""
 
 TINY_RUN = [
     "trainer=cpu",
@@ -43,7 +43,7 @@ TINY_RUN = [
     "datamodule.workers=1",
     "datamodule.val_frames=2",
 ]
-"""Overrides that make the data of any experiment small."""
+"""Overrides that shrink the data of any experiment."""
 
 TINY = [*TINY_NETS["srn"], *TINY_RUN]
 
@@ -54,7 +54,7 @@ model: {net: {width: 0.125}}
 datamodule: {batch_size: 2, augmentation: {crop: 32}, val_frames: 1}
 trainer: {max_steps: 1, val_check_interval: 1}
 """
-"""What a user may put into a folder of their own, given by --config-dir."""
+"""An experiment in a user's folder, passed by --config-dir."""
 
 SWEEP_EXPERIMENT = """# @package _global_
 defaults: [override /model: svrnn, override /trainer: cpu, override /logger: csv]
@@ -64,14 +64,14 @@ datamodule: {batch_size: 2, workers: 1, val_frames: 2, augmentation: {crop: 16}}
 trainer: {max_steps: 2, val_check_interval: 2}
 callbacks: {checkpoints: {every: 1}}
 """
-"""An experiment of one's own, small enough for sweeps in tests."""
+"""A user's experiment, small enough for sweeps in tests."""
 
 SMALL_TOY = ToyOptions(train_clips=2, test_clips=1, frames=3, height=48, width=64)
 FLOW_TOY = ToyOptions(train_clips=1, test_clips=1, frames=3, height=70, width=90, flow=True)
 
 
 def wait_for(event: Callable[[], object], process: Process) -> None:
-    """Wait until something has happened in a process."""
+    """Wait until `event` returns a true value; fail if the process ends first."""
     deadline = time.monotonic() + 120
     while not event():
         assert process.poll() is None and time.monotonic() < deadline, process.result(timeout=1)
@@ -79,12 +79,12 @@ def wait_for(event: Callable[[], object], process: Process) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Keep what is imported out of the garbage collections that follow each verb."""
+    """Exclude imported modules from the garbage collection after each verb."""
     gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the tests in a browser be among those of many processes, which begin: long tests last leave a core idle."""
+    """Mark browser tests as `processes`, and run these long tests first: at the end, they would leave cores idle."""
     for item in items:
         if "chromium" in getattr(item, "fixturenames", ()):
             item.add_marker("processes")
@@ -93,7 +93,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A toy data set of three 64x48 clips with three frames each; treat as read-only."""
+    """A toy data set of three clips, each of three 64x48 frames; treat as read-only."""
     root = tmp_path_factory.mktemp("data") / "toy"
     write_toy(root, SMALL_TOY)
     return root
@@ -101,7 +101,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def flow_toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two clips of three 90x70 frames with their true flow, large enough for FlowRNN; treat as read-only."""
+    """Two clips of three 90x70 frames with ground-truth flow, large enough for FlowRNN; treat as read-only."""
     root = tmp_path_factory.mktemp("data") / "flow_toy"
     write_toy(root, FLOW_TOY)
     return root
@@ -109,12 +109,12 @@ def flow_toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def dvd(toy: Path, tmp_path: Path) -> Path:
-    """The toy pictures in DVD's layout: one training and one test video of three 64x48 frames."""
+    """The toy images in DVD's layout: one training and one test video of three 64x48 frames."""
     return write_dvd(toy, tmp_path / "dvd")
 
 
 def write_dvd(toy: Path, root: Path) -> Path:
-    """Write the first training and the first test clip of toy pictures in DVD's layout, and return the folder."""
+    """Write the first training clip and the first test clip of toy data in DVD's layout; return the folder."""
     for split, video in (("train", "IMG_0001"), ("test", "IMG_0003")):
         clip = min((toy / split).iterdir())
         for kind, folder in (("blur", "input"), ("sharp", "GT")):
@@ -126,9 +126,9 @@ def write_dvd(toy: Path, root: Path) -> Path:
 
 
 def write_kohler(root: Path, height: int, width: int) -> None:
-    """Write archives in Köhler's layout: 48 blurry pictures and the ground-truth frames 2 and 10 of each.
+    """Write archives in Köhler's layout: 48 blurry images, each with the ground-truth frames 2 and 10.
 
-    The blurry picture of a pair is its frame 10, darker by a fifth, moved by (pair's kernel, 3) pixels, with noise.
+    A blurry image is frame 10, darkened by 20 %, shifted by (kernel number, 3) pixels, with noise.
     """
     rng = np.random.default_rng(0)
     root.mkdir()
@@ -152,7 +152,7 @@ def write_kohler(root: Path, height: int, width: int) -> None:
 
 @pytest.fixture
 def identity(tmp_path: Path) -> Path:
-    """A checkpoint of a small network that gives its input back, as `deblurzoo train` writes them."""
+    """A run folder with a checkpoint of a small network that returns its input."""
     arguments = {"optimizer": {"lr": 1e-3}, "schedule": {"steps": 1, "power": 1}}
     module = SRNDeblur(net={"kernel_size": 3, "blocks": 1, "width": 0.125, "residual": True}, **arguments)
     facts = {"run_id": "0", "blur_folder": "blur", "module": "SRNDeblur"}
@@ -164,12 +164,12 @@ def identity(tmp_path: Path) -> Path:
 
 
 SHORT = [*TINY, "name=run", "trainer.max_steps=3"]
-"""The run that `trained_run` holds."""
+"""Overrides of the run in `trained_run`."""
 
 
 @pytest.fixture(scope="session")
 def trained_run(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run folder of three steps on `toy`; treat as read-only."""
+    """The run folder of three training steps on `toy`; treat as read-only."""
     folder = tmp_path_factory.mktemp("trained")
     done = call(["train", *SHORT, f"data.root={toy}"], folder, user_environment())
     assert done.returncode == 0, done.stderr
@@ -178,13 +178,13 @@ def trained_run(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run(trained_run: Path, tmp_path: Path) -> Path:
-    """`runs/run`: what three steps on `toy` have left, to resume, evaluate or damage."""
+    """`runs/run`: a copy of `trained_run`, to resume, evaluate or corrupt."""
     return Path(shutil.copytree(trained_run, tmp_path / "runs" / "run"))
 
 
 @pytest.fixture
 def sweep(tmp_path: Path, toy: Path) -> list[str]:
-    """The arguments of a sweep over a small experiment of one's own."""
+    """The arguments of a sweep over a user's small experiment."""
     folder = tmp_path / "conf" / "experiment"
     folder.mkdir(parents=True)
     (folder / "table.yaml").write_text(SWEEP_EXPERIMENT)
@@ -206,7 +206,7 @@ def environment() -> dict[str, str]:
 
 @pytest.fixture
 def deblurzoo(environment: dict[str, str], tmp_path: Path) -> Run:
-    """Run `deblurzoo ARGUMENTS…` in an empty folder, as a call in this process, and return what came of it."""
+    """Run `deblurzoo ARGUMENTS…` in an empty folder, as a call in this process, and return exit code and output."""
 
     def run(*arguments: object, **variables: str) -> "subprocess.CompletedProcess[str]":
         return call([*map(str, arguments)], tmp_path, {**environment, **variables})
@@ -216,7 +216,7 @@ def deblurzoo(environment: dict[str, str], tmp_path: Path) -> Run:
 
 @pytest.fixture
 def start(environment: dict[str, str], tmp_path: Path) -> Iterator[Start]:
-    """Start `deblurzoo ARGUMENTS…` as a real process beside the test; what still runs in the end is killed."""
+    """Start `deblurzoo ARGUMENTS…` as a real process in parallel to the test; it is killed when the test ends."""
     processes = []
 
     def run(*arguments: object, **variables: str) -> Process:
@@ -231,5 +231,5 @@ def start(environment: dict[str, str], tmp_path: Path) -> Iterator[Start]:
 
 @pytest.fixture
 def process(start: Start) -> Run:
-    """Run `deblurzoo ARGUMENTS…` as a real process, with signals and an environment of its own, to its end."""
+    """Run `deblurzoo ARGUMENTS…` as a real process, with separate signals and environment, and wait for its end."""
     return lambda *arguments, **variables: start(*arguments, **variables).result()

@@ -1,9 +1,9 @@
-"""Whether a refactoring has changed a bit: every network trained, resumed and evaluated, compared with a record.
+"""Check that a refactoring changes no bit: train, resume and evaluate all networks, compare with a recorded run.
 
     python tests/oracle.py record before.json    # before the refactoring
     python tests/oracle.py check before.json     # after each of its commits, on the same machine
 
-The code that is measured is the `deblurzoo` that `import deblurzoo` finds.
+The code under test is the package that `import deblurzoo` imports.
 """
 
 import argparse
@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
-"""Environment, to be set before torch is imported: the last digit of a sum depends on how threads split it."""
+"""Environment, set before torch is imported: the last digit of a sum depends on the number of threads."""
 
-# All that a refactoring may rename stands here: the command lines, the files they write, the keys of these files.
+# Everything that a refactoring may rename: command lines, the files that they write, the keys in these files.
 TOY = "data toy --out toy --train-clips 2 --test-clips 1 --frames 3 --height 64 --width 80"
 TRAIN = (
     "train data=toy data.root=toy trainer=cpu logger=csv seed=1 datamodule.batch_size=2 datamodule.workers=1 "
@@ -46,11 +46,11 @@ WEIGHTS = "state_dict"
 RESTORED = "runs/{net}/evaluate/*/restored/*/*.png"
 RESULTS = "runs/{net}/evaluate/*/results.json"
 NOT_FIGURES = {"ms", "ms_per_image", "config", "checkpoint", "deblurzoo"}
-"""Keys of results.json, at any depth, for times, places and versions."""
+"""Keys of results.json, at any depth, that hold times, paths and versions."""
 
 
 def machine() -> dict[str, str]:
-    """Return what figures may depend on beside the code: the kind of CPU and torch's version."""
+    """Return the CPU model and torch's version, on which results depend in addition to the code."""
     import torch
 
     facts: dict[str, str] = {}
@@ -67,9 +67,9 @@ def run(command: str) -> None:
     """Run `deblurzoo COMMAND` in this process, silently.
 
     Raises:
-        SystemExit: it failed; the message holds what it printed.
+        SystemExit: the command failed; the message contains its output.
     """
-    from verbs import call  # takes seconds to import
+    from verbs import call  # slow to import
 
     done = call(command.split(), Path.cwd(), dict(os.environ))
     if done.returncode:
@@ -77,21 +77,21 @@ def run(command: str) -> None:
 
 
 def _found(pattern: str) -> list[Path]:
-    """Return the files of a pattern in the order of their names.
+    """Return the files that match a pattern, sorted by name.
 
     Raises:
-        SystemExit: there are none.
+        SystemExit: no file matches.
     """
-    return sorted(Path().glob(pattern)) or sys.exit(f"error: the commands have written no {pattern}")
+    return sorted(Path().glob(pattern)) or sys.exit(f"error: the commands wrote no files {pattern}")
 
 
 def digest_of_files(pattern: str) -> str:
-    """Return the SHA-256 of all files of a pattern, in the order of their names."""
+    """Return the SHA-256 of all files that match a pattern, sorted by name."""
     return hashlib.sha256(b"".join(file.read_bytes() for file in _found(pattern))).hexdigest()
 
 
 def digest_of_weights(checkpoint: str) -> str:
-    """Return the SHA-256 of a checkpoint's weights in their order, whatever they are called."""
+    """Return the SHA-256 of a checkpoint's weights in stored order, independent of their names."""
     import torch
 
     digest = hashlib.sha256()
@@ -102,7 +102,7 @@ def digest_of_weights(checkpoint: str) -> str:
 
 
 def digest_of_results(pattern: str) -> str:
-    """Return the SHA-256 of the one results.json of a pattern, without NOT_FIGURES."""
+    """Return the SHA-256 of the single results.json that matches a pattern, without NOT_FIGURES."""
 
     def figures(content: Any) -> Any:
         if isinstance(content, dict):
@@ -114,7 +114,7 @@ def digest_of_results(pattern: str) -> str:
 
 
 def digests() -> Iterator[tuple[str, str]]:
-    """Yield name and SHA-256 of each file, in the order in which they are made from each other."""
+    """Yield name and SHA-256 of each product, in the order in which products depend on each other."""
     run(TOY)
     yield "toy data", digest_of_files(PICTURES)
     for net, settings in NETWORKS.items():
@@ -128,7 +128,7 @@ def digests() -> Iterator[tuple[str, str]]:
 
 
 def measure() -> dict[str, str]:
-    """Return name and SHA-256 of each file, made in a temporary folder; print each as it is there."""
+    """Return name and SHA-256 of each product, created in a temporary folder; print each when it is finished."""
     import deblurzoo
 
     print(f"measuring {Path(deblurzoo.__file__).parent}", flush=True)
@@ -141,7 +141,7 @@ def measure() -> dict[str, str]:
 
 
 def differing(recorded: dict[str, str], found: dict[str, str]) -> list[str]:
-    """Return the names whose digests differ, in the order in which the files are made; those only recorded last."""
+    """Return the names with different digests, in order of creation; names that are only recorded come last."""
     return [name for name in dict.fromkeys([*found, *recorded]) if found.get(name) != recorded.get(name)]
 
 
@@ -149,7 +149,7 @@ def read(file: Path) -> tuple[dict[str, str], dict[str, str]]:
     """Return machine and digests of a record.
 
     Raises:
-        SystemExit: the file is missing or holds something else.
+        SystemExit: the file is missing or not a record.
     """
     try:
         content = json.loads(file.read_text())
@@ -157,45 +157,43 @@ def read(file: Path) -> tuple[dict[str, str], dict[str, str]]:
         if not all(isinstance(value, str) for part in parts for value in part.values()):
             raise TypeError
     except OSError as error:
-        sys.exit(
-            f"error: {file} cannot be read ({error.strerror}): make it with `python tests/oracle.py record {file}`"
-        )
+        sys.exit(f"error: {file} cannot be read ({error.strerror}): run `python tests/oracle.py record {file}`")
     except (ValueError, TypeError, KeyError, AttributeError):
-        sys.exit(f"error: {file} is no record of `python tests/oracle.py record FILE`: give one that is")
+        sys.exit(f"error: {file} is not a record of `python tests/oracle.py record FILE`: choose another file")
     return parts
 
 
 def record(file: Path) -> None:
-    """Write the digests of today's code to a file.
+    """Write the digests of the current code to a file.
 
     Raises:
-        SystemExit: it is there already: a record of the code before a refactoring cannot be made again after it.
+        SystemExit: the file exists: a record of the code before a refactoring cannot be recreated afterwards.
     """
     if file.exists() or not file.absolute().parent.is_dir():
-        sys.exit(f"error: {file} exists already, or its folder does not: record into another file")
+        sys.exit(f"error: {file} exists already, or its folder does not exist: choose another file")
     content = {"machine": machine(), "sha256": measure()}
     file.write_text(json.dumps(content, indent=1) + "\n")
     print(f"recorded in {file}")
 
 
 def check(file: Path) -> None:
-    """Compare today's code with a record.
+    """Compare the current code with a record.
 
     Raises:
-        SystemExit: it makes something else; the message names the first file that differs, and the later ones.
+        SystemExit: products differ; the message names the first different product, and all later ones.
     """
     then, recorded = read(file)
     if then != (now := machine()):
-        print(f"warning: {file} was recorded on {then}, this is {now}: digests may differ for that", file=sys.stderr)
+        print(f"warning: {file} was recorded on {then}, this is {now}: digests may differ", file=sys.stderr)
     if different := differing(recorded, measure()):
         first, *later = different
-        sys.exit(f"error: {first}: differs from {file}; later differ: {'; '.join(later) or 'none'}")
-    print(f"all as in {file}")
+        sys.exit(f"error: {first} differs from {file}; later products that differ: {'; '.join(later) or 'none'}")
+    print(f"all products are identical to {file}")
 
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser("oracle.py", description="Whether a refactoring has changed a bit.")
+    parser = argparse.ArgumentParser("oracle.py", description="Check that a refactoring changes no bit.")
     parser.add_argument("verb", choices=("record", "check"))
     parser.add_argument("file", type=Path, metavar="FILE")
     options = parser.parse_args()

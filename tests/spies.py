@@ -1,4 +1,4 @@
-"""What tests put into runs by `_target_`: callbacks and a module that tell or decide what happens in a training."""
+"""Callbacks and a module that tests add to runs by `_target_`, to observe or control training."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from deblurzoo.training.srn import SRNDeblur
 
 
 class SampleNames(pl.Callback):
-    """Appends the clip and frame of every training sample that was learned from to a file, a line each."""
+    """Callback that appends clip and frame of each training sample to a file, one line per sample, after its step."""
 
     def __init__(self, file: str) -> None:
         self.file = Path(file)
@@ -25,7 +25,7 @@ class SampleNames(pl.Callback):
 
 
 class Stop(pl.Callback):
-    """Ends training after some batches: by a signal, or as callbacks do."""
+    """Callback that stops training after `batches` batches: by SIGTERM, or by `trainer.should_stop`."""
 
     def __init__(self, batches: int, by_signal: bool) -> None:
         self.left, self.by_signal = batches, by_signal
@@ -41,7 +41,7 @@ class Stop(pl.Callback):
 
 
 class ShortEpochs(SRNDeblur):
-    """Ends Lightning's epochs after two batches, as any module may."""
+    """Module that ends Lightning's epochs after two batches."""
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> int | None:
         return -1 if batch_idx == 2 else None

@@ -1,4 +1,4 @@
-"""Every command and Python block of the documentation is run here, run by another test, or listed with a reason."""
+"""Each documented command and Python block is run here, run in another test, or listed with a reason."""
 
 import importlib
 import os
@@ -30,7 +30,7 @@ PROGRAM = re.compile(r"(deblurzoo|make|python|pip|torchrun|srun|sbatch|scontrol|
 CODE = re.compile(r"^```(?P<language>\w*)\n(?P<block>.*?)^```$|`(?P<span>[^`]+)`", re.M | re.S)
 HEADING = re.compile(r"^#{2,} (.+)\n", re.M)
 
-JOURNEYS = {  # sections whose commands run in one folder, in the order of the documents; and the files they must leave
+JOURNEYS = {  # sections whose commands run in one folder, in document order; and files that must exist afterwards
     "gopro": (
         ("README.md#train-on-gopro", "docs/datasets.md#packing", "docs/datasets.md#looking-at-training-samples",
          "docs/train.md#", "docs/protocols.md#", "docs/export.md#", "docs/export.md#export"),
@@ -63,7 +63,7 @@ JOURNEYS = {  # sections whose commands run in one folder, in the order of the d
     ),
 }  # fmt: skip
 
-SMALLER = {  # what a command that has these words gets at its end, to be small
+SMALLER = {  # arguments appended to commands that contain these words, to shrink them
     "trainer=gpu": "trainer=cpu",
     "train trainer=gpu": "debug=smoke paths.runs=runs",
     "train trainer=cpu": "debug=smoke model.net.width=0.25",
@@ -94,14 +94,14 @@ sys.stdout.write(out)
 sys.stderr.write(err)
 sys.exit(code)
 """
-"""Hands its words to `verbs.serving`, where a process need not import anything."""
-INCOMPLETE = {  # toy clips are not the official ones: `data check` must say so
+"""Sends its arguments to `verbs.serving`, whose processes need no imports."""
+INCOMPLETE = {  # `data check` must report that toy clips are not the official clips
     "deblurzoo data check data=gopro data.root=GOPRO_Large": "problems in gopro, listed above",
     "deblurzoo data check data=gopro data.packed=packed/gopro": "problems in gopro, listed above",
 }
 
 _SLURM = "tests/cluster/test_slurm.py::test_jobs_of_a_sweep_survive_requeue_and_time_limit"
-ELSEWHERE = {  # which test runs it
+ELSEWHERE = {  # the test that runs the command
     "deblurzoo compare runs --to-wandb deblurzoo":
         "tests/commands/test_wandb.py::test_runs_trained_without_wandb_are_sent_to_it",
     "deblurzoo compare --wandb ENTITY/deblurzoo --html comparison.html":
@@ -110,11 +110,11 @@ ELSEWHERE = {  # which test runs it
         "tests/commands/test_benchmark.py::test_the_command_measures_prints_and_draws",
     "deblurzoo train --help": "tests/commands/test_errors.py::test_unknown_verb_and_help",
     "deblurzoo experiments": "tests/conf/test_experiments.py::test_one_command_prints_the_papers_figures",
-    "deblurzoo train -m 'experiment=glob(svrnn_gopro*)' data.root=GOPRO_Large trainer=gpu":  # one cannot be narrow
+    "deblurzoo train -m 'experiment=glob(svrnn_gopro*)' data.root=GOPRO_Large trainer=gpu":  # liu2016 has no width
         "tests/conf/test_experiments.py::test_experiment_takes_a_step",
     "deblurzoo train -m 'experiment=glob(srn_gopro_k3*)' data.root=GOPRO_Large trainer=gpu":
         "tests/conf/test_experiments.py::test_experiment_takes_a_step",
-    "deblurzoo train -m 'experiment=glob(flow_dvd*)' debug=smoke data=toy":  # the one of the ablation tables, smaller
+    "deblurzoo train -m 'experiment=glob(flow_dvd*)' debug=smoke data=toy":  # as in the ablation tables, but smaller
         "tests/test_docs.py::test_the_documented_commands_work",
     "deblurzoo train -m experiment=svrnn_toy model.net.variant=full,no_rnns,no_convs,no_skip":
         "tests/commands/test_sweep.py::test_a_sweep_is_evaluated_and_a_second_one_does_nothing",
@@ -131,7 +131,7 @@ ELSEWHERE = {  # which test runs it
     "deblurzoo train -m 'experiment=glob(srn_gopro_k3*)' data.root=GOPRO_Large trainer=gpu hydra/launcher=slurm"
     " hydra.launcher.partition=gpu hydra.launcher.timeout_min=480": _SLURM,
 }  # fmt: skip
-NOT_RUN = {  # why; of these the make targets must be there and the overrides must compose
+NOT_RUN = {  # with the reason; make targets must exist, and overrides must compose
     "make pictures": "needs the results of make demo",
     "make test": "is this suite",
     "make test-all": "is this suite",
@@ -159,7 +159,7 @@ LISTED = {*ELSEWHERE, *NOT_RUN}
 
 
 def sections(document: Path) -> Iterator[tuple[str, str]]:
-    """Yield the anchor and the text of each section; that of the title has an empty anchor."""
+    """Yield anchor and text of each section; the anchor of the title section is empty."""
     top, *rest = HEADING.split(document.read_text())
     yield "", top
     for heading, text in zip(rest[::2], rest[1::2], strict=True):
@@ -167,7 +167,7 @@ def sections(document: Path) -> Iterator[tuple[str, str]]:
 
 
 def commands(text: str) -> Iterator[str]:
-    """Yield shell commands without their comments, a script as one, and Python blocks as they are."""
+    """Yield shell commands without comments, each script as one command, and Python blocks unchanged."""
     for code in CODE.finditer(text):
         language, block, span = code.group("language", "block", "span")
         assert language not in ("bash", "console", "shell"), f"call it sh: {block}"
@@ -177,13 +177,13 @@ def commands(text: str) -> Iterator[str]:
             lines = [block or span] if span or block.startswith("#!") else block.replace("\\\n", " ").splitlines()
             for line in lines:
                 words = shlex.split(line, comments=True, posix=False)
-                # A verb alone is the name of something where it needs arguments.
+                # A bare verb that requires arguments is a name, not a command.
                 if words and " ".join(words[1:]) not in {*VERBS} - {"experiments"}:
                     yield " ".join(words)
 
 
 def collect() -> dict[str, str]:
-    """Return every command with its first section, of those that are run if there is one."""
+    """Return each command with its section: the first section in JOURNEYS, otherwise the last section."""
     run = {part for parts, _ in JOURNEYS.values() for part in parts}
     found: dict[str, str] = {}
     for document in DOCUMENTS:
@@ -200,7 +200,7 @@ COMMANDS = collect()
 
 @pytest.fixture
 def toy(journey: str, tmp_path: Path) -> Path:
-    """Two clips of three frames in GOPRO's layout; where Köhler's measure is taken, large enough for it."""
+    """Two clips of three frames in GOPRO's layout; for "gopro", large enough for Köhler's protocol."""
     size = (176, 192) if journey == "gopro" else (80, 96)
     write_toy(tmp_path / "GOPRO_Large", ToyOptions(0, 1, 1, 3, *size))
     return tmp_path / "GOPRO_Large"
@@ -208,7 +208,7 @@ def toy(journey: str, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def user(journey: str, toy: Path, dvd: Path, tmp_path: Path) -> Iterator[Path]:
-    """A folder with all that the documents name, and an installed deblurzoo that adds SMALLER."""
+    """A folder with all files that the documents mention, and a `deblurzoo` program that adds SMALLER."""
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         shutil.copy(ROOT / name, tmp_path)
     for folder in (".venv/bin", "data", "240fps", "photos", "MYCONF/experiment"):
@@ -280,7 +280,7 @@ def test_what_is_not_run_composes() -> None:
 
 
 def switches(section: str) -> Iterator[tuple[str, list[str]]]:
-    """Yield the overrides of each row of a table, and the config they belong to; a word alone is another value."""
+    """Yield config name and overrides for each row of a table; a bare word is another value of the previous key."""
     for row in re.findall(r"^\|[^|]*\|(.*)\|$", section, re.M):
         key = ""
         for span in re.findall("`([^`]+)`", row):

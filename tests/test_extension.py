@@ -1,4 +1,4 @@
-"""A package from outside brings a network, a data set, a loss and a metric, and has all verbs."""
+"""An external package with a network, a data set, a loss and a metric works with all verbs."""
 
 import importlib
 import json
@@ -27,7 +27,7 @@ SIZES = {1: (48, 64), 3: (64, 48), 10: (40, 40)}
 
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that pip has installed the package into."""
+    """The folder into which pip has installed the package."""
     folder = tmp_path_factory.mktemp("extension")
     source = shutil.copytree(EXTENSION, folder / "source")
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
@@ -37,7 +37,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def extension(installed: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The package where Python finds it, and nowhere any more in the end."""
+    """The package on `sys.path`; unloaded after the test."""
     monkeypatch.syspath_prepend(installed)
     importlib.invalidate_caches()
     yield installed
@@ -48,7 +48,7 @@ def extension(installed: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
 
 @pytest.fixture
 def undeclared(extension: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The package without its entry point."""
+    """The package on `sys.path`, without its entry point."""
     copy = tmp_path / "undeclared"
     shutil.copytree(extension / "smalldeblur", copy / "smalldeblur")
     monkeypatch.setattr(sys, "path", [str(copy), *(place for place in sys.path if place != str(extension))])
@@ -58,7 +58,7 @@ def undeclared(extension: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Two scenes for each split, with photographs 1, 3 and 10 of three sizes."""
+    """Two training scenes and a test scene, each with images 1, 3 and 10 of three sizes."""
     rng = np.random.default_rng(0)
     for scene in ("train/a2", "train/a10", "test/b"):
         for photo, size in SIZES.items():
@@ -107,7 +107,7 @@ def test_without_the_entry_point_it_is_refused_until_it_is_trusted(
     undeclared: Path, root: Path, toy: Path, deblurzoo: Run, tmp_path: Path
 ) -> None:
     train = ["train", CONF, "experiment=small", f"data.root={root}", "trainer=cpu"]
-    assert deblurzoo(*train).returncode == 0  # their own config names it
+    assert deblurzoo(*train).returncode == 0  # a user's config may name the package
     assert deblurzoo(*train, "trainer.max_steps=3", "resume=auto").returncode == 0
 
     done = deblurzoo("train", "data=toy", f"data.root={toy}", "model.loss={edges:1}")
@@ -191,7 +191,7 @@ def test_tables_of_a_package_that_are_wrong_are_named(
 
 
 def package(folder: Path, monkeypatch: pytest.MonkeyPatch, content: str) -> None:
-    """Write a package where Python finds it; its name begins as torch's does."""
+    """Write the package `torchmine` to `sys.path`; its name starts with torch."""
     (folder / "torchmine.py").write_text(f"from deblurzoo.metrics import Metric\n{content}\n")
     monkeypatch.syspath_prepend(folder)
     monkeypatch.delitem(sys.modules, "torchmine", raising=False)

@@ -31,7 +31,7 @@ def test_unwritable_folder_is_named(tmp_path: Path) -> None:
 def test_releasing_a_folder_leaves_the_lock_of_whoever_has_it_now(tmp_path: Path) -> None:
     claim(tmp_path)
     (tmp_path / LOCK).unlink()
-    (tmp_path / LOCK).write_bytes(b"")  # as another process makes it
+    (tmp_path / LOCK).write_bytes(b"")  # like the lock of another process
     release(tmp_path)
     assert (tmp_path / LOCK).exists()
     claim(tmp_path)

@@ -1,4 +1,4 @@
-"""What is loaded with a module, and what is not: the layers are import-linter's (`make lint`)."""
+"""Modules that an import or a command must not load; import-linter checks the layers (`make lint`)."""
 
 import subprocess
 import sys
@@ -31,7 +31,7 @@ CASES = {
     "evaluate data=toy": (OURS, "torch pytorch_lightning wandb albumentations"),
     "train --help": (OURS, "torch pytorch_lightning wandb albumentations"),
 }
-"""What is imported or typed, and what must not be loaded then."""
+"""Imports and commands, each with the packages that it must not load."""
 
 
 @pytest.mark.processes

@@ -1,4 +1,4 @@
-"""Names that are not UTF-8: Linux takes any bytes, and old archives and cameras make them."""
+"""File names that are not UTF-8: Linux allows any bytes, and old archives and cameras create such names."""
 
 import io
 import json
@@ -35,7 +35,7 @@ SHOWN = r"caf\xe9"
 
 @pytest.fixture(params=["clip", "picture"])
 def odd_toy(request: pytest.FixtureRequest, toy: Path, tmp_path: Path) -> Path:
-    """A toy data set in which the clips, or the first picture of each, are called caf\\xe9."""
+    """A toy data set in which a clip of each split, or the clip's first image, is named caf\\xe9."""
     root = Path(shutil.copytree(toy, tmp_path / "odd"))
     for split in ("train", "test"):
         clip = min((root / split).iterdir())
@@ -134,7 +134,7 @@ def test_photos_and_videos_are_restored_under_their_names(process: Run, identity
     run = identity.rename(source / "run")
     done = process("deblur", source, "--checkpoint", run, "--out", tmp_path / "out" / CAFE, "--compare")
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert rf"{SHOWN}.webp cannot be read as a picture" in done.stderr
+    assert rf"{SHOWN}.webp cannot be read as an image" in done.stderr
     written = {file.name for file in (tmp_path / "out" / CAFE).iterdir()}
     expected = {f"{CAFE}{kind}{suffix}" for kind in ("", ".compare") for suffix in (".png", ".jpg", ".tif", ".mp4")}
     assert written == expected

@@ -1,4 +1,4 @@
-"""What the oracle says of a record; what it measures takes a minute and is run by hand (CONTRIBUTING)."""
+"""Checks and messages of the oracle; its measurement takes a minute and is run by hand (CONTRIBUTING)."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ ORACLE = Path(__file__).with_name("oracle.py")
 
 
 def refused(*arguments: object) -> str:
-    """Return the one message of a call that must fail before it measures anything."""
+    """Return the message of a call that must fail before it measures anything."""
     done = subprocess.run([sys.executable, ORACLE, *map(str, arguments)], capture_output=True, text=True, timeout=60)
     assert done.returncode == 1 and not done.stdout and done.stderr.startswith("error: "), done.stdout + done.stderr
     return done.stderr
@@ -22,12 +22,12 @@ def refused(*arguments: object) -> str:
 def test_a_file_that_is_no_record_is_refused(content: str, tmp_path: Path) -> None:
     file = tmp_path / "before.json"
     file.write_bytes(content.encode(errors="surrogateescape"))
-    assert f"{file} is no record" in refused("check", file)
+    assert f"{file} is not a record" in refused("check", file)
 
 
 def test_a_missing_record_is_told_with_the_command_that_makes_one(tmp_path: Path) -> None:
     file = tmp_path / "before.json"
-    assert f"No such file or directory): make it with `python tests/oracle.py record {file}`" in refused("check", file)
+    assert f"No such file or directory): run `python tests/oracle.py record {file}`" in refused("check", file)
 
 
 def test_a_record_is_never_replaced(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Untrusted files: whatever is in them, a message and no harm."""
+"""Untrusted files: any content leads to a message, and no code is run."""
 
 import ast
 import functools
@@ -58,7 +58,7 @@ FUZZ = settings(
 
 @st.composite
 def damages(draw: st.DrawFn) -> Damage:
-    """Draw a way to damage a file: cut it, or overwrite a part of it."""
+    """Draw a function that corrupts a file: truncates it, or overwrites a part of it."""
     place, length = draw(st.floats(0, 1)), draw(st.integers(1, 64))
     noise = draw(st.binary(min_size=length, max_size=length))
 
@@ -88,12 +88,12 @@ def test_a_picture_that_claims_billions_of_pixels_is_refused(read: Callable[[Pat
 def test_a_picture_in_an_archive_that_claims_billions_of_pixels_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("bomb.png", png_head(65535, 65535))
-    with pytest.raises(DeblurzooError, match=r"bomb\.png cannot be read \(its header claims more pixels"):
+    with pytest.raises(DeblurzooError, match=r"bomb\.png cannot be read \(its header declares more pixels"):
         Zipped(tmp_path / "a.zip", "bomb.png").read()
 
 
 def checkpoint(**net: object) -> dict[str, Any]:
-    """What training writes of a small network."""
+    """Return the content of a checkpoint of a small network."""
     module = SRNDeblur({"kernel_size": 3, "blocks": 1, "width": 0.125}, {"lr": 1e-4}, {"steps": 1, "power": 1})
     return {
         "deblurzoo": {"module": "SRNDeblur", "run_id": "0", "blur_folder": "blur"},
@@ -106,7 +106,7 @@ def checkpoint(**net: object) -> dict[str, Any]:
 
 @pytest.fixture
 def owned(tmp_path: Path) -> Iterator[Path]:
-    """A file that the hostile files of a test would make, and that is not there in the end."""
+    """Path that the hostile files of a test would create; the test fails if it exists afterwards."""
     file = tmp_path / "owned"
     (tmp_path / "hubconf.py").write_text(f"open({str(file)!r}, 'w')\n\ndef net(): pass\n")
     yield file
@@ -132,30 +132,30 @@ HOSTILE: dict[str, dict[str, Any]] = {
     "deblurzoo..data.Toy": {"root": None, "blur": "blur"},
     "": {},
 }
-"""What a file may name, with arguments that would make the file OWNED if it were called."""
+"""Callables that a file may name, with arguments that create the file OWNED if called."""
 PLACES: dict[str, Callable[[Any], Any]] = {
     "top": lambda hostile: hostile,
     "part": lambda hostile: {"_target_": "deblurzoo.data.Joined", "gopro": hostile, "dvd": hostile},
     "argument": lambda hostile: {"_target_": "deblurzoo.data.Toy", "root": hostile, "blur": "blur"},
     "deep": lambda hostile: {"_target_": "deblurzoo.data.Folder", "train": {"blur": [[hostile]]}, "test": {}},
 }
-"""A data set with something hostile in one place of it."""
+"""Configs of a data set with a hostile value in different places."""
 
 
 def as_a_file_says(target: str, owned: Path) -> dict[str, Any]:
-    """Return something of `HOSTILE` with its paths."""
+    """Return a config from `HOSTILE` with paths filled in."""
     arguments = json.dumps(HOSTILE[target]).replace("OWNED", str(owned)).replace("FOLDER", str(owned.parent))
     return {"_target_": target, **json.loads(arguments)}
 
 
 @pytest.fixture(params=HOSTILE)
 def hostile(request: pytest.FixtureRequest, owned: Path) -> dict[str, Any]:
-    """Each of `HOSTILE` in turn."""
+    """Each config from `HOSTILE`."""
     return as_a_file_says(request.param, owned)
 
 
 def run_cell(notebook: str, **given: Any) -> dict[str, Any]:
-    """Run the imports of a notebook and what it sets `config` and `source` to; return its names."""
+    """Run the imports of a notebook and its assignments of `config` and `source`; return its variables."""
     script = ast.parse((NOTEBOOKS / f"{notebook}.py").read_text())
     wanted = [
         node
@@ -168,11 +168,11 @@ def run_cell(notebook: str, **given: Any) -> dict[str, Any]:
 
 
 def with_data(data: Any, run: Path) -> Path:
-    """Put the config of a data set into `config.yaml` and `results.json` of an evaluated run; return the latter."""
+    """Write a data set's config into `config.yaml` and `results.json` of an evaluated run; return `results.json`."""
     (file,) = run.glob("evaluate/*/results.json")
     results = json.loads(file.read_text())
     results["config"] |= {"data": data, "tags": [], "group": None}
-    (run / "config.yaml").write_text(json.dumps(results["config"]))  # which is YAML, too
+    (run / "config.yaml").write_text(json.dumps(results["config"]))  # JSON is valid YAML
     file.write_text(json.dumps(results))
     return file
 
@@ -191,7 +191,7 @@ def test_runs_and_results_call_nothing(place: str, hostile: dict[str, Any], tmp_
 
 
 def fetch(variables: dict[str, str], out: Path) -> None:
-    """Fetch the runs of a W&B project; a process of its own, as W&B's holds up the end of the one that asks it."""
+    """Fetch the runs of a W&B project, in a separate process because W&B's service delays the exit of its client."""
     os.environ.update(variables)
     fetch_runs("team/project", out)
     os._exit(0)
@@ -298,7 +298,7 @@ def test_exports_call_nothing(place: str, hostile: dict[str, Any], identity: Pat
 
 @pytest.fixture(scope="module")
 def packed(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A pack of the toy data; its index is copied, never changed."""
+    """A pack of the toy data; read-only, tests copy its index."""
     folder = tmp_path_factory.mktemp("packs") / "packed"
     pack(Toy(str(toy), "blur"), folder)
     return folder
@@ -371,7 +371,7 @@ FILES = ("status.json", "run.json", "results.json", "config.json", "index.json",
 
 
 def changed(draw: st.DrawFn, content: Any) -> Any:
-    """Return nested dicts and lists with one value, drawn at any depth, replaced by another one or left out."""
+    """Return a copy of nested dicts and lists with one drawn value, at any depth, replaced or removed."""
     keys = (
         list(content) if isinstance(content, dict) else list(range(len(content))) if isinstance(content, list) else []
     )
@@ -400,7 +400,7 @@ ODD = SMALL | st.lists(SMALL, max_size=2) | st.dictionaries(st.text(max_size=4),
 
 
 def values_of(config: Any, *place: str) -> Iterator[tuple[str, ...]]:
-    """Yield where the values of a config stand, whole parts of it among them."""
+    """Yield the key paths of all values in a config, including nested dicts."""
     for key, value in config.items() if isinstance(config, dict) else ():
         yield (*place, key)
         yield from values_of(value, *place, key)
@@ -417,7 +417,7 @@ def test_configs_with_anything_in_them_train_or_are_refused(data: st.DataObject,
         config = as_dicts(compose("train", overrides))
     *place, key = data.draw(st.sampled_from(sorted(set(values_of(config)) - {("run",), ("paths",)})))
     functools.reduce(dict.__getitem__, place, config)[key] = data.draw(ODD)
-    with suppress(DeblurzooError, OmegaConfBaseException):  # each of which is told in one message
+    with suppress(DeblurzooError, OmegaConfBaseException):  # the exceptions that are reported in one message
         train.fit(OmegaConf.create(config), tmp_path / secrets.token_hex(8))
 
 

@@ -1,4 +1,4 @@
-"""What version 0.1 wrote goes on working and gives the figures that it gave then; only resuming may be refused."""
+"""Files of version 0.1 still work and give the same results; only resuming may fail."""
 
 import csv
 import json
@@ -23,29 +23,29 @@ FIXTURES = Path(__file__).parent / "fixtures" / "v0.1"
 RUNS = ("runs/srn", "runs/srn_ema", "runs/svrnn", "runs/liu2016", "runs/flow_rnn")
 JOBS = ("runs/table/model.net.resize-half_pixel", "runs/table/model.net.resize-tf1")
 EXPORT = "export"
-"""Of runs/srn."""
+"""Export of runs/srn."""
 MEASURED = ("data=toy", "data.root=toy", "data.common_frames=2", "trainer=cpu", "datamodule.workers=0")
-"""How they were evaluated then."""
+"""Overrides of the recorded evaluations."""
 FRAMES = "toy/test/TOY_test_000"
 DECIBEL, SSIM = 0.002, 1e-4
-"""How much figures may differ between CPUs of different kinds."""
+"""Tolerances between different CPU models."""
 
 
 def is_recorded_here() -> bool:
-    """Whether this is the kind of CPU and the version of torch that the figures were recorded with."""
+    """Whether the CPU model and torch's version are the recorded ones."""
     recorded: dict[str, str] = json.loads((FIXTURES / "machine.json").read_text())
     return recorded == machine()
 
 
 def results_of(trained: str) -> dict[str, Any]:
-    """Return what version 0.1 measured."""
+    """Return the results that version 0.1 measured."""
     (file,) = (FIXTURES / trained).glob("evaluate/*/results.json")
     results: dict[str, Any] = json.loads(file.read_text())
     return results
 
 
 def about(value: float, tolerance: float) -> Any:
-    """Return what equals a recorded figure: to the last digit where it was recorded."""
+    """Return a value to compare with: exact on the recorded machine, otherwise approximate."""
     return value if is_recorded_here() else pytest.approx(value, rel=0, abs=tolerance)
 
 
@@ -66,7 +66,7 @@ def assert_picture(found: Image, recorded: Image, sharp: Image) -> None:
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """The last digit of a sum depends on how many threads share it."""
+    """Set one thread, because the last digit of a sum depends on the number of threads."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -75,7 +75,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def v01(tmp_path: Path) -> Path:
-    """The folder that commands run in, with what version 0.1 wrote, unpacked."""
+    """The working folder of commands, with the files of version 0.1, decompressed."""
     for name in ("toy", "runs", "export"):
         shutil.copytree(FIXTURES / name, tmp_path / name)
     for packed in tmp_path.rglob("*.xz"):

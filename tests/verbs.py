@@ -1,4 +1,4 @@
-"""`deblurzoo VERB …` for tests: as a call in their own process, or as a real process that need not import again."""
+"""`deblurzoo VERB …` for tests: as a call in the test's process, or as a real process without repeated imports."""
 
 import atexit
 import contextlib
@@ -26,8 +26,8 @@ from deblurzoo.cli import main
 from deblurzoo.commands import sweep
 
 SERVER = multiprocessing.get_context("forkserver")
-# All that verbs import but numba, whose threads no fork survives. The server ignores what it cannot import, and before
-# Python 3.13 it does not know pytest's path: only installed modules can stand here.
+# All imports of verbs except numba, whose threads do not survive a fork. The server ignores modules that it cannot
+# import, and before Python 3.13 it lacks pytest's path: list only installed modules.
 SERVER.set_forkserver_preload(
     ["wandb", "pytorch_lightning.loggers"]
     + [
@@ -45,7 +45,7 @@ SERVER.set_forkserver_preload(
 
 
 def call(arguments: list[str], folder: Path, environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
-    """Return what a verb prints and its exit code; it runs here, in `folder`, and leaves nothing of itself behind."""
+    """Run a verb in this process, in `folder`, without lasting side effects; return exit code and output."""
     out, err = io.StringIO(), io.StringIO()
     with (
         contextlib.chdir(folder),
@@ -54,7 +54,7 @@ def call(arguments: list[str], folder: Path, environment: dict[str, str]) -> "su
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
         warnings.catch_warnings(),
-        patch.object(Hydra, "get_mode", lambda *_, **__: None),  # composes all once more, to learn what -m says, too
+        patch.object(Hydra, "get_mode", lambda *_, **__: None),  # get_mode composes the config a second time
         _as_if_in_a_process_of_its_own(),
     ):
         code = _exit_code()
@@ -63,7 +63,7 @@ def call(arguments: list[str], folder: Path, environment: dict[str, str]) -> "su
 
 @contextlib.contextmanager
 def _as_if_in_a_process_of_its_own() -> Iterator[None]:
-    """Undo what lasts until a process ends: Hydra's and logging's state, claims on folders, reading processes."""
+    """Undo effects that last until a process ends: state of Hydra and logging, folder locks, data-loader workers."""
     root, module = logging.getLogger(), sys.modules["__main__"]
     handlers, level, spec = root.handlers[:], root.level, module.__spec__
     GlobalHydra.instance().clear()
@@ -78,12 +78,12 @@ def _as_if_in_a_process_of_its_own() -> Iterator[None]:
         for claimed in list(files._claimed.values()):
             claimed.close()
         files._claimed.clear()
-        gc.collect()  # readers end with the loader that started them, which is part of a cycle
-        gc.freeze()  # what is left stays: the next collection need not look at it
+        gc.collect()  # workers end with their loader, which is part of a reference cycle
+        gc.freeze()  # remaining objects are permanent: exclude them from the next collection
 
 
 def _exit_code() -> int:
-    """Return the exit code of a process that runs the verb of `sys.argv`, having printed what it would."""
+    """Run the verb in `sys.argv` and return the exit code that a process would have; print the same output."""
     try:
         main()
     except SystemExit as stop:
@@ -98,7 +98,7 @@ def _exit_code() -> int:
 
 
 def refused(done: "subprocess.CompletedProcess[str]", *messages: str) -> None:
-    """Check that a verb failed, said all of `messages`, and printed no traceback."""
+    """Check that a verb failed with exit code 1, printed all `messages`, and printed no traceback."""
     assert done.returncode == 1, f"exit code {done.returncode}\n{done.stderr}"
     for message in messages:
         assert message in done.stderr, done.stderr
@@ -106,7 +106,7 @@ def refused(done: "subprocess.CompletedProcess[str]", *messages: str) -> None:
 
 
 class Process:
-    """A real process in a session of its own that runs a verb, forked from a server that has imported everything."""
+    """A real process that runs a verb in a separate session, forked from a server with all imports."""
 
     def __init__(self, arguments: list[str], folder: Path, environment: dict[str, str]) -> None:
         self.outputs = [folder / f".{name}.{time.monotonic_ns()}" for name in ("stdout", "stderr")]
@@ -117,7 +117,7 @@ class Process:
         self.pid = self._process.pid
 
     def poll(self) -> int | None:
-        """Return the exit code, negative for a signal, or None while it runs."""
+        """Return the exit code, negative for a signal; None while the process runs."""
         return self._process.exitcode
 
     def wait(self, timeout: float) -> int:
@@ -128,11 +128,11 @@ class Process:
         return self._process.exitcode
 
     def send_signal(self, number: int) -> None:
-        """Send it a signal."""
+        """Send a signal to the process."""
         os.kill(self.pid, number)
 
     def result(self, timeout: float = 300) -> "subprocess.CompletedProcess[str]":
-        """Wait for the end and return the exit code and all that was printed."""
+        """Wait for the end and return exit code and output."""
         code = self.wait(timeout)
         out, err = (output.read_text() if output.is_file() else "" for output in self.outputs)
         return subprocess.CompletedProcess("deblurzoo", code, out, err)
@@ -140,9 +140,10 @@ class Process:
 
 @contextlib.contextmanager
 def serving() -> Iterator[str]:
-    """Yield an address where other programs have verbs run: they send (arguments, folder, environment).
+    """Yield the address of a server that runs verbs for other programs.
 
-    They get (exit code, output, errors). Verbs run one after the other, each in a `Process`.
+    A program sends (arguments, folder, environment) and receives (exit code, stdout, stderr). Verbs run one after the
+    other, each in a `Process`.
     """
     listener = Listener(family="AF_UNIX")
 
@@ -164,8 +165,8 @@ def _run_and_exit(arguments: list[str], folder: Path, environment: dict[str, str
     for number, output in enumerate(outputs, 1):
         os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     sys.stdout, sys.stderr = os.fdopen(1, "w", 1), os.fdopen(2, "w", 1)
-    multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]  # it has readers
-    atexit._clear()  # what is registered is the server's
+    multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]  # it starts workers
+    atexit._clear()  # registered functions are the server's
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)

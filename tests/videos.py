@@ -1,4 +1,4 @@
-"""Small videos, made for a test."""
+"""Small videos for tests."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from deblurzoo.media import Image
 
 
 def moving(count: int, height: int = 48, width: int = 64, step: int = 1) -> list[Image]:
-    """Return frames of a textured plane that moves `step` pixels to the left from frame to frame."""
+    """Return frames of a textured plane that moves to the left by `step` pixels per frame."""
     rng = np.random.default_rng(0)
     small = rng.integers(0, 256, (height // 8, (width + count * step) // 8 + 1, 3), dtype=np.uint8)
     plane = small.repeat(8, axis=0).repeat(8, axis=1)
@@ -25,7 +25,7 @@ def write_video(
     times: Sequence[int] | None = None,
     matrix: Colorspace | None = None,
 ) -> Path:
-    """Encode frames as H.264, the head of the file first; `times` in frames, `matrix` as the file names it."""
+    """Encode frames as H.264 with the header first; `times` in frames, `matrix` as declared in the file."""
     with av.open(str(path), "w", options={"movflags": "faststart"} if path.suffix == ".mp4" else {}) as container:
         stream = container.add_stream("libx264", rate=fps, options={"crf": "1"})
         stream.height, stream.width = frames[0].shape[:2]

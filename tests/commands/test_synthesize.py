@@ -197,7 +197,7 @@ def test_sources_that_cannot_be_used_are_all_named_and_nothing_is_written(
     assert "Traceback" not in done.stderr
     for message in (
         f"error: {text} cannot be read as a video",
-        f"{cut} is cut off after",
+        f"{cut} is truncated after",
         f"{mixed} has frames of several sizes: 0000.png is 64x48, 0001.png 64x64",
         "nowhere.mp4 does not exist",
     ):

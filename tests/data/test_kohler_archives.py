@@ -123,7 +123,7 @@ def test_damaged_archives_and_members_are_named(root: Path) -> None:
     assert len(problems) == 1 and "Bad CRC-32" in problems[0] and "GroundTruth2_1_2.png" in problems[0]
     with zipfile.ZipFile(root / "text.zip", "w") as archive:
         archive.writestr("picture.png", b"no picture")
-    with pytest.raises(DeblurzooError, match=r"text\.zip/picture\.png cannot be read \(not a picture in a known"):
+    with pytest.raises(DeblurzooError, match=r"text\.zip/picture\.png cannot be read \(not an image in a supported"):
         Zipped(root / "text.zip", "picture.png").read()
 
 

@@ -1,4 +1,4 @@
-"""Pictures as they come from cameras and other programs: turned by EXIF, cut short, or with something behind them."""
+"""Image files of cameras and other programs: with EXIF orientation, truncated, or with appended data."""
 
 import io
 import zipfile
@@ -42,14 +42,14 @@ FORMATS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "gray.tif": ("TIFF", "L", {}),
     "rgb.bmp": ("BMP", "RGB", {}),
 }
-"""Kinds of files, and how Pillow writes them: format, mode, options."""
+"""File formats, with the arguments with which Pillow writes each: format, mode, options."""
 JPEGS = [name for name in FORMATS if name.endswith(".jpg")]
 CLOSED = b"\xff\xd9"
 MP4 = b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom" + bytes(range(256)) * 40 + b"\xff\xd8\xff\xd9" + bytes(99)
 
 
 def encoded(name: str, orientation: int | None = None) -> bytes:
-    """Return SMOOTH as a file of a kind, its EXIF with an orientation if one is given."""
+    """Return SMOOTH encoded in a format, with an EXIF orientation if `orientation` is given."""
     kind, mode, options = FORMATS[name]
     picture = PIL.Image.fromarray(SMOOTH)
     if mode == "I;16":
@@ -72,7 +72,7 @@ def exif(orientation: int) -> PIL.Image.Exif:
 
 
 def expected(name: str, orientation: int = 1) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Return SMOOTH as it must be read: gray where the file is, and upright as Pillow has it."""
+    """Return SMOOTH as it must be read: gray if the file is gray, upright according to Pillow."""
     gray = "gray" in name or "deep" in name
     picture = PIL.Image.fromarray(SMOOTH).convert("L").convert("RGB") if gray else PIL.Image.fromarray(SMOOTH)
     picture.getexif()[274] = orientation
@@ -80,7 +80,7 @@ def expected(name: str, orientation: int = 1) -> np.ndarray[Any, np.dtype[np.int
 
 
 def assert_looks_like(image: Image, wanted: np.ndarray[Any, Any]) -> None:
-    """Another orientation is 25 levels away or more, or has another size."""
+    """Check an image with a tolerance; a wrong orientation differs by 25 levels or more, or in size."""
     assert image.shape == wanted.shape and image.dtype == np.uint8 and image.flags.c_contiguous
     assert np.abs(image.astype(int) - wanted).mean() < 6
 
@@ -158,7 +158,7 @@ def test_what_follows_a_picture_is_ignored(name: str, tmp_path: Path) -> None:
 
 
 def test_end_markers_in_segments_are_no_end(tmp_path: Path) -> None:
-    """Such as that of a thumbnail in EXIF, and one in a comment."""
+    """Such as the end marker of a thumbnail in EXIF, or an end marker in a comment."""
     thumbnail = io.BytesIO()
     PIL.Image.fromarray(SMOOTH[::2, ::2]).save(thumbnail, "JPEG")
     segment = b"\xff\xe5" + (len(thumbnail.getvalue()) + 2).to_bytes(2, "big") + thumbnail.getvalue()
@@ -192,7 +192,7 @@ def test_a_jpeg_that_was_cut_in_its_scan_and_closed_is_refused(name: str, share:
     whole, path = encoded(name), tmp_path / name
     scan = whole.index(b"\xff\xda") + 14
     content = whole[: scan + int(share * (len(whole) - scan))].rstrip(b"\xff")
-    filled = (bytes(500) + CLOSED,) if name != "cmyk.jpg" else ()  # OpenCV, which alone reads CMYK, passes over it
+    filled = (bytes(500) + CLOSED,) if name != "cmyk.jpg" else ()  # OpenCV, the only decoder of CMYK, ignores it
     unfinished = (b"\xff" + CLOSED, bytes([255] * 20) + CLOSED, b"\xff\xd0" + CLOSED)
     for end in (CLOSED, CLOSED + bytes(2000), CLOSED + MP4, *unfinished, *filled):
         path.write_bytes(content + end)
@@ -205,7 +205,7 @@ def test_a_jpeg_that_was_cut_in_its_scan_and_closed_is_refused(name: str, share:
 
 @pytest.mark.parametrize("name", [name for name in JPEGS if name != "cmyk.jpg"])
 def test_bytes_too_many_before_the_end_are_ignored(name: str, tmp_path: Path) -> None:
-    """Cameras pad scans; libjpeg warns of it as it does of a cut."""
+    """Cameras pad scans; libjpeg gives the same warning for padding as for truncation."""
     whole, path = encoded(name), tmp_path / name
     path.write_bytes(whole)
     alone = read_image(path)
@@ -215,7 +215,7 @@ def test_bytes_too_many_before_the_end_are_ignored(name: str, tmp_path: Path) ->
 
 
 def test_a_picture_whose_bottom_is_gray_is_no_cut_one(tmp_path: Path) -> None:
-    """Decoders fill what a cut JPEG lacks with such gray."""
+    """Decoders fill the missing part of a truncated JPEG with the same gray."""
     picture = SMOOTH.copy()
     picture[24:] = 128
     for options in ({}, {"progressive": True}, {"restart_marker_blocks": 2}):

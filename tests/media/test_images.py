@@ -49,7 +49,7 @@ def test_truncated_file_is_named(tmp_path: Path, suffix: str) -> None:
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp"])
 def test_files_that_are_no_pictures(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"text{suffix}"
-    path.write_text("not a picture")
+    path.write_text("not an image")
     with pytest.raises(DeblurzooError, match="cannot be read"):
         read_image(path)
     with pytest.raises(DeblurzooError, match="does not exist"):
@@ -83,7 +83,7 @@ def test_damage_in_the_middle_is_no_grey_picture(tmp_path: Path) -> None:
 
 
 def test_header_of_a_file_that_is_no_picture(tmp_path: Path) -> None:
-    (tmp_path / "text.png").write_text("not a picture")
+    (tmp_path / "text.png").write_text("not an image")
     with pytest.raises(DeblurzooError, match="cannot be read"):
         image_size(tmp_path / "text.png")
     with pytest.raises(DeblurzooError, match="does not exist"):

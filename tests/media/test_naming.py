@@ -1,4 +1,4 @@
-"""Names of files: what is a picture, in which order, and which frames follow each other."""
+"""File names: image files, natural order, and consecutive frames."""
 
 import tracemalloc
 from pathlib import Path
@@ -14,7 +14,7 @@ LEFT_BEHIND = (
     *("__MACOSX/000001.png", "@eaDir/000001.png/SYNOPHOTO_THUMB_XL.jpg", ".AppleDouble/000001.png"),
     *(".Trash-1000/files/000001.png", "$RECYCLE.BIN/a.png", "@EADIR/a.png"),
 )
-"""What macOS, Windows and network drives put beside pictures."""
+"""Files that macOS, Windows and network drives create next to images."""
 
 
 def touch(folder: Path, *names: str) -> Path:
@@ -103,8 +103,8 @@ def test_frames_without_gaps(frames: list[str]) -> None:
         (["0017", "2041", "9120"], ["frames 0018 to 2040", "frames 2042 to 9119"]),
         (["IMG_0008_left", "IMG_0009_left", "IMG_0011_left"], ["frame IMG_0010_left"]),
         (["frame8", "frame9", "frame13"], ["frames frame10 to frame12"]),
-        (["10", "20", "30", "50", "60"], ["frames between 30 and 50, the rest being 10 apart"]),
-        (["1", "2", "03", "3"], ["a number of its own for frame 3, which has that of 03"]),
+        (["10", "20", "30", "50", "60"], ["frames between 30 and 50 (the usual step is 10)"]),
+        (["1", "2", "03", "3"], ["a distinct number for frame 3 (frame 03 has the same number)"]),
         (["0", "7", "1000"], ["frames 1 to 6", "frames 8 to 999"]),  # no usual step
     ],
 )

@@ -32,7 +32,7 @@ def again(picture: Photo, path: Path) -> Photo:
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
 def test_depth_gray_and_alpha_are_kept_exactly(tmp_path: Path, kind: str, channels: int, dtype: Any) -> None:
     if (kind, channels, dtype) == ("TIFF", 2, np.uint16):
-        pytest.skip("Pillow reads no such files, which are then refused")
+        pytest.skip("Pillow cannot read such files")
     exif = {271: "Maker", 34665: {36867: "2026:01:02 03:04:05"}}
     picture = Photo(noise(channels, dtype), kind, icc=ICC, exif=exif, dpi=(300.0, 300.0))
     kept = again(picture, tmp_path / f"a.{kind.lower()}")
@@ -69,7 +69,7 @@ def test_results_are_upright_and_say_so(tmp_path: Path, name: str, orientation: 
     if name == "deep.tif":
         deep = SMOOTH.astype(np.uint16) * 257
         tifffile.imwrite(path, deep, photometric="rgb", extratags=[(274, "H", 1, orientation, True)])
-    elif name == "deep.png":  # the reader must turn what our writer never writes
+    elif name == "deep.png":  # write_photo never writes such an orientation, but read_photo must apply it
         write_photo(path, Photo(SMOOTH.astype(np.uint16) * 257, "PNG", exif={274: orientation, 271: "Maker"}))
     else:
         Image.fromarray(SMOOTH).save(path, exif=exif, icc_profile=ICC, quality=100)
@@ -128,7 +128,7 @@ def test_truncated_files_are_named(tmp_path: Path, name: str) -> None:
     else:
         Image.fromarray(noise(3, np.uint8)).save(path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(DeblurzooError, match=rf"{name} cannot be read as a picture \(.*: copy or convert it again"):
+    with pytest.raises(DeblurzooError, match=rf"{name} cannot be read as an image \(.*: copy or convert it again"):
         read_photo(path)
 
 
@@ -137,13 +137,13 @@ def test_what_cannot_be_kept_is_refused(tmp_path: Path) -> None:
     frames = [Image.fromarray(SMOOTH), Image.fromarray(SMOOTH[::-1].copy())]
     frames[0].save(tmp_path / "moving.webp", save_all=True, append_images=frames[1:])
     tifffile.imwrite(tmp_path / "float.tif", SMOOTH.astype(np.float32))
-    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "text.png").write_text("not an image")
     for name, message in {
         "cmyk.jpg": "CMYK is neither gray nor RGB of 8 or 16 bit: convert it first",
-        "moving.webp": "holds several pictures",
+        "moving.webp": "contains several images",
         "float.tif": "float.tif",
-        "text.png": "cannot be read as a picture",
-        "nothing.png": "does not exist: give another file",
+        "text.png": "cannot be read as an image",
+        "nothing.png": "does not exist: check the path",
     }.items():
         with pytest.raises(DeblurzooError, match=message):
             read_photo(tmp_path / name)

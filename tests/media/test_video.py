@@ -61,13 +61,13 @@ def refused(path: Path, message: str) -> None:
 def test_cut_off(tmp_path: Path, suffix: str) -> None:
     path = write_video(tmp_path / f"video{suffix}", moving(40))
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
-    refused(path, r"is cut off after \d+ frames: copy it again")
+    refused(path, r"is truncated after \d+ frames: copy it again")
 
 
 def test_cut_off_before_its_head(tmp_path: Path, video: Path) -> None:
     data = video.read_bytes()
     video.write_bytes(data[: data.index(b"mdat")])
-    refused(video, "cannot be read as a video|is cut off")
+    refused(video, "cannot be read as a video|is truncated")
 
 
 def test_damaged_in_the_middle(video: Path) -> None:
@@ -75,7 +75,7 @@ def test_damaged_in_the_middle(video: Path) -> None:
     middle = len(data) * 6 // 10
     data[middle : middle + 400] = bytes(byte ^ 0x5A for byte in data[middle : middle + 400])
     video.write_bytes(data)
-    refused(video, r"cannot be read as a video \(Invalid data|is damaged")
+    refused(video, r"cannot be read as a video \(Invalid data|is corrupt")
 
 
 def test_no_video_at_all(tmp_path: Path) -> None:
@@ -89,9 +89,9 @@ def test_no_video_at_all(tmp_path: Path) -> None:
 def test_variable_frame_rate(tmp_path: Path) -> None:
     times = [*range(20), *range(22, 42)]
     path = write_video(tmp_path / "variable.mp4", moving(40), fps=50, times=times)
-    refused(path, r"variable frame rate: frame 20 comes 60\.0 ms after the one before, others 20\.0 ms")
+    refused(path, r"variable frame rate: frame 20 comes 60\.0 ms after the previous frame, other frames 20\.0 ms")
 
 
 def test_rounded_clocks_are_constant(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "video.mkv", moving(40), fps=30)  # Matroska counts whole milliseconds: 33, 34, 33
+    path = write_video(tmp_path / "video.mkv", moving(40), fps=30)  # Matroska rounds to milliseconds: 33, 34, 33
     assert inspect_video(path).frames == 40

@@ -1,4 +1,4 @@
-"""The notebooks: committed without outputs, in step with their scripts, and running on runs made here."""
+"""Notebooks have no committed outputs, match their scripts, and run on small runs."""
 
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,11 @@ from deblurzoo.pictures.internals import DIRECTIONS
 FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 TRAIN = ["experiment=svrnn_toy", *TINY_RUN, *TINY_NETS["svrnn"], "trainer.max_steps=1", "trainer.val_check_interval=1"]
-TRAIN += ["model.net.residual=false"]  # after a step residual networks are still the identity, and all alike
+TRAIN += ["model.net.residual=false"]  # after one step, residual networks are still identical to the identity
 
 
 class Executed:
-    """What a notebook has shown."""
+    """Text and figures in the outputs of an executed notebook."""
 
     def __init__(self, notebook: Any) -> None:
         outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
@@ -29,7 +29,7 @@ class Executed:
 
     @property
     def headings(self) -> list[list[str]]:
-        """What stands above the pictures of each figure of pictures, without spaces and line breaks."""
+        """Titles of the images in each figure of images, without spaces and line breaks."""
         pictured = [figure for figure in self.figures if figure["data"][0]["type"] == "image"]
         return [
             [note["text"].replace("<br>", "").replace(" ", "") for note in figure["layout"]["annotations"]]
@@ -39,7 +39,7 @@ class Executed:
 
 @pytest.fixture
 def execute(environment: dict[str, str], tmp_path: Path) -> Any:
-    """Execute a notebook in the test's folder, with environment variables, and return what it shows."""
+    """Execute a notebook in the test's folder, with environment variables, and return its outputs."""
 
     def run(name: str, **variables: str) -> Executed:
         notebook = nbformat.read(FOLDER / name, as_version=4)
@@ -68,7 +68,7 @@ def test_notebook_and_script_are_in_step(path: Path) -> None:
 
 @pytest.mark.processes
 def test_they_run_on_a_sweep(deblurzoo: Run, execute: Any, toy: Path, tmp_path: Path) -> None:
-    """One test, as training and importing take most of its time."""
+    """A single test, because training and imports take most of the time."""
     trained = deblurzoo("train", "-m", *TRAIN, f"data.root={toy}", "model.net.variant=full,no_rnns", "name=table")
     assert trained.returncode == 0, trained.stdout + trained.stderr
     full, no_rnns = sorted((tmp_path / "runs" / "table").iterdir())

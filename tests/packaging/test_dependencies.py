@@ -7,7 +7,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 def test_torchvision_is_absent() -> None:
-    """Beside a CPU torch, torchvision breaks `import torchmetrics`."""
+    """With a CPU build of torch, an installed torchvision breaks `import torchmetrics`."""
     assert importlib.util.find_spec("torchvision") is None
 
 

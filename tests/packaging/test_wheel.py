@@ -1,4 +1,4 @@
-"""The wheel, installed in a new venv, trains from another folder with a user's own experiment."""
+"""The wheel, installed in a new environment, trains from another folder with a user's experiment."""
 
 import importlib.metadata
 import subprocess
@@ -14,7 +14,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 def required(name: str, extra: str = "") -> set[str]:
-    """Return the distributions that one needs, all the way down, without those that only its other extras need."""
+    """Return the recursive dependencies of a distribution, without dependencies of unrequested extras."""
     found = set()
     for requirement in map(Requirement, importlib.metadata.requires(name) or []):
         if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
@@ -25,7 +25,7 @@ def required(name: str, extra: str = "") -> set[str]:
 
 
 def link(name: str, site: Path) -> None:
-    """Put an installed distribution into another environment: pip would take minutes to copy all."""
+    """Link an installed distribution into another environment: with pip, copying would take minutes."""
     distribution = importlib.metadata.distribution(name)
     for top in {file.parts[0] for file in distribution.files or () if file.parts[0] not in ("..", "__pycache__")}:
         if not (site / top).exists():

@@ -1,4 +1,4 @@
-"""Checkpoints of tiny networks, trained once: one that returns its input, one that reads two frames."""
+"""Checkpoints of tiny networks, trained once: a network that returns its input, and a network of two frames."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from verbs import call
 
 
 def train(folder: Path, *overrides: str) -> Path:
-    """Take one step with a learning rate of 0 and return the run folder."""
+    """Train one step with a learning rate of 0 and return the run folder."""
     step = ["name=run", "trainer.max_steps=1", "model.optimizer.lr=0"]
     done = call(["train", *TINY_RUN, *overrides, *step], folder, user_environment())
     assert done.returncode == 0, done.stderr

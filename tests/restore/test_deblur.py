@@ -1,4 +1,4 @@
-"""`deblurzoo deblur` as a person uses it."""
+"""`deblurzoo deblur` from the user's point of view."""
 
 from pathlib import Path
 from typing import Any
@@ -36,14 +36,14 @@ def test_a_folder_with_a_bad_file_goes_on_and_says_so(deblurzoo: Run, identity: 
     save(tmp_path / "in" / "a.png", 1)
     save(tmp_path / "in" / "deep" / "er" / "b.PNG", 2)
     Image.fromarray(noise()[..., 0]).save(tmp_path / "in" / "gray.png")
-    (tmp_path / "in" / "notes.txt").write_text("no picture, and not taken for one")
+    (tmp_path / "in" / "notes.txt").write_text("not an image")
     cut = save(tmp_path / "in" / "cut.png")
     cut.write_bytes(cut.read_bytes()[:3000])
     arguments = ["deblur", "in", "--checkpoint", identity, "--out", "in/out"]
     done = deblurzoo(*arguments, "--compare")
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
     errors = done.stderr.splitlines()
-    assert len(errors) == 2 and errors[0].startswith("error: in/cut.png cannot be read as a picture")
+    assert len(errors) == 2 and errors[0].startswith("error: in/cut.png cannot be read as an image")
     assert errors[1] == "error: 1 of 4 could not be restored, as said above; the others are done"
     out = tmp_path / "in" / "out"
     results = ["a.png", "deep/er/b.PNG", "gray.png"]
@@ -67,24 +67,24 @@ def test_finished_results_stay_unless_told(identity: Path, tmp_path: Path, capsy
 def test_pictures_of_a_folder_as_frames(two_frames: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for number in range(3):
         save(tmp_path / "clip" / f"{number}.png", number, (70, 90))
-    save(tmp_path / "clip" / "3.png", 3, (64, 90))  # another size is no neighbour
+    save(tmp_path / "clip" / "3.png", 3, (64, 90))  # frames of another size are not neighbours
     frames = [noise(number, (70, 90)) for number in range(3)]
     arguments = [str(tmp_path / "clip"), "--checkpoint", str(two_frames), "--out"]
     restorer = load(two_frames)
 
     main([*arguments, str(tmp_path / "together"), "--frames"])
-    assert "the last of each video stands in for its next one" in capsys.readouterr().out
+    assert "the last frame of a video replaces its missing next frame" in capsys.readouterr().out
     for number, expected in enumerate(restorer(frames)):
         np.testing.assert_array_equal(opened(tmp_path / "together" / f"{number}.png"), expected)
 
     main([*arguments, str(tmp_path / "alone")])
-    assert "each picture stands in for its neighbours (--frames:" in capsys.readouterr().out
+    assert "each photo replaces its missing neighbours (add --frames" in capsys.readouterr().out
     for number, frame in enumerate(frames):
         np.testing.assert_array_equal(opened(tmp_path / "alone" / f"{number}.png"), restorer(frame))
 
 
 def neighbours(folder: Path) -> dict[str, tuple[str | None, str | None]]:
-    """Return the names of each frame's next and previous one."""
+    """Return the names of the next and the previous frame of each frame."""
     jobs = find_jobs([folder], folder / "out", frames=True)
     return {job.source.stem: tuple(path.stem if path else None for path in job.neighbours) for job in jobs}  # type: ignore[misc]
 
@@ -105,7 +105,7 @@ def test_no_neighbours_across_a_gap_which_is_told_once(
 ) -> None:
     for number in (1, 2, 3, 6):
         save(tmp_path / "clip" / f"{number:04}.png", number, (70, 90))
-    save(tmp_path / "clip" / "other" / "0007.png", 7, (70, 90))  # of another folder
+    save(tmp_path / "clip" / "other" / "0007.png", 7, (70, 90))  # in another folder
     assert neighbours(tmp_path / "clip") == {
         "0001": ("0002", None),
         "0002": ("0003", "0001"),
@@ -115,7 +115,7 @@ def test_no_neighbours_across_a_gap_which_is_told_once(
     }
     main([str(tmp_path / "clip"), "--checkpoint", str(two_frames), "--out", str(tmp_path / "out"), "--frames"])
     printed = capsys.readouterr().out
-    assert printed.count(f"{tmp_path}/clip lacks frames 0004 to 0005: no neighbours across a gap") == 1
+    assert printed.count(f"{tmp_path}/clip lacks frames 0004 to 0005: no neighbours are used across a gap") == 1
     assert printed.count("lacks") == 1
     alone = load(two_frames)(noise(3, (70, 90)))
     np.testing.assert_array_equal(opened(tmp_path / "out" / "0003.png"), alone)
@@ -152,7 +152,7 @@ def test_inputs_are_never_replaced(tmp_path: Path) -> None:
 
 def test_two_results_of_one_name_are_refused(tmp_path: Path) -> None:
     a, b = save(tmp_path / "1" / "a.png"), save(tmp_path / "2" / "a.png")
-    with pytest.raises(DeblurzooError, match=r"would both become .*a\.png: restore apart"):
+    with pytest.raises(DeblurzooError, match=r"would both become .*a\.png: use two --out folders"):
         find_jobs([a, b], tmp_path / "out")
 
 
@@ -167,14 +167,14 @@ def test_wrong_options(identity: Path, tmp_path: Path, capsys: pytest.CaptureFix
     picture, out = save(tmp_path / "a.png"), tmp_path / "out"
     (tmp_path / "empty").mkdir()
     for given, checkpoint, more, message in (
-        (tmp_path / "empty", identity, [], "empty has no pictures or videos: give another folder"),
-        (picture, identity, ["--memory", "much"], "much is no size of memory: give one like 2GB"),
+        (tmp_path / "empty", identity, [], "empty contains no photos or videos: choose another folder"),
+        (picture, identity, ["--memory", "much"], "much is not a memory size: use a size such as 2GB"),
         (picture, tmp_path / "none", [], "none does not exist"),
         (tmp_path / "nothing.png", identity, [], "1 of 1 could not be restored"),
     ):
         with pytest.raises(DeblurzooError, match=message):
             main([str(given), "--checkpoint", str(checkpoint), "--out", str(out), *more])
-    assert "nothing.png does not exist: give another file" in capsys.readouterr().err
+    assert "nothing.png does not exist: check the path" in capsys.readouterr().err
     out.write_text("a file")
     with pytest.raises(DeblurzooError, match="1 of 1 could not be restored"):
         main([str(picture), "--checkpoint", str(identity), "--out", str(out)])

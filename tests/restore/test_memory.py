@@ -20,20 +20,20 @@ def test_sizes_of_memory() -> None:
         2 * 10**9,
     ]
     for wrong in ("", "GB", "-1GB", "0GB", "2TB", "two"):
-        with pytest.raises(DeblurzooError, match="is no size of memory: give one like 2GB"):
+        with pytest.raises(DeblurzooError, match="is not a memory size: use a size such as 2GB"):
             parse_bytes(wrong)
 
 
 def test_tiles_shrink_with_the_memory_until_none_fit(identity: Path) -> None:
     restorer = load(identity, "cpu", memory=parse_bytes("3GB"))
-    assert restorer._need is not None and restorer._need.per_pixel > 24  # a frame and its result
+    assert restorer._need is not None and restorer._need.per_pixel > 24  # bytes of a frame and its result in float32
     counts = []
     for beyond in (100.0, 2.0, 0.7):
         restorer.memory = restorer._need.base + int(beyond * 1e9)
         counts.append(restorer.grid(4000, 6000).total)
     assert counts[0] == 1 and 1 < counts[1] < counts[2]
     restorer.memory = parse_bytes("100MB")
-    with pytest.raises(DeblurzooError, match=r"a picture of 6000x4000 needs about \d.\d GB, 0.1 GB are given"):
+    with pytest.raises(DeblurzooError, match=r"an image of 6000x4000 needs about \d.\d GB, 0.1 GB are allowed"):
         restorer.grid(4000, 6000)
     assert restorer.grid(300, 300).total == 1
 
@@ -44,7 +44,7 @@ def test_the_process_stays_within_its_memory(identity: Path, tmp_path: Path, env
     coarse = np.random.default_rng(0).integers(0, 256, (130, 120, 3), dtype=np.uint8)
     Image.fromarray(coarse).resize((1800, 1950), Image.Resampling.BICUBIC).save(tmp_path / "large.jpg")
     arguments = ["deblur", "large.jpg", "--checkpoint", str(identity), "--out", "out", "--memory", "900MB"]
-    # A process starts with the peak of the one that started it: one in between has a small peak.
+    # A process inherits the peak of its parent; this intermediate process has a small peak.
     between = (
         "import resource, subprocess, sys; print(subprocess.run(sys.argv[1:], check=True, capture_output=True).stdout);"
         "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"

@@ -63,11 +63,11 @@ def test_bfloat16_is_near(two_frames: Path) -> None:
 @pytest.mark.parametrize(
     ("picture", "message"),
     [
-        (noise(20, 20)[..., 0], r"has shape \(20, 20\): give \(H, W, 3\) RGB"),
+        (noise(20, 20)[..., 0], r"has shape \(20, 20\): pass \(H, W, 3\) RGB"),
         (noise(20, 20).repeat(2, axis=2)[..., :4], r"has shape \(20, 20, 4\)"),
-        (noise(20, 20).astype(np.int32), "has dtype int32: give uint8, uint16 or floats"),
-        (noise(20, 20).astype(np.float32), r"floats goes from 0\.0 to 255\.0: give 0 to 1"),
-        (np.full((20, 20, 3), np.nan), "floats goes from nan"),
+        (noise(20, 20).astype(np.int32), "has dtype int32: pass uint8, uint16 or floats"),
+        (noise(20, 20).astype(np.float32), r"floats ranges from 0\.0 to 255\.0: scale it to"),
+        (np.full((20, 20, 3), np.nan), "floats ranges from nan"),
         ([noise(64, 64), noise(64, 65)], "consecutive frames differ"),
     ],
 )
@@ -87,9 +87,9 @@ def test_checkpoint_file_run_folder_and_nothing(identity: Path, tmp_path: Path) 
         deblurzoo.load(tmp_path / "nothing.ckpt")
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is available")
 def test_a_missing_gpu_is_told(identity: Path) -> None:
-    with pytest.raises(DeblurzooError, match="device cuda: torch finds no GPU here; use cpu or auto"):
+    with pytest.raises(DeblurzooError, match="device cuda: torch finds no GPU: use cpu or auto"):
         deblurzoo.load(identity, device="cuda")
 
 

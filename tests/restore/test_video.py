@@ -16,7 +16,7 @@ Frame = np.ndarray[Any, Any]
 
 
 def moving(count: int, height: int = 48, width: int = 64) -> list[Frame]:
-    """Return frames of coarse colours that move to the left."""
+    """Return frames of a coarse colour pattern that moves to the left."""
     rng = np.random.default_rng(0)
     plane = rng.integers(30, 220, (height // 8 + 1, (width + 2 * count) // 8 + 1, 3), dtype=np.uint8)
     plane = plane.repeat(8, axis=0).repeat(8, axis=1)
@@ -33,7 +33,7 @@ def write(
     sound: str | None = None,
     matrix: int | None = None,
 ) -> Path:
-    """Encode frames at 30000/1001 per second, or at `times` of that clock, with two tones as sound."""
+    """Encode frames at 30000/1001 per second, or at `times` in ticks of this rate, with two tones as sound."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=Fraction(30000, 1001), options={"crf": "4"})  # type: ignore[call-overload]
         stream.height, stream.width = frames[0].shape[:2]
@@ -61,7 +61,7 @@ def write(
 
 
 def decoded(path: Path, depth: str = "rgb24") -> tuple[list[float], list[Frame], int]:
-    """Return times in seconds, pictures as stored, and rotation."""
+    """Return times in seconds, frames as stored, and the rotation."""
     with av.open(str(path)) as container:
         frames = list(container.decode(video=0))
         return [float(f.time) for f in frames], [f.to_ndarray(format=depth) for f in frames], frames[0].rotation
@@ -137,13 +137,13 @@ def test_frames_get_their_real_neighbours(two_frames: Path, tmp_path: Path, monk
         frames = [video._pixels(frame, inspect(source)) for frame in container.decode(video=0)]
     np.testing.assert_array_equal(encoded, restorer(frames))
     assert any((result != restorer(frame)).any() for result, frame in zip(encoded[:-1], frames, strict=False))
-    np.testing.assert_array_equal(encoded[-1], restorer(frames[-1]))  # it stands in for its next one
+    np.testing.assert_array_equal(encoded[-1], restorer(frames[-1]))  # the last frame replaces its next frame
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
 def test_a_video_that_is_cut_off_leaves_no_result(identity: Path, tmp_path: Path, name: str) -> None:
     whole = write(tmp_path / f"whole_{name}", moving(60))
-    if name.endswith("mp4"):  # the head first, so that the rest can be read
+    if name.endswith("mp4"):  # the header first, so that the start of the file is readable
         with av.open(str(whole)) as a, av.open(str(tmp_path / name), "w", options={"movflags": "faststart"}) as b:
             stream = b.add_stream_from_template(a.streams.video[0])
             for packet in a.demux(video=0):
@@ -153,13 +153,13 @@ def test_a_video_that_is_cut_off_leaves_no_result(identity: Path, tmp_path: Path
         whole = tmp_path / name
     data = whole.read_bytes()
     (tmp_path / name).write_bytes(data[: len(data) // 2])
-    with pytest.raises(DeblurzooError, match=rf"{name} (is cut off after \d+ frames|cannot be read as a video)"):
+    with pytest.raises(DeblurzooError, match=rf"{name} (is truncated after \d+ frames|cannot be read as a video)"):
         restored(tmp_path / name, load(identity))
     assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "a.mp4").write_text("no video")
+    (tmp_path / "a.mp4").write_text("not a video")
     with pytest.raises(DeblurzooError, match=r"a\.mp4 cannot be read as a video"):
         inspect(tmp_path / "a.mp4")
     with pytest.raises(DeblurzooError, match=r"b\.mp4 cannot be read as a video"):

@@ -1,4 +1,7 @@
-"""Encoded pictures: JPEGs, of which decoders fill with gray what is cut off, and EXIF's orientation."""
+"""JPEG decoding that rejects truncated files, and EXIF orientation.
+
+Common JPEG decoders fill the missing part of a truncated file with gray.
+"""
 
 import os
 import re
@@ -15,24 +18,24 @@ from numpy.typing import NDArray
 from deblurzoo.media import Image
 
 ORIENTATION = 274
-"""EXIF's tag."""
+"""EXIF tag."""
 AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 _DAMAGED_EXIF = (OSError, SyntaxError, ValueError, LookupError, TypeError, ArithmeticError, struct.error)
 _PNG = b"\x89PNG\r\n\x1a\n"
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-"""A JPEG's marker; within a scan 0xFF is also escaped, a restart marker or filling."""
+"""JPEG marker other than a restart marker. Within a scan, 0xFF is also an escaped byte, a restart marker or padding."""
 _END = b"\xff\xd9"
 _UNFINISHED = re.compile(rb"(\xff+[\xd0-\xd7])*\xff*\Z")
-"""What may stand before the end, would make a marker of data behind it, and has no pixels."""
+"""Trailing restart markers and padding. They hold no pixels, but 0xFF and an appended byte may form a marker."""
 _MORE = b"\xaa" * 64 + b"".join(bytes([0xFF, 0xD0 + n]) + b"\xaa" * 64 for n in range(8))
-"""What a decoder takes that lacks data, at once or from a restart marker on."""
+"""Bytes that a decoder consumes if a scan is incomplete, either immediately or after a restart marker."""
 
 
 def decode_jpeg(data: bytes) -> Image:
-    """Return a JPEG in RGB or gray as it is stored, (H, W, 3) RGB uint8; what follows its end is ignored.
+    """Return an RGB or gray JPEG in its stored orientation, (H, W, 3) RGB uint8; data after its end is ignored.
 
     Raises:
-        ValueError: it is damaged or cut, whatever has been put behind the cut; or of other colours.
+        ValueError: the JPEG is corrupt, is truncated (whatever data follows), or is neither RGB nor gray.
     """
     try:
         return _decode_strictly(data)
@@ -47,58 +50,61 @@ def decode_jpeg(data: bytes) -> Image:
 
 
 def _decode_strictly(data: bytes) -> Image:
-    """Decode with libjpeg-turbo, to which any warning is an error: other decoders pass over those of a cut."""
+    """Decode with libjpeg-turbo, treating each warning as an error; other decoders only warn about truncation."""
     try:
         image: Image = kornia_rs.io.decode_image_jpegturbo(data, "rgb")
     except Exception as error:  # it raises bare Exception
-        raise ValueError("the JPEG is cut or damaged") from error
+        raise ValueError("the JPEG is truncated or corrupt") from error
     return image
 
 
 def _without_padding(scans: bytes) -> Iterator[bytes]:
-    """Yield a JPEG without its end, and without some bytes that cameras may have put before that."""
+    """Yield the data before the end marker, shortened by several numbers of bytes: some cameras pad scans."""
     padded = len(scans) - len(scans.rstrip(scans[-1:]))
     yield from (scans[:-count] for count in sorted({*range(1, 9), *range(max(1, padded - 2), padded + 1)}))
 
 
 def decode_cmyk_jpeg(data: bytes) -> Image:
-    """Return a JPEG in CMYK as `decode_jpeg` does, which only OpenCV decodes: it fills what is cut off.
+    """Return a CMYK JPEG in its stored orientation, (H, W, 3) RGB uint8.
+
+    Only OpenCV decodes CMYK, and it fills the missing part of a truncated file. Truncation is detected by adding data
+    before the end marker: added data changes pixels only if the scan is incomplete.
 
     Raises:
-        ValueError: it is cut: then data put before its end change pixels.
+        ValueError: the JPEG is corrupt or truncated.
     """
     scans = _UNFINISHED.sub(b"", data[: _end_of_jpeg(data)])
     image, with_more = (cv2.imdecode(np.frombuffer(scans + more + _END, np.uint8), AS_STORED) for more in (b"", _MORE))
     if image is None or with_more is None or not np.array_equal(image, with_more):
-        raise ValueError("the JPEG is cut or damaged")
+        raise ValueError("the JPEG is truncated or corrupt")
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def _end_of_jpeg(data: bytes) -> int:
-    """Return where the end marker is: segments are walked over by their lengths, scans are searched.
+    """Return the position of the end marker; segments are skipped by their lengths, scans are searched.
 
     Raises:
-        ValueError: there is none.
+        ValueError: the JPEG has no end marker.
     """
     position = len(_END)
     while marker := _MARKER.search(data, position):
         if marker.group() == _END:
             return marker.start()
         position = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2], "big")
-    raise ValueError("the JPEG has no end")
+    raise ValueError("the JPEG has no end marker")
 
 
 def orientation_of(picture: PIL.Image.Image) -> int:
-    """Return how the pixels of an opened picture are still to be turned, 1 to 8 as EXIF has it, without decoding them.
+    """Return the EXIF orientation, 1 to 8, that must still be applied to the decoded pixels; pixels are not decoded.
 
-    It is 1 for TIFF, which decoders turn by themselves, and for EXIF that cannot be read.
+    Return 1 for TIFF, because decoders apply its orientation, and if EXIF is corrupt.
     """
     if picture.format == "TIFF":
         return 1
     try:
         if picture.format == "PNG" and "exif" not in picture.info and (behind := _exif_behind_pixels(picture)):
             picture.info["exif"] = behind
-        # PngImageFile's own method decodes the whole picture to look for EXIF behind the pixels.
+        # PngImageFile.getexif would decode the whole image to find EXIF after the pixels.
         found = PIL.Image.Image.getexif(picture).get(ORIENTATION, 1)
     except _DAMAGED_EXIF:
         return 1
@@ -106,7 +112,7 @@ def orientation_of(picture: PIL.Image.Image) -> int:
 
 
 def _exif_behind_pixels(picture: PIL.Image.Image) -> bytes | None:
-    """Return the EXIF that stands behind the pixels of a PNG; None if there is none, or the file is closed."""
+    """Return the EXIF chunk after the pixels of a PNG; None if the PNG has none or its file is closed."""
     if (file := getattr(picture, "fp", None)) is None:
         return None
     place = file.tell()
@@ -116,14 +122,14 @@ def _exif_behind_pixels(picture: PIL.Image.Image) -> bytes | None:
             length = int.from_bytes(head[:4], "big")
             if head[4:] == b"eXIf":
                 return bytes(file.read(length))
-            file.seek(length + 4, os.SEEK_CUR)  # and the checksum
+            file.seek(length + 4, os.SEEK_CUR)  # chunk and checksum
     finally:
         file.seek(place)
     return None
 
 
 def upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """Return (H, W, C) turned and mirrored as EXIF's orientation says, contiguous in memory."""
+    """Return (H, W, C) rotated and mirrored according to an EXIF orientation, contiguous in memory."""
     if orientation in (5, 6, 7, 8):
         pixels = pixels.swapaxes(0, 1)
     if orientation in (2, 3, 6, 7):
@@ -134,6 +140,6 @@ def upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
 
 
 def upright_size(picture: PIL.Image.Image) -> tuple[int, int]:
-    """Return width and height of an opened picture when it stands upright."""
+    """Return width and height of an opened image after its EXIF orientation is applied."""
     width, height = picture.size
     return (height, width) if orientation_of(picture) >= 5 else (width, height)

@@ -1,4 +1,4 @@
-"""Reading and writing 8-bit RGB pictures."""
+"""Reading and writing of 8-bit RGB images."""
 
 import functools
 import io
@@ -26,7 +26,7 @@ _END_OF_PNG = b"IEND\xaeB`\x82"
 
 @dataclass(frozen=True)
 class Zipped:
-    """A picture in a zip archive, read from there."""
+    """An image in a zip archive, read without extracting the archive."""
 
     archive: Path
     member: str
@@ -35,18 +35,18 @@ class Zipped:
         return f"{self.archive}/{self.member}"
 
     def stored(self) -> tuple[str, int]:
-        """Return the name of the picture's file and its size in bytes, once unpacked."""
+        """Return the name of the image file and its uncompressed size in bytes."""
         return PurePosixPath(self.member).name, _opened(self.archive, os.getpid()).getinfo(self.member).file_size
 
     def read(self) -> Image:
-        """Return what `read_image` does."""
+        """Return the image, see `read_image`."""
         try:
             return _decoded(self._bytes())
         except ValueError as error:
             raise self._unreadable(str(error)) from error
 
     def size(self) -> tuple[int, int]:
-        """Return what `image_size` does."""
+        """Return width and height, see `image_size`."""
         try:
             return _size(io.BytesIO(self._bytes()))
         except ValueError as error:
@@ -59,18 +59,18 @@ class Zipped:
             raise self._unreadable(str(error)) from error
 
     def _unreadable(self, reason: str) -> DeblurzooError:
-        return DeblurzooError(f"{self} cannot be read ({reason}): the archive is damaged; download it again")
+        return DeblurzooError(f"{self} cannot be read ({reason}): the archive is corrupt; download it again")
 
 
 @functools.cache
 def _opened(archive: Path, process: int) -> ZipFile:
-    """Return an archive with its list of members read, one for each process: a fork shares the place in the file."""
+    """Return an opened archive, cached per process: forked processes would share the file position."""
     return ZipFile(archive)
 
 
 @dataclass(frozen=True)
 class ImageFile:
-    """A picture in a file."""
+    """An image file."""
 
     path: Path
 
@@ -82,19 +82,19 @@ class ImageFile:
         return self.path.name, self.path.stat().st_size
 
     def read(self) -> Image:
-        """Return what `read_image` does."""
+        """Return the image, see `read_image`."""
         return read_image(self.path)
 
     def size(self) -> tuple[int, int]:
-        """Return what `image_size` does."""
+        """Return width and height, see `image_size`."""
         return image_size(self.path)
 
 
 def read_image(path: Path) -> Image:
-    """Return a picture as (H, W, 3) RGB uint8, upright, in the range 0 to 255; what follows it in its file is ignored.
+    """Return an image as (H, W, 3) RGB uint8, 0 to 255, upright; data after the end of the image is ignored.
 
     Raises:
-        DeblurzooError: the file is missing, truncated or no picture.
+        DeblurzooError: the file is missing, corrupt, truncated or not an image.
     """
     try:
         return _decoded(path.read_bytes())
@@ -105,10 +105,10 @@ def read_image(path: Path) -> Image:
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Return width and height of the upright picture as the header says, in some microseconds; pixels may be damaged.
+    """Return width and height of the upright image from its header, in microseconds; pixels are not checked.
 
     Raises:
-        DeblurzooError: the file is missing or no picture.
+        DeblurzooError: the file is missing or not an image.
     """
     try:
         with path.open("rb") as file:
@@ -126,29 +126,29 @@ def _size(file: BinaryIO) -> tuple[int, int]:
 
 @contextmanager
 def _head(file: BinaryIO) -> Iterator[PIL.Image.Image]:
-    """Open a picture without decoding it; raise a ValueError if it is none, or claims more pixels than memory has."""
+    """Open an image without decoding it; raise a ValueError for other data and for implausibly large images."""
     try:
         with PIL.Image.open(file) as head:
             yield head
     except PIL.Image.DecompressionBombError as error:
-        raise ValueError("its header claims more pixels than any camera has") from error
-    except (OSError, SyntaxError) as error:  # how Pillow tells of damaged heads
-        raise ValueError("not a picture in a known format") from error
+        raise ValueError("its header declares more pixels than any camera has") from error
+    except (OSError, SyntaxError) as error:  # raised by Pillow for corrupt headers
+        raise ValueError("not an image in a supported format") from error
 
 
 def _decoded(data: bytes) -> Image:
-    """Decode a file; kornia-rs decodes 8-bit RGB PNG and JPEG twice as fast as OpenCV, which reads everything else.
+    """Decode 8-bit RGB PNG and JPEG with kornia-rs, twice as fast as OpenCV; decode other formats with OpenCV.
 
     Raises:
-        ValueError: it is truncated or no picture.
+        ValueError: the data is corrupt, truncated or not an image.
     """
     with _head(io.BytesIO(data)) as head:
         kind, mode, (width, height), orientation = head.format, head.mode, head.size, orientation_of(head)
-    if kind in ("JPEG", "MPO"):  # phones put smaller pictures behind the first one
+    if kind in ("JPEG", "MPO"):  # MPO: phones append smaller images
         image = decode_cmyk_jpeg(data) if mode == "CMYK" else decode_jpeg(data)
     else:
         if kind == "PNG" and data.rfind(_END_OF_PNG) < 0:
-            raise ValueError("the PNG has no end")
+            raise ValueError("the PNG has no end chunk")
         usual = kind == "PNG" and mode == "RGB"
         image = _decoded_png(data, (height, width)) if usual else _decoded_by_opencv(data)
     return upright(image, orientation)
@@ -157,7 +157,7 @@ def _decoded(data: bytes) -> Image:
 def _decoded_png(data: bytes, shape: tuple[int, int]) -> Image:
     try:
         image: Image = kornia_rs.io.decode_image_png_u8(data, shape, "rgb")
-    except Exception:  # it raises bare Exception for damage, 16 bit and transparent colours
+    except Exception:  # it raises bare Exception for corrupt data, 16 bit and transparent colours
         return _decoded_by_opencv(data)
     return image
 
@@ -165,7 +165,7 @@ def _decoded_png(data: bytes, shape: tuple[int, int]) -> Image:
 def _decoded_by_opencv(data: bytes) -> Image:
     bgr = cv2.imdecode(np.frombuffer(data, np.uint8), AS_STORED)
     if bgr is None:
-        raise ValueError("its pixels are damaged, or of a kind that is not known")
+        raise ValueError("its pixels are corrupt or in an unsupported format")
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
 
 
@@ -175,8 +175,8 @@ def _unreadable(path: Path, reason: str) -> DeblurzooError:
 
 
 def write_png(path: Path, image: Image) -> None:
-    """Write (H, W, 3) RGB uint8 as a PNG, under a temporary name first."""
+    """Write (H, W, 3) RGB uint8 as a PNG, atomically."""
     done, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     if not done:
-        raise DeblurzooError(f"{path}: a picture of shape {image.shape} cannot be encoded as PNG")
+        raise DeblurzooError(f"{path}: an image of shape {image.shape} cannot be encoded as PNG")
     write_atomically(path, data.tobytes())

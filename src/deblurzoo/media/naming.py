@@ -1,4 +1,4 @@
-"""Names of files: which are pictures, the order they come in, and what the numbers of frames say."""
+"""File names: image suffixes, system files, natural order, and gaps in frame numbers."""
 
 import os
 import re
@@ -11,45 +11,45 @@ from typing import NamedTuple
 from deblurzoo.errors import DeblurzooError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-"""Of pictures, in any case."""
+"""Suffixes of image files; upper case is accepted, too."""
 
 _LEFT_BEHIND = frozenset(
     {"__macosx", "@eadir", "@recycle", "#recycle", "$recycle.bin", "@tmp", "@recently-snapshot", "lost+found"}
     | {"system volume information"}
     | {"thumbs.db", "ehthumbs.db", "desktop.ini"}
 )
-"""Files and folders of macOS, Windows and network drives, in lower case."""
+"""System files and folders of macOS, Windows and network drives, in lower case."""
 
 NaturalKey = tuple[list[str | int], str]
 
 
 def is_left_behind(name: str) -> bool:
-    """Whether a file or folder of this name is never a picture and holds none: systems leave such beside pictures."""
+    """Whether a name belongs to a system or hidden file or folder, in which no images are expected."""
     return name.startswith((".", "~$")) or name.casefold() in _LEFT_BEHIND
 
 
 def is_image_file(path: Path) -> bool:
-    """Whether a file of this name is a picture."""
+    """Whether this is the name of an image file."""
     return path.suffix.lower() in SUFFIXES and not is_left_behind(path.name)
 
 
 def natural(name: str) -> NaturalKey:
-    """Return the key of the one order of names, in which 2 comes before 10; different names are never equal in it."""
+    """Return the sort key of natural order: 2 precedes 10, and different names have different keys."""
     return [int(part) if index % 2 else part for index, part in enumerate(_parts(name))], name
 
 
 def _parts(name: str) -> list[str]:
-    """Return text, digits, text, digits, … text: what a name consists of."""
+    """Split a name into text, digits, text, digits, …, text."""
     return re.split(r"([0-9]+)", name)
 
 
 def image_files(folder: Path) -> list[Path]:
-    """Return the pictures of a folder in natural order; none if there is no such folder."""
+    """Return the image files of a folder in natural order; empty if the folder does not exist."""
     return [path for path in _entries(folder, are_folders=False) if is_image_file(path)]
 
 
 def folders(folder: Path) -> list[Path]:
-    """Return the folders in a folder in natural order, without what systems leave behind."""
+    """Return the sub-folders of a folder in natural order, without system folders."""
     return _entries(folder, are_folders=True)
 
 
@@ -62,7 +62,7 @@ def _entries(folder: Path, are_folders: bool) -> list[Path]:
 
 
 def below(folder: Path) -> list[Path]:
-    """Return the files of a folder and of all below it in natural order, without what systems leave behind."""
+    """Return all files below a folder, recursively, in natural order, without system files."""
     found: list[Path] = []
     for place, inside, files in os.walk(folder):
         inside[:] = [name for name in inside if not is_left_behind(name)]
@@ -76,11 +76,11 @@ def stem(path: Path) -> str:
 
 
 def by_frame(files: Iterable[Path], frame: Callable[[Path], str] = stem) -> tuple[dict[str, Path], list[str]]:
-    """Return files by frame in natural order, and a sentence for every file whose frame another one is already.
+    """Return files by frame name in natural order, and a message for each duplicate frame.
 
     Args:
-        files: of one clip and kind, in any order.
-        frame: gives the name of a file's frame.
+        files: the files of one clip, either blurry or sharp, in any order.
+        frame: function that returns a file's frame name.
     """
     found: dict[str, Path] = {}
     ambiguous = []
@@ -91,7 +91,7 @@ def by_frame(files: Iterable[Path], frame: Callable[[Path], str] = stem) -> tupl
 
 
 def require_frames(files: Iterable[Path], frame: Callable[[Path], str] = stem) -> dict[str, Path]:
-    """Return files by frame in natural order; raise a DeblurzooError if two are the same one."""
+    """Return files by frame name in natural order; raise a DeblurzooError for a duplicate frame."""
     found, ambiguous = by_frame(files, frame)
     if ambiguous:
         raise DeblurzooError(ambiguous[0])
@@ -99,19 +99,22 @@ def require_frames(files: Iterable[Path], frame: Callable[[Path], str] = stem) -
 
 
 class Gap(NamedTuple):
-    """A place in a clip where a frame does not follow the one before it."""
+    """A position in a clip at which frame numbers are missing or repeated."""
 
     at: int
-    """Index of the frame."""
+    """Index of the first frame after the gap."""
     missing: str
-    """What should be between them, as in "frames 0004 to 0005"."""
+    """The missing frames, such as "frames 0004 to 0005"."""
 
 
 def gaps(frames: Sequence[str]) -> list[Gap]:
-    """Return where the names of a clip's frames, which are in natural order, leave numbers out.
+    """Return the gaps in the numbers of a clip's frames.
 
-    A frame's number is the one group of digits that differs among the names; frames without such follow each other.
-    Numbers come one after another or in steps of another size, which may vary by half of it, as time stamps do.
+    A frame's number is the only group of digits that differs among the names. If several groups or none differ, the
+    frames are consecutive. The step between numbers is 1 or larger; it may vary by half, as time stamps do.
+
+    Args:
+        frames: the names of the frames in natural order.
     """
     parts = [_parts(frame) for frame in frames]
     groups = list(zip(*parts, strict=False))
@@ -125,9 +128,9 @@ def gaps(frames: Sequence[str]) -> list[Gap]:
     def missing(index: int) -> str:
         first, last = numbers[index - 1] + 1, numbers[index] - 1
         if first > last:
-            return f"a number of its own for frame {frames[index]}, which has that of {frames[index - 1]}"
+            return f"a distinct number for frame {frames[index]} (frame {frames[index - 1]} has the same number)"
         if step > 1:
-            return f"frames between {frames[index - 1]} and {frames[index]}, the rest being {step} apart"
+            return f"frames between {frames[index - 1]} and {frames[index]} (the usual step is {step})"
         start, end = "".join(parts[0][:place]), "".join(parts[0][place + 1 :])
         names = [f"{start}{number:0{len(groups[place][index - 1])}}{end}" for number in (first, last)]
         return f"frame {names[0]}" if first == last else f"frames {names[0]} to {names[1]}"
@@ -140,18 +143,18 @@ def gaps(frames: Sequence[str]) -> list[Gap]:
 
 
 def _usual_step(steps: Sequence[int]) -> int:
-    """Return the step that more than half of all are close to, or else 1."""
+    """Return the median step if more than half of all steps are within 50 % of the median, otherwise 1."""
     usual = median_low(steps)
     close = sum(0.5 * usual <= step <= 1.5 * usual for step in steps)
     return usual if usual > 0 and len(steps) > 1 and 2 * close > len(steps) else 1
 
 
 def runs(frames: int, found: Sequence[Gap]) -> list[range]:
-    """Return the stretches of consecutive frames into which gaps cut a clip of so many frames."""
+    """Return the ranges of consecutive frames into which gaps split a clip of `frames` frames."""
     return [range(*ends) for ends in pairwise([0, *(gap.at for gap in found), frames])]
 
 
 def described(found: Sequence[Gap]) -> str:
-    """Return what at least one gap leaves out, as an object of "lacks"."""
+    """Return the missing frames of the first gap and the number of further gaps, as an object of "lacks"."""
     more = len(found) - 1
     return found[0].missing + (f" (and {more} more gap{'s' if more > 1 else ''})" if more else "")

@@ -1,4 +1,4 @@
-"""Pictures as people have them: 8 or 16 bit, gray or colour, with alpha, colour profile and EXIF."""
+"""Photos: 8 or 16 bit, gray or colour, with alpha, colour profile and EXIF."""
 
 import struct
 import zlib
@@ -17,25 +17,25 @@ from deblurzoo.files import replace_atomically
 from deblurzoo.media import Pixels
 from deblurzoo.media.encoded import decode_jpeg, orientation_of, upright
 
-Image.MAX_IMAGE_PIXELS = 2**30  # OpenCV's limit: photographs of 200 megapixels are no attack
+Image.MAX_IMAGE_PIXELS = 2**30  # OpenCV's limit; Pillow's default rejects photos of 200 megapixels
 
 _MODES = {"1": "L", "L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA", "P": "RGB", "PA": "RGBA", "RGBX": "RGB"}
-"""Pillow's modes of 8 bit or less, and what each is read as."""
+"""Pillow modes of up to 8 bit, each with the mode to which it is converted."""
 _DEEP_MODES = ("I", "I;16", "I;16B", "RGB", "RGBA", "LA")
 _DESCRIBING = (270, 271, 272, 305, 306, 315, 33432)
-"""EXIF's description, maker, model, software, date, artist, copyright."""
+"""EXIF tags: description, maker, model, software, date, artist, copyright."""
 _EXIF_IFD, _GPS_IFD, _WIDTH, _HEIGHT = 34665, 34853, 40962, 40963
 _DAMAGED = (
     *(OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, cv2.error),
     Image.DecompressionBombError,
 )
-"""What Pillow and OpenCV raise for files that are damaged or no pictures."""
+"""Exceptions of Pillow and OpenCV for files that are corrupt or not images."""
 _QUALITY = 95
 
 
 @dataclass(frozen=True)
 class Photo:
-    """A picture and what is kept of its file; the pixels are upright, whatever the file's orientation was."""
+    """A photo with its metadata; the pixels are upright, whatever the orientation in the file."""
 
     pixels: Pixels
     """(H, W, C), uint8 or uint16; C is 1 gray, 2 gray and alpha, 3 RGB, 4 RGB and alpha."""
@@ -43,7 +43,7 @@ class Photo:
     """PNG, JPEG, TIFF, WEBP or BMP."""
     icc: bytes | None = None
     exif: Mapping[int, Any] = field(default_factory=dict)
-    """What describes the picture, by tag, without orientation; EXIF's own and GPS's tags are dicts below theirs."""
+    """Descriptive tags, without orientation; the EXIF and GPS sub-directories are dicts under their tags."""
     dpi: tuple[float, float] | None = None
     lossless: bool = True
 
@@ -53,49 +53,53 @@ class Photo:
         return self.pixels[..., :3] if self.pixels.shape[2] > 2 else self.pixels[..., :1].repeat(3, axis=2)
 
     def with_rgb(self, rgb: Pixels) -> "Photo":
-        """Return the picture with other colours (H, W, 3) of its dtype: gray stays gray, alpha is untouched."""
+        """Return the photo with other colours (H, W, 3) of the same dtype: gray stays gray, alpha is unchanged."""
         alpha = self.pixels[..., 3:] if self.pixels.shape[2] > 2 else self.pixels[..., 1:]
         colours = rgb if self.pixels.shape[2] > 2 else cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)[..., None]
         return replace(self, pixels=np.concatenate([colours, alpha], axis=2) if alpha.size else colours)
 
     def beside(self, other: "Photo") -> "Photo":
-        """Return the picture with another one to its right."""
+        """Return the photo with another photo to its right."""
         return replace(self, pixels=np.concatenate([self.pixels, other.pixels], axis=1))
 
 
 def read_photo(path: Path) -> Photo:
-    """Read a PNG, JPEG, TIFF, WebP or BMP upright, in its own depth.
+    """Return a PNG, JPEG, TIFF, WebP or BMP upright, in its bit depth.
 
     Raises:
-        DeblurzooError: the file is missing, damaged, of another format, animated, or of colours that are not RGB.
+        DeblurzooError: the file is missing, corrupt, animated, in another format, or neither gray nor RGB.
     """
     if not path.is_file():
-        raise DeblurzooError(f"{path} does not exist: give another file")
+        raise DeblurzooError(f"{path} does not exist: check the path")
     try:
         with Image.open(path, formats=("PNG", "JPEG", "TIFF", "WEBP", "BMP")) as image:
             if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
-                raise DeblurzooError(f"{path} holds several pictures: give each as a file of its own")
+                raise DeblurzooError(f"{path} contains several images: save each image as a separate file")
             return _photo(path, image)
     except _DAMAGED as error:
-        raise DeblurzooError(f"{path} cannot be read as a picture ({error}): copy or convert it again") from error
+        raise DeblurzooError(f"{path} cannot be read as an image ({error}): copy or convert it again") from error
 
 
 def _photo(path: Path, image: Image.Image) -> Photo:
     data = path.read_bytes()
-    kind = "JPEG" if image.format == "MPO" else str(image.format)  # phones add smaller pictures to their JPEGs
+    kind = "JPEG" if image.format == "MPO" else str(image.format)  # phones append smaller images to JPEGs
     tags: Mapping[int, Any] = getattr(image, "tag_v2", {})
     deep = (kind == "PNG" and data[24] == 16) or (kind == "TIFF" and 16 in tags.get(258, ()))
     if deep and (tags.get(284) == 2 or tags.get(262) == 0 or 1 in tags.get(338, ())):
-        raise DeblurzooError(f"{path}: 16-bit TIFF in planes, inverted or with premultiplied alpha: convert it first")
+        raise DeblurzooError(
+            f"{path}: 16-bit TIFF with planes, inverted gray or premultiplied alpha is not supported: convert it first"
+        )
     if deep and image.mode in ("I", "I;16", "I;16B") and "transparency" in image.info:
-        raise DeblurzooError(f"{path}: 16-bit gray with a transparent level: convert it to gray and alpha first")
+        raise DeblurzooError(
+            f"{path}: 16-bit gray with a transparent level is not supported: convert it to gray with alpha first"
+        )
     if image.mode not in (_DEEP_MODES if deep else _MODES):
-        raise DeblurzooError(f"{path}: {image.mode} is neither gray nor RGB of 8 or 16 bit: convert it first")
+        raise DeblurzooError(f"{path}: mode {image.mode} is neither gray nor RGB of 8 or 16 bit: convert it first")
     if kind == "JPEG":
         pixels: Pixels = decode_jpeg(data)
         pixels = pixels[..., :1] if image.mode == "L" else pixels
     else:
-        image.load()  # raises where the file is cut
+        image.load()  # raises if the file is truncated
         pixels = _deep_pixels(data, gray=kind == "PNG" and not data[25] & 2) if deep else _pixels(image)
     exif = image.getexif()
     turned = upright(pixels, orientation_of(image))
@@ -118,19 +122,19 @@ def _pixels(image: Image.Image) -> Pixels:
 
 
 def _deep_pixels(data: bytes, gray: bool) -> Pixels:
-    """Decode 16-bit PNG and TIFF, of which Pillow keeps 8 bit."""
+    """Decode a 16-bit PNG or TIFF; Pillow keeps only 8 bit of RGB."""
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.dtype != np.uint16:
-        raise ValueError("not gray or RGB of 16 bit")
+        raise ValueError("not 16-bit gray or RGB")
     if pixels.ndim == 2:
         return pixels[..., None]
-    if gray:  # gray with alpha becomes four channels
+    if gray:  # OpenCV returns gray with alpha as four channels
         return pixels[..., [0, 3]]
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGBA)
 
 
 def _describing(exif: Image.Exif, height: int, width: int) -> dict[int, Any]:
-    """Return what stays true of a restored, upright picture: no orientation, no thumbnail, the new size."""
+    """Return the tags that hold for a restored, upright photo: no orientation, no thumbnail, the upright size."""
     own = dict(exif.get_ifd(_EXIF_IFD))
     own |= {tag: size for tag, size in ((_WIDTH, width), (_HEIGHT, height)) if tag in own}
     kept = {tag: exif[tag] for tag in _DESCRIBING if tag in exif}
@@ -138,9 +142,10 @@ def _describing(exif: Image.Exif, height: int, width: int) -> dict[int, Any]:
 
 
 def write_photo(path: Path, picture: Photo) -> None:
-    """Write a picture in its format and depth, under a temporary name first.
+    """Write a photo in its format and bit depth, atomically.
 
-    JPEG and lossy WebP at quality 95. TIFF keeps the profile and the description, without EXIF's own and GPS's tags.
+    JPEG and lossy WebP are written at quality 95. TIFF keeps the colour profile and the descriptive tags, but not the
+    EXIF and GPS sub-directories.
     """
     if picture.format == "TIFF":
         replace_atomically(path, lambda file: _write_tiff(file, picture))
@@ -162,7 +167,9 @@ def _write_shallow(file: BinaryIO, picture: Photo) -> None:
         Image.fromarray(pixels).save(file, picture.format, **options)
     except ValueError as error:  # such as WebP's limit of 16383 pixels
         height, width = pixels.shape[:2]
-        raise DeblurzooError(f"{width}x{height} pixels cannot be written as {picture.format} ({error})") from error
+        raise DeblurzooError(
+            f"{width}x{height} pixels cannot be written as {picture.format} ({error}): convert the input to PNG"
+        ) from error
 
 
 def _exif(picture: Photo) -> bytes:
@@ -196,11 +203,11 @@ def _write_tiff(file: BinaryIO, picture: Photo) -> None:
 
 
 def _deep_png(picture: Photo) -> bytes:
-    """Encode 16-bit PNG with its profile and EXIF: Pillow cannot write the one, OpenCV not the other."""
+    """Encode a 16-bit PNG with colour profile and EXIF; Pillow lacks 16-bit RGB, and OpenCV lacks metadata."""
     height, width, channels = picture.pixels.shape
     header = struct.pack(">IIBBBBB", width, height, 16, {1: 0, 2: 4, 3: 2, 4: 6}[channels], 0, 0, 0)
     rows = picture.pixels.astype(">u2").view(np.uint8).reshape(height, -1)
-    up = np.diff(rows, axis=0, prepend=np.zeros_like(rows[:1]))  # filter 2: less the row above, modulo 256
+    up = np.diff(rows, axis=0, prepend=np.zeros_like(rows[:1]))  # filter 2: difference to the row above, modulo 256
     filtered = np.concatenate([np.full((height, 1), 2, np.uint8), up], axis=1)
     chunks = [(b"IHDR", header)]
     chunks += [(b"iCCP", b"ICC\0\0" + zlib.compress(picture.icc))] if picture.icc else []

@@ -1,4 +1,4 @@
-"""Reading videos frame by frame."""
+"""Reading of videos frame by frame."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -19,14 +19,14 @@ from deblurzoo.errors import DeblurzooError
 from deblurzoo.media import Image
 
 ACCURATE = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.BITEXACT
-"""How to convert colours: swscale's own choice is fast and off by up to 4 levels."""
+"""Flags of colour conversion; swscale's default is faster, but off by up to 4 levels."""
 _HDR = {16: "PQ", 18: "HLG"}
-"""Transfer characteristics of ITU-T H.273 whose values are no display values."""
+"""HDR transfer characteristics, by number in ITU-T H.273."""
 
 
 @dataclass(frozen=True)
 class Video:
-    """How many frames a video has, their size in pixels as shown, and how many are taken in a second."""
+    """Number of frames of a video, their displayed size in pixels, and frames per second."""
 
     frames: int
     width: int
@@ -44,10 +44,10 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
 
 
 def inspect_video(path: Path) -> Video:
-    """Read the packets of a video, without decoding more than its first frame.
+    """Return the properties of a video; all packets are read, but only the first frame is decoded.
 
     Raises:
-        DeblurzooError: it is no video, cut off, HDR, or of a variable frame rate.
+        DeblurzooError: the file is not a video, is truncated or HDR, or has a variable frame rate.
     """
     with _opened(path) as (container, stream):
         times, found, cut_off = [], 0, False
@@ -55,83 +55,83 @@ def inspect_video(path: Path) -> Video:
             if packet.size:
                 found += 1
                 cut_off |= packet.is_corrupt
-                times += [] if packet.is_discard else [packet.pts]  # an edit list may hide some
+                times += [] if packet.is_discard else [packet.pts]  # an edit list may hide frames
         if cut_off or found < _promised(stream):
-            raise DeblurzooError(f"{path} is cut off after {found} frames: copy it again")
+            raise DeblurzooError(f"{path} is truncated after {found} frames: copy it again")
         _require_constant_rate(path, stream, times)
         if curve := _HDR.get(stream.codec_context.color_trc):
             raise DeblurzooError(f"{path} is HDR video ({curve}): convert it to SDR first")
     with _opened(path) as (container, stream):
         first = next(container.decode(stream), None)
         if first is None:
-            raise DeblurzooError(f"{path} has no frames: give another file")
+            raise DeblurzooError(f"{path} contains no frames: choose another file")
         height, width = _picture(first).shape[:2]
         return Video(len(times), width, height, round(float(stream.average_rate or stream.guessed_rate or 0), 3))
 
 
 def read_video(path: Path) -> Iterator[Callable[[], Image]]:
-    """Decode a video and yield for each frame what returns it as (H, W, 3) RGB uint8, if it is wanted.
+    """Yield a function per frame, which converts the decoded frame to (H, W, 3) RGB uint8 when called.
 
-    Colours follow the matrix and the range that the video names; BT.601 and limited range where it names none.
+    Colours follow the matrix and the range that the video declares. The defaults are BT.601 and limited range.
 
     Raises:
-        DeblurzooError: the video is damaged.
+        DeblurzooError: the video is corrupt.
     """
     with _opened(path) as (container, stream):
         for number, frame in enumerate(container.decode(stream)):
             if frame.is_corrupt:
-                raise DeblurzooError(f"{path}: frame {number} is damaged: copy or convert it again")
+                raise DeblurzooError(f"{path}: frame {number} is corrupt: copy or convert it again")
             yield partial(_picture, frame)
 
 
 def _picture(frame: av.VideoFrame) -> Image:
-    """Convert a frame to RGB and turn it as it is meant to be seen."""
+    """Return a frame in RGB, rotated for display."""
     image = frame.reformat(format="rgb24", interpolation=ACCURATE).to_ndarray()
     return np.ascontiguousarray(np.rot90(image, frame.rotation // 90), np.uint8)
 
 
 def _promised(stream: VideoStream) -> int:
-    """Return how many frames the head of the file says there are, or less."""
+    """Return a lower bound of the number of frames, from the file's header."""
     if stream.frames:
         return stream.frames
     return int(promised_seconds(stream) * float(stream.average_rate or 0)) - 1
 
 
 def _require_constant_rate(path: Path, stream: VideoStream, times: list[int | None]) -> None:
-    """Raise unless frames follow each other evenly, within a tenth and the rounding of the file's clock."""
+    """Raise unless frames are evenly spaced, within 10 % and the rounding of time stamps."""
     known = sorted(time for time in times if time is not None)
-    if len(known) < max(3, len(times)):  # raw streams have no clock
+    if len(known) < max(3, len(times)):  # raw streams have no time stamps
         return
     gaps = [later - earlier for earlier, later in pairwise(known)]
     usual, tick = median(gaps), float((stream.time_base or 1) * 1000)
     for number, gap in enumerate(gaps, start=1):
         if abs(gap - usual) > 0.1 * usual + 1:
             raise DeblurzooError(
-                f"{path} has a variable frame rate: frame {number} comes {gap * tick:.1f} ms after the one before, "
-                f"others {usual * tick:.1f} ms: cut such places out, or convert it to a constant frame rate"
+                f"{path} has a variable frame rate: frame {number} comes {gap * tick:.1f} ms after the previous frame, "
+                f"other frames {usual * tick:.1f} ms: cut out such parts, or convert it to a constant frame rate"
             )
 
 
 def video_stream(container: InputContainer, path: Path) -> VideoStream:
-    """Return the best video of a file, ready to be decoded; raise a DeblurzooError if it has none."""
+    """Return the best video stream of a file, ready to be decoded; raise a DeblurzooError if the file has none."""
     stream = container.streams.best("video")
     if not isinstance(stream, VideoStream):
-        raise DeblurzooError(f"{path} has no video in it: give another file")
+        raise DeblurzooError(f"{path} contains no video stream: choose another file")
     stream.thread_type = "AUTO"
-    stream.codec_context.options = {"err_detect": "explode"}  # decoders hide damage otherwise
+    stream.codec_context.options = {"err_detect": "explode"}  # by default, decoders conceal errors
     return stream
 
 
 def unreadable(path: Path, error: av.FFmpegError) -> DeblurzooError:
-    """Return what is said of a file that FFmpeg cannot read."""
+    """Return the error to raise for a file that FFmpeg cannot read."""
     return DeblurzooError(f"{path} cannot be read as a video ({error.strerror}): copy or convert it again")
 
 
 def promised_seconds(stream: VideoStream) -> float:
-    """Return how long Matroska's head says that the stream is; 0 in other containers."""
+    """Return the duration of a stream in seconds that a Matroska header declares; 0 for other containers."""
     try:
         hours, minutes, seconds = stream.metadata.get("DURATION", "0:0:0").split(":")
         duration = 3600 * int(hours) + 60 * int(minutes) + float(seconds)
-    except ValueError:  # somebody else's tag
+    except ValueError:  # a tag with another meaning
         return 0.0
     return duration if math.isfinite(duration) else 0.0

@@ -1,4 +1,4 @@
-"""Applying a trained network to somebody's photos and videos."""
+"""Restoring of photos and videos with a trained network."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""Which files are restored to where, and which are neighbours of each other."""
+"""Inputs of `deblurzoo deblur`, their results, and neighbouring frames."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,25 +11,25 @@ from deblurzoo.restore import video
 
 @dataclass(frozen=True)
 class Job:
-    """One file to restore."""
+    """A file to restore."""
 
     source: Path
     target: Path
     neighbours: tuple[Path | None, Path | None] = (None, None)
-    """The next and the previous frame, where files of a folder are frames."""
+    """The next and the previous frame, if the files of a folder are frames."""
 
     @property
     def compare(self) -> Path:
-        """Where blurry | restored goes."""
+        """Path of the comparison, blurry | restored."""
         return self.target.with_name(f"{self.target.stem}.compare{self.target.suffix}")
 
 
 def find_jobs(inputs: Sequence[Path], out: Path, frames: bool = False, compare: bool = False) -> list[Job]:
-    """Return what is to be restored: files into `out`, folders as the same tree below it.
+    """Return the files to restore: files into `out`, folders with the same structure below `out`.
 
     Raises:
-        DeblurzooError: an input is missing, a folder has nothing to restore or two files of one frame, two results
-            would be one file, or one would replace an input.
+        DeblurzooError: a folder contains nothing to restore or two files of one frame, two results have the same path,
+            or a result would replace an input.
     """
     jobs: list[Job] = []
     for given in inputs:
@@ -38,7 +38,7 @@ def find_jobs(inputs: Sequence[Path], out: Path, frames: bool = False, compare: 
                 path for path in _below(given, out) if is_image_file(path) or path.suffix.lower() in video.SUFFIXES
             ]
             if not found:
-                raise DeblurzooError(f"{given} has no pictures or videos: give another folder")
+                raise DeblurzooError(f"{given} contains no photos or videos: choose another folder")
             beside = _neighbours(found) if frames else {}
             for path in found:
                 jobs.append(Job(path, _target(path, out / path.relative_to(given)), beside.get(path, (None, None))))
@@ -51,16 +51,18 @@ def find_jobs(inputs: Sequence[Path], out: Path, frames: bool = False, compare: 
             if result.resolve() in given_files:
                 raise DeblurzooError(f"--out {out} would replace the input {result}: choose another folder")
             if result in taken:
-                raise DeblurzooError(f"{job.source} and {taken[result]} would both become {result}: restore apart")
+                raise DeblurzooError(
+                    f"{job.source} and {taken[result]} would both become {result}: use two --out folders"
+                )
             taken[result] = job.source
     return jobs
 
 
 def _below(folder: Path, out: Path) -> list[Path]:
-    """Return the files below a folder, without those of `out`, which may lie there."""
+    """Return the files below a folder, except results in `out`, which may be inside the folder."""
     results = out.resolve()
     files = [path for path in below(folder) if path.is_file()]
-    if results == folder.resolve():  # which `find_jobs` refuses
+    if results == folder.resolve():  # rejected by `find_jobs`
         return files
     return [path for path in files if not path.resolve().is_relative_to(results)]
 
@@ -70,7 +72,7 @@ def _target(source: Path, target: Path) -> Path:
 
 
 def _clips(files: Iterable[Path]) -> dict[Path, list[Path]]:
-    """Return the pictures of each folder, which are its frames in natural order."""
+    """Return the frames of each folder in natural order; videos are ignored."""
     clips: dict[Path, list[Path]] = {}
     for path in files:
         if is_image_file(path):
@@ -79,7 +81,7 @@ def _clips(files: Iterable[Path]) -> dict[Path, list[Path]]:
 
 
 def _neighbours(files: Iterable[Path]) -> dict[Path, tuple[Path | None, Path | None]]:
-    """Return the next and the previous frame of each picture: of the same folder, with no gap between."""
+    """Return the next and the previous frame of each frame, within a folder and not across a gap."""
     found: dict[Path, tuple[Path | None, Path | None]] = {}
     for clip in _clips(files).values():
         for run in runs(len(clip), gaps([frame.stem for frame in clip])):
@@ -90,27 +92,31 @@ def _neighbours(files: Iterable[Path]) -> dict[Path, tuple[Path | None, Path | N
 
 
 def is_video(job: Job) -> bool:
-    """Whether the file is read as a video: it has no suffix of a picture."""
+    """Whether the file is read as a video: its suffix is not an image suffix."""
     return job.source.suffix.lower() not in SUFFIXES
 
 
 def notes(jobs: list[Job], reads: int, frames: bool) -> list[str]:
-    """Return what should be known about neighbouring frames."""
+    """Return notes for the user about missing neighbouring frames."""
     if reads == 1:
         return []
     notes = []
     if any(is_video(job) for job in jobs) or frames:
-        notes.append(f"the network reads {reads} consecutive frames: the last of each video stands in for its next one")
+        notes.append(f"the network reads {reads} frames: the last frame of a video replaces its missing next frame")
     if not frames and not all(is_video(job) for job in jobs):
         notes.append(
-            f"the network reads {reads} consecutive frames: each picture stands in for its neighbours "
-            "(--frames: the pictures of a folder are consecutive)"
+            f"the network reads {reads} frames: each photo replaces its missing neighbours "
+            "(add --frames if the photos of a folder are consecutive frames)"
         )
     return notes
 
 
 def gap_notes(inputs: Iterable[Path], out: Path) -> list[str]:
-    """Return a sentence for every folder whose frames do not all follow each other."""
+    """Return a message for each folder whose frames have gaps."""
     clips = [clip for given in inputs if given.is_dir() for clip in _clips(_below(given, out)).items()]
     found = [(folder, gaps([frame.stem for frame in clip])) for folder, clip in clips]
-    return [f"{folder} lacks {described(missing)}: no neighbours across a gap" for folder, missing in found if missing]
+    return [
+        f"{folder} lacks {described(missing)}: no neighbours are used across a gap"
+        for folder, missing in found
+        if missing
+    ]

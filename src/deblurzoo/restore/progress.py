@@ -1,4 +1,4 @@
-"""Restoring file after file with a progress bar and a line for each."""
+"""Restoring of several files, with a progress bar and a printed line per file."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -26,10 +26,10 @@ from deblurzoo.restore.restorer import Restorer
 
 
 def restore_all(jobs: Sequence[Job], restorer: Restorer, compare: bool) -> int:
-    """Restore every file, with a line for each, and return how many failed."""
+    """Restore all files, print a line for each, and return the number of failures."""
     failed = 0
     console, errors = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
-    read = lru_cache(maxsize=restorer.frames)(read_photo)  # frames are neighbours of each other
+    read = lru_cache(maxsize=restorer.frames)(read_photo)  # each frame is also read as a neighbour
     columns = (MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn())
     with Progress(
         TextColumn("{task.description}", markup=False),
@@ -62,13 +62,13 @@ def restore_all(jobs: Sequence[Job], restorer: Restorer, compare: bool) -> int:
 
 @dataclass(frozen=True)
 class Shown:
-    """One file's line of the progress bar."""
+    """A file's line in the progress bar."""
 
     bar: Progress
     task: TaskID
 
     def of(self, total: int) -> Callable[[], None]:
-        """Say how many steps there are and return what is called after each."""
+        """Set the number of steps and return the function to call after each step."""
         self.bar.update(self.task, total=total or None)
         return lambda: self.bar.advance(self.task)
 
@@ -90,11 +90,11 @@ def _restore_picture(
     if beside is not None:
         write_photo(beside, picture.beside(restored))
     write_photo(job.target, restored)
-    return f"{width}x{height}, {'whole' if tiles == 1 else f'{tiles} tiles'}"
+    return f"{width}x{height}, {'1 tile' if tiles == 1 else f'{tiles} tiles'}"
 
 
 def _neighbour(path: Path | None, picture: Photo, read: Callable[[Path], Photo]) -> Pixels | None:
-    """Return the frame of a neighbouring file, or None where there is none that fits: bad files are told elsewhere."""
+    """Return a neighbouring frame, or None if it is unreadable (its own job reports it) or of another size or dtype."""
     if path is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""A trained network as a function of pictures."""
+"""A trained network as a function of images."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,17 +21,17 @@ _WHITE = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 
 
 class Restorer:
-    """Restores pictures and frames of any size, whole where memory allows and otherwise in tiles.
+    """A trained network for images and frames of any size; images that exceed the memory are restored in tiles.
 
     Args:
         net: the network.
-        device: `auto` takes the GPU where there is one.
+        device: `auto` uses the GPU if available.
         precision: `bf16` computes convolutions in bfloat16.
-        memory: bytes that this process, or on a GPU its tensors, may take at most; None for four fifths of what is
-            free. It does not bound pictures that the caller holds besides the one being restored.
+        memory: limit in bytes for this process, or on a GPU for its tensors; None for the memory in use plus 80 % of
+            the free memory. Images that the caller holds, except the one being restored, are not counted.
 
     Raises:
-        DeblurzooError: there is no GPU and `cuda` is wanted.
+        DeblurzooError: an argument is invalid, or `cuda` is requested without a GPU.
     """
 
     def __init__(
@@ -45,20 +45,20 @@ class Restorer:
             if value not in get_args(kind):
                 raise DeblurzooError(f"{name}={value!r} is unknown: choose one of {', '.join(get_args(kind))}")
         if memory is not None and (not isinstance(memory, int) or memory <= 0):
-            raise DeblurzooError(f"memory={memory!r} must be a number of bytes, such as 2 * 10**9")
+            raise DeblurzooError(f"memory={memory!r} must be a positive number of bytes, such as 2 * 10**9")
         if device == "cuda" and not torch.cuda.is_available():
-            raise DeblurzooError("device cuda: torch finds no GPU here; use cpu or auto")
+            raise DeblurzooError("device cuda: torch finds no GPU: use cpu or auto")
         wanted = "cuda" if device == "auto" and torch.cuda.is_available() else device
         self.device = torch.device("cpu" if wanted == "auto" else wanted)
         self.precision, self.memory = precision, memory
         self.net = net.eval().to(self.device)
         self._need: Need | None = None
-        if memory is not None:  # before any picture takes some of it
+        if memory is not None:  # before images occupy memory
             self._measured()
 
     @property
     def frames(self) -> int:
-        """How many consecutive frames the network reads: itself, the next, the previous one."""
+        """Number of frames that the network reads, in this order: the frame itself, the next, the previous."""
         return self.net.frames
 
     @overload
@@ -68,26 +68,26 @@ class Restorer:
     def __call__(self, picture: Sequence[Pixels]) -> list[Pixels]: ...
 
     def __call__(self, picture: Pixels | Sequence[Pixels]) -> Pixels | list[Pixels]:
-        """Restore a picture, or each of a list of consecutive frames.
+        """Return the restored image, or a list of restored consecutive frames.
 
         Args:
-            picture: (H, W, 3) RGB, uint8, uint16 or floating in [0, 1]; or a list of them, all of one size and dtype.
+            picture: (H, W, 3) RGB, uint8, uint16 or float in [0, 1]; or a list of them, of one size and dtype.
 
         Returns:
-            The same kind: shape, dtype and range. A missing neighbour is replaced by the frame itself: both of a
-            single picture, the next one of the last frame, the previous one of the first.
+            The restored image or frames, with the shape, dtype and range of the input. A frame replaces its missing
+            neighbours: both neighbours of a single image, the next of the last frame, the previous of the first.
 
         Raises:
-            DeblurzooError: another shape, dtype or range, or too little memory.
+            DeblurzooError: shape, dtype or range are not supported, or the memory is insufficient.
         """
         if isinstance(picture, np.ndarray):
             return self.restore(picture)
         if not isinstance(picture, list | tuple) or not all(isinstance(frame, np.ndarray) for frame in picture):
-            raise DeblurzooError(f"a {type(picture).__name__} is no picture: give a numpy array or a list of them")
+            raise DeblurzooError(f"a {type(picture).__name__} is not an image: pass a NumPy array or a list of arrays")
         return list(self.stream(picture))
 
     def stream(self, frames: Iterable[Pixels], extra: int = 0) -> Iterator[Pixels]:
-        """Restore consecutive frames as they come, holding no more than three; `extra` as in `restore`."""
+        """Yield the restored frames, holding at most three input frames in memory; `extra` as in `restore`."""
         previous = current = None
         for following in chain(frames, (None,)):
             if current is not None:
@@ -102,11 +102,13 @@ class Restorer:
         extra: int = 0,
         on_tile: Callable[[], None] = lambda: None,
     ) -> Pixels:
-        """Restore one frame with its neighbours, itself in place of missing ones; those not needed are ignored.
+        """Return the restored frame.
+
+        The frame replaces its missing neighbours. Neighbours that the network does not read are ignored.
 
         Args:
-            frame, following, previous: as in a call.
-            extra: bytes of the memory budget that the caller needs for something else.
+            frame, following, previous: frames as in `__call__`.
+            extra: bytes of the memory limit that are reserved for the caller.
             on_tile: called after each tile.
         """
         neighbours = [frame if other is None else other for other in (following, previous)]
@@ -128,10 +130,10 @@ class Restorer:
         return result
 
     def grid(self, height: int, width: int, itemsize: int = 1, extra: int = 0) -> Grid:
-        """Return the tiles of a picture whose channels take `itemsize` bytes.
+        """Return the tiles of an image with `itemsize` bytes per value.
 
         Raises:
-            DeblurzooError: not even the smallest tiles fit into the memory.
+            DeblurzooError: even the smallest tiles exceed the memory.
         """
         size = height * width
         multiple = self.net.size_multiple
@@ -139,17 +141,17 @@ class Restorer:
             return grid_for(height, width, math.inf, multiple)
         need = self._measured()
         memory = self.memory or used(self.device) + int(0.8 * free(self.device))
-        # Beside the tile: the frames, the result and a copy to encode it from.
+        # In addition to the tile: the frames, the result, and a copy of the result for encoding.
         held = need.base + extra
         held += 0 if self.device.type == "cuda" else size * (3 * itemsize * (self.frames + 2) + 4)
         side = math.sqrt(max(memory - held, 0) / need.per_pixel)
-        strip = 0 if self.device.type == "cuda" else 24 * max(height, width) * side  # of floats, twice: see `blended`
+        strip = 0 if self.device.type == "cuda" else 24 * max(height, width) * side  # two float strips, see `blended`
         pixels = (memory - held - min(strip, (memory - held) / 2)) / need.per_pixel
         if pixels < LEAST**2:
             least = held + 2 * LEAST**2 * need.per_pixel
             raise DeblurzooError(
-                f"a picture of {width}x{height} needs about {least / 1e9:.1f} GB, {memory / 1e9:.1f} GB are given: "
-                "allow more memory, or make the picture smaller"
+                f"an image of {width}x{height} needs about {least / 1e9:.1f} GB, {memory / 1e9:.1f} GB are allowed: "
+                "increase the memory limit, or downscale the image"
             )
         return grid_for(height, width, pixels, multiple)
 
@@ -159,28 +161,29 @@ class Restorer:
         return self._need
 
     def _run(self, blur: Tensor) -> Tensor:
-        """Restore (1, T, 3, H, W) in [0, 1] to (1, 3, H, W) float32."""
+        """Return (1, 3, H, W) float32, restored from (1, T, 3, H, W) in [0, 1]."""
         low = torch.autocast(self.device.type, torch.bfloat16) if self.precision == "bf16" else nullcontext()
         try:
             with torch.inference_mode(), low:
                 return restore_any_size(self.net, blur.to(self.device))
         except torch.OutOfMemoryError as error:
             raise DeblurzooError(
-                f"the GPU has too little memory for a tile of {blur.shape[-1]}x{blur.shape[-2]}: give a smaller memory"
+                f"the GPU has too little memory for a tile of {blur.shape[-1]}x{blur.shape[-2]}: lower the memory limit"
             ) from error
 
 
 def _require_frames(frames: Sequence[Pixels]) -> None:
     for frame in frames:
         if frame.ndim != 3 or frame.shape[2] != 3 or not frame.size:
-            raise DeblurzooError(f"a picture has shape {frame.shape}: give (H, W, 3) RGB")
+            raise DeblurzooError(f"an image has shape {frame.shape}: pass (H, W, 3) RGB")
         if frame.shape != frames[0].shape or frame.dtype != frames[0].dtype:
             raise DeblurzooError(
-                f"consecutive frames differ: {frames[0].shape} {frames[0].dtype} and {frame.shape} {frame.dtype}"
+                f"consecutive frames differ: {frames[0].shape} {frames[0].dtype} and {frame.shape} {frame.dtype}: "
+                "pass frames of one shape and dtype"
             )
         if frame.dtype in _WHITE:
             continue
         if not np.issubdtype(frame.dtype, np.floating):
-            raise DeblurzooError(f"a picture has dtype {frame.dtype}: give uint8, uint16 or floats in [0, 1]")
+            raise DeblurzooError(f"an image has dtype {frame.dtype}: pass uint8, uint16 or floats in [0, 1]")
         if not (frame.min() >= 0 and frame.max() <= 1):  # also for NaN
-            raise DeblurzooError(f"a picture of floats goes from {frame.min()} to {frame.max()}: give 0 to 1")
+            raise DeblurzooError(f"an image of floats ranges from {frame.min()} to {frame.max()}: scale it to [0, 1]")

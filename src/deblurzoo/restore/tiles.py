@@ -1,4 +1,4 @@
-"""Large pictures in overlapping tiles that blend into each other."""
+"""Overlapping tiles of large images, and their blending."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -11,32 +11,32 @@ from deblurzoo.media import Floats
 Restore = Callable[[slice, slice], Floats]
 
 MARGIN = 64
-"""Pixels at an inner edge of a tile that are thrown away: there the network lacks what it would have seen."""
+"""Pixels discarded at each inner edge of a tile, where the network lacks context."""
 RAMP = 64
-"""Pixels over which one tile fades into the next."""
+"""Pixels over which neighbouring tiles are blended."""
 OVERLAP = 2 * MARGIN + RAMP
-"""What neighbouring tiles share; a multiple of every network's `size_multiple`."""
+"""Overlap of neighbouring tiles in pixels; a multiple of each network's `size_multiple`."""
 LEAST = 2 * OVERLAP
-"""The shortest side of a tile of a picture that is larger."""
+"""Minimum side of a tile in pixels, unless the image is smaller."""
 
 
 class Grid(NamedTuple):
-    """Where the tiles are, in pixels."""
+    """Rows and columns of tiles, in pixels."""
 
     rows: list[slice]
     columns: list[slice]
 
     @property
     def total(self) -> int:
-        """How many tiles there are."""
+        """Number of tiles."""
         return len(self.rows) * len(self.columns)
 
 
 def grid_for(height: int, width: int, pixels: float, multiple: int) -> Grid:
-    """Return tiles of at most `pixels` each, or of the least size, that cover a picture; one where it fits.
+    """Return tiles that cover an image, each of at most `pixels` pixels or the minimum size; one tile if it suffices.
 
-    Every tile starts at a multiple of `multiple`, so that strides fall on the same pixels as in the whole picture, and
-    tiles of one picture are about equal.
+    Tiles start at multiples of `multiple`, so that strides fall on the same pixels as in the whole image. Tiles of an
+    image have about the same size.
     """
     if _up(height, multiple) * _up(width, multiple) <= pixels:
         return Grid([slice(0, height)], [slice(0, width)])
@@ -62,12 +62,12 @@ def _cut(size: int, tile: int, multiple: int) -> list[slice]:
 
 
 def blended(grid: Grid, restore: Restore) -> Iterator[tuple[slice, Floats]]:
-    """Restore tile by tile and yield finished rows of the picture from top to bottom, (h, W, 3) float32.
+    """Yield finished rows of the restored image from top to bottom, (h, W, 3) float32.
 
-    No more than one row of tiles is held: the result of a picture that does not fit need not fit either.
+    At most one row of tiles is in memory, because the whole result in float32 may not fit.
     """
     width = grid.columns[-1].stop
-    below = np.zeros((0, width, 3), np.float32)  # what the tiles above leave to those below
+    below = np.zeros((0, width, 3), np.float32)  # contribution of the tiles above to the overlap
     for rows in grid.rows:
         strip = np.zeros((rows.stop - rows.start, width, 3), np.float32)
         for columns in grid.columns:
@@ -80,7 +80,7 @@ def blended(grid: Grid, restore: Restore) -> Iterator[tuple[slice, Floats]]:
 
 
 def _weights(tile: slice, size: int) -> Floats:
-    """Return how much of the result along one side comes from this tile; all tiles add up to 1."""
+    """Return the blending weights of a tile along one axis; the weights of all tiles add up to 1."""
     weights = np.ones(tile.stop - tile.start, np.float32)
     fade = np.clip((np.arange(OVERLAP, dtype=np.float32) + 0.5 - MARGIN) / RAMP, 0, 1)
     if tile.start > 0:

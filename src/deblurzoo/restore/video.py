@@ -1,4 +1,4 @@
-"""Videos frame by frame: time stamps, rotation, colours and sound of the result are the source's."""
+"""Restoring of videos frame by frame, keeping time stamps, rotation, colours and sound."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -25,56 +25,56 @@ from deblurzoo.restore.restorer import Restorer
 SUFFIXES = frozenset(
     (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".mts", ".m2ts", ".ts", ".wmv", ".flv", ".3gp")
 )
-"""What is taken from folders; a file that is named may have any other."""
+"""Suffixes of videos in folders; a file that is given by name may have any other suffix."""
 _CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
-"""What H.264 is written to; all others become Matroska, which holds any sound."""
+"""Containers for H.264, by suffix; other suffixes become Matroska, which supports all audio codecs."""
 _FORMATS = {"yuvj420p": "yuv420p", "yuvj422p": "yuv422p", "yuvj444p": "yuv444p"} | {
     f"yuv{chroma}p{depth}": f"yuv{chroma}p{depth}" for chroma in (420, 422, 444) for depth in ("", "10le")
 }
-"""Pixel formats that libx264 writes, by those they are for; all others become yuv420p."""
+"""Pixel formats for libx264, by pixel format of the input; other formats become yuv420p."""
 _MATRICES = {1: Colorspace.ITU709, 9: Colorspace.BT2020}
-"""By number of ITU-T H.273; all others, also where the file names none, are read and written as BT.601."""
+"""Colour matrices by number in ITU-T H.273; other and undeclared matrices are read and written as BT.601."""
 _ENCODER = {"crf": "14", "preset": "medium"}
 _BYTES_PER_PIXEL = 160
-"""What decoder and encoder hold: some 60 frames of 4:2:0 and the pictures around the network."""
+"""Memory of decoder and encoder: about 60 frames of 4:2:0, and the frames around the network."""
 _NOT_TRUE_ANY_MORE = ("major_brand", "minor_version", "compatible_brands", "encoder", "ENCODER")
 
 
 @dataclass(frozen=True)
 class InputVideo:
-    """A video as it is stored, before it is turned for showing."""
+    """Properties of a video as stored, before rotation for display."""
 
     path: Path
     frames: int
-    """An estimate where the file does not say."""
+    """Number of frames; an estimate if the file does not declare it."""
     height: int
     width: int
     rotation: int
-    """Degrees, counter-clockwise, by which it is turned for showing."""
+    """Rotation for display, in degrees counter-clockwise."""
     pix_fmt: str
-    """Of the result."""
+    """Pixel format of the result."""
     matrix: int
     full_range: bool
 
     @property
     def deep(self) -> bool:
-        """Whether it has more than 8 bit."""
+        """Whether the result has more than 8 bit per value."""
         return self.pix_fmt.endswith("10le")
 
 
 def inspect(path: Path) -> InputVideo:
-    """Decode the first frame.
+    """Return the properties of a video from its header and first frame.
 
     Raises:
-        DeblurzooError: it is no video.
+        DeblurzooError: the file is not a video.
     """
     try:
         with av.open(str(path)) as container:
             stream = video_stream(container, path)
             first = next(container.decode(stream), None)
             if first is None:
-                raise DeblurzooError(f"{path} has no frames: give another file")
-            odd = first.width % 2 or first.height % 2  # halved chroma needs even sides
+                raise DeblurzooError(f"{path} contains no frames: choose another file")
+            odd = first.width % 2 or first.height % 2  # subsampled chroma requires even sides
             return InputVideo(
                 path=path,
                 frames=stream.frames or round(promised_seconds(stream) * float(stream.average_rate or 0)),
@@ -90,36 +90,36 @@ def inspect(path: Path) -> InputVideo:
 
 
 def _is_cut_off(stream: VideoStream, packets: int, end: int) -> bool:
-    """Whether less than the head promises was found: packets in MP4 and MOV, ticks up to the last one in Matroska."""
+    """Whether a video is shorter than its header declares: in packets for MP4 and MOV, in seconds for Matroska."""
     if "mp4" in stream.container.format.name:
         return packets < stream.frames
     return end * (stream.time_base or 0) < promised_seconds(stream) - 2 / float(stream.average_rate or 1)
 
 
 def target_of(path: Path) -> Path:
-    """Return the name of a video's result: its own, or with `.mkv` behind it where H.264 does not belong there."""
+    """Return the path of a video's result: unchanged, or with `.mkv` appended if the suffix is not for H.264."""
     return path if path.suffix.lower() in _CONTAINERS else path.with_name(f"{path.name}.mkv")
 
 
 def restore_video(
     source: InputVideo, target: Path, restorer: Restorer, on_frame: Callable[[], None], compare: Path | None = None
 ) -> int:
-    """Restore a video to `target`, in H.264 at crf 14, in 10 bit where the source has more than 8; sound is copied.
+    """Restore a video to H.264 at crf 14, in 10 bit if the input is 10-bit YUV; sound is copied, subtitles are not.
 
-    The first frame has no previous and the last one no next frame: they stand in for it. Subtitles are not copied.
+    The first frame replaces its missing previous frame, and the last frame its missing next frame.
 
     Args:
-        source: from `inspect`.
-        target: the result, with a suffix from `target_of`, written under a temporary name first.
+        source: the input, from `inspect`.
+        target: path of the result, from `target_of`; written atomically.
         restorer: the network.
         on_frame: called after each frame.
-        compare: where to write blurry and restored frames beside each other, without sound.
+        compare: path of a video with blurry and restored frames side by side, without sound.
 
     Returns:
-        How many frames there were.
+        The number of frames.
 
     Raises:
-        DeblurzooError: the video is damaged or cut off, or the result cannot be written; there is then none.
+        DeblurzooError: the video is corrupt or truncated, or the result cannot be written; no result is left then.
     """
 
     frames = 0
@@ -156,7 +156,7 @@ def _restore(
         sound = list(container.streams.audio)
         writer = stack.enter_context(Writer(file, name, source, stream, sound))
         comparison = stack.enter_context(Writer(beside, name, source, stream, [], across=2)) if beside else None
-        waiting = deque[tuple[int, int, Pixels]]()  # the restorer looks one frame ahead
+        waiting = deque[tuple[int, int, Pixels]]()  # the restorer reads one frame ahead
 
         def frames() -> Iterator[Pixels]:
             packets = count = end = 0
@@ -168,13 +168,13 @@ def _restore(
                 end = max(end, (packet.pts or 0) + (packet.duration or 0))
                 for frame in stream.decode(packet):
                     if frame.is_corrupt:
-                        raise DeblurzooError(f"{source.path}: frame {count} is damaged: copy or convert it again")
+                        raise DeblurzooError(f"{source.path}: frame {count} is corrupt: copy or convert it again")
                     image = _pixels(frame, source)
                     waiting.append((_time(frame, count, stream), frame.duration, image))
                     count += 1
                     yield image
             if _is_cut_off(stream, packets, end):
-                raise DeblurzooError(f"{source.path} is cut off after {packets} frames: copy it again")
+                raise DeblurzooError(f"{source.path} is truncated after {packets} frames: copy it again")
 
         for restored in restorer.stream(frames(), extra=_BYTES_PER_PIXEL * source.height * source.width):
             time, duration, blurry = waiting.popleft()
@@ -185,7 +185,7 @@ def _restore(
 
 
 def _pixels(frame: av.VideoFrame, source: InputVideo) -> Pixels:
-    """Return a frame as stored, (H, W, 3) RGB."""
+    """Return a frame as stored, without rotation, (H, W, 3) RGB."""
     return frame.reformat(
         format="rgb48le" if source.deep else "rgb24",
         src_colorspace=_MATRICES.get(source.matrix, Colorspace.ITU601),
@@ -195,21 +195,21 @@ def _pixels(frame: av.VideoFrame, source: InputVideo) -> Pixels:
 
 
 def _time(frame: av.VideoFrame, number: int, stream: VideoStream) -> int:
-    """Return a frame's time in the stream's ticks; raw streams have none."""
+    """Return a frame's time in ticks of the stream; estimated from the frame rate if the frame has no time stamp."""
     if frame.pts is not None:
         return frame.pts
     return round(number / ((stream.average_rate or stream.guessed_rate or 25) * (stream.time_base or 1)))
 
 
 def _beside(blurry: Pixels, restored: Pixels, rotation: int) -> Pixels:
-    """Put two frames beside each other as they are shown."""
+    """Join two stored frames so that they are displayed side by side."""
     quarters = rotation // 90
     pair = np.concatenate([np.rot90(frame, quarters) for frame in (blurry, restored)], axis=1)
     return np.ascontiguousarray(np.rot90(pair, -quarters))
 
 
 class Writer:
-    """An H.264 stream with the time stamps, rotation and colours of the source, beside copies of its sound."""
+    """Writer of an H.264 stream with the time stamps, rotation and colours of the input, and copies of its sound."""
 
     def __init__(
         self,
@@ -247,7 +247,7 @@ class Writer:
         self.audio = {track.index: self.container.add_stream_from_template(track) for track in audio}
 
     def write(self, image: Pixels, pts: int, duration: int) -> None:
-        """Encode one frame (H, W, 3) at a time of the source's stream."""
+        """Encode a frame (H, W, 3) at time `pts`, in ticks of the input stream."""
         frame = av.VideoFrame.from_ndarray(image, format="rgb48le" if self.source.deep else "rgb24").reformat(
             format=self.source.pix_fmt,
             dst_colorspace=_MATRICES.get(self.source.matrix, Colorspace.ITU601),
@@ -258,7 +258,7 @@ class Writer:
         self.container.mux(self.stream.encode(frame))
 
     def copy(self, packet: "av.Packet[Stream]") -> None:
-        """Copy a packet of sound; the empty one at its end is none."""
+        """Copy a packet of sound; the empty packet that ends a stream is skipped."""
         if packet.dts is None:
             return
         packet.stream = self.audio[packet.stream.index]
@@ -268,7 +268,7 @@ class Writer:
         return self
 
     def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
-        """Write what the encoder still holds, and the end of the file."""
+        """Flush the encoder if no error occurred, and close the file."""
         if failure is None:
             self.container.mux(self.stream.encode())
         self.container.close()

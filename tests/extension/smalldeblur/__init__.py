@@ -1,4 +1,4 @@
-"""A network, a data set, a loss and a metric of somebody's own."""
+"""A network, a data set, a loss and a metric of a third party."""
 
 from smalldeblur.figures import LOSSES, METRICS
 

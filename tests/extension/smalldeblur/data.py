@@ -1,4 +1,4 @@
-"""Photographs in RealBlur's layout: partners of other names, scenes of several sizes, no video."""
+"""Images in RealBlur's layout: scenes of several sizes, without video; names of blurry and sharp images differ."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A loss and a metric: errors of edges."""
+"""A loss and a metric on image gradients."""
 
 import numpy as np
 import torch.nn.functional as F
@@ -9,7 +9,7 @@ from deblurzoo.metrics import Metric
 
 
 def edges(image: Tensor, sharp: Tensor) -> Tensor:
-    """Return the mean absolute error of horizontal and vertical differences of (B, 3, H, W)."""
+    """Return the mean absolute error of horizontal plus vertical differences of (B, 3, H, W)."""
     return F.l1_loss(image.diff(dim=3), sharp.diff(dim=3)) + F.l1_loss(image.diff(dim=2), sharp.diff(dim=2))
 
 

@@ -1,10 +1,10 @@
-"""A plain network, which knows nothing of deblurzoo."""
+"""A network in pure PyTorch, without imports from deblurzoo."""
 
 from torch import Tensor, nn
 
 
 class Small(nn.Module):
-    """Two convolutions and a residual."""
+    """Two convolutions with a skip connection from the input."""
 
     frames = 1
     size_multiple = 4
