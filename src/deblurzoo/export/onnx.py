@@ -29,7 +29,7 @@ class AnySize(nn.Module):
         self.net, self.multiple = net, net.size_multiple
 
     def forward(self, blur: Tensor) -> Tensor:
-        """Return the restored image, see `DeblurModule.restore`; no branch on the size, which is symbolic in an export."""
+        """Return the restored image, see `DeblurModule.restore`, without branches on the size, which is symbolic."""
         batch, frames, _, height, width = blur.shape
         padded = F.pad(blur.flatten(0, 1), (0, -width % self.multiple, 0, -height % self.multiple), mode="replicate")
         # Not -(-size // multiple): ONNX rounds the quotient of negative numbers towards 0.
