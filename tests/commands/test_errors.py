@@ -97,7 +97,7 @@ def test_equal_folders_have_nothing_to_restore(deblurzoo: Run, run: Path, toy: P
     done = deblurzoo(
         "evaluate", "checkpoint=runs/run", "data=folder", f"data.test.blur={sharp}", f"data.test.sharp={sharp}"
     )
-    refused(done, "there is nothing to restore: in all 3 pairs the blurry picture equals the sharp one")
+    refused(done, "nothing to restore, the blurry and the sharp image are identical in all 3 pairs")
     assert not list(tmp_path.rglob("results.json"))
 
 

@@ -187,7 +187,7 @@ def test_other_conditions_start_anew_and_stay_apart(
 
 
 def test_pictures_too_small_for_su30_are_refused(dvd: Path, identity: Path) -> None:
-    with pytest.raises(DeblurzooError, match="multi-scale SSIM needs at least 161 pixels"):
+    with pytest.raises(DeblurzooError, match="multi-scale SSIM requires at least 161 per side"):
         evaluate_here(f"checkpoint={identity}", "data=dvd_su30", f"data.root={dvd}")
 
 
@@ -268,7 +268,7 @@ def test_an_entry_of_metrics_is_measured_where_it_is_chosen_and_shown_everywhere
     usual = evaluated(deblurzoo("evaluate", f"checkpoint={identity}", *data, *FAST, "out=usual"), tmp_path / "usual")
     assert list(usual["restored"]) == ["psnr", "ssim", "ssim_matlab3d"], "what is not chosen is not measured"
     done = deblurzoo("evaluate", f"checkpoint={identity}", *data, *FAST, "metrics=[psnr,mssim,mae]")
-    assert done.returncode == 1 and "multi-scale SSIM needs at least 161 pixels" in done.stderr
+    assert done.returncode == 1 and "multi-scale SSIM requires at least 161 per side" in done.stderr
     done = deblurzoo("evaluate", f"checkpoint={identity}", *data, *FAST, "metrics=[psnr,mae]")
     results = evaluated(done, identity / "evaluate" / "folder_blurry")
     assert list(results["restored"]) == list(results["blurry"]) == ["psnr", "ssim", "ssim_matlab3d", "mae"]
@@ -317,7 +317,7 @@ def test_a_metric_without_a_finite_value_is_named(
     identity: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(METRICS, "broken", Metric("Broken", 2, "", True, lambda image, sharp: math.nan))
-    with pytest.raises(DeblurzooError, match="metric broken gave nan: figures are finite and below 1e\\+09"):
+    with pytest.raises(DeblurzooError, match="metric broken returned nan: values must be finite and below 1e\\+09"):
         evaluate_here(f"checkpoint={identity}", *write_folders(tmp_path, 1), "metrics=[broken]")
 
 
@@ -342,7 +342,7 @@ def make_equal(root: Path, *numbers: int) -> None:
 def test_pairs_with_nothing_to_restore_are_in_no_mean_and_named(deblurzoo: Run, identity: Path, tmp_path: Path) -> None:
     data = write_folders(tmp_path, 6)
     whole = evaluated(deblurzoo("evaluate", f"checkpoint={identity}", *data, *FAST, "out=whole"), tmp_path / "whole")
-    assert whole["nothing_to_restore"] == [] and "left out" not in deblurzoo("compare", "whole").stdout
+    assert whole["nothing_to_restore"] == [] and "excluded" not in deblurzoo("compare", "whole").stdout
     make_equal(tmp_path, 1, 4)
     done = deblurzoo("evaluate", f"checkpoint={identity}", *data, *FAST, "no_harm=2")
     results = evaluated(done, identity / "evaluate" / "folder_blurry")
@@ -353,13 +353,13 @@ def test_pairs_with_nothing_to_restore_are_in_no_mean_and_named(deblurzoo: Run, 
     for kind in ("blurry", "restored"):
         for name, value in results[kind].items():
             assert value == pytest.approx(np.mean([image[kind][name] for image in left]))
-    line = f"left out, nothing to restore: 2 pairs, blurry equal to sharp: {clip}/0001, {clip}/0004"
+    line = f"excluded: 2 pairs with identical blurry and sharp images ({clip}/0001, {clip}/0004)"
     assert line in done.stdout.splitlines()
     done = deblurzoo("compare", "runs", "--markdown", "t.md", "--html", "page.html")
     assert line in done.stdout.splitlines()
-    assert line.removeprefix("left out, ") in (tmp_path / "t.md").read_text()
+    assert line.removeprefix("excluded: ") in (tmp_path / "t.md").read_text()
     page = (tmp_path / "page.html").read_text()
-    assert f"<dt>nothing to restore</dt><dd>2 pairs, blurry equal to sharp: {clip}/0001, {clip}/0004</dd>" in page
+    assert f"<dt>excluded</dt><dd>{line.removeprefix('excluded: ')}</dd>" in page
 
 
 def test_a_data_set_with_nothing_to_restore_is_one_error(deblurzoo: Run, identity: Path, tmp_path: Path) -> None:
@@ -368,7 +368,7 @@ def test_a_data_set_with_nothing_to_restore_is_one_error(deblurzoo: Run, identit
     done = deblurzoo("evaluate", f"checkpoint={identity}", *data, *FAST, "no_harm=0")
     message = " ".join(done.stderr.split())
     assert done.returncode == 1 and "Traceback" not in message
-    assert "in all 3 pairs the blurry picture equals the sharp one. Are blur and sharp the same folder?" in message
+    assert "the blurry and the sharp image are identical in all 3 pairs: check that blur and sharp are" in message
 
 
 def test_a_restored_picture_that_equals_its_sharp_one_counts_100_db(identity: Path, tmp_path: Path) -> None:

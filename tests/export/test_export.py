@@ -33,7 +33,7 @@ def module_of(kind: type[DeblurModule]) -> DeblurModule:
 
 
 def checkpoint_of(module: DeblurModule, folder: Path) -> Path:
-    """Write what `deblurzoo train` does of a module; return the run folder."""
+    """Write a module as a checkpoint of `deblurzoo train`; return the run folder."""
     file = folder / "run" / "checkpoints" / "step_00000007.ckpt"
     file.parent.mkdir(parents=True)
     facts = {"module": type(module).__name__, "run_id": "1", "dataset": "toy", "blur_folder": "blur", "version": "0"}
@@ -64,7 +64,7 @@ def test_an_export_is_the_network_to_the_bit(kind: type[DeblurModule], tmp_path:
         assert all(torch.equal(tensor, state[name]) for name, tensor in module.net.state_dict().items())
     with torch.no_grad():
         assert torch.equal(restore_any_size(loaded.eval(), blur), module.restore(blur))
-    assert (out / WEIGHTS).read_bytes()[8:9] == b"{"  # safetensors' header: nothing is pickled
+    assert (out / WEIGHTS).read_bytes()[8:9] == b"{"  # safetensors header: nothing is pickled
 
 
 def test_config_says_what_the_network_is(exported: Path) -> None:
@@ -164,7 +164,7 @@ def test_onnx_agrees_with_torch_at_any_size(kind: type[DeblurModule], tmp_path: 
         torch.testing.assert_close(torch.from_numpy(image), module.restore(blur), rtol=0, atol=1e-4)
         for parameter in module.net.parameters():
             parameter.mul_(1.01)
-    assert min(largest_difference(module.net, out / "model.onnx").values()) > 1e-4  # a wrong file is noticed
+    assert min(largest_difference(module.net, out / "model.onnx").values()) > 1e-4  # a wrong file is detected
 
 
 def test_what_exists_is_not_overwritten(exported: Path) -> None:

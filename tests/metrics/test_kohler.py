@@ -1,4 +1,4 @@
-"""Köhler's measure: registration with a known answer, multi-scale SSIM against a straightforward one."""
+"""Köhler's measure: registration with known result, multi-scale SSIM against a brute-force implementation."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ HEIGHT, WIDTH = 170, 190
 
 
 def scene(seed: int, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
-    """Smooth coloured noise, (H, W, 3) float64 from about 20 to 200."""
+    """Return smooth coloured noise, (H, W, 3) float64 from about 20 to 200."""
     noise = np.random.default_rng(seed).normal(size=(height, width, 3))
     smooth = gaussian_filter(noise, (3, 3, 0), mode="wrap")
     return 110 + 30 * smooth / smooth.std()
@@ -27,7 +27,7 @@ def to_image(values: np.ndarray) -> Image:
 
 
 def brute_force_mssim(x: np.ndarray, y: np.ndarray) -> float:
-    """Five levels in float64 with two-dimensional kernels, pixel by pixel where the window fits."""
+    """Return the multi-scale SSIM, computed in float64 with two-dimensional kernels on the valid region."""
     half = [0.037828455507260, -0.023849465019560, -0.110624404418440, 0.377402855612830]
     low = np.array([*half, 0.852698679008890, *half[::-1]])
     low_pass = np.outer(low, low) / low.sum() ** 2
@@ -64,25 +64,25 @@ def test_mssim_is_one_for_equal_planes_symmetric_and_falls_with_damage() -> None
     assert values[0] == pytest.approx(1, abs=1e-6)
     assert values == sorted(values, reverse=True) and values[-1] > 0
     assert mssim(sharp, sharp + noise) == pytest.approx(mssim(sharp + noise, sharp), abs=1e-6)
-    assert mssim(255 - sharp, sharp) == 0, "a negative structure counts as nothing"
+    assert mssim(255 - sharp, sharp) == 0, "a negative structure counts as 0"
     assert values[2] != pytest.approx(structural_similarity(sharp + 10 * noise, sharp, data_range=255), abs=0.01)
 
 
 def test_mssim_needs_room_for_its_window_at_the_coarsest_level() -> None:
     side = SMALLEST_SIDE
     assert mssim(*[np.zeros((side, side), np.float32)] * 2) == 1
-    with pytest.raises(DeblurzooError, match=f"{side - 1}x{side}: multi-scale SSIM needs at least {side} pixels"):
+    with pytest.raises(DeblurzooError, match=f"{side - 1}x{side} pixels: multi-scale SSIM requires at least {side}"):
         mssim(*[np.zeros((side, side - 1), np.float32)] * 2)
 
 
 @pytest.mark.parametrize("shift", [(0, 0), (5, -9), (-12, 3), (-1, -1), (20, 30)])
 @pytest.mark.parametrize("gain", [0.85, 0.6])
 def test_a_shifted_and_scaled_picture_is_registered(shift: tuple[int, int], gain: float) -> None:
-    """The answer by the definition: both pictures cut to their overlap, the rest of the frame without error."""
+    """Expected value by definition: error on the overlap of both images, no error outside."""
     sharp = scene(2)
     large = np.pad(sharp, ((40, 40), (40, 40), (0, 0)), mode="wrap")
     rows, columns = 40 + shift[0], 40 + shift[1]
-    view = to_image(large[rows : rows + HEIGHT, columns : columns + WIDTH])  # moved by `shift`, it lies on `sharp`
+    view = to_image(large[rows : rows + HEIGHT, columns : columns + WIDTH])  # shifted by `shift`, it matches `sharp`
     image, reference = to_image(gain * view.astype(float)), to_image(sharp)
     x, z = reference.astype(float), image.astype(float)
     scaled = (x * z).sum() / (z * z).sum() * z
@@ -115,13 +115,13 @@ def test_equal_pictures_have_the_highest_psnr() -> None:
 def test_other_figures_are_of_the_registered_colours_and_the_best_by_their_direction(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The image is the reference, half as bright and moved: registered, only rounding is left between them."""
+    """The image is the reference, shifted and half as bright; after registration, only rounding errors remain."""
     monkeypatch.setitem(METRICS, "mae", Metric("MAE", 3, "", False, mean_absolute_error))
     reference, other = to_image(scene(2)), to_image(scene(3))
     image = to_image(0.5 * np.roll(reference, (4, -6), (0, 1)))
     (values,) = best_match([image], [other, reference], ["psnr", "mssim", "mae", "ssim"])
     assert list(values) == ["psnr", "mssim", "mae", "ssim"]
-    assert values["mae"] < 8 < 40 < mean_absolute_error(image, reference)  # the gain is that before the shift
+    assert values["mae"] < 8 < 40 < mean_absolute_error(image, reference)  # the gain is computed before the shift
     assert values["ssim"] > 0.98 > METRICS["ssim"].function(image, reference)
     (alone,) = best_match([image], [other], ["psnr", "mssim", "mae"])
     assert alone["mae"] > values["mae"]
@@ -152,5 +152,5 @@ def test_a_black_picture_has_a_finite_value_and_another_size_is_refused() -> Non
     black, sharp = np.zeros((HEIGHT, WIDTH, 3), np.uint8), to_image(scene(7))
     (values,) = best_match([black], [sharp])
     assert 0 < values["psnr"] < 20 and 0 <= values["mssim"] < 0.5
-    with pytest.raises(DeblurzooError, match=f"{WIDTH}x{HEIGHT - 1}, the blurry one {WIDTH}x{HEIGHT}"):
+    with pytest.raises(DeblurzooError, match=f"{WIDTH}x{HEIGHT - 1} pixels, the blurry image {WIDTH}x{HEIGHT}:"):
         best_match([black], [sharp[:-1]])

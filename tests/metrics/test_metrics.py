@@ -14,7 +14,7 @@ from deblurzoo.metrics.psnr_ssim import UNCHANGED, decibels, image_psnr, image_s
 
 @pytest.fixture
 def pair() -> tuple[torch.Tensor, torch.Tensor]:
-    """Two noisy smooth pictures (2, 3, 37, 50) uint8, one of them nearly flat."""
+    """Two smooth images with noise, (2, 3, 37, 50) uint8, one of them nearly flat, and their noise-free versions."""
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:37, :50]
     waves = 128 + 90 * np.sin(x / 5)[None] * np.cos(y / np.array([3, 4, 7])[:, None, None])
@@ -30,7 +30,7 @@ def hwc(image: torch.Tensor) -> Image:
 
 
 def pictures(pair: tuple[torch.Tensor, torch.Tensor]) -> list[tuple[Image, Image]]:
-    """Return image and sharp one of each pair."""
+    """Return the noisy and the sharp image of each pair."""
     return [(hwc(image), hwc(sharp)) for image, sharp in zip(*pair, strict=True)]
 
 
@@ -117,7 +117,10 @@ def test_a_metric_that_is_unknown_or_cannot_stand_in_a_file_is_refused(monkeypat
         MEASURES["plain"].names(["psnr", "lpips"])
     for name in ("My-Metric", "a" * 41, "1st", "psnr\n", "__class__"):
         monkeypatch.setitem(METRICS, name, METRICS["psnr"])
-        with pytest.raises(DeblurzooError, match="must be called by at most 40 of a-z, 0-9 and _, a letter first"):
+        with pytest.raises(
+            DeblurzooError,
+            match="has an invalid name: use at most 40 characters of a-z, 0-9 and _, starting with",
+        ):
             metric(name)
 
 

@@ -25,7 +25,7 @@ def tiny(variant: str = "full") -> SVRNN:
 
 
 def test_every_rnn_is_recorded_whatever_the_network() -> None:
-    blur = torch.rand(1, 1, 3, 30, 35)  # of any size
+    blur = torch.rand(1, 1, 3, 30, 35)  # not a multiple of the size
     net = tiny()
     calls = recurrences(net, blur)
     assert len(calls) == 4

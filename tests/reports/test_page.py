@@ -1,4 +1,4 @@
-"""The page of `deblurzoo compare`: what is in it, and what it does in a real browser."""
+"""The page of `deblurzoo compare`: its content, and its behaviour in Chromium."""
 
 import io
 import json
@@ -39,7 +39,7 @@ def evaluation(
     paper: dict[str, float] | None = None,
     more: dict[str, float] | None = None,
 ) -> Evaluation:
-    """Write a run folder with training curves, results and pictures, as training and evaluation do."""
+    """Write a run folder with training curves, results and images, as training and evaluation do."""
     run = folder / f"run_{psnr}"
     out = run / "evaluate" / blur
     (run / "csv" / "version_0").mkdir(parents=True, exist_ok=True)
@@ -64,7 +64,7 @@ def evaluation(
 
 
 def facts(name: str, size: int = 1000, blur: str = "blur") -> Facts:
-    """Return what is known of an evaluation of the toy data before it."""
+    """Return the facts of an evaluation of the toy data."""
     config = {"data": {}, "trainer": {"precision": "32-true"}, "switch": None, "rounding": "nearest"}
     network = Network.model_validate({"class": "SRN", "arguments": {}, "parameters": size})
     return Facts(
@@ -86,7 +86,7 @@ def flat(value: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
 
 
 class Elements(HTMLParser):
-    """Collects tags with their attributes, and the text outside scripts and styles."""
+    """The tags of a page with their attributes, and its text outside scripts and styles."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -154,7 +154,7 @@ def test_conditions_do_not_share_a_table(tmp_path: Path) -> None:
     write_page(evaluations, [Failure("late", "killed")], tmp_path / "page.html", inline_pictures=False)
     groups = data_of(tmp_path / "page.html")["groups"]
     assert [[network["name"] for network in group["networks"]] for group in groups] == [["one", "two"], ["two"]]
-    assert groups[0]["networks"][1] == groups[1]["networks"][0], "a network has one number and colour"
+    assert groups[0]["networks"][1] == groups[1]["networks"][0], "a network has one number and colour in all sections"
     tables = (tmp_path / "page.html").read_text().split('<table class="results">')[1:]
     assert ["killed" in part.partition("</table>")[0] for part in tables] == [True, False, False]
 
@@ -182,7 +182,7 @@ def test_an_unreadable_strip_leaves_the_earlier_page(page: Path, tmp_path: Path)
     before = page.read_bytes()
     broken = evaluation(tmp_path, "broken", 20.0)
     write_png(broken.folder / "side_by_side" / "clip_a_000000.png", flat(0)[:, :-1])
-    with pytest.raises(DeblurzooError, match="no blurry"):
+    with pytest.raises(DeblurzooError, match="not a blurry"):
         write_page([broken], [], page, inline_pictures=False)
     assert page.read_bytes() == before
     assert not list(tmp_path.glob("*.tmp"))
@@ -211,7 +211,7 @@ def test_equal_names_stay_apart(tmp_path: Path) -> None:
 
 
 def write_page_with_another_metric(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Write the page of three networks, two of which were measured by a metric of which less is better."""
+    """Write a page of three networks, two of them measured by a metric for which lower is better."""
     metric = Metric("Error <i>", 3, "levels", False, lambda image, sharp: 0.0)
     monkeypatch.setitem(METRICS, "mae", metric)
     evaluations = [
@@ -231,7 +231,9 @@ def test_another_metric_has_a_column_and_pairs_left_out_are_named(
     elements = Elements(page)
     assert "Error <i> (levels)" in elements.text and "i" not in [tag for tag, _ in elements.tags]
     assert '<td data-value="4.0">4.000</td>' in page and '<td data-value=""></td>' in page and "<td>9.000</td>" in page
-    assert "7 pairs, blurry equal to sharp: clip_b/0, clip_b/1, clip_b/2, clip_b/3, clip_b/4 and 2 more" in page
+    assert (
+        "7 pairs with identical blurry and sharp images (clip_b/0, clip_b/1, clip_b/2, clip_b/3, clip_b/4 and" in page
+    )
     (group,) = data_of(tmp_path / "page.html")["groups"]
     assert [metric["higher"] for metric in group["metrics"]] == [True, True, True, False]
     assert group["images"][0]["blurry"] == [25.0, 0.7, 0.8, 9.0]
@@ -244,10 +246,10 @@ def test_another_metric_has_a_column_and_pairs_left_out_are_named(
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     if CHROMIUM is None:
-        pytest.skip("no Chromium in PATH: install it, e.g. apt-get install chromium")
-    sync = pytest.importorskip("playwright.sync_api", reason="no playwright: install the dev extra")
+        pytest.skip("Chromium is not in PATH: install it, e.g. apt-get install chromium")
+    sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: install the dev extra")
     with sync.sync_playwright() as playwright:
-        # Chromium's sandbox refuses to run as root, as in containers; the page is our own.
+        # Chromium's sandbox does not run as root, e.g. in containers; the page is trusted.
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
         browser.close()
@@ -263,9 +265,9 @@ both_widths = pytest.mark.parametrize("width", [1280, 400])
 
 @pytest.fixture
 def tab(chromium: Any, page: Path, width: int) -> Iterator[Any]:
-    """The page in a window of a width, without a network; fails if anything complains or asks for more."""
+    """The page in an offline window; fails on console messages, errors, dialogs and network requests."""
     context = chromium.new_context(viewport={"width": width, "height": 900}, offline=True)
-    context.set_default_timeout(120_000)  # ms; on a busy machine a page takes long
+    context.set_default_timeout(120_000)  # ms; on a busy machine a page loads slowly
     tab = context.new_page()
     complaints: list[str] = []
     tab.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
@@ -286,19 +288,19 @@ def names(tab: Any) -> list[str]:
 
 
 def colour_at(tab: Any, x: float, y: float) -> int:
-    """Return the red channel of the stage's picture at fractions of its width and height."""
+    """Return the red channel of the stage at fractions of its width and height."""
     shot = Image.open(io.BytesIO(tab.locator(".stage").screenshot())).convert("RGB")
     red: int = np.asarray(shot)[int(y * shot.height), int(x * shot.width), 0]
     return int(red)
 
 
 def until(tab: Any, condition: str) -> None:
-    """Wait for a condition; playwright's own way needs eval, which the page forbids."""
+    """Wait for a condition; playwright's `wait_for_function` needs eval, which the page forbids."""
     for _ in range(100):
         if tab.evaluate(condition):
             return
         tab.wait_for_timeout(50)
-    pytest.fail(f"not so after 5 s: {condition}")
+    pytest.fail(f"false after 5 s: {condition}")
 
 
 def split(tab: Any, percent: int) -> None:
@@ -390,7 +392,7 @@ def test_the_divider_can_be_dragged(tab: Any) -> None:
     tab.mouse.move(box["x"] + box["width"] * 0.8, middle, steps=4)
     tab.mouse.up()
     assert 78 <= int(tab.locator("[data-choice=split]").input_value()) <= 82
-    assert transforms(tab)[0] == "matrix(1, 0, 0, 1, 0, 0)", "the picture stays"
+    assert transforms(tab)[0] == "matrix(1, 0, 0, 1, 0, 0)", "the image does not move"
 
 
 @both_widths
@@ -426,11 +428,11 @@ def test_error_map_is_four_times_the_difference(tab: Any) -> None:
 def test_per_image_differences_follow_the_choice(tab: Any) -> None:
     tab.locator("[data-choice=first]").select_option("blurry")
     tab.locator("[data-choice=second]").select_option("0")
-    assert said(tab) == "middle is better on 6 of 6 images than blurry input, by +4.88 dB on average."
+    assert said(tab) == "middle is better than blurry input on 6 of 6 images; mean difference: +4.88 dB."
     items = tab.locator(".extremes li").all_inner_texts()
     assert items[0].startswith("clip_a/000004: +6.00") and items[3].startswith("clip_a/000005: +3.75")
     tab.locator("[data-choice=second]").select_option("blurry")
-    assert "blurry input is better on 0 of 6 images than middle" in said(tab)
+    assert "blurry input is better than middle on 0 of 6 images" in said(tab)
     assert tab.locator(".bars .bars .point").count() == 6
     tab.get_by_role("button", name="Open in the viewer").first.click()
     assert tab.locator("[data-choice=left]").input_value() == "0"
@@ -445,18 +447,18 @@ def test_the_page_follows_the_direction_of_a_metric(
     tab.wait_for_selector("html[data-ready=true]", state="attached")
     heading = tab.get_by_role("button", name="Error <i> (levels)")
     heading.click()
-    assert names(tab) == ["blurry", "better", "worse", "withou"], "the best first, who has none last"
+    assert names(tab) == ["blurry", "better", "worse", "withou"], "best value first, missing value last"
     heading.click()
     assert names(tab) == ["blurry", "worse", "better", "withou"]
     tab.locator("[data-choice=first]").select_option("1")
     tab.locator("[data-choice=second]").select_option("2")
     tab.locator("[data-choice=metric]").select_option("Error <i>")
-    assert said(tab) == "better is better on 6 of 6 images than worse, by -1.000 levels on average."
+    assert said(tab) == "better is better than worse on 6 of 6 images; mean difference: -1.000 levels."
     assert spaced(tab.locator(".extremes li").first) == "clip_a/000000: -1.000 levels (4.000 → 3.000)"
     assert spaced(tab.locator(".tag.left")) == "blurry input · 9.000 levels"
     assert spaced(tab.locator(".bars .ytitle")) == "Error <i> difference (levels)"
     tab.locator("[data-choice=metric]").select_option("PSNR")
-    assert said(tab) == "better is better on 0 of 6 images than worse, by -0.50 dB on average."
+    assert said(tab) == "better is better than worse on 0 of 6 images; mean difference: -0.50 dB."
     tab.close()
 
 
@@ -481,7 +483,7 @@ def test_a_page_without_curves_and_pictures(chromium: Any, tmp_path: Path) -> No
     tab.wait_for_selector("html[data-ready=true]", state="attached")
     assert [box.is_visible() for box in tab.locator("[data-figure]").all()] == [False, False, True, True]
     assert not tab.locator(".viewer").is_visible()
-    assert "bare is better on 6 of 6 images than blurry input" in tab.locator(".verdict").inner_text()
+    assert "bare is better than blurry input on 6 of 6 images" in tab.locator(".verdict").inner_text()
     tab.close()
     assert not errors
 

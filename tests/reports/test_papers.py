@@ -1,4 +1,4 @@
-"""The papers' figures beside ours."""
+"""The papers' results, matched with evaluations."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Results are told apart by what was measured and by which checkpoint; nothing is replaced by something else."""
+"""Evaluations are distinguished by images, conditions and checkpoint, and never replace each other."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ FAST = ["trainer=cpu", "datamodule.workers=0", "no_harm=0", "pictures=1"]
 
 
 def write_pictures(root: Path, seed: int) -> list[str]:
-    """Write noise and something darker; return the config keys of the two folders."""
+    """Write pairs of noise and a darker version of it; return the config keys of the two folders."""
     rng = np.random.default_rng(seed)
     for number in range(2):
         sharp = rng.integers(0, 256, (48, 64, 3), dtype=np.uint8)
@@ -43,7 +43,7 @@ def evaluate(deblurzoo: Run, *arguments: object) -> str:
 
 
 def found(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return the results below a folder, by the names of their folders."""
+    """Return the results below a folder, by the name of their folder."""
     return {file.parent.name: json.loads(file.read_text()) for file in sorted(folder.rglob("results.json"))}
 
 
@@ -126,7 +126,7 @@ def test_a_checkpoint_is_known_to_be_of_a_run(tmp_path: Path, monkeypatch: pytes
     assert verb.run_folder(Path("mine.ckpt")) == Path("mine")
     (tmp_path / "run" / "run.json").touch()
     assert verb.run_folder(Path("mine.ckpt")) == tmp_path / "run"
-    assert verb.run_folder(Path("weights/mine")) == Path("weights/mine_evaluated"), "a file of that name is there"
+    assert verb.run_folder(Path("weights/mine")) == Path("weights/mine_evaluated"), "a file of this name exists"
 
 
 def test_an_older_checkpoint_does_not_replace_the_newest_one(deblurzoo: Run, identity: Path, tmp_path: Path) -> None:
@@ -152,11 +152,11 @@ def test_a_folder_given_is_never_taken_from_another_evaluation(deblurzoo: Run, i
     refused = deblurzoo("evaluate", f"checkpoint={identity}", *reds, "out=out", *FAST)
     assert refused.returncode == 1 and "Traceback" not in refused.stderr
     message = " ".join(refused.stderr.split())
-    assert "out=out holds the results of another evaluation (data data.test.blur=" in message
-    assert "HIDE/sharp there, data.test.blur=" in message and "REDS/sharp here): give another folder" in message
+    assert "out=out holds the results of another evaluation (data: data.test.blur=" in message
+    assert "HIDE/sharp stored, data.test.blur=" in message and "REDS/sharp requested): choose another" in message
     change(identity / "checkpoints" / "step_00000000.ckpt", tmp_path / "b.ckpt")
     refused = deblurzoo("evaluate", "checkpoint=b.ckpt", *hide, "out=out", *FAST)
-    assert refused.returncode == 1 and "(checkpoint " in refused.stderr and "b.ckpt (" in refused.stderr
+    assert refused.returncode == 1 and "(checkpoint: " in refused.stderr and "b.ckpt (" in refused.stderr
     assert before == {file: file.read_bytes() for file in (tmp_path / "out").rglob("*") if file.is_file()}
     evaluate(deblurzoo, f"checkpoint={identity}", *hide, "out=out")
 

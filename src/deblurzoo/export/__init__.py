@@ -1,4 +1,4 @@
-"""A trained network as files for others: safetensors and, if asked for, ONNX."""
+"""Export of a trained network as safetensors and, optionally, ONNX."""
 
 import math
 from pathlib import Path
@@ -17,14 +17,14 @@ def export(checkpoint: Path, out: Path, onnx: bool) -> dict[str, float]:
 
     Args:
         checkpoint: a checkpoint, a run folder or an export.
-        out: the folder to make; it appears whole or not at all.
-        onnx: also write `model.onnx` and check it.
+        out: folder to create; it is written completely or not at all.
+        onnx: whether to also write `model.onnx` and check it.
 
     Returns:
-        The largest difference between the ONNX file and torch by size; empty without `onnx`.
+        The largest difference between the outputs of the ONNX file and torch, by image size; empty without `onnx`.
 
     Raises:
-        DeblurzooError: the checkpoint cannot be read, `out` exists, or the ONNX file differs by more than 1e-4.
+        DeblurzooError: the checkpoint cannot be read, `out` exists, or the outputs differ by more than 1e-4.
     """
     file = checkpoint_of(checkpoint)
     trained = read_trained(file)
@@ -37,12 +37,12 @@ def export(checkpoint: Path, out: Path, onnx: bool) -> dict[str, float]:
         differences = largest_difference(net, folder / ONNX)
         if not all(math.isfinite(d) and d <= TOLERANCE for d in differences.values()):
             raise DeblurzooError(
-                f"the ONNX file differs from torch by {listed(differences)}, more than {TOLERANCE:g}: nothing was "
-                "written; export without --onnx, or report it with the versions of torch and onnxruntime"
+                f"the output of the ONNX file differs from torch by {listed(differences)}, more than {TOLERANCE:g}; "
+                "nothing was written: export without --onnx, and report the versions of torch and onnxruntime"
             )
     return differences
 
 
 def listed(differences: dict[str, float]) -> str:
-    """Return differences by size as a text."""
+    """Return differences by image size as text."""
     return ", ".join(f"{difference:.1e} at {size}" for size, difference in differences.items())

@@ -1,4 +1,4 @@
-"""A network as one ONNX file that takes pictures of any size."""
+"""Export of a network as one ONNX file for images of any size."""
 
 import importlib
 import logging
@@ -14,22 +14,22 @@ from deblurzoo.errors import DeblurzooError
 from deblurzoo.nets.base import DeblurNet, restore_any_size
 
 SIZES = ((256, 256), (333, 517))
-"""At which the file is checked against torch: one that needs no padding, and one that does."""
+"""Image sizes of the comparison with torch, without and with padding."""
 TOLERANCE = 1e-4
 LEAST, LARGEST = 16, 16384
-"""Height and width that the file takes, in pixels."""
+"""Smallest and largest height and width that the file supports, in pixels."""
 REMEDY = "pip install 'deblurzoo[onnx]'"
 
 
 class AnySize(nn.Module):
-    """A network with its padding and cropping as part of the graph: (B, T, 3, H, W) to (B, 3, H, W), any H and W."""
+    """A network with padding and cropping in its graph: (B, T, 3, H, W) to (B, 3, H, W), for any H and W."""
 
     def __init__(self, net: DeblurNet) -> None:
         super().__init__()
         self.net, self.multiple = net, net.size_multiple
 
     def forward(self, blur: Tensor) -> Tensor:
-        """Restore as `DeblurModule.restore` does, without a branch on the size: the exporter knows no numbers."""
+        """Return the restored image, see `DeblurModule.restore`, without branches on the size, which is symbolic."""
         batch, frames, _, height, width = blur.shape
         padded = F.pad(blur.flatten(0, 1), (0, -width % self.multiple, 0, -height % self.multiple), mode="replicate")
         # Not -(-size // multiple): ONNX rounds the quotient of negative numbers towards 0.
@@ -43,13 +43,13 @@ def _require_packages() -> None:
         for name in ("onnx", "onnxscript", "onnxruntime"):
             importlib.import_module(name)
     except ImportError as error:
-        raise DeblurzooError(f"ONNX export needs a package that is not there ({error}): {REMEDY}") from error
+        raise DeblurzooError(f"ONNX export requires a package that is not installed ({error}): {REMEDY}") from error
 
 
 def write_onnx(net: DeblurNet, path: Path) -> None:
     """Write a network with input `blur` (1, T, 3, H, W) in [0, 1] and output `image` (1, 3, H, W), not clamped.
 
-    H and W are free from 16 on. The spatial RNN becomes ONNX's Scan.
+    H and W are dynamic, from 16 to 16384 pixels. The spatial RNN becomes ONNX's Scan.
 
     Raises:
         DeblurzooError: onnx, onnxscript or onnxruntime is not installed.
@@ -57,7 +57,7 @@ def write_onnx(net: DeblurNet, path: Path) -> None:
     _require_packages()
     sides = {3 + i: torch.export.Dim(name, min=LEAST, max=LARGEST) for i, name in enumerate(("height", "width"))}
     example = torch.zeros(1, net.frames, 3, 67, 131)
-    # The exporter warns that it does not find torchvision, which nothing here uses.
+    # Suppress the warning about missing torchvision, which is not used here.
     logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
     training = net.training
     try:
@@ -80,13 +80,13 @@ def write_onnx(net: DeblurNet, path: Path) -> None:
 
 @torch.no_grad()
 def largest_difference(net: DeblurNet, path: Path) -> dict[str, float]:
-    """Return by size the largest absolute difference between onnxruntime on the file and torch, on random pictures.
+    """Return the largest absolute difference between onnxruntime and torch on random images, by image size.
 
     Raises:
         DeblurzooError: onnx, onnxscript or onnxruntime is not installed.
     """
     _require_packages()
-    import onnxruntime  # of deblurzoo[onnx]
+    import onnxruntime  # installed by deblurzoo[onnx]
 
     session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
     generator = torch.Generator().manual_seed(0)

@@ -1,7 +1,7 @@
-"""A trained network for others: `model.safetensors` and `config.json`, the layout of PyTorchModelHubMixin.
+"""Export as `model.safetensors` and `config.json`, the layout of huggingface_hub's `PyTorchModelHubMixin`.
 
-The top level of `config.json` are the network's keyword arguments, which huggingface_hub's mixin hands to the class;
-what deblurzoo needs besides is below `deblurzoo`, which the mixin ignores.
+The top level of `config.json` holds the network's keyword arguments, which the mixin passes to the class. The key
+`deblurzoo` holds the metadata that deblurzoo needs; the mixin ignores this key.
 """
 
 import json
@@ -18,7 +18,7 @@ from deblurzoo.version import __version__
 
 
 def write_export(folder: Path, net: DeblurNet, trained: dict[str, Any]) -> None:
-    """Write a network, rebuilt from what `read_trained` returned, into a folder; nothing is pickled."""
+    """Write a network and the metadata of its checkpoint, see `read_trained`, to a folder; nothing is pickled."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
     config = {
         **trained["hyper_parameters"]["net"],

@@ -1,4 +1,4 @@
-"""Metrics: the table METRICS, and the entries that trusted packages add to it."""
+"""Metrics: the table `METRICS`, and the entries of trusted packages."""
 
 import re
 from collections.abc import Callable
@@ -11,22 +11,22 @@ from deblurzoo.metrics.mssim import image_mssim
 from deblurzoo.metrics.psnr_ssim import image_psnr, image_ssim, image_ssim_matlab3d
 
 PictureFunction = Callable[[Image, Image], float]
-"""From an image and the sharp one, both uint8 (H, W, 3), to a figure."""
+"""Maps an image and its sharp image, both uint8 (H, W, 3), to a value."""
 FIGURE = r"^[a-z][a-z0-9_]{0,39}$"
-"""The pattern of a figure's name."""
+"""The pattern of a metric's name."""
 LARGEST = 1e9
-"""Figures are below it: JSON and tables hold no others."""
+"""Exclusive limit of the magnitude of values in JSON and tables."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """How a figure is shown.
+    """The display properties of a metric.
 
     Args:
-        heading: its column's.
-        digits: after the point.
-        unit: such as dB; empty if it has none.
-        higher_is_better: whether the best is the highest.
+        heading: heading of the column.
+        digits: number of decimal places.
+        unit: unit such as dB; empty for a metric without unit.
+        higher_is_better: whether the highest value is the best.
     """
 
     heading: str
@@ -41,16 +41,16 @@ class Figure:
                 raise TypeError(f"{name}={getattr(self, name)!r} of a metric must be {kind.__name__}")
 
     def text(self, value: float) -> str:
-        """Return a value with its digits, without the unit."""
+        """Return a value as text with `digits` decimal places, without the unit."""
         return f"{value:.{self.digits}f}"
 
 
 @dataclass(frozen=True)
 class Metric(Figure):
-    """A figure that can be measured.
+    """A metric that can be measured.
 
     Args:
-        function: from an image and the sharp one, both uint8 (H, W, 3), to a finite number. It is called in threads.
+        function: maps an image and its sharp image, both uint8 (H, W, 3), to a finite number; called in threads.
     """
 
     function: PictureFunction
@@ -62,14 +62,14 @@ METRICS = {
     "ssim_matlab3d": Metric("SSIM 3-D", 4, "", True, image_ssim_matlab3d),
     "mssim": Metric("MSSIM", 4, "", True, image_mssim),
 }
-"""Ours, by name. An entry is in results, tables, CSV, Markdown, page and W&B."""
+"""The built-in metrics by name, supported in results, tables, CSV, Markdown, page and W&B."""
 
 
 def known_metrics() -> dict[str, Metric]:
-    """Return all that can be measured here, by name, in the order of their columns: ours, then trusted packages'.
+    """Return all available metrics by name, in the order of their columns: built-in metrics, then trusted packages.
 
     Raises:
-        DeblurzooError: something in a package's `METRICS` is no `Metric`.
+        DeblurzooError: an entry of a package's `METRICS` is not a `Metric`.
     """
     return extensions.with_entries("METRICS", METRICS)
 
@@ -78,37 +78,39 @@ def metric(name: str) -> Metric:
     """Return a metric by its name.
 
     Raises:
-        DeblurzooError: there is none of that name, or the name cannot stand in a file.
+        DeblurzooError: the metric is unknown, or its name does not match `FIGURE`.
     """
     known = METRICS if name in METRICS else known_metrics()
     if name not in known:
         raise DeblurzooError(
-            f"metric {name} is unknown: choose from {', '.join(known)}, or trust the package that has it: trust=PACKAGE"
+            f"metric {name} is unknown: choose from {', '.join(known)}, or trust its package with trust=PACKAGE"
         )
     if not re.fullmatch(FIGURE, name):
-        raise DeblurzooError(f"metric {name} must be called by at most 40 of a-z, 0-9 and _, a letter first: rename it")
+        raise DeblurzooError(
+            f"metric {name} has an invalid name: use at most 40 characters of a-z, 0-9 and _, starting with a letter"
+        )
     return known[name]
 
 
 def measured(name: str, image: Image, sharp: Image) -> float:
-    """Return a metric of two images, both uint8 (H, W, 3).
+    """Return the value of a metric for two images, both uint8 (H, W, 3).
 
     Raises:
-        ValueError: its function fails, or gives no number that results can hold.
+        ValueError: the metric's function fails, or its value is not finite or too large.
     """
     try:
         value = float(metric(name).function(image, sharp))
     except DeblurzooError:
         raise
-    except Exception as error:  # whatever somebody's function raises
-        raise ValueError(f"metric {name} cannot be taken ({type(error).__name__}: {first_line(error)})") from error
+    except Exception as error:  # a user's function can raise anything
+        raise ValueError(f"metric {name} failed ({type(error).__name__}: {first_line(error)})") from error
     if not abs(value) < LARGEST:
         ssims = name.startswith("ssim")
-        reason = "SSIMs need 11 pixels on each side" if ssims else f"figures are finite and below {LARGEST:g}"
-        raise ValueError(f"metric {name} gave {value}: {reason}")
+        reason = "SSIM requires 11 pixels per side" if ssims else f"values must be finite and below {LARGEST:g}"
+        raise ValueError(f"metric {name} returned {value}: {reason}")
     return value
 
 
 def figure(name: str) -> Figure:
-    """Return how a figure of a file is shown: one that is unknown here by its name, with four digits."""
+    """Return the display properties of a metric; an unknown metric is shown by its name, with four digits."""
     return METRICS.get(name) or known_metrics().get(name) or Figure(name, 4, "", True)

@@ -1,4 +1,4 @@
-"""Batches of images on a device as the 8-bit pictures that are measured, and means of figures over images."""
+"""Conversion of image batches to 8 bits, and means of metrics over images."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -16,18 +16,18 @@ Rounding = Literal["nearest", "floor"]
 
 
 def to_uint8(image: Tensor, rounding: Rounding = "nearest") -> Tensor:
-    """Clamp to [0, 1], scale by 255 and round: what a user gets on disk and what every metric is computed on.
+    """Return images clamped to [0, 1], scaled by 255 and rounded: the pixels that are written to disk and measured.
 
-    `floor` is what SRN's published script does; it costs about 0.02 dB at 30 dB.
+    `floor` reproduces SRN's published script; it costs about 0.02 dB at 30 dB.
     """
     scaled = image.float().clamp(0, 1) * 255
     return (scaled.floor() if rounding == "floor" else scaled.round()).to(torch.uint8)
 
 
 class MeanOverImages(torchmetrics.Metric):
-    """The mean of a per-image value over all images, as the papers report it.
+    """The mean of a per-image metric over all images, as the papers report it.
 
-    torchmetrics' own PSNR pools the squared error over the data set by default, which can be 0.5 dB away.
+    torchmetrics' PSNR pools the squared error over the data set by default; the result can differ by 0.5 dB.
     """
 
     full_state_update = False
@@ -41,7 +41,7 @@ class MeanOverImages(torchmetrics.Metric):
         self.add_state("images", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
 
     def update(self, image: Tensor, sharp: Tensor) -> None:
-        """Add B images; `image` and `sharp` are (B, 3, H, W) in [0, 1] and are rounded to 8 bits."""
+        """Add B images; `image` and `sharp`, (B, 3, H, W) in [0, 1], are rounded to 8 bits."""
         for one, reference in zip(as_images(image), as_images(sharp), strict=True):
             try:
                 self.total += measured(self.metric_name, one, reference)
@@ -50,15 +50,15 @@ class MeanOverImages(torchmetrics.Metric):
             self.images += 1
 
     def compute(self) -> Tensor:
-        """Return the mean over all images seen."""
+        """Return the mean over all images added so far."""
         return (self.total / self.images).float()
 
 
 def as_images(batch: Tensor) -> Iterator[Image]:
-    """Yield each of (B, 3, H, W) in [0, 1] as uint8 (H, W, 3) in the CPU's memory."""
+    """Yield each image of (B, 3, H, W) in [0, 1] as uint8 (H, W, 3) on the CPU."""
     yield from to_uint8(batch).permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
 def image_metrics(*names: str) -> MetricCollection:
-    """Return the named metrics, each a mean over images."""
+    """Return a collection of `MeanOverImages` by metric name."""
     return MetricCollection({name: MeanOverImages(name) for name in names}, compute_groups=False)

@@ -1,7 +1,7 @@
-"""The measure of Köhler's benchmark: register a restored picture to a sharp one, then PSNR and multi-scale SSIM.
+"""The measure of Köhler's benchmark: PSNR and multi-scale SSIM after registration to a sharp image.
 
-Köhler et al., "Recording and Playback of Camera Shake", ECCV 2012, as their MATLAB code has it (`eval_image.m` and its
-`dftregistration`, `imshift` and `mssim_index`, the last by Rouse and Hemami).
+Reference: Köhler et al., "Recording and Playback of Camera Shake", ECCV 2012, and its MATLAB code: `eval_image.m` with
+`dftregistration`, `imshift` and `mssim_index` (by Rouse and Hemami).
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,33 +17,33 @@ from deblurzoo.metrics.mssim import luminance, mssim
 from deblurzoo.metrics.psnr_ssim import decibels
 
 FIXED = ("psnr", "mssim")
-"""What the benchmark reports."""
+"""The metrics that the benchmark reports."""
 Region = tuple[slice, ...]
 
 
 def best_match(
     images: Sequence[Image], references: Iterable[Image], names: Sequence[str] = FIXED
 ) -> list[dict[str, float]]:
-    """Return the named figures of each image, each the best over all references: `psnr` in dB and `mssim` of luminance.
+    """Return the named metrics of each image, each value the best over all references.
 
-    Other figures are those of the registered image in colours, rounded to 8 bits; like the reference it is 0 outside
-    the overlap.
+    `psnr` (dB) and `mssim` are measured on luminance. Other metrics are measured on the registered colour image,
+    rounded to 8 bits; image and reference are 0 outside their overlap.
 
     Args:
         images: uint8 (H, W, 3) of one size.
-        references: sharp pictures of that size, read one at a time.
+        references: sharp images of this size, read one at a time.
         names: keys of `METRICS`.
 
     Raises:
-        DeblurzooError: a reference has another size, or the pictures are too small for multi-scale SSIM.
+        DeblurzooError: a reference has another size, or the images are too small for multi-scale SSIM.
     """
     pictures = [_Prepared(image) for image in images]
     best: list[dict[str, float]] = [{} for _ in images]
     for reference in references:
         if reference.shape != images[0].shape:
             raise DeblurzooError(
-                f"a sharp picture is {reference.shape[1]}x{reference.shape[0]}, the blurry one "
-                f"{images[0].shape[1]}x{images[0].shape[0]}: they must have one size"
+                f"a sharp image has {reference.shape[1]}x{reference.shape[0]} pixels, the blurry image "
+                f"{images[0].shape[1]}x{images[0].shape[0]}: both must have the same size"
             )
         sharp = _Prepared(reference)
         for image, values in zip(pictures, best, strict=True):
@@ -54,7 +54,7 @@ def best_match(
 
 
 class _Prepared:
-    """What registration needs of one picture."""
+    """An image with its luminance and spectrum, computed once for all registrations."""
 
     def __init__(self, image: Image) -> None:
         self.values = image.astype(np.float32)
@@ -62,10 +62,10 @@ class _Prepared:
         self.spectrum = np.fft.rfft2(cv2.transform(self.values, np.full((1, 3), 1 / 3)))
 
     def registration(self, sharp: Self) -> tuple[float, Region, Region]:
-        """Return the gain of this picture, and the overlap in it and in `sharp`.
+        """Return the gain of this image, and the overlap as a region of this image and of `sharp`.
 
-        One gain minimises the squared error over all pixels and channels; the shift is the peak of the circular
-        cross-correlation, in whole pixels. As in the original, the gain is that of the pictures before the shift.
+        The gain minimises the squared error over all pixels and channels. The shift, in whole pixels, is the peak of
+        the circular cross-correlation. As in the original code, the gain is computed before the shift.
         """
         energy = _dot(self.values, self.values)
         gain = _dot(sharp.values, self.values) / energy if energy else 0.0
@@ -81,7 +81,7 @@ def _figures(image: _Prepared, sharp: _Prepared, names: Sequence[str]) -> dict[s
     gain, here, there = image.registration(sharp)
 
     def registered(plane: Floats, other: Floats) -> tuple[Floats, Floats]:
-        """Return this picture's plane scaled and shifted, and that of `sharp`, both 0 outside the overlap."""
+        """Return `plane` scaled and shifted, and `other`, both 0 outside the overlap."""
         moved, overlap = np.zeros_like(plane), np.zeros_like(plane)
         moved[there] = np.float32(gain) * plane[here]
         overlap[there] = other[there]

@@ -1,4 +1,4 @@
-"""Multi-scale SSIM, as Köhler's benchmark has it."""
+"""Multi-scale SSIM of Köhler's benchmark."""
 
 import cv2
 import numpy as np
@@ -8,13 +8,13 @@ from deblurzoo.media import Floats, Image
 from deblurzoo.metrics.psnr_ssim import TAPS
 
 _LEVELS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-"""Exponents of contrast and structure from the finest level to the coarsest; luminance has the last one."""
+"""Exponents of contrast and structure, from the finest level to the coarsest; luminance has the last exponent."""
 _HALF = (0.037828455507260, -0.023849465019560, -0.110624404418440, 0.377402855612830)
 _LOW_PASS = np.array([*_HALF, 0.852698679008890, *_HALF[::-1]])
 _LOW_PASS /= _LOW_PASS.sum()
-"""The 9/7 biorthogonal wavelet's analysis low-pass."""
+"""The analysis low-pass filter of the 9/7 biorthogonal wavelet."""
 SMALLEST_SIDE = 11 * 2 ** (len(_LEVELS) - 1) - 15
-"""Below this the window of 11 pixels does not fit into the coarsest level."""
+"""The smallest side in pixels at which the 11-pixel window fits into the coarsest level."""
 
 
 def luminance(image: Floats) -> Floats:
@@ -25,16 +25,17 @@ def luminance(image: Floats) -> Floats:
 def mssim(image: Floats, sharp: Floats) -> float:
     """Return the multi-scale SSIM (not the mean SSIM) of two float32 planes (H, W) from 0 to 255.
 
-    Five levels, each half the size of the one before; the product of the mean contrasts and mean structures of all
-    levels and of the mean luminance of the coarsest. A negative mean structure, where MATLAB's result is complex,
-    counts as 0.
+    It has five levels, each half the size of the previous level. The result is the product of the mean contrasts and
+    mean structures of all levels and the mean luminance of the coarsest level, each raised to its exponent. A negative
+    mean structure, for which MATLAB's result is complex, counts as 0.
 
     Raises:
         DeblurzooError: a side is shorter than `SMALLEST_SIDE`.
     """
     if min(image.shape) < SMALLEST_SIDE:
         raise DeblurzooError(
-            f"a picture is {image.shape[1]}x{image.shape[0]}: multi-scale SSIM needs at least {SMALLEST_SIDE} pixels"
+            f"an image has {image.shape[1]}x{image.shape[0]} pixels: multi-scale SSIM requires at least "
+            f"{SMALLEST_SIDE} per side"
         )
     product, light = 1.0, 1.0
     for level, exponent in enumerate(_LEVELS):
@@ -51,12 +52,12 @@ def _halved(plane: Floats) -> Floats:
 
 
 def _components(x: Floats, y: Floats) -> tuple[float, float, float]:
-    """Return the means of luminance, contrast and structure over the region where the window fits."""
+    """Return the means of luminance, contrast and structure over the valid region of the window."""
 
     def smooth(plane: Floats) -> Floats:
         return np.asarray(cv2.sepFilter2D(plane, -1, TAPS, TAPS)[5:-5, 5:-5], np.float32)
 
-    x, y = x - 128, y - 128  # second moments about 0 would cancel in float32
+    x, y = x - 128, y - 128  # in float32, second moments about 0 would suffer from cancellation
     mean_x, mean_y = smooth(x), smooth(y)
     variance_x = np.maximum(smooth(x * x) - mean_x**2, 0)
     variance_y = np.maximum(smooth(y * y) - mean_y**2, 0)
@@ -75,5 +76,5 @@ def _mean(plane: Floats) -> float:
 
 
 def image_mssim(image: Image, sharp: Image) -> float:
-    """Return `mssim` of the luminances of one uint8 picture (H, W, 3), without Köhler's registration."""
+    """Return `mssim` of the luminance of two uint8 images (H, W, 3), without Köhler's registration."""
     return mssim(luminance(image.astype(np.float32)), luminance(sharp.astype(np.float32)))

@@ -1,4 +1,4 @@
-"""What protocols measure: a data set says which pictures (`data/`) and names one of these measures."""
+"""Measures of the evaluation protocols; each data set (`data/`) names its measure."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -11,22 +11,22 @@ Figures = dict[str, float]
 
 @dataclass(frozen=True)
 class Measure:
-    """A way to measure.
+    """The procedure by which a protocol computes metrics.
 
     Args:
-        fixed: the figures that are always among those measured.
-        function: from pictures of one scene, its sharp references (all uint8 (H, W, 3)) and names of metrics to the
-            figures of each picture.
+        fixed: names of the metrics that are always measured.
+        function: maps images of one scene, its sharp references (all uint8 (H, W, 3)) and metric names to the values
+            of each image.
     """
 
     fixed: tuple[str, ...]
     function: Callable[[Sequence[Image], Iterable[Image], Sequence[str]], list[Figures]]
 
     def names(self, chosen: Sequence[str] | None) -> list[str]:
-        """Return the names of what is measured: the fixed ones first, then the chosen ones.
+        """Return the names of the metrics to measure: the fixed metrics, then the chosen metrics.
 
         Raises:
-            DeblurzooError: one is unknown.
+            DeblurzooError: a chosen metric is unknown.
         """
         for name in chosen or ():
             metric(name)
@@ -34,7 +34,7 @@ class Measure:
 
 
 def plain(images: Sequence[Image], references: Iterable[Image], names: Sequence[str]) -> list[Figures]:
-    """Return the named figures of each picture against the one reference: GOPRO, DVD, folders."""
+    """Return the named metrics of each image against the only reference, as for GOPRO, DVD and folders."""
     (sharp,) = references
     return [{name: measured(name, image, sharp) for name in names} for image in images]
 

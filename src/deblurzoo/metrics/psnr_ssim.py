@@ -1,4 +1,4 @@
-"""PSNR and two SSIMs of one picture, as the papers mean them: on 8-bit pixels."""
+"""PSNR and two SSIM variants of one image on 8-bit pixels, as in the papers."""
 
 import math
 
@@ -8,16 +8,16 @@ import numpy as np
 from deblurzoo.media import Floats, Image
 
 UNCHANGED = 100.0
-"""The PSNR in dB, and the highest, of pictures that differ nowhere, or by less than one step in all of a 720p frame."""
+"""The highest PSNR in dB: of identical images, or of 720p frames that differ by 1 in fewer than 18 values."""
 
 
 def decibels(squared_error: float) -> float:
-    """Return the PSNR in dB of a mean squared error on the scale of 0 to 255, at most `UNCHANGED`."""
+    """Return the PSNR in dB of a mean squared error of values from 0 to 255, at most `UNCHANGED`."""
     return min(10 * math.log10(255**2 / squared_error), UNCHANGED) if squared_error else UNCHANGED
 
 
 def image_psnr(image: Image, sharp: Image) -> float:
-    """Return the PSNR in dB of one uint8 picture (H, W, 3), as `psnr` does for a batch of tensors."""
+    """Return the PSNR in dB of one uint8 image (H, W, 3)."""
     return decibels(cv2.norm(image, sharp, cv2.NORM_L2SQR) / image.size)
 
 
@@ -25,20 +25,20 @@ TAPS = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
 TAPS /= TAPS.sum()
 """The Gaussian of SSIM: 11 taps, sigma 1.5."""
 _CHANNEL_MIXING = np.array([[TAPS[np.clip(o + np.arange(-5, 6), 0, 2) == i].sum() for i in range(3)] for o in range(3)])
-"""What the 11-tap Gaussian is along a channel axis of length 3 with replicated ends."""
+"""The 11-tap Gaussian along a channel axis of length 3 with replicated ends, as a matrix."""
 
 
 def _ssim_map(image: Image, sharp: Image, mix_channels: bool) -> Floats:
-    """Return the SSIM at every pixel of one picture, (H, W, 3): 11x11 Gaussian, sigma 1.5, replicated borders.
+    """Return the SSIM map of one image, (H, W, 3): 11x11 Gaussian, sigma 1.5, replicated borders.
 
-    OpenCV filters twenty times as fast as torch on a CPU. C1 = (0.01 * 255)^2, C2 = (0.03 * 255)^2.
+    C1 = (0.01 * 255)^2, C2 = (0.03 * 255)^2. OpenCV filters twenty times as fast as torch on a CPU.
     """
 
     def smooth(x: Floats) -> Floats:
         mixed = cv2.transform(x, _CHANNEL_MIXING) if mix_channels else x
         return np.asarray(cv2.sepFilter2D(mixed, -1, TAPS, TAPS, borderType=cv2.BORDER_REPLICATE), np.float32)
 
-    # Second moments about mid-grey: about 0 they would cancel in float32.
+    # In float32, second moments about 0 instead of mid-gray would suffer from cancellation.
     x, y = image.astype(np.float32) - 128, sharp.astype(np.float32) - 128
     mean_x, mean_y = smooth(x), smooth(y)
     variances = smooth(x * x + y * y) - mean_x**2 - mean_y**2
@@ -50,18 +50,19 @@ def _ssim_map(image: Image, sharp: Image, mix_channels: bool) -> Floats:
 
 
 def image_ssim(image: Image, sharp: Image) -> float:
-    """Return the SSIM of one uint8 picture (H, W, 3): mean over channels and the valid region.
+    """Return the SSIM of one uint8 image (H, W, 3): mean over channels and the valid region.
 
-    Wang et al. 2004; scikit-image with `gaussian_weights=True, sigma=1.5, use_sample_covariance=False`.
+    Agrees with scikit-image for `gaussian_weights=True, sigma=1.5, use_sample_covariance=False`.
+    Reference: Wang et al., 2004.
     """
     return float(_ssim_map(image, sharp, mix_channels=False)[5:-5, 5:-5].mean(dtype=np.float64))
 
 
 def image_ssim_matlab3d(image: Image, sharp: Image) -> float:
-    """Return MATLAB's `ssim(rgb, rgb)` of one uint8 picture (H, W, 3): the SSIM of the three papers.
+    """Return MATLAB's `ssim(rgb, rgb)` of one uint8 image (H, W, 3): the SSIM of the three papers.
 
-    MATLAB takes H x W x 3 for a volume: an 11x11x11 Gaussian of sigma 1.5 with replicated borders on all three
-    axes, averaged over the whole map. It is higher than the per-channel `ssim`: never compare one with the other.
-    Source: S. Nah in DeepDeblur_release, issue 51.
+    MATLAB interprets H x W x 3 as a volume: it uses an 11x11x11 Gaussian, sigma 1.5, with replicated borders on all
+    three axes, and averages over the whole map. The value is higher than the per-channel `ssim`; do not compare them.
+    Reference: S. Nah, DeepDeblur_release, issue 51.
     """
     return float(_ssim_map(image, sharp, mix_channels=True).mean(dtype=np.float64))

@@ -1,1 +1,1 @@
-"""Pictures that are drawn: of networks' insides, of flow, strips to compare."""
+"""Drawing of pictures: internals of networks, optical flow, strips for comparison."""

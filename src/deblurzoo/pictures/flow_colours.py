@@ -17,15 +17,15 @@ def colour_wheel() -> Tensor:
 
 
 def flow_colours(flow: Tensor, longest: float) -> Tensor:
-    """Return flows (B, 2, H, W) as colours (B, 3, H, W) in [0, 1]: the hue is the heading, white is no motion.
+    """Return flows (B, 2, H, W) as colours (B, 3, H, W) in [0, 1]: hue is the direction, white is no motion.
 
     Args:
-        flow: in pixels.
-        longest: the length with the fullest colour; longer flows are darker, and what is not finite is black.
+        flow: displacements in pixels.
+        longest: length of a fully saturated flow; longer flows are darker, and non-finite flows are black.
     """
     wheel, known = colour_wheel().to(flow), flow.isfinite().all(dim=1, keepdim=True)
     u, v = flow.nan_to_num(0, 0, 0).unbind(1)
-    scale = longest if longest > 1e-6 else 1e-6  # also of NaN
+    scale = longest if longest > 1e-6 else 1e-6  # also if `longest` is NaN
     u, v = u / scale, v / scale
     length = (u.square() + v.square()).sqrt()[..., None]
     position = (torch.atan2(-v, -u) / torch.pi + 1) / 2 * (len(wheel) - 1)

@@ -1,6 +1,7 @@
-"""What happens inside a network with spatial RNNs or flow, as numbers and as pictures.
+"""Internals of networks with spatial RNNs or flow, as tensors and as pictures.
 
-Figures of Zhang et al., CVPR 2018: 8 (weight maps), 7 (features before and after the RNNs), 3 (receptive field).
+Reference: Zhang et al., CVPR 2018: Fig. 8 (weight maps), Fig. 7 (features before and after the RNNs), Fig. 3
+(receptive field).
 """
 
 from collections.abc import Sequence
@@ -22,11 +23,11 @@ from deblurzoo.pictures.flow_colours import flow_colours
 
 DIRECTIONS = ("left to right", "right to left", "top to bottom", "bottom to top")
 _CAPTION, _CAPTION_WIDTH = 18, 100
-"""Height of a caption in pixels, and the width that its text needs."""
+"""Height of a caption and width of its text, in pixels."""
 
 
 class Recurrence(NamedTuple):
-    """One call of the spatial RNN: x (B, C, H, W), its weights w and its result h, both (B, 4C, H, W)."""
+    """A call of the spatial RNN: input x (B, C, H, W), weights w and result h, both (B, 4C, H, W)."""
 
     x: Tensor
     w: Tensor
@@ -34,7 +35,7 @@ class Recurrence(NamedTuple):
 
 
 class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Keeps what goes through the spatial RNN, whichever network calls it."""
+    """A dispatch mode that records the calls of the spatial RNN in any network."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -56,21 +57,21 @@ def _watch(net: DeblurNet, blur: Tensor) -> tuple[Restored, list[Recurrence]]:
 
 
 def recurrences(net: DeblurNet, blur: Tensor) -> list[Recurrence]:
-    """Return every call of the spatial RNN, in order, while `net` restores (B, T, 3, H, W) of any size.
+    """Return all calls of the spatial RNN, in order, while `net` restores (B, T, 3, H, W) of any size.
 
-    Where each direction has an RNN of its own (`no_convs`, the baseline), one stage is four calls with the same w.
+    In networks with a separate RNN per direction (`no_convs`, Liu2016), a stage has four calls with the same w.
     """
     return _watch(net, blur)[1]
 
 
 def receptive_field(net: SVRNN, blur: Tensor) -> Tensor:
-    """Return how much each pixel of conv2's map counts for the centre after the last RNN, (H/2, W/2), at least 0.
+    """Return the influence of each pixel of conv2's output on the centre after the last RNN, (H/2, W/2), at least 0.
 
-    It is the gradient of the centre pixel, its absolute values summed over channels, with the weights held fixed.
-    Without convolutions between the RNNs it is a cross, with them an area (Fig. 3).
+    The influence is the absolute gradient of the centre pixel, summed over channels, with the RNN weights held fixed.
+    Its support is a cross without convolutions between the RNNs, and an area with convolutions (Fig. 3).
 
     Args:
-        net: with RNNs, that is not `no_rnns` or `weights_only`.
+        net: a network with RNNs: any variant except `no_rnns` and `weights_only`.
         blur: (1, 1, 3, H, W) of any size.
 
     Raises:
@@ -88,16 +89,16 @@ def receptive_field(net: SVRNN, blur: Tensor) -> Tensor:
 
 
 def pictures(net: DeblurNet, blur: Tensor, channels: Sequence[int]) -> dict[str, Image]:
-    """Return pictures of what a network has of these: `weights_N` of RNN N, `features`, `receptive_field`, `flow`.
+    """Return the pictures that a network supports: `weights_N` of RNN N, `features`, `receptive_field`, `flow`.
 
     Args:
         net: any network.
         blur: (1, T, 3, H, W) of any size.
-        channels: which channels to draw; those a narrow network lacks are left out.
+        channels: indices of the channels to draw; indices beyond the network's width are ignored.
     """
     restored, calls = _watch(net, blur)
     drawn = {f"weights_{n}": weight_picture(w, channels) for n, w in enumerate(_weights(net, blur, calls), 1)}
-    if calls and calls[0].x.shape[-2:] == calls[-1].h.shape[-2:]:  # FlowRNN's are at three scales
+    if calls and calls[0].x.shape[-2:] == calls[-1].h.shape[-2:]:  # FlowRNN has RNNs at three scales
         drawn["features"] = feature_picture(calls[0].x, calls[-1].h, channels)
     if calls and isinstance(net, SVRNN):
         drawn["receptive_field"] = receptive_field_picture(receptive_field(net, blur))
@@ -108,17 +109,17 @@ def pictures(net: DeblurNet, blur: Tensor, channels: Sequence[int]) -> dict[str,
 
 @torch.no_grad()
 def _weights(net: DeblurNet, blur: Tensor, calls: list[Recurrence]) -> list[Tensor]:
-    """Return the weights of every RNN, or what `concat_weights` has in their place."""
+    """Return the weights of every RNN, or the weights that `concat_weights` concatenates."""
     if isinstance(net, FlowRNN) and net.variant == "concat_weights":
         return list(net.flow_net(pad_to_multiple(blur, net.size_multiple).flatten(1, 2))[1])
-    # Four calls of one stage share their weights.
+    # The four calls of a stage share their weights.
     return [call.w for n, call in enumerate(calls) if n == 0 or call.w is not calls[n - 1].w]
 
 
 def weight_columns(w: Tensor, channels: Sequence[int]) -> dict[str, Image]:
-    """Draw weights (B, 4C, H, W) of the first picture: a column per direction with a row per channel.
+    """Draw the weights (B, 4C, H, W) of the first image: a column per direction, a row per channel.
 
-    Blue is -1, white 0, red 1: red remembers what came before, white takes the pixel as it is.
+    Blue is -1, white 0, red 1. A weight of 0 outputs the input pixel, a weight of 1 the previous output.
     """
     directions = [maps.float().cpu().numpy() for maps in w[0].chunk(4)]
     drawn = _existing(channels, directions[0])
@@ -126,7 +127,7 @@ def weight_columns(w: Tensor, channels: Sequence[int]) -> dict[str, Image]:
 
 
 def weight_picture(w: Tensor, channels: Sequence[int]) -> Image:
-    """Draw `weight_columns` as one picture with captions; small maps enlarged."""
+    """Draw `weight_columns` as one picture with captions; small maps are enlarged."""
     columns = weight_columns(w, channels)
     enlarged = -(-_CAPTION_WIDTH // w.shape[-1])
     maps = np.hstack(list(columns.values())).repeat(enlarged, axis=0).repeat(enlarged, axis=1)
@@ -134,9 +135,9 @@ def weight_picture(w: Tensor, channels: Sequence[int]) -> Image:
 
 
 def feature_columns(before: Tensor, after: Tensor, channels: Sequence[int]) -> dict[str, Image]:
-    """Draw maps (B, C, H, W) of the first picture: a column before the RNNs and one after, with a row per channel.
+    """Draw the features (B, C, H, W) of the first image: columns before and after the RNNs, a row per channel.
 
-    Each map has a scale of its own: blue is its largest magnitude below 0, white 0, red above 0.
+    Each map is divided by its largest magnitude: blue is -1, white 0, red 1.
     """
     sides = {"before the RNNs": before[0].float().cpu().numpy(), "after the RNNs": after[0].float().cpu().numpy()}
     drawn = _existing(channels, *sides.values())
@@ -151,7 +152,7 @@ def feature_picture(before: Tensor, after: Tensor, channels: Sequence[int]) -> I
 
 
 def receptive_field_picture(field: Tensor) -> Image:
-    """Draw a receptive field (H, W): logarithmic, black is a millionth of the largest value or less."""
+    """Draw a receptive field (H, W) on a logarithmic scale; black is at most a millionth of the largest value."""
     values = field.float().cpu().numpy()
     exponent = np.log10(np.maximum(values / values.max().clip(1e-30), 1e-6))
     grey = ((1 + exponent / 6) * 255).round().astype(np.uint8)
@@ -159,12 +160,12 @@ def receptive_field_picture(field: Tensor) -> Image:
 
 
 def flow_picture(blur: Tensor, flow: Tensor) -> Image:
-    """Draw the frame, the flow, the other frame warped by it, and how far that is off (four times too bright).
+    """Draw a row per neighbouring frame: the frame, the flow, the warped neighbour and 4 times the difference.
 
     Args:
         blur: (1, T, 3, H, W) of any size.
-        flow: (1, 2 (T - 1), h, w), the finest, at a quarter of the padded frames and in pixels of that; a row each for
-            the next and the previous frame.
+        flow: (1, 2 (T - 1), h, w), the finest flow: at a quarter of the padded resolution and in pixels of this scale;
+            two channels per neighbouring frame, first the next and then the previous frame.
     """
     height, width = blur.shape[-2:]
     frame, *others = blur.float().unbind(1)
@@ -184,12 +185,12 @@ def _existing(channels: Sequence[int], *maps: np.ndarray) -> list[int]:
 
 
 def _below_each_other(maps: np.ndarray) -> Image:
-    """Colour (N, H, W) in [-1, 1] as one picture, N maps high."""
+    """Return maps (N, H, W) in [-1, 1] in colour, stacked vertically."""
     return _diverging(maps.reshape(-1, maps.shape[-1]))
 
 
 def _diverging(values: np.ndarray) -> Image:
-    """Colour (H, W) in [-1, 1] from blue over white to red."""
+    """Return values (H, W) in [-1, 1] as colours from blue through white to red."""
     red, green, blue = (33, 255, 178), (102, 255, 24), (172, 255, 43)
     colours = np.stack([np.interp(values, (-1, 0, 1), stops) for stops in (red, green, blue)])
     return np.ascontiguousarray(colours.transpose(1, 2, 0).round().astype(np.uint8))

@@ -1,4 +1,4 @@
-"""Pictures beside each other: strips to compare, and sheets of samples."""
+"""Joined images: strips for comparison, and contact sheets of samples."""
 
 from collections.abc import Sequence
 
@@ -9,31 +9,31 @@ from deblurzoo.media import Image
 
 COLUMNS = 8
 GAP = 8
-"""Pixels of white between samples."""
+"""White pixels between samples."""
 
 
 def strip(*pictures: Image) -> Image:
-    """Return pictures of one size (H, W, 3) from left to right, (H, n W, 3)."""
+    """Return n images (H, W, 3) of one size joined from left to right, (H, n W, 3)."""
     return np.concatenate(pictures, axis=1)
 
 
 def outer_thirds(joined: Image) -> tuple[Image, Image]:
-    """Return the first and the last of the three pictures of a strip, blurry and sharp.
+    """Return the blurry and the sharp image of a blurry | restored | sharp strip.
 
     Raises:
-        DeblurzooError: its width is that of no three pictures.
+        DeblurzooError: the width is not a multiple of 3.
     """
     width = joined.shape[1] // 3
     if width == 0 or joined.shape[1] % 3:
-        raise DeblurzooError(f"no blurry | restored | sharp strip ({joined.shape[1]} pixels wide)")
+        raise DeblurzooError(f"not a blurry | restored | sharp strip: {joined.shape[1]} pixels wide")
     return joined[:, :width], joined[:, -width:]
 
 
 def contact_sheet(samples: Sequence[Sequence[Image]]) -> Image:
-    """Return samples from left to right, `COLUMNS` a row, the pictures of each below each other.
+    """Return samples from left to right, `COLUMNS` per row, the images of each sample stacked vertically.
 
     Args:
-        samples: each T blurry frames and the sharp one, all (h, w, 3).
+        samples: T blurry frames and the sharp frame of each sample, all (h, w, 3).
     """
     towers = [np.concatenate(list(sample)) for sample in samples]
     height, width, _ = towers[0].shape

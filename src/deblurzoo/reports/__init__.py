@@ -1,1 +1,1 @@
-"""Results: the model of `results.json`, run folders, tables, the page, W&B."""
+"""Results: `results.json`, run folders, tables, the HTML page, W&B."""

@@ -1,4 +1,4 @@
-"""The papers' published figures, from `papers.yaml`."""
+"""The results published in the papers, from `papers.yaml`."""
 
 import functools
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import yaml
 from deblurzoo.reports.results import Network, Results
 
 FIGURES = {"psnr": "psnr", "ssim": "ssim_matlab3d", "mssim": "mssim"}
-"""The figures of `papers.yaml`, and the metrics that they are: the papers' `ssim` is MATLAB's, over the volume."""
+"""Metric names by their keys in `papers.yaml`; the papers' `ssim` is MATLAB's SSIM over the volume."""
 
 
 @dataclass(frozen=True)
@@ -18,14 +18,14 @@ class Row:
     """A row of a paper's table.
 
     Args:
-        table, name: where it stands in `papers.yaml`.
-        source: the paper.
-        conditions: by keys of `results.json`, under which the paper measured; `dataset` is one of them.
-        figures: by names of metrics; PSNR in dB.
-        network: class and arguments of the network, if deblurzoo has it.
-        experiment: of that network.
-        parameters: of that network.
-        seconds: of a 1280x720 frame on the authors' GPU.
+        table, name: keys of the row in `papers.yaml`.
+        source: reference of the paper.
+        conditions: conditions of the paper's measurement, by keys of `results.json`; always includes `dataset`.
+        figures: values by metric name; PSNR in dB.
+        network: class and arguments of the network; None if deblurzoo does not implement it.
+        experiment: experiment that trains this network.
+        parameters: parameter count of this network.
+        seconds: time of a 1280x720 frame on the authors' GPU.
     """
 
     table: str
@@ -66,12 +66,12 @@ def _row(table: str, name: str, source: str, conditions: dict[str, Any], content
 
 
 def rows_of(experiment: str) -> list[Row]:
-    """Return what the papers say of the network of an experiment: one row for each data set, or none."""
+    """Return the rows of the network of an experiment, one per data set; empty if no paper reports it."""
     return [row for row in rows() if row.experiment == experiment]
 
 
 def parameters() -> dict[str, int]:
-    """Return how many parameters the networks of the papers and of the released models have, by experiment."""
+    """Return the parameter counts of the papers' networks, the released models and the toy networks, by experiment."""
     return _content()["parameters"]
 
 
@@ -82,16 +82,16 @@ def _content() -> dict[str, dict[str, Any]]:
 
 
 def published(results: Results) -> Row | None:
-    """Return the row that a paper has for the network and the conditions of an evaluation, or None.
+    """Return the row that matches the network and the conditions of an evaluation, or None.
 
-    A row fits if class, parameter count and the arguments it names agree: a narrower network is another network.
+    A row matches if class, parameter count and all listed arguments agree; a narrower network does not match.
     """
     fitting = (row for row in rows() if _is_of(results, row.conditions) and _is_network(results.network, row))
     return next(fitting, None)
 
 
 def published_figures(results: Results) -> dict[str, float]:
-    """Return the figures of `published` by names of metrics; none if no paper has measured that."""
+    """Return the values of `published` by metric name; empty if no row matches."""
     row = published(results)
     return row.figures if row else {}
 

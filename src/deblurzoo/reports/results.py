@@ -1,6 +1,6 @@
-"""The model of `results.json`, and of the files that it is made of: written, read and compared with it.
+"""Data models of `results.json` and of the files of an unfinished evaluation.
 
-The keys stand in the file in the order of the fields. What version 0.1 did not write has a default.
+Keys are written in the order of the fields. Keys that version 0.1 did not write have a default.
 """
 
 import json
@@ -20,11 +20,11 @@ RESULTS = "results.json"
 Value = Annotated[float, Field(gt=-LARGEST, lt=LARGEST)]
 Figures = dict[Annotated[str, Field(pattern=FIGURE)], Value]
 Plain = Annotated[dict[str, Any], AfterValidator(lambda value: json.loads(json.dumps(value)))]
-"""As a file has it, wherever it comes from: with lists for tuples."""
+"""A dict of values of JSON types; tuples become lists."""
 
 
 class Network(Record):
-    """The network that was measured: its class, the arguments of that and its size."""
+    """The measured network: class, keyword arguments and parameter count."""
 
     kind: str = Field(alias="class")
     arguments: Plain
@@ -32,7 +32,7 @@ class Network(Record):
 
 
 class Checkpoint(Record):
-    """The checkpoint that was measured."""
+    """The measured checkpoint."""
 
     file: str
     step: Count
@@ -40,7 +40,7 @@ class Checkpoint(Record):
 
 
 class TestImages(Record):
-    """The pictures that were measured; see `deblurzoo.data.fingerprint.describe`."""
+    """The measured images; see `deblurzoo.data.fingerprint.describe`."""
 
     name: str = ""
     place: str = ""
@@ -48,13 +48,13 @@ class TestImages(Record):
 
 
 class WithPrecision(Record):
-    """The trainer of an evaluation's config."""
+    """The section `trainer` of an evaluation's config."""
 
     precision: str | int
 
 
 class Settings(Record):
-    """The part of an evaluation's config that tells evaluations apart."""
+    """The keys of an evaluation's config that distinguish evaluations."""
 
     data: dict[str, Any]
     trainer: WithPrecision
@@ -68,7 +68,7 @@ def _has_settings(config: dict[str, Any]) -> dict[str, Any]:
 
 
 class Facts(Record):
-    """`facts.json` of an unfinished evaluation: all that is known before anything is measured."""
+    """`facts.json` of an unfinished evaluation: all metadata known before the measurement."""
 
     name: str
     network: Network
@@ -87,7 +87,7 @@ class Facts(Record):
 
     @property
     def settings(self) -> Settings:
-        """The part of the config that tells evaluations apart."""
+        """The keys of the config that distinguish evaluations."""
         return Settings.model_validate(self.config)
 
 
@@ -104,36 +104,36 @@ class FrameName(Record):
 
     @property
     def image(self) -> str:
-        """The restored picture, below the folder of `results.json`."""
+        """Path of the restored image, relative to the folder of `results.json`."""
         return f"restored/{self.clip}/{self.frame}.png"
 
     @property
     def strip(self) -> str:
-        """The blurry | restored | sharp strip, which some frames have, below the folder of `results.json`."""
+        """Path of the optional blurry | restored | sharp strip, relative to the folder of `results.json`."""
         return f"side_by_side/{self.clip}_{self.frame}.png"
 
 
 class FedSharp(FrameName):
-    """A frame that was sharp already, and in dB how near to it the output is."""
+    """A sharp frame used as input, and the PSNR in dB of the output against this frame."""
 
     psnr: float
 
 
 class NothingToRestore(FrameName):
-    """A pair whose blurry picture equals its sharp one."""
+    """A pair of identical blurry and sharp images."""
 
     nothing_to_restore: Literal[True] = True
 
 
 def _has_equal_names(measured: Any) -> Any:
-    """Raise a ValueError unless the blurry input has the figures that the restored picture has."""
+    """Return `measured`; raise a ValueError if restored and blurry image have different metrics, or no PSNR."""
     if "psnr" not in measured.restored or list(measured.restored) != list(measured.blurry):
-        raise ValueError("restored and blurry must have the same figures in one order, psnr among them")
+        raise ValueError("restored and blurry must have the same metrics in the same order, including psnr")
     return measured
 
 
 class Measured(FrameName):
-    """A frame with the figures of its blurry picture and of the restored one."""
+    """A frame with the metric values of its blurry and its restored image."""
 
     height: int
     width: int
@@ -149,7 +149,7 @@ Row = Measured | FedSharp | NothingToRestore
 
 
 def row_of(line: bytes) -> Row:
-    """Return a line of `measured.jsonl`; raise a ValueError if it is damaged."""
+    """Return the record of a line of `measured.jsonl`; raise a ValueError if the line is corrupt."""
     content = json.loads(line)
     shapes: dict[str, type[Row]] = {"psnr": FedSharp, "nothing_to_restore": NothingToRestore}
     shape = next((shapes[key] for key in shapes if isinstance(content, dict) and key in content), Measured)
@@ -157,7 +157,7 @@ def row_of(line: bytes) -> Row:
 
 
 class Results(Facts):
-    """`results.json`: the means over images, the gain in dB, the median time, the resolutions and the images."""
+    """`results.json`: means over images, gain in dB, median time, resolutions and values per image."""
 
     frames: Count
     nothing_to_restore: list[Name] = Field(default_factory=list)
@@ -174,18 +174,18 @@ class Results(Facts):
 
     @classmethod
     def of(cls, facts: Facts, rows: Sequence[Row]) -> Self:
-        """Return the results of an evaluation. Pairs with nothing to restore are named and are in no mean.
+        """Return the results of an evaluation. Pairs of identical images are listed and excluded from all means.
 
         Raises:
-            DeblurzooError: all pairs are such.
+            DeblurzooError: all pairs have identical images.
         """
         images = [row for row in rows if isinstance(row, Measured)]
         harmless = [row for row in rows if isinstance(row, FedSharp)]
         equal = [row.id for row in rows if isinstance(row, NothingToRestore)]
         if not images:
             raise DeblurzooError(
-                f"there is nothing to restore: in all {len(equal)} pairs the blurry picture equals the sharp one. Are "
-                "blur and sharp the same folder?"
+                f"nothing to restore, the blurry and the sharp image are identical in all {len(equal)} pairs: check "
+                "that blur and sharp are different folders"
             )
         restored, blurry = ({name: fmean(of[name] for of in kind) for name in kind[0]} for kind in _figures(images))
         return cls(
@@ -208,9 +208,9 @@ def _figures(images: list[Measured]) -> tuple[list[Figures], list[Figures]]:
 
 
 def read(file: Path) -> Results:
-    """Return a `results.json`.
+    """Return the results in a `results.json`.
 
     Raises:
-        DeblurzooError: it is missing or damaged.
+        DeblurzooError: the file is missing or corrupt.
     """
-    return load_record(file, Results, "evaluate anew")
+    return load_record(file, Results, "run `deblurzoo evaluate` again")

@@ -1,6 +1,6 @@
-"""Run folders: the identity of a run, its status, and its evaluations.
+"""Run folders: identity, status and evaluations of a run.
 
-Evaluations are told apart by the pictures, the conditions and the checkpoint.
+Evaluations are distinguished by images, conditions and checkpoint.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ State = Literal["running", "done", "failed"]
 
 
 class Status(Record):
-    """`status.json`: how far a job of a sweep has come."""
+    """`status.json`: the state of a run and, if it failed, the reason."""
 
     state: State
     reason: str | None
@@ -35,14 +35,14 @@ class Status(Record):
 
 
 class Identity(Record):
-    """`run.json`: the id for loggers, and the name to show."""
+    """`run.json`: the id for loggers, and the displayed name."""
 
     id: Literally
     name: str
 
 
 class RunConfig(Record):
-    """`config.yaml`, all of it; W&B needs these keys."""
+    """The complete `config.yaml`; W&B requires the declared keys."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -52,7 +52,7 @@ class RunConfig(Record):
 
 @contextmanager
 def recorded(run: Path) -> Iterator[None]:
-    """Say in the run folder that a run is running, then done, or failed and why."""
+    """Record the state of a run in its folder: running, then done, or failed with the reason."""
     _write(run, "running")
     try:
         yield
@@ -71,11 +71,11 @@ def _write(run: Path, state: State, reason: str | None = None) -> None:
 
 
 def problem(run: Path) -> str | None:
-    """Return why a run is not done: it failed, was interrupted, or still runs; None if it is, or has no status."""
+    """Return the reason if a run is failed, interrupted or still running; None if it is done or has no status."""
     if not (run / STATUS).is_file():
         return None
     try:
-        status = load_record(run / STATUS, Status, "run it again")
+        status = load_record(run / STATUS, Status, "start the run again")
     except DeblurzooError as error:
         return str(error)
     if status.state == "running":
@@ -89,22 +89,22 @@ def _is_alive(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # somebody else's
+    except PermissionError:  # another user's process
         return True
     return True
 
 
 def identity_of(run: Path) -> Identity:
-    """Return who a run is, as its `run.json` says.
+    """Return the identity of a run from its `run.json`.
 
     Raises:
-        DeblurzooError: the file is missing or damaged.
+        DeblurzooError: the file is missing or corrupt.
     """
     return load_record(run / IDENTITY, Identity, "start the run under another name")
 
 
 def name_of(run: Path) -> str:
-    """Return how a run is called: as `run.json` says, else the folder's name."""
+    """Return the name of a run from its `run.json`, or else the name of the folder."""
     try:
         return identity_of(run).name
     except DeblurzooError:
@@ -112,37 +112,37 @@ def name_of(run: Path) -> str:
 
 
 def config_of(run: Path, remedy: str) -> RunConfig:
-    """Return the config that a run was trained with.
+    """Return the training config of a run.
 
     Raises:
-        DeblurzooError: the file is missing or damaged; the message ends with the remedy.
+        DeblurzooError: the file is missing or corrupt; the message ends with `remedy`.
     """
     return load_record(run / CONFIG, RunConfig, remedy)
 
 
 def run_of(results: Path) -> Path | None:
-    """Return the run folder of RUN/evaluate/KIND/results.json, or None if the file lies elsewhere."""
+    """Return the run folder of RUN/evaluate/KIND/results.json, or None if the file is not in a run folder."""
     run = results.resolve().parent.parent.parent
     return run if (run / CONFIG).is_file() else None
 
 
 def differences(theirs: Facts, ours: Facts) -> dict[str, str]:
-    """Return in what two evaluations differ, in words by the name of each condition; nothing if they are the same one.
+    """Return a description of each condition that differs between two evaluations, by name of the condition.
 
-    Those of version 0.1 do not say which pictures they saw: they are known by where the pictures lay.
+    Results of version 0.1 have no fingerprint of the images; their `data` config is compared instead.
     """
     by_pictures = bool(theirs.data.fingerprint and ours.data.fingerprint)
     there, here = (_conditions(facts, by_pictures) for facts in (theirs, ours))
     words, our_words = (_in_words(facts) for facts in (theirs, ours))
     return {
-        key: f"{key} {words.get(key, there[key])} there, {our_words.get(key, here[key])} here"
+        key: f"{key}: {words.get(key, there[key])} stored, {our_words.get(key, here[key])} requested"
         for key in there
         if there[key] != here[key]
     }
 
 
 def _conditions(facts: Facts, by_pictures: bool) -> dict[str, Any]:
-    """Return all that tells an evaluation from others."""
+    """Return the conditions that distinguish an evaluation from others."""
     settings = facts.settings
     return {
         "checkpoint": facts.checkpoint.sha256,
@@ -157,21 +157,21 @@ def _conditions(facts: Facts, by_pictures: bool) -> dict[str, Any]:
 
 
 def _in_words(facts: Facts) -> dict[str, str]:
-    """Return checkpoint and pictures of an evaluation as people call them."""
+    """Return readable descriptions of the checkpoint and the images of an evaluation."""
     checkpoint = f"{facts.checkpoint.file} ({facts.checkpoint.sha256[:8]})"
     return {"checkpoint": checkpoint, "data": facts.data.place or str(facts.settings.data)}
 
 
 def held(folder: Path) -> Facts | None:
-    """Return the facts of the evaluation that a folder holds or will hold; None if there is none, or a damaged one."""
+    """Return the `Facts` of the finished or unfinished evaluation of a folder; None if missing or corrupt."""
     for file in (folder / RESULTS, unfinished(folder) / FACTS):
         with suppress(DeblurzooError):
-            return load_record(file, Facts, "evaluate anew")
+            return load_record(file, Facts, "run `deblurzoo evaluate` again")
     return None
 
 
 def is_finished(folder: Path, facts: Facts, metrics: Sequence[str]) -> bool:
-    """Whether a folder holds the results of this evaluation, with all these figures."""
+    """Whether a folder holds the results of this evaluation, including all given metrics."""
     with suppress(DeblurzooError):
         results = read(folder / RESULTS)
         return not differences(results, facts) and set(metrics) <= set(results.restored)
@@ -179,20 +179,20 @@ def is_finished(folder: Path, facts: Facts, metrics: Sequence[str]) -> bool:
 
 
 def require_free(folder: Path, facts: Facts) -> None:
-    """Raise a DeblurzooError that names both if a folder holds the results of another evaluation."""
+    """Raise a DeblurzooError with the differences if a folder holds the results of another evaluation."""
     theirs = held(folder) if (folder / RESULTS).is_file() else None
     if theirs and (differing := differences(theirs, facts)):
         raise DeblurzooError(
             f"out={folder} holds the results of another evaluation ({'; '.join(differing.values())}): "
-            "give another folder"
+            "choose another folder"
         )
 
 
 def folder_for(parent: Path, usual: str, facts: Facts) -> Path:
-    """Return the folder of an evaluation below `parent`: its own, else a free one.
+    """Return the folder of an evaluation below `parent`: its existing folder, else a free folder.
 
-    It is the usual one unless another evaluation has that; then pictures and step are named too, as in
-    `folder_blur_REDS_step1000`. Where even such a folder is taken, the name ends in a hash of all conditions.
+    The name is `usual` unless another evaluation uses it. It is then extended by the name of the images and the step,
+    such as `folder_blur_REDS_step1000`, or, if this name is also in use, by a hash of all conditions.
     """
     name, step = facts.data.name, f"step{facts.checkpoint.step}"
     longer = [usual, step] if name in ("", facts.protocol) else [usual, name, step]

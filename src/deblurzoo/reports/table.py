@@ -1,4 +1,4 @@
-"""Evaluations that are gathered and grouped by their conditions, as tables: in the terminal, Markdown and CSV."""
+"""Tables of evaluations, grouped by their conditions: in the terminal, in Markdown and in CSV."""
 
 import csv
 import html
@@ -24,17 +24,17 @@ from deblurzoo.reports.run_folder import STATUS, name_of, problem
 
 
 class Failure(NamedTuple):
-    """A run or a file without a result, and why."""
+    """A run or a file without a result, and the reason."""
 
     name: str
     reason: str
 
 
 def gather(paths: Sequence[Path]) -> tuple[dict[Path, Results], list[Failure]]:
-    """Return the evaluations at or below folders (or files) by file, and what cannot be shown.
+    """Return the evaluations at or below paths (folders or files) by file, and the failures.
 
     Raises:
-        DeblurzooError: there is nothing at one of the paths.
+        DeblurzooError: a path has neither results nor runs.
     """
     results: dict[Path, Results] = {}
     failed: dict[Path, Failure] = {}
@@ -56,14 +56,14 @@ def gather(paths: Sequence[Path]) -> tuple[dict[Path, Results], list[Failure]]:
 
 
 def _failure(run: Path) -> Failure | None:
-    """Return why a run is not done."""
+    """Return the failure of a run that is not done."""
     reason = problem(run)
-    earlier = "; shown is an earlier evaluation" if any(run.glob(f"evaluate/*/{RESULTS}")) else ""
+    earlier = "; the table shows an earlier evaluation" if any(run.glob(f"evaluate/*/{RESULTS}")) else ""
     return Failure(name_of(run), reason + earlier) if reason else None
 
 
 def _tell_apart(all_results: list[Results]) -> None:
-    """Add the step to equal names of one group."""
+    """Append the step to names that occur several times in a group."""
     for group in groups(all_results):
         steps = [f" step {results.checkpoint.step}" for results in group]
         for results, name in zip(group, told_apart([results.name for results in group], steps), strict=True):
@@ -71,19 +71,19 @@ def _tell_apart(all_results: list[Results]) -> None:
 
 
 def told_apart(texts: Sequence[str], additions: Sequence[str]) -> list[str]:
-    """Return texts, the equal ones of them with their additions where these differ."""
+    """Return texts; each text that occurs with different additions gets its addition appended."""
     pairs = set(zip(texts, additions, strict=True))
     count = Counter(text for text, _ in pairs)
     return [text + more if count[text] > 1 else text for text, more in zip(texts, additions, strict=True)]
 
 
 def _is_wandbs(file: Path) -> bool:
-    """Whether a file is one that W&B keeps of a run in the run's folder."""
+    """Whether a file belongs to W&B's local copy of a run inside the run folder."""
     return any(a == "wandb" and b.startswith(("offline-run-", "run-")) for a, b in pairwise(file.parts))
 
 
 def conditions(results: Results) -> tuple[str, ...]:
-    """Return all that must agree for two figures to be comparable."""
+    """Return the conditions that must agree for two results to be comparable."""
     return (
         results.dataset,
         results.protocol,
@@ -93,23 +93,23 @@ def conditions(results: Results) -> tuple[str, ...]:
         f"{results.frames} frames",
         results.rounding,
         results.measure,
-        f"{results.blurry['psnr']:.6f}",  # other pictures have another one
+        f"{results.blurry['psnr']:.6f}",  # differs for other images
     )
 
 
 def groups(all_results: list[Results]) -> list[list[Results]]:
-    """Return results by conditions: figures of different conditions never share a column."""
+    """Return results grouped by conditions; results of different conditions are never in the same table."""
     return [list(group) for _, group in groupby(sorted(all_results, key=conditions), key=conditions)]
 
 
 def figure_names(all_results: Sequence[Results]) -> list[str]:
-    """Return the names of the figures that some results have, in the order of METRICS; others last."""
+    """Return the names of all metrics in some results, in the order of `known_metrics`; unknown metrics last."""
     names = {name: None for results in all_results for name in results.blurry}
     return [name for name in known_metrics() if name in names] + [name for name in names if name not in known_metrics()]
 
 
 def headings(group: list[Results]) -> list[str]:
-    """Return the headings of a table of one group."""
+    """Return the headings of the table of a group."""
     return [
         "network",
         "parameters",
@@ -121,7 +121,7 @@ def headings(group: list[Results]) -> list[str]:
 
 
 def do_no_harm(results: Results) -> str:
-    """Return in dB how near to sharp input the output is, "" if that was not measured."""
+    """Return the PSNR in dB of the output for sharp input against this input, as text; "" if not measured."""
     value = results.do_no_harm_psnr
     if value is None:
         return ""
@@ -129,7 +129,7 @@ def do_no_harm(results: Results) -> str:
 
 
 def rows(group: list[Results]) -> list[list[str]]:
-    """Return a table of one group: the blurry input, then every network, ours (the paper's)."""
+    """Return the table of a group: the blurry input, then every network; the paper's values are in brackets."""
     names = figure_names(group)
     table = [["blurry input", "", *_figures(names, blurry(group), {}), "", "", ""]]
     for results in group:
@@ -147,37 +147,37 @@ def rows(group: list[Results]) -> list[list[str]]:
 
 
 def blurry(group: Sequence[Results]) -> dict[str, float]:
-    """Return the figures of the blurry input, which a group has in common, from whoever has measured them."""
+    """Return the metric values of the blurry input of a group, merged from all its results."""
     return {name: value for results in group for name, value in results.blurry.items()}
 
 
 def left_out(group: Sequence[Results]) -> str:
-    """Return how many pairs have nothing to restore, with some names; "" if there are none."""
+    """Return the number of pairs with identical images and some of their names, as text; "" if no such pair exists."""
     names = list(dict.fromkeys(name for results in group for name in results.nothing_to_restore))
     pairs = "1 pair" if len(names) == 1 else f"{len(names)} pairs"
-    return f"{pairs}, blurry equal to sharp: {few_of(names)}" if names else ""
+    return f"{pairs} with identical blurry and sharp images ({few_of(names)})" if names else ""
 
 
 def subject(results: Results) -> str:
-    """Return data set and folder of what was measured: the protocol of anybody's own pictures names neither."""
+    """Return the data set of an evaluation and, if its name differs, the folder of the images: `folder HIDE`."""
     name = results.data.name
     return results.dataset if name in ("", results.dataset) else f"{results.dataset} {name}"
 
 
 def titles(all_groups: list[list[Results]]) -> list[str]:
-    """Return the title of each group, with the place of its pictures where others have the same title."""
+    """Return the title of each group; equal titles also have the place of the images."""
     places = [f", {group[0].data.place}" for group in all_groups]
     return told_apart([title(group) for group in all_groups], places)
 
 
 def title(group: list[Results]) -> str:
-    """Return the conditions of a group in words."""
+    """Return the conditions of a group as text."""
     _, protocol, split, blur, resolution, frames, rounding, *_ = conditions(group[0])
     return f"{subject(group[0])} {split}, protocol {protocol}, {blur}/, {resolution}, {frames}, {rounding}"
 
 
 def print_table(all_results: list[Results], failed: Sequence[Failure] = ()) -> None:
-    """Print a table for each set of conditions, and the runs that are not done."""
+    """Print a table for each set of conditions, then the runs that are not done."""
     console = Console()
     tables = groups(all_results)
     for group, heading in zip(tables, titles(tables), strict=True):
@@ -191,10 +191,10 @@ def print_table(all_results: list[Results], failed: Sequence[Failure] = ()) -> N
         for row in rows(group):
             table.add_row(*map(Text, row))
         least = Measurement.get(console, console.options.update(width=1000), table).minimum
-        table.width = least if least > console.width else None  # rather too wide than figures cut
+        table.width = least if least > console.width else None  # overflow rather than truncate values
         console.print(table, crop=False)
         if pairs := left_out(group):
-            line = f"left out, nothing to restore: {escaped(pairs)}"
+            line = f"excluded: {escaped(pairs)}"
             console.print(line, markup=False, highlight=False, soft_wrap=True)
     for name, reason in failed:
         console.print(f"{name}: {reason}", style="red", markup=False)
@@ -208,18 +208,18 @@ def as_markdown(all_results: list[Results], failed: Sequence[Failure]) -> str:
         heads = headings(group)
         lines += [f"**{_escaped(heading)}**", "", f"| {' | '.join(heads)} |", "|---|" + "---:|" * (len(heads) - 1)]
         lines += [f"| {' | '.join(map(_escaped, row))} |" for row in rows(group)] + [""]
-        lines += [f"Left out, nothing to restore: {_escaped(pairs)}", ""] if (pairs := left_out(group)) else []
+        lines += [f"Excluded: {_escaped(pairs)}", ""] if (pairs := left_out(group)) else []
     lines += [f"- {_escaped(name)}: {_escaped(reason)}" for name, reason in failed]
     return "\n".join(lines) + "\n"
 
 
 def _escaped(text: str) -> str:
-    """Return text as one cell of a Markdown table."""
+    """Return text escaped for a cell of a Markdown table."""
     return html.escape(" ".join(text.split()), quote=False).replace("|", "\\|").replace("*", "\\*")
 
 
 def as_csv(all_results: list[Results], failed: Sequence[Failure]) -> str:
-    """Return every evaluation as a line, in full precision, and every failure with its reason."""
+    """Return a line for each evaluation, in full precision, and a line with the reason for each failure."""
     given = ("dataset", "protocol", "split", "blur_folder", "resolution", "frames", "rounding", "place")
     measured = ("gain_db", "do_no_harm_psnr", "ms_per_image")
     names = list(dict.fromkeys([*METRICS, *figure_names(all_results)]))
@@ -251,7 +251,7 @@ def as_csv(all_results: list[Results], failed: Sequence[Failure]) -> str:
 
 
 def _figures(names: list[str], means: dict[str, float], paper: dict[str, float]) -> list[str]:
-    """Return the named figures, the paper's in brackets; "" where one was not measured."""
+    """Return the named values as text, the paper's values in brackets; "" for metrics that were not measured."""
     texts = []
     for name in names:
         ours = figure(name).text(means[name]) if name in means else ""

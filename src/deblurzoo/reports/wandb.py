@@ -1,4 +1,4 @@
-"""Weights & Biases: runs are started, run folders are sent there, and come back for a comparison."""
+"""Weights & Biases: start of runs, and upload and download of run folders."""
 
 import logging
 import os
@@ -20,31 +20,31 @@ log = logging.getLogger(__name__)
 
 INIT_SECONDS = 10.0
 TAG_LENGTH = 64
-"""W&B refuses longer tags."""
+"""W&B rejects longer tags."""
 STEP = "trainer/global_step"
-"""The axis of all charts: where Lightning's logger puts the step of what it logs."""
+"""The x axis of all charts: the key under which Lightning's logger stores the step."""
 FILES = ("config.yaml", "run.json", "csv/*/metrics.csv", "evaluate/*/results.json", "evaluate/*/side_by_side/*.png")
 RESTORED = "evaluate/*/restored/*.png"
-"""Sent for the frames that have a strip in side_by_side alone."""
+"""Uploaded only for frames that have a strip in `side_by_side`."""
 STATES: dict[str, State] = {"finished": "done", "running": "running", "pending": "running"}
-"""W&B's states of a run; all others are failures."""
+"""States of a run by their name in W&B; all other names are failures."""
 
 
 def start_run(
     project: str, run: str, run_id: str, name: str, group: str | None, tags: list[str], job_type: str
 ) -> wandb.Run:
-    """Start a W&B run, so that it never holds up training, and return it.
+    """Start a W&B run without delaying training, and return it.
 
-    The run is online where an API key is known and the server answers within seconds; otherwise it is recorded
-    offline under `run/wandb`, which is said once with the command that uploads it. `WANDB_MODE` overrules.
+    The run is online if an API key is configured and the server answers within `INIT_SECONDS`. Otherwise it is
+    recorded offline in `run/wandb`, and the command for its upload is logged once. `WANDB_MODE` takes precedence.
 
     Args:
         project: W&B project.
         run: the run folder.
-        run_id: W&B run id; a resumed run continues the same one.
-        name, group, tags, job_type: as W&B shows them.
+        run_id: W&B run id; a resumed run continues the W&B run of this id.
+        name, group, tags, job_type: properties of the run in W&B.
     """
-    # Its reports about itself would hold up the end of a run by 20 s more where the server does not answer.
+    # W&B's error reports would delay the end of a run by another 20 s if the server does not answer.
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     folder = Path(run)
     folder.mkdir(parents=True, exist_ok=True)
@@ -61,13 +61,13 @@ def start_run(
     mode, started = wandb.setup(wandb.Settings(silent=True)).settings.mode, None
     reason = f"WANDB_MODE is {mode}"
     if mode == "online":
-        reason = "no account is known (wandb login)"
+        reason = "no API key is configured (wandb login)"
         if wandb.login(prompt=False, verify=False):
             try:
                 started = wandb.init(**arguments, resume="allow")
             except (wandb.Error, TimeoutError) as error:
                 reason = f"the server did not answer ({error})"
-                wandb.teardown()  # its service would refuse the run id a second time
+                wandb.teardown()  # otherwise its service rejects the run id on the second call
     if started is None:
         started = wandb.init(**arguments, mode="disabled" if mode == "disabled" else "offline")
         log.info("W&B records offline: %s. To upload: wandb sync %s", reason, folder / "wandb" / "offline-run-*")
@@ -76,33 +76,33 @@ def start_run(
 
 
 def _define_axis(run: wandb.Run) -> None:
-    """Draw all charts over the step, which Lightning's logger does for runs alone that it opens itself.
+    """Set the step as x axis of all charts; Lightning's logger does so only for runs that it opens itself.
 
-    A run's summary has the best and last value of what is measured in validation.
+    The summary of a run has the best and the last value of each validation metric.
     """
     run.define_metric(STEP)
     run.define_metric("*", step_metric=STEP, step_sync=True)
     best = {name: "max" if one.higher_is_better else "min" for name, one in known_metrics().items()} | {"gain": "max"}
-    for name, better in best.items():  # a metric that is defined by its name takes nothing from "*"
+    for name, better in best.items():  # a metric defined by name inherits nothing from "*"
         run.define_metric(f"val/{name}", step_metric=STEP, step_sync=True, summary=f"{better},last")
 
 
 def finish_wandb(exit_code: int) -> None:
-    """Close the open W&B run, if there is one: the next job of a multirun would else be merged into it."""
+    """Close the open W&B run, if any; otherwise the next job of a multirun would be merged into it."""
     if wandb.run is None:
         return
     try:
         wandb.finish(exit_code=exit_code)
-    except ConnectionError:  # Slurm ends all processes of a job that it requeues at once
-        log.warning("W&B's own process was ended: it may lack the last figures")
+    except ConnectionError:  # Slurm kills all processes of a requeued job at once
+        log.warning("W&B's process was killed: the last values may be missing in W&B")
 
 
 def send_evaluation(run: Path, results: Path) -> None:
-    """Put an evaluation into the open W&B run, if there is one: summary `test/…`, image table and the run's files.
+    """Upload an evaluation to the open W&B run, if any: summary `test/…`, image table and files of the run.
 
     Args:
         run: the run folder.
-        results: a `results.json` of it.
+        results: a `results.json` of this run.
     """
     if wandb.run is None:
         return
@@ -127,11 +127,11 @@ def send_evaluation(run: Path, results: Path) -> None:
 
 def _send(file: Path, run: Path) -> None:
     assert wandb.run is not None
-    wandb.run.save(file, base_path=run, policy="now", glob=False)  # names of sweeps' folders may have brackets
+    wandb.run.save(file, base_path=run, policy="now", glob=False)  # folder names of sweeps may contain brackets
 
 
 def _strips(folder: Path, results: Results) -> Iterator[tuple[Measured, Path]]:
-    """Yield the images of an evaluation that have a blurry | restored | sharp strip, with it."""
+    """Yield the images of an evaluation that have a blurry | restored | sharp strip, and its path."""
     for image in results.images:
         strip = folder / image.strip
         if strip.is_file():
@@ -139,15 +139,15 @@ def _strips(folder: Path, results: Results) -> Iterator[tuple[Measured, Path]]:
 
 
 def send_run(results: Path, project: str) -> None:
-    """Make or continue the W&B run of a run folder, with its config, group and tags, and put an evaluation into it.
+    """Create or continue the W&B run of a run folder, with its config, group and tags, and upload an evaluation.
 
-    A run has one summary: of several evaluations it shows the last one sent. `fetch_runs` gives all of them.
+    The summary of a W&B run shows the last evaluation uploaded. `fetch_runs` downloads all evaluations.
     """
     run = run_of(results)
     if run is None:
-        raise DeblurzooError(f"{results} lies in no run folder: W&B takes RUN/evaluate/KIND/results.json")
+        raise DeblurzooError(f"{results} is not in a run folder: give RUN/evaluate/KIND/results.json")
     require_utf8(run)
-    config, identity = config_of(run, "send another run"), identity_of(run)
+    config, identity = config_of(run, "choose another run"), identity_of(run)
     started = start_run(project, str(run), identity.id, identity.name, config.group, config.tags, job_type="train")
     started.config.update(config.model_dump(), allow_val_change=True)  # type: ignore[no-untyped-call]
     send_evaluation(run, results)
@@ -155,26 +155,28 @@ def send_run(results: Path, project: str) -> None:
 
 
 def fetch_runs(project: str, out: Path) -> None:
-    """Write the run folders of a W&B project below `out`: what `FILES` and `RESTORED` name, and how each run ended.
+    """Download the run folders of a W&B project to `out`: the files of `FILES` and `RESTORED`, and `status.json`.
 
     Args:
         project: ENTITY/PROJECT.
         out: an empty folder.
 
     Raises:
-        DeblurzooError: no account, no such project, no answer, or no run with an evaluation in it.
+        DeblurzooError: no API key, no such project, no answer, or no run with an evaluation.
     """
     if project.count("/") != 1:
         raise DeblurzooError(f"--wandb {project} must be ENTITY/PROJECT")
     try:
         for run in track(wandb.Api().runs(project), description="W&B runs", transient=True):
             _fetch_run(run, out / run.id)
-    except (wandb.Error, ValueError, OSError) as error:  # ValueError: how the API says that there is no such project
-        raise DeblurzooError(f"W&B's {project} cannot be read ({error}): check the name and `wandb login`") from error
+    except (wandb.Error, ValueError, OSError) as error:  # ValueError: the API did not find the project
+        raise DeblurzooError(
+            f"W&B project {project} cannot be read ({error}): check the name and `wandb login`"
+        ) from error
     if not any(out.glob("*/evaluate/*/results.json")):
         raise DeblurzooError(
-            f"no run of W&B's {project} has an evaluation: sweeps with logger=wandb send theirs, "
-            "`deblurzoo compare RUN… --to-wandb PROJECT` those of finished runs"
+            f"no run of the W&B project {project} has an evaluation: run sweeps with logger=wandb, or upload finished "
+            "runs with `deblurzoo compare RUN… --to-wandb PROJECT`"
         )
 
 
@@ -188,6 +190,6 @@ def _fetch_run(run: Any, folder: Path) -> None:
 
 
 def _is_ours(name: str) -> bool:
-    """Whether a file of a W&B run is one that we sent; never one that would be written elsewhere."""
+    """Whether a file of a W&B run matches `FILES` or `RESTORED`, and its path stays inside the run folder."""
     parts = PurePosixPath(name).parts
     return ".." not in parts and any(fnmatch(name, pattern) for pattern in (*FILES, RESTORED))

@@ -1,7 +1,7 @@
-"""One self-contained HTML page that compares networks: table, curves, per-image differences, viewer.
+"""A self-contained HTML page that compares networks: table, curves, per-image differences, viewer.
 
-Nothing in the page is loaded from a network: style, script, plotting library and figures are in the file, pictures in
-it or in a folder beside it.
+The page works offline: it contains style, script, plotting library and plots. Images are in the page or in a folder
+next to it.
 """
 
 import html
@@ -26,16 +26,16 @@ __all__ = ["Evaluation", "Network", "sections", "write_page"]
 
 
 def write_page(evaluations: list[Evaluation], failures: list[Failure], out: Path, inline_pictures: bool) -> None:
-    """Write the page of evaluations and of runs that failed to `out`, e.g. `comparison.html`.
+    """Write the page of evaluations and failed runs.
 
     Args:
-        evaluations: what was measured; those of different conditions stand in sections of their own.
-        failures: runs without a result, shown as rows with their reason.
-        out: the page; pictures go to the folder `OUT_files` beside it, e.g. `comparison_files`.
-        inline_pictures: put pictures into the page, which can then be moved or sent alone.
+        evaluations: the evaluations; each set of conditions has a separate section.
+        failures: runs without a result, shown as rows with the reason.
+        out: path of the page, such as `comparison.html`; images are written to `comparison_files` next to it.
+        inline_pictures: whether to embed the images, so that the page is a single file.
 
     Raises:
-        DeblurzooError: a picture cannot be read, or a file not written; an earlier page is then as it was.
+        DeblurzooError: an image cannot be read or a file cannot be written; an earlier page then stays unchanged.
     """
     store = PictureStore(out.with_name(f"{out.stem}_files"), inline_pictures)
     written, data = [], []
@@ -60,7 +60,7 @@ def write_page(evaluations: list[Evaluation], failures: list[Failure], out: Path
 
 
 def sections(evaluations: list[Evaluation]) -> list[list[Network]]:
-    """Return the networks that can be compared with each other, a list for each set of conditions."""
+    """Return a list of comparable networks for each set of conditions."""
     numbers: dict[str, int] = {}
     return [networks(list(group), numbers) for _, group in groupby(sorted(evaluations, key=_key), key=_key)]
 
@@ -75,15 +75,15 @@ def _title(group: list[Network]) -> str:
 
 
 def _conditions_line(group: list[Network]) -> str:
-    """Return what all figures of a section have in common, as a list of terms."""
+    """Return the conditions of a section as a description list in HTML."""
     results = group[0].results
     terms = {
         "protocol": results.protocol,
         "resolution": ", ".join(results.resolution),
         "frames": f"{results.frames:,}",
         "rounding": results.rounding,
-        **({"pictures": results.data.place} if results.data.place else {}),
-        **({"nothing to restore": pairs} if (pairs := left_out([network.results for network in group])) else {}),
+        **({"images": results.data.place} if results.data.place else {}),
+        **({"excluded": pairs} if (pairs := left_out([network.results for network in group])) else {}),
     }
     items = (f"<div><dt>{term}</dt><dd>{html.escape(value)}</dd></div>" for term, value in terms.items())
     return f'<dl class="conditions">{"".join(items)}</dl>'
@@ -99,7 +99,7 @@ def _section(number: int, group: list[Network], failures: list[Failure]) -> str:
 
 
 def _data(group: list[Network], store: PictureStore) -> dict[str, Any]:
-    """Return what the script needs of one section."""
+    """Return the data of one section for the script."""
     names = figure_names([network.results for network in group])
     return {
         "networks": [{"name": n.name, "colour": n.colour, "ink": n.ink, "number": n.number} for n in group],
@@ -116,7 +116,7 @@ def _metric(name: str) -> dict[str, Any]:
 
 
 def _images(group: list[Network], names: list[str]) -> list[dict[str, Any]]:
-    """Return the named figures of each image before and after each network; null where one was not measured."""
+    """Return the named metrics of each image before and after each network; None where not measured."""
     measured = [{(i.clip, i.frame): i for i in n.results.images} for n in group]
     images = []
     for key in sorted({key for of in measured for key in of}):
@@ -153,7 +153,7 @@ def _contents(groups: list[list[Network]]) -> str:
 
 
 def _json(data: Any) -> str:
-    """Return JSON that no text in it can end the script element of, nor open a comment in."""
+    """Return JSON in which no text can close the script element or open a comment."""
     return json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 

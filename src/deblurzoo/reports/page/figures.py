@@ -1,7 +1,8 @@
-"""The figures of one section, as plotly's traces and layouts; the script adds the colours of the page.
+"""Figures of one section as plotly traces and layouts; the script adds the colours of the page.
 
-A figure is `data` and `layout` as plotly has them, and `labels`: where networks' numbers are to be placed so that they
-do not cover each other; `beside` the ends of curves, or around points."""
+A figure has plotly's `data` and `layout`, and `labels`: the points that the script labels with the networks' numbers,
+without overlap. Labels are next to the ends of curves if `beside` is true, otherwise around the points.
+"""
 
 import csv
 import html
@@ -16,14 +17,14 @@ Figure = dict[str, Any]
 Points = list[tuple[int, float]]
 
 MOST_POINTS = 500
-"""Longer curves are averaged over neighbouring steps: a page with 500,000 points would not scroll."""
+"""Longer curves are averaged over neighbouring steps; a page with 500,000 points would be too slow to scroll."""
 
 _LOG_FROM = 8.0
-"""Values that differ by more than this factor are drawn on a logarithmic axis."""
+"""Ratio of the largest to the smallest value from which an axis is logarithmic."""
 
 
 def figures(group: list[Network]) -> dict[str, Figure]:
-    """Return the figures that there is something to draw for, by the id of their place in the page."""
+    """Return the figures that have data, by the id of their element in the page."""
     curves = {network.number: read_curves(network.evaluation.run) for network in group}
     times = [network.results.ms_per_image for network in group]
     sizes = [network.results.network.parameters for network in group]
@@ -37,7 +38,7 @@ def figures(group: list[Network]) -> dict[str, Figure]:
 
 
 def read_curves(run: Path | None) -> dict[str, Points]:
-    """Return (step, value) of `val/psnr` and `train/loss`; a resumed run's later file wins where steps overlap."""
+    """Return (step, value) of `val/psnr` and `train/loss`; at equal steps, the file of the resumed run wins."""
     found: dict[str, dict[int, float]] = {"val/psnr": {}, "train/loss": {}}
     versions = run.glob("csv/version_*/metrics.csv") if run else []
     for path in sorted(versions, key=_version):
@@ -56,7 +57,7 @@ def _version(path: Path) -> tuple[int, str]:
 
 
 def _number(text: str | None) -> float | None:
-    """Return a finite number, or None: a killed run can leave half a line."""
+    """Return a finite number, or None; a killed run can leave an incomplete line."""
     try:
         value = float(text or "")
     except ValueError:
@@ -65,7 +66,7 @@ def _number(text: str | None) -> float | None:
 
 
 def thin(points: Points, most: int = MOST_POINTS) -> Points:
-    """Return at most `most` points, each the mean of as many neighbours."""
+    """Return at most `most` points, each the mean of consecutive values at their last step."""
     width = math.ceil(len(points) / most) if points else 1
     chunks = (points[start : start + width] for start in range(0, len(points), width))
     return [(chunk[-1][0], sum(value for _, value in chunk) / len(chunk)) for chunk in chunks]
@@ -101,7 +102,7 @@ def _trace(network: Network, points: list[Any]) -> Figure:
 
 
 def _dash(network: Network) -> str:
-    """From the eighth network on colours come again, with another dash."""
+    """Return the dash of a curve, which changes from the eighth network on, where colours repeat."""
     return ("solid", "dash", "dot", "dashdot")[(network.number - 1) // 7 % 4]
 
 
@@ -120,7 +121,7 @@ def _scatter(group: list[Network], values: Sequence[float], label: str) -> Figur
 
 
 def _psnr_and_blurry(psnr: list[float], blurry: float) -> Figure:
-    """Return the axis, and the blurry input as a line, or in words where the line would press the points together."""
+    """Return the PSNR axis with the blurry input as a line, or as text if the line is too far from the points."""
     lowest, highest = min(psnr), max(psnr)
     spread = max(highest - lowest, 0.2)
     far = not lowest - 2 * spread < blurry < highest + 2 * spread
@@ -138,7 +139,7 @@ def _psnr_and_blurry(psnr: list[float], blurry: float) -> Figure:
 
 
 def _axis(values: Sequence[float], label: str, from_zero: bool = True) -> Figure:
-    """Return a linear axis, or a logarithmic one with round ticks if the values differ much."""
+    """Return a linear axis, or a logarithmic axis with round ticks if their ratio is at least `_LOG_FROM`."""
     lowest, highest = min(values), max(values)
     if lowest <= 0 or highest / lowest < _LOG_FROM:
         margin = 0.06 * (highest - lowest or abs(highest) or 1.0)

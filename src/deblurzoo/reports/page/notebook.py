@@ -1,4 +1,4 @@
-"""The page's figures in a notebook, and pictures beside each other."""
+"""Figures and images of the page in a notebook."""
 
 import html
 import textwrap
@@ -11,13 +11,13 @@ from deblurzoo.media import Image
 from deblurzoo.reports.page.figures import Figure
 
 _WIDTH = 1000
-"""About how wide a notebook's cells are, in pixels; figures follow the width, their height does not."""
+"""Approximate width of a notebook cell in pixels; figures adapt their width, but not their height."""
 _LETTERS = 150
-"""How many letters of a heading fit into that width."""
+"""Number of letters of a heading that fit into this width."""
 
 
 def plot(figure: Figure) -> go.Figure:
-    """Return one of `figures.figures` with the networks' names in a legend."""
+    """Return a figure of `figures.figures` with the networks' names in a legend."""
     traces = [{key: value for key, value in trace.items() if key != "network"} for trace in figure["data"]]
     plotted = go.Figure(traces, figure["layout"])
     plotted.update_shapes(layer="below", line={"color": "#777", "dash": "dash", "width": 1.5})
@@ -31,7 +31,7 @@ def plot(figure: Figure) -> go.Figure:
 
 
 def show(pictures: dict[str, Image]) -> go.Figure:
-    """Return named pictures of one size beside each other; zooming into one zooms into all."""
+    """Return named images of one size side by side, with linked zoom."""
     figure = px.imshow(np.stack(list(pictures.values())), facet_col=0, facet_col_spacing=0.005, binary_string=True)
     headings = [textwrap.wrap(name, _LETTERS // len(pictures)) for name in pictures]
     for heading, lines in zip(figure.layout.annotations, headings, strict=True):

@@ -4,7 +4,7 @@
   const touch = matchMedia("(pointer: coarse)").matches;
   const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
   const signed = (value, digits) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(digits);
-  const literal = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;"); // plotly takes tags for markup
+  const literal = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;"); // plotly interprets tags as markup
   const url = (key) => DATA.pictures[key];
 
   function element(tag, properties = {}, ...children) {
@@ -13,7 +13,7 @@
     return made;
   }
 
-  // A name that may break after punctuation.
+  // Return a name with optional line breaks after punctuation.
   function breakable(text) {
     return text.split(/(?<=[._/-])/).flatMap((part) => [part, document.createElement("wbr")]);
   }
@@ -73,7 +73,7 @@
     };
   }
 
-  const drawn = new Map(); // plot element → function that draws it again, when the colours of the page change
+  const drawn = new Map(); // plot element → function that redraws it when the colours of the page change
   function draw(place, traces, layout) {
     const again = () => Plotly.react(place, traces, themed(layout), { displayModeBar: false, responsive: true });
     drawn.set(place, again);
@@ -91,7 +91,7 @@
       if (!figure) continue;
       const place = box.querySelector(".plot");
       place.setAttribute("role", "img");
-      place.setAttribute("aria-label", `${box.querySelector("figcaption").textContent}, one mark per network; the table has the figures`);
+      place.setAttribute("aria-label", `${box.querySelector("figcaption").textContent}, one mark per network; the table lists the values`);
       const layout = figure.beside ? { ...figure.layout, margin: { l: 56, r: 44, t: 12, b: 48 } } : figure.layout;
       redraws.push(() => draw(place, figure.data.filter(shown), layout));
       redraws.at(-1)();
@@ -111,7 +111,7 @@
     }
   }
 
-  // Numbers stand beside the ends of curves, in their order, or around points, at the nearest free place.
+  // Labels are placed next to the ends of curves, in vertical order, or around points, at the nearest free position.
   const LABEL = 19;
   const AROUND = [17, 30, 44, 60, 80].flatMap((radius) => [90, 0, 180, 45, 135, 270, 225, 315].map((angle) =>
     [radius * Math.cos((angle * Math.PI) / 180), -radius * Math.sin((angle * Math.PI) / 180)]));
@@ -152,7 +152,7 @@
       note(group.networks.find(({ number }) => number === label.network), label, offsets[index], xaxis, yaxis));
     const annotations = [...themed(figure.layout).annotations, ...placed];
     const wanted = JSON.stringify(annotations);
-    if (JSON.stringify(place.layout.annotations) === wanted) return; // the plot that this very change has drawn
+    if (JSON.stringify(place.layout.annotations) === wanted) return; // this plot already shows the labels
     Plotly.relayout(place, { annotations: JSON.parse(wanted) });
   }
 
@@ -165,12 +165,12 @@
     };
   }
 
-  // ---- image by image -----------------------------------------------------------------------------------------
+  // ---- per-image differences ----------------------------------------------------------------------------------
 
-  // Layers are named "blurry", "sharp" or by the index of a network.
+  // A layer is "blurry", "sharp" or the index of a network.
   const nameOf = (group, layer) => (layer in group.networks ? group.networks[layer].name : layer === "blurry" ? "blurry input" : layer);
   const labelOf = (group, layer) => (layer in group.networks ? `${group.networks[layer].number} · ` : "") + nameOf(group, layer);
-  // Figures are those of the metric that a section compares by; Python says what metrics there are.
+  // `figureOf` returns values of the metric selected in a section; `group.metrics` lists the metrics of the section.
   const metricOf = (group) => group.metrics[group.metric];
   const figureOf = (group, image, layer) => (layer === "blurry" ? image.blurry : image.restored[layer] ?? [])[group.metric];
   const unitOf = (group) => (metricOf(group).unit ? `\u00a0${metricOf(group).unit}` : "");
@@ -222,14 +222,14 @@
     const place = box.querySelector(".bars");
     place.hidden = !rows.length;
     if (!rows.length) {
-      box.querySelector(".verdict").textContent = "The two have no image in common.";
+      box.querySelector(".verdict").textContent = "No image has values for both.";
       box.querySelector(".extremes").replaceChildren();
       return;
     }
     const better = rows.filter((row) => row.gain > 0).length;
     const mean = rows.reduce((sum, row) => sum + row.difference, 0) / rows.length;
     box.querySelector(".verdict").textContent =
-      `${nameOf(group, second)} is better on ${better} of ${rows.length} images than ${nameOf(group, first)}, by ${change(group, mean)} on average.`;
+      `${nameOf(group, second)} is better than ${nameOf(group, first)} on ${better} of ${rows.length} images; mean difference: ${change(group, mean)}.`;
     drawBars(place, group, rows, first, second, view);
     const frames = new Map(group.frames.map((frame) => [frame.id, frame]));
     box.querySelector(".extremes").replaceChildren(
@@ -253,7 +253,7 @@
       yaxis: { title: { text: literal(`${heading} difference${unit ? ` (${unit})` : ""}`) }, rangemode: "tozero", zeroline: true },
     };
     place.setAttribute("role", "img");
-    place.setAttribute("aria-label", `${heading} differences of all images, sorted; the extreme ones are listed below`);
+    place.setAttribute("aria-label", `${heading} differences of all images, sorted; the extremes are listed below`);
     draw(place, [bars], layout);
     place.removeAllListeners("plotly_click");
     place.on("plotly_click", ({ points }) => view.show(points[0].customdata, first, second));
@@ -264,7 +264,7 @@
     const list = element("ol", {}, ...rows.slice(0, 3).map((row) => element("li", {
       textContent: `${row.id}: ${change(group, row.difference)} (${plain(row.first)}\u00a0→\u00a0${plain(row.second)})`,
     })));
-    const box = element("div", {}, element("h4", {}, ...breakable(`Where ${nameOf(group, second)} does ${which}`)), list);
+    const box = element("div", {}, element("h4", {}, ...breakable(`${nameOf(group, second)}: ${which} images`)), list);
     const shown = rows.find((row) => {
       const frame = frames.get(row.id);
       return frame && keyOf(frame, first) && keyOf(frame, second);
@@ -281,7 +281,7 @@
     const open = element("button", { type: "button", textContent: "Open in the viewer" });
     open.addEventListener("click", () => view.show(row.id, first, second));
     return [
-      element("p", { textContent: `The first of them with pictures: ${row.id}, ${change(group, row.difference)}` }),
+      element("p", { textContent: `First image available in the viewer: ${row.id}, ${change(group, row.difference)}` }),
       element("div", { className: "thumbs" }, ...thumbs), open,
     ];
   }
@@ -297,7 +297,7 @@
     const stage = box.querySelector(".stage");
     const choice = Object.fromEntries([...box.querySelectorAll("[data-choice]")].map((made) => [made.dataset.choice, made]));
     const layers = ["blurry", ...group.networks.map((_, index) => String(index)), "sharp"];
-    const state = { scale: 1, x: 0, y: 0 }; // x, y: where the picture's corner is, in widths and heights of the stage
+    const state = { scale: 1, x: 0, y: 0 }; // x, y: top left corner of the image, in widths and heights of the stage
     const frame = () => group.frames[choice.frame.selectedIndex];
 
     const place = () => {

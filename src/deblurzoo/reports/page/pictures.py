@@ -1,4 +1,4 @@
-"""The pictures of a page: files beside it, or data URIs in it."""
+"""Images of a page, as files next to it or as data URIs."""
 
 import base64
 import hashlib
@@ -19,13 +19,13 @@ from deblurzoo.reports.results import Measured
 
 
 class PictureStore:
-    """Collects PNGs under the hash of their content, so that equal ones are kept once.
+    """The PNGs of a page, identified by the hash of their content; identical images are stored once.
 
-    Files of an earlier page stay until the new page is there: a reader never meets a page without its pictures.
+    Files of an earlier page are kept until the new page is written, so that images are never missing.
 
     Args:
-        folder: where the files go.
-        inline: put them into the page instead.
+        folder: folder of the files.
+        inline: whether to embed the images in the page instead.
     """
 
     def __init__(self, folder: Path, inline: bool) -> None:
@@ -34,7 +34,7 @@ class PictureStore:
         self._data: dict[str, bytes] = {}
 
     def add(self, png: bytes) -> str:
-        """Take a PNG and return the key of its URL in `urls`."""
+        """Add a PNG and return the key of its URL in `urls`."""
         key = hashlib.sha256(png).hexdigest()[:16]
         if key not in self.urls:
             if self.inline:
@@ -45,14 +45,14 @@ class PictureStore:
         return key
 
     def write(self) -> None:
-        """Write the files that are not there yet."""
+        """Write the files that are missing or differ."""
         for key, png in self._data.items():
             path = self.folder / f"{key}.png"
             if not path.is_file() or path.read_bytes() != png:
                 write_atomically(path, png)
 
     def remove_stale(self) -> None:
-        """Remove an earlier page's pictures, and the folder if nothing is left in it; touch nothing else there."""
+        """Remove images of an earlier page, and the folder if it is then empty; other files stay."""
         if not self.folder.is_dir():
             return
         for path in self.folder.glob("*.png"):
@@ -64,11 +64,11 @@ class PictureStore:
 
 
 def viewer_frames(group: list[Network], store: PictureStore) -> list[dict[str, Any]]:
-    """Return the frames that have a blurry | restored | sharp strip, each with its layers.
+    """Return the frames that have a blurry | restored | sharp strip.
 
     Returns:
-        For each frame its `id` CLIP/FRAME, `width`, `height` and the keys of `blurry`, `sharp` and of every network's
-        restored picture, null where a network has none.
+        For each frame `id` (CLIP/FRAME), `width`, `height`, and the keys of its images in `store`: `blurry`, `sharp`
+        and `restored`, a list with one key per network, None for a missing image.
     """
     frames = []
     for image in group[0].results.images:
@@ -101,7 +101,7 @@ def _outer_thirds(file: Path) -> tuple[Image, Image]:
     try:
         return outer_thirds(joined)
     except DeblurzooError as error:
-        raise DeblurzooError(f"{file} cannot be used ({error}): evaluate anew") from error
+        raise DeblurzooError(f"{file} cannot be used ({error}): run `deblurzoo evaluate` again") from error
 
 
 def _png(image: Image) -> bytes:
@@ -113,4 +113,6 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise DeblurzooError(f"{path} cannot be read ({error.strerror or error}): evaluate anew") from error
+        raise DeblurzooError(
+            f"{path} cannot be read ({error.strerror or error}): run `deblurzoo evaluate` again"
+        ) from error

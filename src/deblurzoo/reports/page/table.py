@@ -12,13 +12,13 @@ from deblurzoo.reports.table import Failure, blurry, do_no_harm, figure_names
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the table, but that of the networks' names.
+    """A column of the table, except the column of the networks' names.
 
     Args:
-        heading: text.
-        higher_is_better: whether the highest value comes first when it is sorted by.
-        value: of a network, to sort by; None where it has none.
-        text: of a network, as HTML.
+        heading: heading of the column, as text.
+        higher_is_better: whether sorting starts with the highest value.
+        value: returns the value of a network for sorting, or None.
+        text: returns the cell of a network as HTML.
     """
 
     heading: str
@@ -28,7 +28,7 @@ class Column:
 
 
 def table(group: list[Network], failures: list[Failure], label: str) -> str:
-    """Return the table; the blurry input stays its first row and failed runs its last ones however it is sorted."""
+    """Return the table; in any order, the blurry input is the first row and failed runs are the last rows."""
     shown = columns(group)
     headings = _heading(0, "network", descending=False)
     headings += "".join(_heading(n, column.heading, column.higher_is_better) for n, column in enumerate(shown, 1))
@@ -38,7 +38,7 @@ def table(group: list[Network], failures: list[Failure], label: str) -> str:
 
 
 def failed_table(failures: list[Failure]) -> str:
-    """Return the table of failed runs alone, where it is open which section they belong to."""
+    """Return a table of failed runs only, for a page on which their section is unknown."""
     headings = '<th scope="col">network</th><th scope="col">reason</th>'
     return _table(headings, [_failed_row(failure, 1) for failure in failures], "Failed runs")
 
@@ -51,12 +51,12 @@ def _table(headings: str, rows: list[str], label: str) -> str:
 
 
 def badge(network: Network) -> str:
-    """Return the coloured number by which all figures know a network."""
+    """Return the coloured number that identifies a network in all figures."""
     return f'<span class="badge" style="background:{network.colour};color:{network.ink}">{network.number}</span>'
 
 
 def columns(group: list[Network]) -> list[Column]:
-    """Return the columns that a section has, but for the networks' names."""
+    """Return the columns of a section, except the networks' names."""
     return [
         Column(
             "parameters",
@@ -77,7 +77,7 @@ def columns(group: list[Network]) -> list[Column]:
 
 
 def heading(name: str) -> str:
-    """Return what a figure is called, with its unit."""
+    """Return the heading of a metric with its unit."""
     return figure(name).heading + (f" ({figure(name).unit})" if figure(name).unit else "")
 
 
@@ -127,6 +127,6 @@ def _failed_row(failure: Failure, width: int) -> str:
 
 
 def _name(mark: str, name: str) -> str:
-    """Return a mark and a name that may break after punctuation."""
+    """Return a mark and a name with optional line breaks after punctuation."""
     words = "<wbr>".join(html.escape(word) for word in re.split(r"(?<=[._/-])", name) if word)
     return f'<div class="name">{mark}<span>{words}</span></div>'

@@ -1,4 +1,4 @@
-"""What a page is made of: evaluations, failed runs, and the networks of one section."""
+"""Evaluations of a page and the networks of a section."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -10,21 +10,21 @@ from deblurzoo.reports.results import Results
 from deblurzoo.reports.run_folder import run_of
 
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#8a8a8a")
-"""Okabe and Ito's palette, which colour-blind readers can tell apart, without its black and yellow."""
+"""Okabe and Ito's palette for colour-blind readers, with gray in place of black and yellow."""
 
 _INKS = ("#fff", "#000", "#000", "#000", "#000", "#000", "#000")
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One network measured on one set of pictures.
+    """A network measured on one set of images.
 
     Args:
-        name: how the page calls it.
-        run: its run folder with `csv/version_N/metrics.csv`; None: no training curves.
-        folder: the folder of `results.json`, with `restored/` and `side_by_side/`.
-        results: of that file.
-        paper: the paper's figures under the same conditions, by names of metrics.
+        name: displayed name.
+        run: run folder with `csv/version_N/metrics.csv`; None for an evaluation without training curves.
+        folder: folder of `results.json`, with `restored/` and `side_by_side/`.
+        results: content of `results.json`.
+        paper: the paper's values under the same conditions, by metric name.
     """
 
     name: str
@@ -35,13 +35,13 @@ class Evaluation:
 
     @classmethod
     def of(cls, file: Path, results: Results) -> Self:
-        """Return the evaluation that wrote `results.json` into a run folder, at `evaluate/KIND/results.json`."""
+        """Return the evaluation of a `results.json`; `run` is set for RUN/evaluate/KIND/results.json."""
         return cls(results.name, run_of(file), file.parent, results, published_figures(results))
 
 
 @dataclass(frozen=True)
 class Network:
-    """An evaluation with the number and colour that it has in all tables and figures."""
+    """An evaluation with its number and colour in all tables and figures."""
 
     evaluation: Evaluation
     name: str
@@ -49,26 +49,26 @@ class Network:
 
     @property
     def results(self) -> Results:
-        """Its `results.json`."""
+        """The content of `results.json`."""
         return self.evaluation.results
 
     @property
     def colour(self) -> str:
-        """Its colour; from the eighth network on colours come again, and numbers tell networks apart."""
+        """The colour; colours repeat from the eighth network on, numbers are unique."""
         return COLOURS[(self.number - 1) % len(COLOURS)]
 
     @property
     def ink(self) -> str:
-        """The colour of text on its colour."""
+        """The colour of text on a background of `colour`."""
         return _INKS[(self.number - 1) % len(_INKS)]
 
 
 def networks(evaluations: list[Evaluation], numbers: dict[str, int]) -> list[Network]:
-    """Return the networks of a section; of equal names the second gets ` (2)`.
+    """Return the networks of a section; the suffix ` (2)` distinguishes the second of two equal names.
 
     Args:
-        evaluations: those of equal conditions.
-        numbers: names and numbers of earlier sections, from 1 on; new names are added.
+        evaluations: evaluations under the same conditions.
+        numbers: numbers of the networks of earlier sections by name, from 1; new names are added.
     """
     seen: Counter[str] = Counter()
     found = []
