@@ -1,10 +1,10 @@
-"""Time the training loader from PNGs with OpenCV, PNGs with kornia-rs, JPEGs and a pack.
+"""Time the training data loader on PNGs with OpenCV, PNGs with kornia-rs, JPEGs and a pack.
 
 python benchmarks/data.py [ROOT] [--repeats 3] [--seconds 2] [--step 100]
 
-ROOT has GOPRO's layout; without one, toy clips of 1280x720 are made. Two limits stand beside the cases: the same
-augmentation of frames that are in memory already, in as many processes and without a loader, and copying the bytes of
-the crops from memory to memory. `waits` is how long a training step waits for its batch when the step itself takes
+ROOT has GOPRO's layout; without ROOT, toy clips of 1280x720 are created. Two upper bounds are measured as well: only
+the augmentation, of frames in memory, in the same number of processes without a loader; and only copying the bytes of
+the crops from memory to memory. `waits` is the time that a training step waits for its batch if the step itself takes
 --step milliseconds on another device.
 """
 
@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from deblurzoo.allocator import keep_memory
 
-keep_memory()  # as the command line does, before torch is imported
+keep_memory()  # as in the command line; must precede the import of torch
 
 import cv2
 import numpy as np
@@ -50,7 +50,7 @@ CV2, KORNIA, JPEG, PACKED, MEMORY, COPY = (
 
 
 class Case(NamedTuple):
-    """A recipe and a source of pictures, the frames of a sample, and the number of reading processes."""
+    """A recipe, the number of frames of a sample, the number of workers, and the kind of image source."""
 
     recipe: str
     frames: int
@@ -59,7 +59,7 @@ class Case(NamedTuple):
 
 
 def read_with_opencv(path: Path) -> Image:
-    """Read a picture as everybody does."""
+    """Return an image, read by OpenCV."""
     return np.asarray(cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB))
 
 
@@ -86,7 +86,7 @@ def loaded(crops: TrainingCrops, workers: int, seconds: float, step: float) -> F
 
 
 def repeated(work: Callable[[int], object], seconds: float) -> float:
-    """Return how often per second `work(number)` is done."""
+    """Return the number of calls of `work(number)` per second."""
     start, count = time.perf_counter(), 0
     while not count or time.perf_counter() - start < seconds:
         work(count)
@@ -95,7 +95,7 @@ def repeated(work: Callable[[int], object], seconds: float) -> float:
 
 
 def in_parallel(work: Callable[[int], object], workers: int, seconds: float) -> float:
-    """Return how often per second `work` is done by so many processes together."""
+    """Return the number of calls of `work` per second by all of `workers` processes."""
     context = multiprocessing.get_context("fork")
     rates: multiprocessing.Queue[float] = context.Queue()
 
@@ -113,7 +113,7 @@ def in_parallel(work: Callable[[int], object], workers: int, seconds: float) -> 
 
 
 def measure(case: Case, source: ClipSource, seconds: float, step: float) -> Figures:
-    """Return samples per second of a case, and the milliseconds that a step waits (not for the limits)."""
+    """Return samples per second of a case and, except for the upper bounds, the milliseconds that a step waits."""
     crops = TrainingCrops(source.samples("train", case.frames), RECIPES[case.recipe], SEED)
     if case.source == COPY:
         image = np.zeros((case.frames + 1, 256, 256, 3), np.uint8)
@@ -129,7 +129,7 @@ def measure(case: Case, source: ClipSource, seconds: float, step: float) -> Figu
 
 
 def sources(root: Path | None, made: Path) -> dict[str, ClipSource]:
-    """Return the data set by the way it is read."""
+    """Return the data set for each kind of image source."""
     if root is None:
         root = made / "toy"
         write_toy(root, ToyOptions(train_clips=2, test_clips=1, frames=7, height=720, width=1280))
@@ -147,7 +147,7 @@ def main() -> None:
     options.add_argument("--seconds", type=float, default=2.0)
     options.add_argument("--step", type=float, default=100.0)
     given = options.parse_args()
-    torch.set_num_threads(1)  # the other cores are the workers'
+    torch.set_num_threads(1)  # leave the other cores to the workers
     with tempfile.TemporaryDirectory() as temporary:
         ways = sources(given.root, Path(temporary))
         cases = [Case(r, t, w, way) for r in RECIPES for t in (1, 2) for w in (1, 2) for way in ways]

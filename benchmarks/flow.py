@@ -1,10 +1,10 @@
-"""Show that FlowRNN learns flow from the warping losses alone, and that it does not without them.
+"""Show that the warping losses are sufficient and necessary for FlowRNN to learn optical flow.
 
 python benchmarks/flow.py [--steps N] [--out DIR]
 
-Makes toy clips with their true flow, trains `full` and `no_flow_losses` for the same steps and prints, over the test
-clips, the mean end-point error of the finest flow, enlarged to the frame, beside that of zero flow, and the mean
-absolute difference between a frame and its warped next frame beside that of the next frame itself.
+Creates toy clips with true flow and trains the variants `full` and `no_flow_losses` for the same number of steps. For
+each variant, prints means over the test clips: the end-point errors of the finest flow, enlarged to the frame size, and
+of zero flow; the absolute differences between a frame and the next frame, warped and unwarped.
 """
 
 import argparse
@@ -27,13 +27,13 @@ VARIANTS = ("full", "no_flow_losses")
 
 
 def deblurzoo(*arguments: str) -> None:
-    """Run the command line."""
+    """Run the `deblurzoo` command line."""
     subprocess.run([sys.executable, "-m", "deblurzoo.cli", *arguments], check=True)
 
 
 @torch.no_grad()
 def measure(checkpoint: Path, toy: Path) -> dict[str, float]:
-    """Return mean errors over the test frames that have a next one."""
+    """Return mean errors over the test frames that have a next frame."""
     net = load_any(checkpoint).eval()
     rows = []
     for sample in Toy(str(toy), "blur").samples("test", 2):

@@ -1,14 +1,15 @@
-"""Time the spatial RNN's backends side by side, against the naive loop and the device's memory bandwidth.
+"""Time the backends of the spatial RNN against the naive loop and the device's memory bandwidth.
 
 python benchmarks/spatial_rnn.py [--device cuda] [--dtype bfloat16] [--repeats N] [--threads N]
 
-Medians of rounds in which the bandwidth and every backend follow each other. The limit is the bytes that must move (9
-maps like x forward: x, w, h; 27 forward and backward) at the rate of `a + b -> c` on arrays of 128 MiB.
+Prints medians of rounds; each round measures the bandwidth and all backends in turn. The limit is the time to move the
+minimum number of bytes (forward 9 maps of the size of x: x, w, h; forward and backward 27) at the bandwidth of
+`a + b -> c` on arrays of 128 MiB.
 """
 
 from deblurzoo.allocator import keep_memory
 
-keep_memory()  # as the command line does; before torch is imported
+keep_memory()  # as in the command line; must precede the import of torch
 
 import time
 from collections.abc import Callable
@@ -51,18 +52,18 @@ def inputs(shape: Shape, device: str, dtype: torch.dtype) -> tuple[Tensor, Tenso
 
 
 def operator(name: str) -> Callable[[Tensor, Tensor], Tensor]:
-    """Return a backend, or the naive loop."""
+    """Return the function of a backend or of the naive loop."""
     return reference.forward if name == NAIVE else lambda x, w: spatial_rnn(x, w, name)
 
 
 def both(name: str, x: Tensor, w: Tensor, g: Tensor) -> tuple[Tensor, ...]:
-    """Return the result of a backend and its gradients."""
+    """Return the result and the gradients of a backend."""
     h = operator(name)(x, w)
     return h, *torch.autograd.grad(h, (x, w), g)
 
 
 def milliseconds(task: Callable[[], object], device: str) -> float:
-    """Return how long a task takes, on a device that is idle before and after."""
+    """Return the milliseconds of a task; the device is idle before and after."""
     if device == "cpu":
         start = time.perf_counter()
         task()
@@ -77,7 +78,7 @@ def milliseconds(task: Callable[[], object], device: str) -> float:
 
 
 def rate(device: str) -> float:
-    """Return the bytes per millisecond that move in `a + b -> c`, which has run once before."""
+    """Return the bytes per millisecond moved by `a + b -> c`, after one warm-up run."""
     a, b, c = (torch.ones(2**25, device=device) for _ in range(3))
     torch.add(a, b, out=c)
     return 3 * 4 * 2**25 / milliseconds(lambda: torch.add(a, b, out=c), device)
@@ -85,7 +86,7 @@ def rate(device: str) -> float:
 
 @cache
 def error(name: str, shape: Shape, device: str, dtype: torch.dtype) -> float:
-    """Return the largest absolute error of result and gradients, against float64 of the same inputs."""
+    """Return the largest absolute error of result and gradients, compared with float64 on the same inputs."""
     x, w, g = inputs(shape, device, dtype)
     exact = [t.detach().double().requires_grad_() for t in (x, w)]
     pairs = zip(both(name, x, w, g), both("rows", *exact, g.double()), strict=True)
@@ -94,8 +95,8 @@ def error(name: str, shape: Shape, device: str, dtype: torch.dtype) -> float:
 
 @cache
 def peak_bytes(name: str, shape: Shape, device: str, dtype: torch.dtype) -> Figures:
-    """Return how much a forward and backward pass adds to the peak memory; on a CPU in a new process."""
-    if device == "cpu":  # what is freed there goes back to the system
+    """Return the peak memory added by a forward and backward pass; on a CPU, measured in a new process."""
+    if device == "cpu":  # the new process returns freed memory to the system
         return in_new_process(peak_bytes_here, name, shape, str(dtype).removeprefix("torch."), keep=False)
     x, w, g = inputs(shape, device, dtype)
     torch.cuda.reset_peak_memory_stats()
@@ -105,10 +106,10 @@ def peak_bytes(name: str, shape: Shape, device: str, dtype: torch.dtype) -> Figu
 
 
 def peak_bytes_here(name: str, shape: list[int], dtype: str) -> Figures:
-    """Return the same for this process, by Linux's count of resident memory."""
-    both(name, *inputs((1, 2, 4, 4), "cpu", getattr(torch, dtype)))  # compiles and imports
+    """Return the peak resident memory added by a forward and backward pass in this process (Linux only)."""
+    both(name, *inputs((1, 2, 4, 4), "cpu", getattr(torch, dtype)))  # compile and import first
     x, w, g = inputs(tuple(shape), "cpu", getattr(torch, dtype))
-    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+    Path("/proc/self/clear_refs").write_text("5")  # reset the peak
     before = resident_peak()
     both(name, x, w, g)
     return {"peak": resident_peak() - before}
@@ -131,7 +132,8 @@ def main() -> None:
             return {"rate": rate(device)}
         place = shapes[title], device, dtype
         x, w, g = inputs(*place)
-        once = {"error": error(name, *place), **peak_bytes(name, *place)}  # in the first round, which compiles
+        # Both are cached: only the first round computes them, which also compiles.
+        once = {"error": error(name, *place), **peak_bytes(name, *place)}
         with torch.no_grad():
             forward = milliseconds(lambda: operator(name)(x, w), device)
         return {"forward": forward, "both": milliseconds(lambda: both(name, x, w, g), device), **once}
@@ -142,7 +144,7 @@ def main() -> None:
 
 
 def print_shape(found: dict[Case, Figures], title: str, place: str, map_bytes: int) -> None:
-    """Print the backends at a shape, whose maps like x have so many bytes."""
+    """Print the backends at a shape; `map_bytes` is the size of x in bytes."""
     moved, naive = found[title, BANDWIDTH]["rate"], found[title, NAIVE]
     limits = {"forward": FORWARD_MAPS * map_bytes / moved, "both": ALL_MAPS * map_bytes / moved}
 

@@ -1,12 +1,12 @@
-"""Time the training of the three networks by their papers' recipes: before, by default and with `preset=fast`.
+"""Time the training of the three networks with their papers' recipes: `before`, `default`, `fast` (`preset=fast`).
 
 python benchmarks/train.py [ROOT] [--networks svrnn srn flow_rnn] [--batch 2] [--steps 8] [--repeats 3] [--device cpu]
 
-ROOT has GOPRO's layout; without one, toy clips of 1280x720 are made. Each case is `deblurzoo train` in a process of its
-own. `before` computes in float32 and gives freed memory back to the system; `default` is what users get; `fast` is
-compiled as well. SRN has its channels last in all of them. `waits` is the share of time in which the step waits for its
-samples; `limit` is the share of what a large matrix product of the same precision computes per second, of which the
-multiply-adds of forward and backward pass are counted.
+ROOT has GOPRO's layout; without ROOT, toy clips of 1280x720 are created. Each case is `deblurzoo train` in a separate
+process. `before` computes in float32 and returns freed memory to the system; `default` is the default configuration;
+`fast` is compiled in addition. SRN uses channels_last in all cases. `waits` is the fraction of time that steps wait for
+their samples. `limit` is the FLOP/s of forward and backward pass as a fraction of the FLOP/s of a large matrix product
+of the same precision.
 """
 
 import math
@@ -21,7 +21,7 @@ from typing import Any
 
 from deblurzoo.allocator import keep_memory
 
-keep_memory()  # as the command line does, before torch is imported
+keep_memory()  # as in the command line; must precede the import of torch
 
 import torch
 import torch.nn.functional as F
@@ -31,7 +31,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from deblurzoo import cli
 from deblurzoo.benchmark.harness import Figures, in_new_process, measured, parser, resident_peak, show
-from deblurzoo.commands.hydra_app import plain
+from deblurzoo.commands.hydra_app import as_dicts
 from deblurzoo.commands.train import make_module
 from deblurzoo.files import conf_dir
 from deblurzoo.synthesis.options import ToyOptions
@@ -45,14 +45,14 @@ CASES: dict[str, list[str]] = {
     "fast": ["preset=fast"],
 }
 WARM_UP = 3
-"""Steps that are not counted: the first ones allocate, compile and choose algorithms."""
+"""Steps that are not counted: the first steps allocate memory, compile and select algorithms."""
 STEP, WAIT = "run_training_batch", "[_TrainingEpochLoop].train_dataloader_next"
 Case = tuple[str, str]
 """Network, and a key of CASES."""
 
 
 class Clock(SimpleProfiler):
-    """Lightning's profiler, asked for figures when training ends."""
+    """Lightning's profiler; returns values after training."""
 
     last: "Clock"
 
@@ -62,13 +62,13 @@ class Clock(SimpleProfiler):
         Clock.last = self
 
     def start(self, action_name: str) -> None:
-        """Remember when each step began."""
+        """Record the start time of each step."""
         if action_name == STEP:
             self.starts.append(time.perf_counter())
         super().start(action_name)
 
     def figures(self) -> Figures:
-        """Return seconds a step, the share of it that waits for samples, and the peak of memory in bytes."""
+        """Return seconds per step, the fraction of time that steps wait for samples, and peak memory in bytes."""
         periods = [after - before for before, after in zip(self.starts, self.starts[1:], strict=False)][WARM_UP:]
         waits = self.recorded_durations[WAIT][WARM_UP + 1 : WARM_UP + 1 + len(periods)]
         on_gpu = torch.cuda.is_available() and torch.cuda.max_memory_allocated() > 0
@@ -77,14 +77,14 @@ class Clock(SimpleProfiler):
 
 
 def train(overrides: list[str]) -> Figures:
-    """Run `deblurzoo train` with the clock in it."""
+    """Return the values of `deblurzoo train`, run with `Clock` as its profiler."""
     sys.argv = ["deblurzoo", "train", *overrides]
     cli.main()
     return Clock.last.figures()
 
 
 def measure(case: Case, device: str, steps: int, data: list[str]) -> Figures:
-    """Return the figures of a few steps in a new process."""
+    """Return the values of a few training steps in a new process."""
     network, how = case
     with tempfile.TemporaryDirectory() as runs:
         overrides = [
@@ -99,10 +99,10 @@ def measure(case: Case, device: str, steps: int, data: list[str]) -> Figures:
 
 @cache
 def work_per_sample(network: str) -> tuple[int, int]:
-    """Return the floating-point operations of a sample's forward and backward pass, and the recipe's batch size."""
+    """Return the FLOPs of the forward and backward pass of a sample, and the recipe's batch size."""
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         cfg: Any = compose("train", [f"experiment={EXPERIMENTS[network]}", "trainer=cpu"])
-    net = make_module(plain(cfg.model)).net.to("meta")
+    net = make_module(as_dicts(cfg.model)).net.to("meta")
     crop = cfg.datamodule.augmentation.crop
     with FlopCounterMode(display=False) as counter:
         net(torch.empty(1, net.frames, 3, crop, crop, device="meta")).image.sum().backward()
@@ -110,10 +110,10 @@ def work_per_sample(network: str) -> tuple[int, int]:
 
 
 def matrix_rate(device: str, low: bool) -> float:
-    """Return the floating-point operations per second of a large matrix product in float32 or bfloat16.
+    """Return the FLOP/s of a large matrix product in float32 or bfloat16.
 
-    As a 1x1 convolution, which on a CPU runs on the library of the other convolutions: torch's product may run on one
-    that is several times slower.
+    It is computed as a 1x1 convolution, which on a CPU uses the same library as the other convolutions; torch's matrix
+    product may use a library that is several times slower.
     """
     channels, side = (4096, 128) if device == "gpu" else (2048, 32)
     place = torch.device("cuda" if device == "gpu" else "cpu")
@@ -136,7 +136,7 @@ def main() -> None:
     options.add_argument("--networks", nargs="+", choices=EXPERIMENTS, default=list(EXPERIMENTS))
     options.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     options.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
-    options.add_argument("--batch", type=int, help="samples a step instead of the paper's 16 or 20")
+    options.add_argument("--batch", type=int, help="samples per step (default: the paper's 16 or 20)")
     options.add_argument("--steps", type=int, default=8)
     given = options.parse_args()
     rates = dict.fromkeys(CASES, 0.0)

@@ -115,14 +115,14 @@ def test_interpolated_blur_is_near_that_of_the_frames_in_between(tmp_path: Path)
 def test_motion_that_is_too_large_to_interpolate(tmp_path: Path) -> None:
     quick = write_frames(tmp_path / "quick", moving(9, height=96, width=128, step=9))
     message = refused(quick, "--interpolate", "--out", tmp_path / "data", "--test-share", 0, because="cannot be interp")
-    assert f"{quick}, frames 0 to 2: things move " in message
+    assert f"{quick}, frames 0 to 2: motion of " in message
     assert not (tmp_path / "data").exists() and not (tmp_path / ".data.unfinished").exists()
 
 
 def test_photographs_are_shaken_and_those_too_small_left_out(tmp_path: Path) -> None:
     photos = write_frames(tmp_path / "photos", moving(5, height=96, width=128))
     write_png(photos / "0001.png", moving(1, height=8, width=8)[0])
-    too_small = f"complete, but without these sources:\n{photos / '0001.png'}: "
+    too_small = f"complete, but these sources were left out:\n{photos / '0001.png'}: "
     refused(photos, "--photographs", "--shake", "8", "--out", tmp_path / "data", because=too_small)
     assert [str(p.relative_to(tmp_path)) for p in sorted(tmp_path.glob("data/*/*"))] == [
         "data/test/0004", "data/train/0000", "data/train/0002", "data/train/0003",
@@ -143,7 +143,7 @@ def test_pairs_with_nothing_to_restore_are_counted_and_named(
     equal = [f"{clip}/00000{number}" for clip in ("train/first_03_00", "test/last_03_00") for number in (4, 5)]
     run(*sources, "--frames", 3, "--out", tmp_path / "out")
     assert OmegaConf.load(tmp_path / "out" / "synthesis.yaml").nothing_to_restore == equal
-    said = f"4 of them have nothing to restore, blurry equal to sharp: {', '.join(equal)}; synthesis.yaml has all"
+    said = f"4 of them have nothing to restore (identical images): {', '.join(equal)}; synthesis.yaml lists all"
     assert said in " ".join(capsys.readouterr().out.split())
     run(*sources, "--frames", 3, "--out", tmp_path / "out")  # which is complete
     assert said in " ".join(capsys.readouterr().out.split())
@@ -169,7 +169,7 @@ def test_a_killed_run_continues_to_the_same_bytes(start: Start, tmp_path: Path) 
     (made[3].parent / f".{made[3].name}.1.tmp").write_bytes(b"half")
     kept = made[0].stat().st_mtime_ns
 
-    other = "made with other options (seed: 0 there, 1 now): remove it or give another --out"
+    other = "made with different options (seed: previously 0, now 1): remove it or give another --out"
     refused(*command[1:], "--out", tmp_path / "data", "--seed", 1, because=other)
     run(*command[1:], "--out", tmp_path / "data", "--workers", 3)
     assert contents(tmp_path / "data") == contents(tmp_path / "whole")
@@ -178,7 +178,7 @@ def test_a_killed_run_continues_to_the_same_bytes(start: Start, tmp_path: Path) 
 
     before = contents(tmp_path / "data")
     run(*command[1:], "--out", tmp_path / "data")
-    refused(*command[1:], "--out", tmp_path / "data", "--jpeg", 90, because="(jpeg: None there, 90 now)")
+    refused(*command[1:], "--out", tmp_path / "data", "--jpeg", 90, because="(jpeg: previously None, now 90)")
     assert contents(tmp_path / "data") == before
 
 
@@ -198,7 +198,7 @@ def test_sources_that_cannot_be_used_are_all_named_and_nothing_is_written(
     for message in (
         f"error: {text} cannot be read as a video",
         f"{cut} is truncated after",
-        f"{mixed} has frames of several sizes: 0000.png is 64x48, 0001.png 64x64",
+        f"{mixed} has frames of different sizes: 0000.png is 64x48, 0001.png is 64x64",
         "nowhere.mp4 does not exist",
     ):
         assert message in done.stderr
@@ -218,7 +218,7 @@ def test_a_source_that_turns_out_to_be_damaged_is_left_out(
     damaged.write_bytes(data)
     command = (damaged, folder, "--out", tmp_path / "data", "--frames", 5, "--split", "time")
     for _ in range(2):  # the second time from what is there
-        refused(*command, because=f"complete, but without these sources:\n{damaged}")
+        refused(*command, because=f"complete, but these sources were left out:\n{damaged}")
         assert "4 pairs for training, 2 for testing" in capsys.readouterr().out
         assert {clip.name for clip in (tmp_path / "data").glob("*/*")} == {"plane_05_00", "plane_05_01"}
     refused(damaged, "--out", tmp_path / "none", "--test-share", 0, because=f"{damaged}")

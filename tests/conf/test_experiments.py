@@ -24,7 +24,7 @@ from verbs import refused
 
 EXPERIMENTS = names()
 PAPERS = ("srn_gopro", "svrnn_gopro", "svrnn_dvd_gopro", "flow_dvd")
-"""Experiments of the papers' full networks, which go with every network, data set and recipe."""
+"""Experiments of the papers' full networks; they can be combined with every network, data set and recipe."""
 GROUPS = ("experiment", "model", "data", "recipe")
 MODELS = sorted({path.stem for path in (conf_dir() / "model").glob("*.yaml")} - {"base"})
 RECIPES = sorted(path.stem for path in (conf_dir() / "recipe").glob("*.yaml"))
@@ -32,7 +32,7 @@ DATA = ("gopro_blur", "gopro_blur_gamma", "dvd", "gopro_blur_dvd", "toy", "synth
 """Data sets with training clips."""
 RECORDED = Path(__file__).parents[1] / "fixtures" / "experiments"
 RENAMED = {"loader": "datamodule"}
-"""Keys of configs of version 0.1, and the keys in their places."""
+"""Keys of configs of version 0.1, and their current names."""
 NEW = {
     "blur": "blur",
     "model.optimizer._target_": "torch.optim.Adam",
@@ -41,9 +41,9 @@ NEW = {
     "trust": None,
     "metrics": None,
 }
-"""Keys that version 0.1 did not have, and the values that do what it did."""
+"""Keys that version 0.1 did not have, and the values that reproduce its behaviour."""
 GONE = {"model.optimizer.betas": [0.9, 0.999], "model.optimizer.eps": 1e-8}
-"""Keys of version 0.1 that are no longer set, and the values of torch that they had: no other optimiser knows them."""
+"""Keys of version 0.1 that are no longer set, since only Adam supports them, with their values: torch's defaults."""
 
 
 def composed(name: str) -> DictConfig:
@@ -52,7 +52,7 @@ def composed(name: str) -> DictConfig:
 
 
 def flat(config: Any, key: str = "") -> dict[str, Any]:
-    """Return the values of a nested config by their keys with dots."""
+    """Return the values of a nested config by dotted key."""
     if not isinstance(config, dict) or not config:
         return {key: config}
     return {k: v for name, part in config.items() for k, v in flat(part, f"{key}.{name}" if key else name).items()}
@@ -66,7 +66,7 @@ def test_experiments_have_the_values_of_version_0_1(name: str) -> None:
     expected = {RENAMED.get(key.partition(".")[0], key.partition(".")[0]) + "".join(key.partition(".")[1:]): value
                 for key, value in before.items()}  # fmt: skip
     expected |= {key: MOVED.get(value, value) for key, value in expected.items() if key.endswith("_target_")}
-    expected.pop("datamodule.augmentation.extra_blur._target_", None)  # it can be nothing else
+    expected.pop("datamodule.augmentation.extra_blur._target_", None)  # no longer configurable
     assert {key: expected.pop(key) for key in GONE} == GONE
     resolved = flat(OmegaConf.to_container(cfg, resolve=True))
     assert resolved == {**expected, **NEW}
@@ -120,7 +120,7 @@ def test_experiment_takes_a_step(name: str, trees: dict[str, list[str]], deblurz
 
 
 def crosses() -> Iterator[tuple[str, str, str, str]]:
-    """Yield experiments, models, data sets and recipes: of an experiment and each other group, all pairs."""
+    """Yield experiment, model, data set and recipe; all pairs of an experiment and a choice of another group occur."""
     for place, experiment in enumerate(PAPERS):
         for number, data in enumerate(DATA):
             recipe = RECIPES[(number + place) % len(RECIPES)]
@@ -154,7 +154,7 @@ def test_what_is_chosen_alone_goes_with_the_rest(words: str, trees: dict[str, li
 
 @pytest.fixture
 def trees(flow_toy: Path, tmp_path: Path) -> dict[str, list[str]]:
-    """The toy clips in the layout of each data set, and the overrides that name their place."""
+    """Return the overrides that set the paths of each data set; the toy clips are in the layout of each data set."""
     dvd = write_dvd(flow_toy, tmp_path / "dvd")
     folders = [
         f"data.{split}.{kind}={clip / kind}"
@@ -173,7 +173,7 @@ def trees(flow_toy: Path, tmp_path: Path) -> dict[str, list[str]]:
 
 @pytest.mark.processes
 def test_every_cross_of_a_papers_experiment_composes() -> None:
-    """Where model, data and recipe are chosen, the papers' experiments differ in names, and one in its augmentation."""
+    """Two experiments suffice: with given model, data and recipe, only names and one augmentation differ."""
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         for groups in itertools.product(("srn_gopro", "svrnn_dvd_gopro"), MODELS, DATA, RECIPES):
             words = [f"{group}={choice}" for group, choice in zip(GROUPS, groups, strict=True)]

@@ -1,4 +1,4 @@
-"""Files of --config-dir have an effect, or one message names the file and what is missing."""
+"""Files of --config-dir take effect, or an error names the file and the missing header."""
 
 from pathlib import Path
 
@@ -68,7 +68,7 @@ def test_a_key_of_the_command_line_that_nothing_reads(deblurzoo: Run) -> None:
 
 @pytest.mark.parametrize("header", ["# @package _global_", "#@package _global_", "\n#  @package   _global_"])
 def test_files_that_have_an_effect(header: str, deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
-    """An own group, and a variable of one's own, included."""
+    """Includes a user-defined group and a user-defined variable."""
     write(
         tmp_path / "conf/experiment/mine.yaml",
         f"{header}\ncrop: 16\ndatamodule: {{augmentation: {{crop: '${{crop}}'}}}}\n",

@@ -6,7 +6,7 @@ import torch
 
 @pytest.fixture(autouse=True)
 def unwritten_is_nan(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Fill what `torch.empty` gives with NaN, so that an output that is not written fails."""
+    """Fill results of `torch.empty` with NaN, so that unwritten outputs fail the test."""
     real, real_like = torch.empty, torch.empty_like
     monkeypatch.setattr(torch, "empty", lambda *a, **k: real(*a, **k).fill_(float("nan")))
     monkeypatch.setattr(torch, "empty_like", lambda *a, **k: real_like(*a, **k).fill_(float("nan")))

@@ -232,7 +232,7 @@ def test_wrong_arguments_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_triton_needs_a_gpu_or_its_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
-    with pytest.raises(ValueError, match="runs on a GPU, the maps are on cpu: use numba or rows"):
+    with pytest.raises(ValueError, match="requires a GPU, but the maps are on cpu: use numba or rows"):
         spatial_rnn(*maps((1, 2, 3, 4)), "triton")
 
 
@@ -294,13 +294,13 @@ print(1024 * (high_water_mark() - before) / x.nbytes)
 
 
 @pytest.mark.processes
-@pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's count of resident memory")
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/status")
 @pytest.mark.parametrize("backend", ON_CPU)
 def test_backward_adds_at_most_12_maps_to_the_peak(backend: str) -> None:
     command = [sys.executable, "-c", PEAK.replace("{backend}", backend)]
-    alone = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"}  # a freed map goes back to the system at once
+    alone = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"}  # freed maps are returned to the system at once
     done = subprocess.run(command, env=alone, capture_output=True, text=True, check=True)
-    assert 5 <= float(done.stdout) <= 12  # the gradients alone are 5
+    assert 5 <= float(done.stdout) <= 12  # the gradients are 5 maps
 
 
 @pytest.mark.parametrize("backend", ON_CPU)

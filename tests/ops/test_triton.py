@@ -1,4 +1,4 @@
-"""Run triton_cases.py in a process of its own: Triton decides at its import whether it compiles or interprets."""
+"""Run triton_cases.py in a separate process: on import, Triton selects compilation or interpretation."""
 
 import os
 import subprocess

@@ -10,7 +10,7 @@ from deblurzoo.training.losses import warp_losses
 
 
 def warp_by_loop(image: Tensor, flow: Tensor) -> Tensor:
-    """The layer as its authors wrote it: bilinear, 0 outside of [0, W) x [0, H), the last neighbour repeated."""
+    """Return the result of the authors' layer: bilinear, 0 outside of [0, W) x [0, H), the last pixel repeated."""
     batch, channels, height, width = image.shape
     out = torch.zeros_like(image)
     for b in range(batch):
@@ -34,7 +34,7 @@ def warp_by_loop(image: Tensor, flow: Tensor) -> Tensor:
 def test_warp_is_the_authors_layer(size: tuple[int, int]) -> None:
     torch.manual_seed(0)
     image, flow = torch.rand(2, 3, *size), 2 * torch.randn(2, 2, *size)
-    flow[0, 0, 0, 0] = size[1] - 0.5  # in the last, half-open pixel
+    flow[0, 0, 0, 0] = size[1] - 0.5  # beyond the centre of the last pixel
     torch.testing.assert_close(warp(image, flow), warp_by_loop(image, flow), rtol=0, atol=1e-6)
 
 
@@ -84,7 +84,7 @@ def test_colours_are_middleburys() -> None:
     assert right[0] == 1 and right[1:].max() < 0.1  # red
     assert left[0] < 0.1 and left[1:].min() > 0.7  # cyan to blue
     assert down[:2].min() > 0.7 and down[2] < 0.1  # yellow
-    assert flow_colours(3 * flow, longest=2)[0, :, 0, 1].max() < 0.8  # too long: darker
+    assert flow_colours(3 * flow, longest=2)[0, :, 0, 1].max() < 0.8  # longer than `longest`: darker
 
 
 def test_warp_losses_vanish_for_the_true_flow_and_not_for_others() -> None:

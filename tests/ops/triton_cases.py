@@ -1,7 +1,7 @@
-"""What the Triton kernels must do; test_triton.py runs it, on the CPU under TRITON_INTERPRET=1 and on a GPU.
+"""Tests of the Triton kernels; test_triton.py runs them on the CPU with TRITON_INTERPRET=1 and on a GPU.
 
-The interpreter takes about 1 ms per pixel, channel and direction: its maps are small, and tiles of 4 steps and 2 or 4
-lines let them have several tiles each way, the last ones partly empty.
+The interpreter takes about 1 ms per pixel, channel and direction: maps are small, and tiles have only 4 steps and 2 or
+4 lines, so that maps span several tiles in each direction, with partly empty last tiles.
 """
 
 import os
@@ -39,7 +39,7 @@ def inputs(shape: tuple[int, int, int, int], dtype: torch.dtype = torch.float64)
 
 
 def assert_agreement(x: Tensor, w: Tensor, g: Tensor, tolerance: float) -> None:
-    """Compare result and gradients with the reference in float64, errors in parts of the largest value."""
+    """Compare result and gradients with the reference in float64; the tolerance is relative to the largest value."""
     exact = [m.detach().double().requires_grad_() for m in (x, w)]
     expected = result_and_gradients(reference.forward, *exact, g)
     for a, e in zip(result_and_gradients(triton, x, w, g), expected, strict=True):
@@ -72,7 +72,7 @@ def test_16_bit_maps_are_accumulated_in_float32(dtype: torch.dtype) -> None:
     exact = (rows.forward(x32, w32), *rows.backward(g.float(), x32, w32, h.float()))
     for actual, expected in zip((h, gx, gw), exact, strict=True):
         assert actual.dtype == dtype
-        # The interpreter cuts off what a GPU rounds.
+        # The interpreter truncates where a GPU rounds.
         torch.testing.assert_close(actual.float(), expected, rtol=torch.finfo(dtype).eps, atol=1e-5)
 
 

@@ -25,7 +25,7 @@ def test_hidden_black_gives_no_dark_rim(tmp_path: Path) -> None:
 
 
 def pair(seed: int = 0, side: int = 96) -> np.ndarray:
-    """A blurry and a sharp picture that are equal, so that all blur is extra."""
+    """Return identical blurry and sharp images, so that all blur is additional."""
     noise = np.random.default_rng(seed).integers(0, 256, (side // 4, side // 4, 3), dtype=np.uint8)
     picture = cv2.resize(noise, (side, side), interpolation=cv2.INTER_CUBIC)
     return np.stack([picture, picture])
@@ -65,7 +65,7 @@ def test_objects_change_a_part_and_are_blurred_by_at_most_the_length() -> None:
         if not has_object(before, after):
             continue
         object_ = (after[-1] != before[-1]).any(axis=-1)
-        assert object_[7:-7, 7:-7].any()  # in the crop, not in its margin alone
+        assert object_[7:-7, 7:-7].any()  # in the crop, not only in its margin
         touched = (after[0] != before[0]).any(axis=-1)
         reach = cv2.dilate(object_.astype(np.uint8), np.ones((13, 13), np.uint8)) > 0
         assert 0 < object_.mean() < 0.5
@@ -78,14 +78,14 @@ def test_lines_are_straight() -> None:
         y, x = np.indices(kernel.shape) - kernel.shape[0] // 2
         xy = (kernel * x * y).sum()
         spread = np.linalg.eigvalsh([[(kernel * x * x).sum(), xy], [xy, (kernel * y * y).sum()]])
-        assert spread[0] < 0.3  # across: no more than the bilinear share of a pixel
+        assert spread[0] < 0.3  # across the line: only the spread of bilinear interpolation
 
 
 def test_cut_outs_are_taken_from_a_folder(tmp_path: Path) -> None:
     green = np.zeros((30, 20, 4), np.uint8)
     green[5:25, 5:15] = (0, 255, 0, 255)
     cv2.imwrite(str(tmp_path / "green.PNG"), green)
-    for name in ("._green.png", "~$green.png"):  # which systems leave beside pictures
+    for name in ("._green.png", "~$green.png"):  # files that operating systems and programs create
         (tmp_path / name).write_bytes(b"no picture")
     extra = ExtraBlur(datasets=("dvd",), objects=str(tmp_path))
     dark = np.zeros((2, 64, 64, 3), np.uint8)
@@ -95,12 +95,12 @@ def test_cut_outs_are_taken_from_a_folder(tmp_path: Path) -> None:
 
 
 def test_cut_outs_are_upright(tmp_path: Path) -> None:
-    """A cut-out that lies in its file, red at the top once it stands."""
+    """The cut-out is stored rotated; its upper half is red when upright."""
     standing = np.zeros((32, 8, 4), np.uint8)
     standing[..., 1], standing[..., 3] = 255, 255
     standing[:16] = (255, 0, 0, 255)
     exif = PIL.Image.Exif()
-    exif[274] = 6  # to be turned clockwise
+    exif[274] = 6  # rotate by 90 degrees clockwise
     PIL.Image.fromarray(np.rot90(standing)).save(tmp_path / "lying.png", exif=exif)
     extra = ExtraBlur(datasets=("dvd",), objects=str(tmp_path))
     images = [extra(np.zeros((2, 64, 64, 3), np.uint8), seed)[-1] for seed in SAMPLES]
@@ -134,5 +134,5 @@ def test_folders_without_cut_outs_are_refused(tmp_path: Path) -> None:
         ExtraBlur(datasets=("dvd",), objects=str(tmp_path))
     cv2.imwrite(str(tmp_path / "opaque.png"), np.zeros((8, 8, 3), np.uint8))
     extra = ExtraBlur(datasets=("dvd",), objects=str(tmp_path))
-    with pytest.raises(DeblurzooError, match=r"opaque\.png is no 8-bit PNG with an alpha channel"):
+    with pytest.raises(DeblurzooError, match=r"opaque\.png is not an 8-bit PNG with alpha channel"):
         [extra(pair(), seed) for seed in SAMPLES]

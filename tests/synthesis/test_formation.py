@@ -25,7 +25,7 @@ def test_moving_impulse_gives_its_path() -> None:
     expected = torch.zeros(1, 4, 9)
     expected[0, 1, 1:8] = 1 / 7
     torch.testing.assert_close(blurred, expected)
-    torch.testing.assert_close(blurred.sum(), torch.tensor(1.0))  # energy is kept
+    torch.testing.assert_close(blurred.sum(), torch.tensor(1.0))  # energy is preserved
 
 
 def test_moving_impulse_of_8_bits_gives_its_path() -> None:
@@ -53,7 +53,7 @@ def test_a_response_averages_in_linear_light() -> None:
     torch.testing.assert_close(form_blur(frames), torch.full((1, 1, 1), 0.5))
     torch.testing.assert_close(form_blur(frames, 2.2), torch.full((1, 1, 1), 0.5 ** (1 / 2.2)))
     torch.testing.assert_close(form_blur(frames, "srgb"), torch.full((1, 1, 1), 1.055 * 0.5 ** (1 / 2.4) - 0.055))
-    dark = torch.tensor([0.0, 0.04])[:, None]  # both below the toe of sRGB, where it is linear
+    dark = torch.tensor([0.0, 0.04])[:, None]  # both in the linear segment of sRGB
     torch.testing.assert_close(form_blur(dark, "srgb"), torch.tensor([0.02]))
 
 

@@ -14,13 +14,13 @@ def psnr(image: np.ndarray, truth: np.ndarray) -> float:
 
 
 def panned(x: float) -> np.ndarray:
-    """The view (180, 320) of a camera that has turned right by x pixels: everything moves left."""
+    """Return the view (180, 320) of a camera that has panned right by x pixels: everything moves left."""
     part = cv2.getRectSubPix(COFFEE, (320, 180), (300 + x, 200))
     return np.asarray(part, np.uint8)
 
 
 def passing(x: float) -> np.ndarray:
-    """A disc of one photograph, x pixels to the right of its place, before another photograph."""
+    """Return a disc of one photo, shifted right by x pixels, in front of another photo."""
     shift = np.array([[1, 0, x], [0, 1, 0]], float)
     shape = np.zeros((400, 600), np.float32)
     cv2.circle(shape, (200, 200), 80, 1, -1)
@@ -35,7 +35,7 @@ def test_between_two_views_of_a_turning_camera_is_the_view_on_the_way() -> None:
     for time, frame in zip(times, in_between(panned(0), panned(8), times), strict=True):
         assert frame.dtype == np.uint8 and frame.shape == (180, 320, 3)
         assert psnr(frame, panned(8 * time)) > 38
-        assert psnr(frame[:, -8:], panned(8 * time)[:, -8:]) > 30  # what comes into the picture as well
+        assert psnr(frame[:, -8:], panned(8 * time)[:, -8:]) > 30  # also where new content enters the image
 
 
 def test_identical_frames_give_that_frame_to_the_bit() -> None:
@@ -72,9 +72,9 @@ def test_a_cut_is_more_motion_than_can_be_trusted() -> None:
 
 def test_wrong_input_is_refused() -> None:
     for times in ([0.5, 1.0], [0.0], [-0.1]):
-        with pytest.raises(DeblurzooError, match="must lie between 0 and 1"):
+        with pytest.raises(DeblurzooError, match="must be between 0 and 1"):
             in_between(COFFEE, COFFEE, times)
-    with pytest.raises(DeblurzooError, match=r"600x400 and 512x512 pixels: give equal sizes of at least 32x32"):
+    with pytest.raises(DeblurzooError, match=r"600x400 and 512x512 pixels: sizes must be equal, at least 32x32"):
         motion(COFFEE, ASTRONAUT)
     with pytest.raises(DeblurzooError, match="16x40"):
         motion(COFFEE[:40, :16], COFFEE[:40, :16])

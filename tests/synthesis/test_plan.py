@@ -41,7 +41,7 @@ def test_the_number_of_frames_is_drawn_per_clip() -> None:
 
 def test_splits_by_time_keep_the_gap() -> None:
     (pairs,) = plan([video(100)], Cut(frames=(5, 5), test_share=0.2, gap=3))
-    assert spans(pairs, "train") == [(5 * i, 5 * i + 5) for i in range(13)]  # 80 frames less 3 windows
+    assert spans(pairs, "train") == [(5 * i, 5 * i + 5) for i in range(13)]  # 80 frames minus 3 windows
     assert spans(pairs, "test") == [(80, 85), (85, 90), (90, 95), (95, 100)]
     assert len({pair.clip for pair in pairs}) == 2
 
@@ -77,7 +77,7 @@ def test_clips_of_sources_of_one_name_are_told_apart() -> None:
         ([300], {"test_share": 0.5, "gap": 20}, "no pair is left for the train split"),
         ([300], {"frames": (4, 4)}, "--frames 4-4 must be an odd number"),
         ([300], {"frames": (9, 7)}, "--frames 9-7 must be an odd number"),
-        ([300], {"test_share": 1.5}, "--test-share 1.5 must be from 0 to 1"),
+        ([300], {"test_share": 1.5}, "--test-share 1.5 must be between 0 and 1"),
     ],
 )
 def test_what_cannot_be_planned(sources: list[int], wrong: dict[str, object], message: str) -> None:

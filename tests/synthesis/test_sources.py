@@ -16,7 +16,7 @@ def flat(level: int, height: int = 4, width: int = 6) -> Image:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Twelve frames, each of its own number, named 1.png to 12.png."""
+    """Return a folder of twelve frames, 1.png to 12.png, whose pixel values are their indices from 0."""
     for number in range(12):
         write_png(tmp_path / "frames" / f"{number + 1}.png", flat(number))
     return tmp_path / "frames"
@@ -58,10 +58,10 @@ def test_only_frames_of_windows_are_read(folder: Path) -> None:
 def test_frames_of_several_sizes(folder: Path) -> None:
     source = frames(folder)
     write_png(folder / "7.png", flat(0, 5, 5))
-    with pytest.raises(DeblurzooError, match=r"frames of several sizes: 1\.png is 6x4, 7\.png 5x5"):
+    with pytest.raises(DeblurzooError, match=r"frames of different sizes: 1\.png is 6x4, 7\.png is 5x5"):
         inspect(folder, photographs=False)
     assert [photo.size for photo in inspect(folder, photographs=True)][5:8] == ["6x4", "5x5", "6x4"]
-    with pytest.raises(DeblurzooError, match="frame 6 is 5x5, the first 6x4"):
+    with pytest.raises(DeblurzooError, match="frame 6 is 5x5, the first is 6x4"):
         list(source.windows([range(4, 7)]))
 
 
@@ -73,16 +73,16 @@ def test_a_source_that_ends_early(folder: Path) -> None:
 def test_what_is_no_source(tmp_path: Path) -> None:
     with pytest.raises(DeblurzooError, match="does not exist"):
         inspect(tmp_path / "nowhere", photographs=False)
-    with pytest.raises(DeblurzooError, match="has no pictures in it"):
+    with pytest.raises(DeblurzooError, match="contains no images"):
         inspect(tmp_path, photographs=False)
-    (tmp_path / "broken.png").write_text("no picture")
+    (tmp_path / "broken.png").write_text("not an image")
     with pytest.raises(DeblurzooError, match=r"broken\.png cannot be read"):
         inspect(tmp_path, photographs=False)
 
 
 def test_frames_that_do_not_follow_each_other(folder: Path) -> None:
     (folder / "5.png").unlink()
-    with pytest.raises(DeblurzooError, match="lacks frame 5: give a folder for each piece, or --photographs"):
+    with pytest.raises(DeblurzooError, match="lacks frame 5: give a separate folder for each part, or use --phot"):
         inspect(folder, photographs=False)
     assert len(inspect(folder, photographs=True)) == 11
     write_png(folder / "5.png", flat(4))

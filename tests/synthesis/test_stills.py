@@ -19,7 +19,7 @@ def detail(image: np.ndarray) -> float:
 
 
 def dots(places: list[tuple[int, int]], seed: int, **options: float) -> list[np.ndarray]:
-    """How white dots on black move, relative to the middle sub-frame: per dot (S, 2), x and y in pixels."""
+    """Return the motion of white dots on black relative to the middle sub-frame: per dot (S, 2), x and y in pixels."""
     photo = np.zeros((401, 601, 3), np.uint8)
     for place in places:
         cv2.circle(photo, place, 4, (255, 255, 255), -1)
@@ -67,7 +67,7 @@ def test_same_seed_same_bytes() -> None:
 
 def test_nothing_from_outside_the_photograph_is_seen() -> None:
     framed = np.full((200, 300, 3), 255, np.uint8)
-    framed[3:-3, 3:-3] = 0  # a mirrored border would be white and twice as wide
+    framed[3:-3, 3:-3] = 0  # reflection would double the width of the white border
     for seed in range(5):
         seen = frames(seed, framed, min_length=15, roll=1)
         widths = [np.count_nonzero(f[f.shape[0] // 2, : f.shape[1] // 2, 0] > 128) for f in seen]
@@ -85,7 +85,7 @@ def test_rotation_and_zoom_move_a_corner_more_than_the_centre() -> None:
         longer.append(corner / centre)
     assert np.mean(longer) > 1.15
     centre, corner = dots([(300, 200), (60, 60)], 0, min_length=6, max_length=6, roll=0)
-    assert np.abs(centre - corner).max() < 0.2  # without them, all moves alike
+    assert np.abs(centre - corner).max() < 0.2  # without rotation and zoom, all points move alike
 
 
 @pytest.mark.parametrize("length", [4, 12])
@@ -99,12 +99,12 @@ def test_steps_are_about_a_pixel_and_the_path_has_its_length(length: int) -> Non
 
 
 def test_an_object_moves_on_its_own() -> None:
-    flat = np.full((401, 601, 3), (40, 120, 200), np.uint8)  # in exchanged colours, only objects are seen
+    flat = np.full((401, 601, 3), (40, 120, 200), np.uint8)  # only objects differ: permuted colours
     apart = []
     for seed in range(8):
         options = {"min_length": 12, "max_length": 12, "roll": 0}
         ends = [np.abs(f.astype(int) - flat[0, 0]).max(axis=2) / 160 for f in frames(seed, flat, objects=1, **options)]
-        if ends[0].any() and not any(f[[0, -1]].any() or f[:, [0, -1]].any() for f in ends):  # it is in the picture
+        if ends[0].any() and not any(f[[0, -1]].any() or f[:, [0, -1]].any() for f in ends):  # object inside the image
             first, last = (np.array(np.nonzero(f > 0.1))[::-1].mean(axis=1) for f in (ends[0], ends[-1]))
             camera = dots([(300, 200)], seed, **options)[0]
             apart.append(np.linalg.norm((last - first) - (camera[-1] - camera[0])))

@@ -54,7 +54,7 @@ def test_hand_shake_has_the_length_asked_for() -> None:
     path = hand_shake(np.random.default_rng(0), steps=88, exposure=11, length=5.0)
     steps = np.linalg.norm(np.diff(path.shift, axis=0), axis=1)
     assert steps.mean() * 10 == pytest.approx(5.0, rel=0.02)
-    assert steps.max() < 1.5  # pixels per sub-frame: no ghosts in the average
+    assert steps.max() < 1.5  # pixels per sub-frame: no ghosting in the average
 
 
 def test_existing_folder_is_left_alone(toy: Path) -> None:

@@ -1,8 +1,8 @@
-"""Measuring speed, memory and size: the choices of `deblurzoo benchmark`, which are known without torch."""
+"""Benchmarks of speed, memory and size; the choices of `deblurzoo benchmark` are importable without torch."""
 
 NAMES = ("svrnn", "srn", "flow_rnn")
-"""The networks that are measured."""
+"""Networks that are measured."""
 PAPERS_SIZE = (720, 1280)
-"""At which the papers print their seconds."""
+"""Height and width in pixels for which the papers report their run times."""
 HOWS = ("naive", "eager", "compiled", "onnxruntime")
 PRECISIONS = ("fp32", "bf16")

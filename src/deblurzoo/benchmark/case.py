@@ -1,4 +1,4 @@
-"""The cases of `deblurzoo benchmark`: a network, run in one of several ways, in a process of its own."""
+"""Cases of `deblurzoo benchmark`: a network in an execution mode, measured in a separate process."""
 
 import json
 import statistics
@@ -22,25 +22,25 @@ from deblurzoo.nets.base import DeblurNet, restore_any_size
 from deblurzoo.version import __version__
 
 NEVER = {
-    ("naive", "bf16"): "what the factors refer to is the straightforward network, in fp32",
-    ("onnxruntime", "bf16"): "the ONNX file is float32: autocast is torch's",
+    ("naive", "bf16"): "the naive network is only the baseline of the factors, in fp32",
+    ("onnxruntime", "bf16"): "the ONNX file is float32: autocast exists only in PyTorch",
 }
-"""Cases that are not measured, with the reason. Pure bfloat16 is no case: RNN weights near 1 would be rounded."""
+"""Cases that are not measured, with the reason. Pure bfloat16 is not supported: it would round RNN weights near 1."""
 START = 400_000
-"""The start of a process takes as long as so many pixels, in the estimate of the remaining time."""
+"""Estimated cost of starting a process, as a number of pixels; used for the remaining time."""
 ENOUGH_SECONDS, ENOUGH_RUNS = 1.0, 10
-"""A process restores one picture again and again until it has done so for so long, or so often."""
+"""Limits of the repetitions in a process: total seconds and number of runs, whichever is reached first."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A network in one way to run it.
+    """A network in an execution mode.
 
     Attributes:
-        network: a name of `NETWORKS`.
-        width: multiplies its channel numbers.
-        how: one of `deblurzoo.benchmark.HOWS`.
-        precision: `fp32`, or `bf16`, which is autocast.
+        network: a key of `NETWORKS`.
+        width: multiplier of the channel numbers.
+        how: execution mode, one of `deblurzoo.benchmark.HOWS`.
+        precision: `fp32`, or `bf16` (autocast).
         device: `cpu` or `cuda`.
         size: height and width in pixels.
     """
@@ -54,17 +54,17 @@ class Case:
 
     @property
     def name(self) -> str:
-        """Its name in messages."""
+        """Name in messages."""
         return f"{self.network} {self.how} {self.precision} on {self.device} at {self.size[0]}x{self.size[1]}"
 
     @property
     def cost(self) -> int:
-        """Roughly how long it takes beside others."""
+        """Estimated relative duration."""
         return 0 if (self.how, self.precision) in NEVER else START + self.size[0] * self.size[1]
 
 
 def benchmark(cases: Sequence[Case], size: tuple[int, int], repeats: int, out: Path) -> Report:
-    """Measure all cases, and write JSON and plot into the folder `out` after each round."""
+    """Return the report of all cases; JSON and plot are written to the folder `out` after each round."""
     sizes = sorted({case.size for case in cases}, key=lambda size: size[0] * size[1])
     width = cases[0].width
     report: Report = {
@@ -92,7 +92,7 @@ def _facts(case: Case) -> dict[str, Any]:
 
 
 def _in_new_process(case: Case, onnx_file: Path) -> Figures:
-    """Return `measure` of a new process, or the reason for having none."""
+    """Return the result of `measure` in a new process, or the reason for its failure."""
     if (case.how, case.precision) in NEVER:
         return {"reason": NEVER[case.how, case.precision]}
     if case.how == "onnxruntime" and not onnx_file.exists():
@@ -103,16 +103,16 @@ def _in_new_process(case: Case, onnx_file: Path) -> Figures:
 
 
 def write(network: str, width: float, onnx_file: str) -> Figures:
-    """Write the ONNX file, which takes more memory than running it."""
+    """Write the ONNX file; called in a separate process, since export takes more memory than running the file."""
     write_onnx(make(network, width), Path(onnx_file))
     return {}
 
 
 def measure(given: dict[str, Any], onnx_file: str) -> Figures:
-    """Return seconds of the first run and medians of later ones, by the clock and of the CPU, and the peak in bytes.
+    """Return seconds of the first run, median wall-clock and CPU seconds of later runs, and peak memory in bytes.
 
-    `cpu_seconds` is the time of all threads of the process, which others lengthen less than `seconds`. On a CPU the
-    peak is the resident memory of the whole process, on a GPU what torch has allocated there at most.
+    `cpu_seconds` is the sum over all threads of the process; other processes affect it less than `seconds`. On a CPU,
+    the peak is the resident memory of the whole process; on a GPU, the maximum memory allocated by torch.
     """
     case = Case(**given | {"size": tuple(given["size"])})
     net = make(case.network, case.width)
@@ -153,19 +153,19 @@ def _on_torch(net: DeblurNet, case: Case, blur: Tensor) -> Callable[[], object]:
 
 
 def _on_onnxruntime(onnx_file: str, on_gpu: bool, blur: Tensor) -> Callable[[], object]:
-    """Run the file on a picture in main memory: on a GPU its way there and back is part of the time."""
-    import onnxruntime  # of deblurzoo[onnx]
+    """Return a function that runs the file on an image in main memory; on a GPU, the time includes both transfers."""
+    import onnxruntime  # requires deblurzoo[onnx]
 
     provider = "CUDAExecutionProvider" if on_gpu else "CPUExecutionProvider"
     session = onnxruntime.InferenceSession(onnx_file, providers=[provider])
-    if provider not in session.get_providers():  # onnxruntime takes the CPU then
-        raise RuntimeError(f"this onnxruntime has no {provider}: pip install onnxruntime-gpu")
+    if provider not in session.get_providers():  # onnxruntime falls back to the CPU
+        raise RuntimeError(f"the installed onnxruntime has no {provider}: pip install onnxruntime-gpu")
     inputs = {"blur": blur.numpy()}
     return lambda: session.run(None, inputs)
 
 
 def _peak(case: Case) -> int | None:
-    """Return the largest memory in bytes, or None where nobody counts it: onnxruntime's on a GPU."""
+    """Return the peak memory in bytes, or None for onnxruntime on a GPU, where it cannot be measured."""
     if case.device == "cuda":
         return None if case.how == "onnxruntime" else torch.cuda.max_memory_allocated()
     return resident_peak()

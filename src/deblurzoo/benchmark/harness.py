@@ -1,7 +1,7 @@
-"""The one way to measure: cases round after round, in processes of their own, medians, reasons, a table, JSON.
+"""Common harness of all benchmarks: repeated rounds, separate processes, medians, failure reasons, tables, JSON.
 
-`python -m deblurzoo.benchmark.harness MODULE FUNCTION ARGUMENTS` is such a process; torch is not imported here, since
-the allocator must be set before.
+`python -m deblurzoo.benchmark.harness MODULE FUNCTION ARGUMENTS` runs a separate process. torch is not imported here,
+since the allocator must be configured before.
 """
 
 import argparse
@@ -28,9 +28,9 @@ from deblurzoo.files import user_path, write_atomically
 
 C = TypeVar("C", bound=Hashable)
 Figures = dict[str, Any]
-"""Named figures of a case, or its `reason` for having none."""
+"""Values of a case by name, or the `reason` for its failure."""
 Column = Callable[[C], object]
-"""Gives the cell of a case; "-" is printed where a KeyError shows that its figures are not there."""
+"""Function that returns the cell of a case; if it raises a KeyError (a missing value), "-" is printed."""
 
 
 def in_rounds(
@@ -40,9 +40,10 @@ def in_rounds(
     name: Callable[[C], str] = str,
     cost: Callable[[C], float] = lambda _: 1,
 ) -> Iterator[dict[C, Figures]]:
-    """Yield the medians of all cases after each round: a machine whose speed drifts is fair to all of them.
+    """Yield the medians of all cases after each round.
 
-    What cannot run is not tried twice. `cost` is roughly how long a case takes beside others.
+    Rounds distribute drift of the machine's speed over all cases. A case that fails is not repeated. `cost` estimates
+    the relative duration of a case.
     """
     found: dict[C, list[Figures]] = {case: [] for case in cases}
     with _Progress(repeats * sum(map(cost, cases))) as progress:
@@ -55,7 +56,7 @@ def in_rounds(
 
 
 def medians(rounds: list[Figures]) -> Figures:
-    """Return the median of each figure, None where no round has it, and all `seconds` as `rounds`; or the reason."""
+    """Return medians of all values (None if no round has it) and all `seconds` as `rounds`, or the failure reason."""
     reason = next((figures["reason"] for figures in rounds if "reason" in figures), None)
     if reason is not None:
         return {"reason": reason}
@@ -65,50 +66,50 @@ def medians(rounds: list[Figures]) -> Figures:
 
 
 def in_new_process(function: Callable[..., Figures], *arguments: Any, keep: bool = True) -> Figures:
-    """Return the figures of a function called in a new process, with or without keeping freed memory; or the reason.
+    """Return the values of a function called in a new process, or the reason for its failure.
 
-    The function is imported there by its name, and its arguments travel as JSON.
+    The function is imported by name, its arguments are passed as JSON. `keep`: whether the process keeps freed memory.
     """
-    path = [sys.path[0], os.environ.get("PYTHONPATH", "")]  # the first is the folder of a script
+    path = [sys.path[0], os.environ.get("PYTHONPATH", "")]  # sys.path[0] is the folder of the script
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, path))}
     for key in ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "THP_MEM_ALLOC_ENABLE"):
-        environment.pop(key, None)  # what `keep_memory` has set in this process
+        environment.pop(key, None)  # set by `keep_memory` in this process
     if not keep:
         environment[SWITCH] = "0"
     module = Path(sys.argv[0]).stem if function.__module__ == "__main__" else function.__module__
     command = [sys.executable, "-m", __spec__.name, module, function.__name__, json.dumps(arguments)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode < 0:
-        return {"reason": f"killed by signal {-done.returncode}: too little memory?"}
+        return {"reason": f"killed by signal {-done.returncode}, possibly out of memory"}
     if done.returncode:
-        return {"reason": (done.stderr.strip().splitlines() or ["no reason given"])[-1]}
+        return {"reason": (done.stderr.strip().splitlines() or ["no error message"])[-1]}
     figures: Figures = json.loads(done.stdout.splitlines()[-1])
     return figures
 
 
 def _new_process(module: str, function: str, arguments: str) -> None:
-    """Print the figures as a line of JSON."""
+    """Print the values, or the reason for a failure, as a line of JSON."""
     keep_memory()
     try:
         figures = getattr(import_module(module), function)(*json.loads(arguments))
-    except Exception as error:  # whatever cannot run here: its reason stands in the report
+    except Exception as error:  # any failure is reported as a reason
         figures = {"reason": (str(error).strip().splitlines() or [type(error).__name__])[0]}
     print(f"\n{json.dumps(figures)}")
 
 
 def resident_peak() -> int:
-    """Return the largest resident memory of this process so far, in bytes."""
+    """Return the peak resident memory of this process, in bytes."""
     status = Path("/proc/self/status")
     if not status.is_file():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    # Linux's ru_maxrss starts at the parent's.
+    # On Linux, ru_maxrss includes the parent's peak.
     line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
     return 1024 * int(line.split()[1])
 
 
 def machine() -> dict[str, Any]:
-    """Return the names of the processor, GPU and torch that measure, and how busy they are with something else."""
-    import torch  # the benchmarks of memory set the allocator before
+    """Return the names of CPU and GPU, the torch version, the number of threads and the load average."""
+    import torch  # imported late: memory benchmarks configure the allocator first
 
     names = Path("/proc/cpuinfo")
     lines = names.read_text().splitlines() if names.is_file() else []
@@ -123,14 +124,14 @@ def machine() -> dict[str, Any]:
 
 
 def machine_line(found: dict[str, Any]) -> str:
-    """Return `machine` as a line."""
+    """Return the result of `machine` as a line of text."""
     gpu = f", {found['gpu']}" if found["gpu"] else ""
     place = f"{found['cpu']}, {found['threads']} threads{gpu}"
     return f"{place}; torch {found['torch']}; load average at the start {found['load_average']}"
 
 
 def table(cases: Iterable[C], words: dict[str, Column[C]], figures: dict[str, Column[C]]) -> Table:
-    """Return a row for each case: words on the left, figures flush right."""
+    """Return a table with a row per case; `words` are left-aligned, `figures` right-aligned."""
     result = Table()
     for heading in [*words, *figures]:
         result.add_column(heading, justify="left" if heading in words else "right", no_wrap=heading in figures)
@@ -147,15 +148,15 @@ def _cell(column: Column[C], case: C) -> str:
 
 
 def parser(description: str | None, repeats: int) -> argparse.ArgumentParser:
-    """Return the command line of a script of `benchmarks/`, with the options that all of them have."""
+    """Return the argument parser of a script in `benchmarks/`, with the common options."""
     result = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    result.add_argument("--repeats", type=int, default=repeats, help="rounds, whose median is printed")
-    result.add_argument("--json", type=user_path, metavar="FILE", help="write the medians of all cases there")
+    result.add_argument("--repeats", type=int, default=repeats, help="number of rounds; the median is printed")
+    result.add_argument("--json", type=user_path, metavar="FILE", help="write the medians of all cases to FILE")
     return result
 
 
 def measured(cases: Sequence[C], measure: Callable[[C], Figures], options: argparse.Namespace) -> dict[C, Figures]:
-    """Return the medians of all cases after the rounds of `parser`'s options, written as JSON if that is asked for."""
+    """Return the medians of all cases; `options`, from `parser`, specify rounds and JSON file."""
     start = machine()
     *_, found = in_rounds(cases, measure, options.repeats, _name)
     if options.json:
@@ -168,7 +169,10 @@ def measured(cases: Sequence[C], measure: Callable[[C], Figures], options: argpa
 def show(
     found: dict[C, Figures], words: dict[str, Column[C]], figures: dict[str, Column[C]], title: str | None = None
 ) -> None:
-    """Print a table with a line between cases that differ in all words but the last, and why figures are missing."""
+    """Print a table of all cases, and the reasons for failures.
+
+    A line separates groups of cases; cases of a group differ only in the last column of `words`.
+    """
     cases = [case for case, row in found.items() if "reason" not in row]
     printed = table(cases, words, figures)
     printed.title, printed.title_justify = title, "left"
@@ -187,7 +191,7 @@ def _name(case: object) -> str:
 
 
 class _Progress:
-    """A bar with the remaining time on a terminal, a line for each case elsewhere."""
+    """Progress display: a bar with the remaining time on a terminal, a line per case elsewhere."""
 
     def __init__(self, total: float) -> None:
         self.console = Console(stderr=True)
@@ -208,7 +212,7 @@ class _Progress:
         self.bar.stop()
 
     def show(self, name: str, cost: float) -> None:
-        """Say what runs next."""
+        """Display the next case."""
         self.done, self.current = self.done + self.current, cost
         self.bar.update(self.task, completed=self.done, description=name)
         if not self.console.is_terminal:

@@ -1,4 +1,4 @@
-"""The networks that `deblurzoo benchmark` measures, what they cost on paper, and how they are run naively."""
+"""Networks of `deblurzoo benchmark`, their theoretical cost, and their naive variant."""
 
 import math
 from typing import Any
@@ -17,19 +17,19 @@ NETWORKS: dict[str, type[DeblurNet]] = dict(zip(NAMES, (SVRNN, SRN, FlowRNN), st
 
 
 def make(name: str, width: float) -> DeblurNet:
-    """Return a network with its first random weights, ready to restore."""
+    """Return a network with random initial weights (seed 0), in eval mode."""
     torch.manual_seed(0)
     return NETWORKS[name](width=width).eval()
 
 
 def with_naive_recurrence() -> None:
-    """Let all networks of this process run the spatial RNN as it is written down: torch operations column by column."""
+    """Replace the spatial RNN of all networks in this process by the reference: torch operations column by column."""
     for module in (blocks, svrnn, flow_rnn):
         module.spatial_rnn = reference.forward  # type: ignore[attr-defined]
 
 
 def describe(name: str, width: float, sizes: list[tuple[int, int]]) -> dict[str, Any]:
-    """Return parameters, bytes of the safetensors file, multiply-adds by size, and the paper's seconds or None."""
+    """Return parameter count, bytes of the safetensors file, multiply-adds by size, and the paper's seconds or None."""
     net = make(name, width)
     facts = {
         "class": type(net).__name__,
@@ -41,9 +41,9 @@ def describe(name: str, width: float, sizes: list[tuple[int, int]]) -> dict[str,
 
 
 def macs(net: DeblurNet, size: tuple[int, int]) -> int:
-    """Return the multiply-adds of one picture of a size: of convolutions, transposed ones and the spatial RNN.
+    """Return the multiply-adds for one image of `size`: convolutions, transposed convolutions and the spatial RNN.
 
-    Padding to the sizes that the network takes is part of it; activations and resizing are not counted.
+    Padding to a size that the network supports is included; activations and resizing are not counted.
     """
     counter = FlopCounterMode(display=False, custom_mapping={torch.ops.deblurzoo.spatial_rnn: _recurrence_flops})
     on_paper = net.to("meta")
@@ -53,11 +53,11 @@ def macs(net: DeblurNet, size: tuple[int, int]) -> int:
 
 
 def _recurrence_flops(x: torch.Size, w: torch.Size, *_: Any, **__: Any) -> int:
-    """Two products and two sums for each of the four results of a pixel: `(1 - w) x + w h`."""
+    """Return two products and two sums, `(1 - w) x + w h`, for each of the four results of a pixel."""
     return 4 * math.prod(w)
 
 
 def _paper_seconds(net: DeblurNet) -> float | None:
-    """Return the seconds that a paper prints for exactly this network on its own GPU."""
+    """Return the seconds that a paper reports, on its GPU, for a network of the same parameter count, or None."""
     size = sum(p.numel() for p in net.parameters())
     return next((row.seconds for row in rows() if row.seconds and row.parameters == size), None)

@@ -1,4 +1,4 @@
-"""What `deblurzoo benchmark` prints and draws."""
+"""Printed report and plot of `deblurzoo benchmark`."""
 
 import html
 from itertools import groupby
@@ -12,24 +12,24 @@ from deblurzoo.benchmark.harness import Column, machine_line, table
 
 Report = dict[str, Any]
 Line = tuple[str, str, str, str]
-"""Network, device, how and precision."""
+"""Network, device, execution mode (`how`) and precision."""
 NOTES = (
-    "naive: plain PyTorch, the spatial RNN as a loop over columns and rows, freed memory given back to the system. "
-    "SRN has no such loop: its factor is that of the memory alone.",
-    "Seconds: median of rounds, each case in a process of its own, without the first run (compilation, warming up). "
+    "naive: PyTorch only, the spatial RNN as a loop over columns and rows, freed memory returned to the system. "
+    "SRN has no such loop: its factor is due to memory only.",
+    "Seconds: median of rounds, each case in a separate process, without the first run (compilation, warm-up). "
     "bf16: torch's autocast; the spatial RNN stays in float32.",
-    "CPU s: the time of all threads at the main size; on a busy machine it is steadier than the milliseconds.",
-    "Peak: on a CPU the resident memory of the whole process, with torch and, if compiled, its compiler; on a GPU what "
-    "torch allocated. Freed memory that is kept counts.",
-    "Multiply-adds: convolutions and the spatial RNN, two for each of its results; not activations and resizing.",
-    "paper: what is published for 720x1280 on another GPU, years ago; not comparable with this machine.",
+    "CPU s: CPU time of all threads at the main size; on a busy machine it varies less than the milliseconds.",
+    "Peak: on a CPU, the resident memory of the whole process with torch and, if compiled, its compiler; on a GPU, the "
+    "memory allocated by torch. Freed memory that is kept is included.",
+    "Multiply-adds: convolutions and the spatial RNN, two per result of the RNN; without activations and resizing.",
+    "paper: published value for 720x1280 on another, older GPU; not comparable with this machine.",
 )
 COLOURS = ("#0072b2", "#d55e00", "#009e73")
 DASHES = {"naive": "dot", "eager": "solid", "compiled": "dash", "onnxruntime": "longdashdot"}
 
 
 def print_report(report: Report) -> None:
-    """Print the networks, the times by size, and what could not be measured."""
+    """Print the networks, the times by size, and the reasons for failures."""
     console = Console()
     console.print(machine_line(report["machine"]), highlight=False)
     console.print(_networks(report))
@@ -58,7 +58,7 @@ def _networks(report: Report) -> Table:
 
 
 def _times(report: Report) -> Table:
-    """Return milliseconds by size, and at the main one the factor against the naive network, CPU seconds and peak."""
+    """Return a table of milliseconds by size and, at the main size, speed-up over naive, CPU seconds and peak."""
     sizes = sorted({tuple(case["size"]) for case in report["cases"]}, key=lambda size: size[0] * size[1])
     main = tuple(report["size"])
     lines = {line: {tuple(c["size"]): c for c in cases if "seconds" in c} for line, cases in _lines(report)}
@@ -88,7 +88,7 @@ def _times(report: Report) -> Table:
 
 
 def _lines(report: Report) -> list[tuple[Line, list[Report]]]:
-    """Return the cases that differ in size alone, by network, device, how and precision, in the order measured."""
+    """Return groups of cases that differ only in size, sorted by network, then in the order of measurement."""
 
     def key(case: Report) -> Line:
         return case["network"], case["device"], case["how"], case["precision"]
@@ -100,7 +100,7 @@ def _lines(report: Report) -> list[tuple[Line, list[Report]]]:
 
 
 def factor_of(report: Report, case: Report) -> float | None:
-    """Return how many times faster a case is than the naive network on the same device at the same size."""
+    """Return the speed-up of a case over the naive network on the same device at the same size, or None."""
     for other in report["cases"]:
         same = all(other[key] == case.get(key) for key in ("network", "device", "size"))
         if same and other["how"] == "naive" and "seconds" in other:
@@ -109,7 +109,7 @@ def factor_of(report: Report, case: Report) -> float | None:
 
 
 def reasons(report: Report) -> list[str]:
-    """Return why there are no figures, for each line once for all sizes that share the reason."""
+    """Return a message for each line and failure reason; it lists the sizes unless all sizes share the reason."""
     found = []
     for line, cases in _lines(report):
         failed = [(case["reason"], "x".join(map(str, case["size"]))) for case in cases if "reason" in case]
@@ -122,8 +122,8 @@ def reasons(report: Report) -> list[str]:
 
 
 def as_page(report: Report) -> str:
-    """Return a page with time and memory against the number of pixels that opens without a network."""
-    import plotly.graph_objects as go  # takes a second
+    """Return a self-contained HTML page that plots time and memory against the number of pixels."""
+    import plotly.graph_objects as go  # slow to import
     from plotly.subplots import make_subplots
 
     figure = make_subplots(1, 2, subplot_titles=("milliseconds", "peak memory, MB"))

@@ -1,4 +1,4 @@
-"""Operators that torch does not have."""
+"""Operators that PyTorch does not provide."""
 
 from deblurzoo.ops.spatial_rnn import spatial_rnn
 

@@ -1,1 +1,1 @@
-"""Blur formation: blurry pictures from sharp frames, as the data sets make them."""
+"""Blur formation: synthesis of blurry images from sharp frames, as in the public data sets."""

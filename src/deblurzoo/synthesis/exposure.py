@@ -1,4 +1,4 @@
-"""From a window of frames to a pair on disk: sub-frames of one exposure, averaged."""
+"""Synthesis of a pair from a window of frames: interpolation, averaging and writing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,21 +17,21 @@ from deblurzoo.synthesis.interpolation import LARGEST_MOTION, in_between, motion
 from deblurzoo.synthesis.options import CAMERA_GAMMA, Response
 
 FOLDERS = ("blur", "blur_gamma", "sharp")
-"""What a pair consists of, in the order of writing."""
+"""Folders of the images of a pair, in the order of writing."""
 
 
 MOST_STEPS = 32
-"""From one frame of an interpolated exposure to the next; they are all in memory."""
+"""Maximum number of interpolation steps from one frame to the next; all sub-frames are held in memory."""
 
 
 @dataclass(frozen=True)
 class Camera:
-    """How a pair comes about from the sub-frames of an exposure.
+    """Properties of the simulated camera.
 
     Args:
-        response: of `blur_gamma`: a number, or `srgb`.
-        noise: standard deviation, in 8-bit levels, of Gaussian noise in the blurry pictures.
-        jpeg: quality, 1 to 100, at which the blurry pictures are compressed, or None.
+        response: camera response of `blur_gamma`: the gamma, or `srgb`.
+        noise: standard deviation of the Gaussian noise in the blurry images, in 8-bit levels.
+        jpeg: JPEG quality of the blurry images, 1 to 100; None disables compression.
     """
 
     response: Response = CAMERA_GAMMA
@@ -40,25 +40,25 @@ class Camera:
 
     def __post_init__(self) -> None:
         if self.response is None or (self.response != "srgb" and not self.response > 0):
-            raise DeblurzooError(f"--response {self.response} must be a number above 0, or srgb")
+            raise DeblurzooError(f"--response {self.response} must be a positive number or srgb")
         if not 0 <= self.noise < 255:
-            raise DeblurzooError(f"--noise {self.noise} must be a number of 8-bit levels, from 0")
+            raise DeblurzooError(f"--noise {self.noise} must be at least 0 and below 255 (8-bit levels)")
         if self.jpeg is not None and not 1 <= self.jpeg <= 100:
-            raise DeblurzooError(f"--jpeg {self.jpeg} must be from 1 to 100")
+            raise DeblurzooError(f"--jpeg {self.jpeg} must be between 1 and 100")
 
 
 def interpolated(frames: Sequence[Image]) -> list[Image]:
-    """Return frames with others between them, even in time and about a pixel of motion apart.
+    """Return the frames with interpolated frames in between, evenly spaced in time and about one pixel of motion apart.
 
     Raises:
-        DeblurzooError: the motion is too large.
+        DeblurzooError: the motion is too large to be interpolated.
     """
     largest = max(motion(first, second) for first, second in pairwise(frames))
     trusted = LARGEST_MOTION * max(frames[0].shape)
     if largest > trusted:
         raise DeblurzooError(
-            f"things move {largest:.0f} pixels from one frame to the next, and more than {trusted:.0f} cannot be "
-            "interpolated: cut such places out, or record at a higher frame rate"
+            f"motion of {largest:.0f} pixels between two frames cannot be interpolated, the limit is {trusted:.0f}: "
+            "cut out this part, or record at a higher frame rate"
         )
     steps = min(max(1, ceil(largest)), MOST_STEPS)
     times = [step / steps for step in range(1, steps)]
@@ -69,10 +69,12 @@ def interpolated(frames: Sequence[Image]) -> list[Image]:
 
 
 def write_pair(clip: Path, number: int, exposure: Sequence[Image], camera: Camera, rng: np.random.Generator) -> None:
-    """Average an odd number of sub-frames, the middle one of which is sharp, and write the pair, or nothing of it.
+    """Average an odd number of sub-frames, whose middle one is the sharp image, and write the pair.
+
+    If writing fails, all files of the pair are removed.
 
     Raises:
-        WriteError: the disk is full or the folder cannot be written.
+        WriteError: the disk is full or the folder is not writable.
     """
     pictures = {
         "blur": _degraded(expose(exposure), camera, rng),
@@ -89,12 +91,12 @@ def write_pair(clip: Path, number: int, exposure: Sequence[Image], camera: Camer
 
 
 def pair_files(clip: Path, number: int) -> list[Path]:
-    """Return the files of a pair; it is done when all are there."""
+    """Return the files of a pair; the pair is complete if all of them exist."""
     return [clip / folder / f"{number:06d}.png" for folder in FOLDERS]
 
 
 def _degraded(image: Image, camera: Camera, rng: np.random.Generator) -> Image:
-    """Add the camera's noise, then compress."""
+    """Return an image with the camera's noise and compression artefacts."""
     if camera.noise:
         image = (image + rng.normal(0, camera.noise, image.shape)).round().clip(0, 255).astype(np.uint8)
     if camera.jpeg is not None:

@@ -1,4 +1,4 @@
-"""More blur for pairs that have little of it: the extra augmentation of the SVRNN paper for the DVD pictures."""
+"""Additional blur for pairs with little blur: the SVRNN paper's augmentation of the DVD data set."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,22 +15,23 @@ from deblurzoo.media.photos import read_photo
 from deblurzoo.synthesis.motion import hand_shake, motion_kernel, strange_patch
 
 SUBFRAMES = 64
-"""Points of a motion path."""
+"""Number of points of a motion path."""
 
 
 @dataclass(frozen=True)
 class ExtraBlur:
-    """Either motion blur over the whole picture, or a foreground object with motion blur of its own.
+    """Additional blur: motion blur of the whole image, or a foreground object with separate motion blur.
 
-    Paper section 3.3: half of the DVD pictures get the first, half the second, at most 20 pixels each. Its code does
-    not have it: kernels, sizes and places are ours.
+    Each call applies one of the two, with equal probability. In the paper (section 3.3), half of the DVD images get the
+    first, half the second, with at most 20 pixels of motion. The paper's code does not contain this augmentation:
+    kernels, object sizes and positions are ours.
 
     Args:
-        datasets: names of the data sets whose pictures get it.
-        max_length: the motion path is between 1 and this many pixels long.
+        datasets: names of the data sets that are augmented.
+        max_length: maximum length of the motion path in pixels; the length is drawn from [1, max_length].
         path: `shake` for a random camera shake, `line` for straight motion.
-        objects: a folder of PNGs with an alpha channel (the paper: Caltech-101 cut out along its annotations); None
-            for round patches of the picture itself with turned colours.
+        objects: a folder of PNGs with an alpha channel (the paper: Caltech-101 objects, cut out along the annotations);
+            None for round patches of the image itself with permuted colour channels.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -42,15 +43,15 @@ class ExtraBlur:
     def __post_init__(self) -> None:
         key = "datamodule.augmentation.extra_blur"
         if self.objects is not None and not _cutouts(Path(self.objects)):
-            raise DeblurzooError(f"{key}.objects={self.objects} has no PNGs: give a folder of cut-outs, or null")
+            raise DeblurzooError(f"{key}.objects={self.objects} has no PNGs: choose a folder of cut-outs, or null")
 
     @property
     def margin(self) -> int:
-        """Pixels of the surroundings that may be blurred into a crop."""
+        """Width in pixels of the surroundings from which blur can reach into a crop."""
         return int(np.ceil(self.max_length)) + 1
 
     def __call__(self, images: Image, seed: int) -> Image:
-        """Return T blurry pictures and the sharp one, (T+1, H, W, 3) uint8, with more blur, as a function of `seed`."""
+        """Return T blurry images and the sharp one, (T+1, H, W, 3) uint8, with more blur; deterministic in `seed`."""
         rng = np.random.default_rng(seed)
         blurry, sharp = images[:-1].astype(np.float32), images[-1].astype(np.float32)
         if rng.random() < 0.5:
@@ -73,9 +74,9 @@ class ExtraBlur:
         return motion_kernel(np.linspace(0, length, SUBFRAMES)[:, None] * [np.cos(angle), np.sin(angle)])
 
     def foreground(self, rng: np.random.Generator, sharp: Floats) -> Floats:
-        """Return an object somewhere in the crop (H, W, 4) with margins, 0.2 to 0.6 of the crop's side long.
+        """Return a randomly placed object, (H, W, 4): RGB in [0, 255] premultiplied by opacity, and opacity in [0, 1].
 
-        It is RGB in [0, 255] times opacity, and opacity in [0, 1].
+        H and W include the margins. The object's longer side is 0.2 to 0.6 of the shorter side without margins.
         """
         height, width = sharp.shape[:2]
         inside = np.array([width, height]) - 2 * self.margin
@@ -86,7 +87,7 @@ class ExtraBlur:
         return np.asarray(placed, np.float32)
 
     def _patch(self, rng: np.random.Generator, sharp: Floats, side: int) -> Floats:
-        """Return an object whose longer side is `side`, (h, w, 4): RGB in [0, 255] times opacity, and opacity."""
+        """Return an object whose longer side is `side`, (h, w, 4): premultiplied RGB in [0, 255], and opacity."""
         if self.objects is None:
             patch = strange_patch(rng, sharp, side)
             patch[..., :3] *= patch[..., 3:]
@@ -104,13 +105,13 @@ def _cutouts(folder: Path) -> list[Path]:
 
 
 def _read_cutout(path: Path) -> Floats:
-    """Return an 8-bit PNG with alpha as RGB in [0, 255] times opacity, and opacity in [0, 1]."""
+    """Return an 8-bit PNG with alpha as premultiplied RGB in [0, 255], and opacity in [0, 1]."""
     pixels = read_photo(path).pixels
     if pixels.dtype != np.uint8 or pixels.shape[2] != 4:
-        raise DeblurzooError(f"{path} is no 8-bit PNG with an alpha channel: cut the object out, or remove the file")
+        raise DeblurzooError(f"{path} is not an 8-bit PNG with alpha channel: cut the object out, or remove the file")
     rgba = pixels.astype(np.float32)
     rgba[..., 3] /= 255
-    rgba[..., :3] *= rgba[..., 3:]  # before anything is interpolated: what is hidden has no colour
+    rgba[..., :3] *= rgba[..., 3:]  # before interpolation: transparent pixels contribute no colour
     return rgba
 
 

@@ -1,4 +1,4 @@
-"""The blur former: a camera's exposure as an average of sharp frames."""
+"""Blur formation: a camera's exposure as the average of sharp frames."""
 
 from collections.abc import Callable, Iterable
 from itertools import chain
@@ -11,24 +11,27 @@ from deblurzoo.synthesis.options import Response
 
 
 def form_blur(frames: Iterable[Tensor], response: Response = None) -> Tensor:
-    """Average N consecutive sharp frames to one blurry picture (..., H, W), reading them one by one.
+    """Return the average of N consecutive sharp frames as a blurry image (..., H, W); frames are read one by one.
+
+    The average is computed in float64: the average of identical frames is exactly this frame. Without `response`, sums
+    of uint8 are exact.
 
     Args:
-        frames: (N, ..., H, W), or N times (..., H, W), as the camera stored them: float in [0, 1], or uint8.
-            Computed in float64, so that equal frames give that frame again; plain sums of uint8 are exact.
-        response: None averages the stored values (GOPRO's `blur`); any other goes to linear light, averages there and
-            stores the result again (GOPRO's `blur_gamma`, with 2.2).
+        frames: (N, ..., H, W), or an iterable of N frames (..., H, W), as stored by the camera: float in [0, 1], or
+            uint8.
+        response: None averages the stored values (GOPRO's `blur`). With a camera response, frames are converted to
+            linear light, averaged and converted back (GOPRO's `blur_gamma`, with 2.2).
 
     Returns:
-        The picture in the frames' type; uint8 is rounded half to even.
+        The blurry image in the dtype of the frames; uint8 is rounded half to even.
 
     Raises:
-        ValueError: there are no frames.
+        ValueError: `frames` is empty.
     """
     sequence = iter(frames)
     first = next(sequence, None)
     if first is None:
-        raise ValueError("there are no frames to average")
+        raise ValueError("no frames to average")
     light = _light_of(first.dtype, response)
     total, count = torch.zeros(first.shape, dtype=torch.float64, device=first.device), 0
     for frame in chain([first], sequence):
@@ -41,13 +44,13 @@ def form_blur(frames: Iterable[Tensor], response: Response = None) -> Tensor:
 
 
 def expose(frames: Iterable[Image], response: Response = None) -> Image:
-    """Return `form_blur` of pictures (H, W, 3) uint8 as such a picture."""
+    """Return `form_blur` of uint8 images (H, W, 3) as a uint8 image."""
     blurred: Image = form_blur(map(torch.from_numpy, frames), response).numpy()
     return blurred
 
 
 def _light_of(dtype: torch.dtype, response: Response) -> Callable[[Tensor], Tensor]:
-    """Return what turns a frame into what is averaged; 256 values are looked up rather than computed."""
+    """Return the function that converts a frame to the values to be averaged, for uint8 by a lookup table."""
     if dtype != torch.uint8:
         return lambda frame: _to_light(frame.double(), response)
     if response is None:

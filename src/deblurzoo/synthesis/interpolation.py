@@ -1,4 +1,4 @@
-"""Frames between two frames of a video, by optical flow: blur from ordinary video without ghosts."""
+"""Interpolation of video frames by optical flow: blur from video of ordinary frame rates without ghosting."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,17 +11,17 @@ from deblurzoo.errors import DeblurzooError
 from deblurzoo.media import Floats, Image
 
 SMALLEST_SIDE = 32
-"""Pixels; the flow's coarsest scale needs them."""
+"""Minimum side in pixels, required by the coarsest scale of the optical flow."""
 
-# Measured on GOPRO's raw video (GOPR0477_11_00, 240 frames per second, at 1280x720 and at 426x240): the frame in the
-# middle between two frames, 31 to 36 dB where the motion is up to 0.033 of the width, is 25 to 31 dB from 0.036 on,
-# where it is in part no better than the mean of the two. Unrelated photographs (a cut) are at 0.07 and more.
+# Measured on GOPRO's raw video (GOPR0477_11_00, 240 frames per second, at 1280x720 and at 426x240): the PSNR of the
+# interpolated middle frame is 31 to 36 dB for motion of up to 0.033 of the width, but 25 to 31 dB from 0.036 on, where
+# it is partly no better than the mean of both frames. Between unrelated images (a cut), the motion is 0.07 and more.
 LARGEST_MOTION = 0.035
-"""The largest motion between two frames that is to be trusted, as a share of the frame's longer side."""
+"""Maximum motion between two frames that is measured reliably, as a fraction of the frame's longer side."""
 
 
 def motion(first: Image, second: Image) -> float:
-    """Return how far things move from one frame (H, W, 3) to the next, in pixels: 95 % move less.
+    """Return the motion between two frames (H, W, 3) in pixels: the 95th percentile of the optical flow's length.
 
     Raises:
         DeblurzooError: the frames differ in size, or are too small.
@@ -30,16 +30,16 @@ def motion(first: Image, second: Image) -> float:
 
 
 def flow_between(first: Image, second: Image) -> Floats:
-    """Return the flow (H, W, 2) in pixels, x and y: what is at p in `first` is at p + flow in `second`.
+    """Return the flow (H, W, 2) in pixels, x and y: the point at p in `first` is at p + flow in `second`.
 
-    It is DIS (Kroeger et al., ECCV 2016).
+    Reference: DIS, Kroeger et al., ECCV 2016.
 
     Raises:
         DeblurzooError: the frames differ in size, or are too small.
     """
     if first.shape != second.shape or min(first.shape[:2]) < SMALLEST_SIDE:
         sizes = " and ".join(f"{frame.shape[1]}x{frame.shape[0]}" for frame in (first, second))
-        raise DeblurzooError(f"frames of {sizes} pixels: give equal sizes of at least {SMALLEST_SIDE}x{SMALLEST_SIDE}")
+        raise DeblurzooError(f"frames of {sizes} pixels: sizes must be equal, at least {SMALLEST_SIDE}x{SMALLEST_SIDE}")
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (first, second)]
     return np.asarray(search.calc(grey[0], grey[1], None), np.float32)  # type: ignore[call-overload]
@@ -48,15 +48,15 @@ def flow_between(first: Image, second: Image) -> Floats:
 def in_between(first: Image, second: Image, times: Sequence[float]) -> list[Image]:
     """Return the frames (H, W, 3) at `times` between 0 (`first`) and 1 (`second`), both exclusive, in RGB uint8.
 
-    Every point moves at constant speed along its flow, and each frame in between is a mean of both as they arrive
-    there, the nearer one counting more. What arrives from one of them only is taken from that one alone: it is hidden
-    by a moving object, or outside the picture, in the other.
+    Every point moves at constant speed along its flow. Each result is a weighted mean of both frames, warped to its
+    time; the frame nearer in time has the larger weight. A point that is visible in only one frame (occluded or
+    outside the image in the other frame) is taken from this frame.
 
     Raises:
-        DeblurzooError: a time is not between 0 and 1, or the frames do not fit (see `flow_between`).
+        DeblurzooError: a time is not between 0 and 1, or the frames do not match (see `flow_between`).
     """
     if not all(0 < time < 1 for time in times):
-        raise DeblurzooError(f"times={list(times)} must lie between 0 and 1")
+        raise DeblurzooError(f"times={list(times)} must be between 0 and 1, both exclusive")
     forward, backward = flow_between(first, second), flow_between(second, first)
     frames = []
     for time in times:
@@ -68,10 +68,10 @@ def in_between(first: Image, second: Image, times: Sequence[float]) -> list[Imag
 
 
 def _arrive(frame: Image, flow: Floats, time: float) -> tuple[Image, Floats]:
-    """Return `frame` after a share `time` of its flow, and how surely each pixel came from it, (H, W) in (0, 1].
+    """Return `frame` warped by a fraction `time` of its flow, and the confidence of each pixel, (H, W) in (0, 1].
 
-    The point that arrives at p comes from q with q + time * flow(q) = p: a fixed point. Where something is uncovered
-    there is none, the steps do not end, and what is left of them tells it.
+    The point that arrives at p comes from q with q + time * flow(q) = p, found by fixed-point iteration. In uncovered
+    regions, no such q exists: the iteration does not converge, and its last step lowers the confidence.
     """
     height, width = flow.shape[:2]
     here = np.dstack(np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)))

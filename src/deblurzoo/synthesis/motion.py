@@ -1,4 +1,4 @@
-"""How cameras and objects move during an exposure, and what random objects look like."""
+"""Random motion of cameras and objects during an exposure, and shapes of random objects."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Trajectory:
-    """Smooth motion of a layer: per sub-frame a shift in pixels, a rotation in radians and a zoom factor."""
+    """Smooth motion of a layer: a shift in pixels, a rotation in radians and a zoom factor per sub-frame."""
 
     shift: Floats
     """(S, 2), x and y."""
@@ -23,7 +23,7 @@ class Trajectory:
 
 
 def _smooth(rng: np.random.Generator, steps: int, dimensions: int) -> Floats:
-    """Return (steps, dimensions) sums of slow sinusoids with standard deviation near 1."""
+    """Return sums of slow sinusoids, (steps, dimensions), with a standard deviation near 1."""
     time = np.arange(steps)[:, None, None]
     periods = rng.uniform(30, 120, (1, 3, dimensions))
     phases = rng.uniform(0, 2 * np.pi, (1, 3, dimensions))
@@ -33,9 +33,9 @@ def _smooth(rng: np.random.Generator, steps: int, dimensions: int) -> Floats:
 
 
 def hand_shake(rng: np.random.Generator, steps: int, exposure: int, length: float) -> Trajectory:
-    """Return a trajectory whose path is `length` pixels long per exposure of `exposure` sub-frames on average.
+    """Return a random camera trajectory; its mean path length per exposure of `exposure` sub-frames is `length` pixels.
 
-    The heading and the speed drift slowly; the path starts and ends around the rest position.
+    Direction and speed vary slowly; the mean shift is zero.
     """
     drift, pace, turn, zoom = _smooth(rng, steps, 4).T
     heading = rng.uniform(0, 2 * np.pi) + drift
@@ -46,7 +46,7 @@ def hand_shake(rng: np.random.Generator, steps: int, exposure: int, length: floa
 
 
 def blob(rng: np.random.Generator, side: int) -> NDArray[np.float32]:
-    """Return the opacity (side, side) in [0, 1] of a random round shape with a soft outline."""
+    """Return the opacity (side, side), in [0, 1], of a random round shape with soft edges."""
     y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j]
     angle = np.arctan2(y, x)
     outline = 0.7 + sum(rng.uniform(-0.08, 0.08) * np.cos(k * angle + rng.uniform(0, 2 * np.pi)) for k in (2, 3, 5))
@@ -54,21 +54,21 @@ def blob(rng: np.random.Generator, side: int) -> NDArray[np.float32]:
 
 
 def strange_patch(rng: np.random.Generator, picture: NDArray[Any], side: int) -> NDArray[np.float32]:
-    """Return a blob of a picture, upside down and in exchanged colours: (side, side, 4), RGB and opacity."""
+    """Return a blob of an image, rotated by 180 degrees, with permuted colours: (side, side, 4), RGB and opacity."""
     top, left = (rng.integers(0, extent - side + 1) for extent in picture.shape[:2])
     texture = picture[top : top + side, left : left + side, rng.permutation(3)]
     return np.dstack([np.rot90(texture, 2), blob(rng, side)]).astype(np.float32)
 
 
 def motion_kernel(path: Floats) -> NDArray[np.float32]:
-    """Return the blur kernel (k, k), k odd, of a path (S, 2) of x and y in pixels: sum 1, centroid in the middle."""
+    """Return the blur kernel (k, k), k odd, of a path (S, 2) in pixels; its sum is 1, its centroid the centre."""
     points = path - path.mean(axis=0)
     middle = int(np.ceil(np.abs(points).max())) + 1
     corner = np.floor(points).astype(int)
     fraction = points - corner
     kernel = np.zeros((2 * middle + 1, 2 * middle + 1))
     for dx in (0, 1):
-        for dy in (0, 1):  # each point is shared out bilinearly among the four pixels around it
+        for dy in (0, 1):  # each point is distributed bilinearly over its four neighbouring pixels
             share = np.abs(1 - dx - fraction[:, 0]) * np.abs(1 - dy - fraction[:, 1])
             np.add.at(kernel, (corner[:, 1] + dy + middle, corner[:, 0] + dx + middle), share)
     return (kernel / len(points)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Choices of blur formation and of toy data, which are known without the libraries that make them."""
+"""Options of blur formation and toy data; this module imports no heavy dependencies."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,21 +6,21 @@ from typing import Literal
 from deblurzoo.errors import DeblurzooError
 
 CAMERA_GAMMA = 2.2
-"""The camera response that GOPRO assumes (Nah et al., CVPR 2017, section 2.1)."""
+"""Gamma of the camera response that GOPRO assumes (Nah et al., CVPR 2017, section 2.1)."""
 
 Response = float | Literal["srgb"] | None
-"""A camera stores light x in [0, 1] by it: None as x, a number g as x^(1/g), `srgb` as IEC 61966-2-1 says."""
+"""Camera response, from light x in [0, 1] to the stored value: None: x; a number g: x^(1/g); `srgb`: IEC 61966-2-1."""
 
 
 @dataclass(frozen=True)
 class ToyOptions:
-    """Options of the toy data set; the same ones give the same bytes.
+    """Options of the toy data set; the same options give identical files.
 
     Args:
-        seed: of everything random.
-        train_clips, test_clips: how many clips.
-        frames: consecutive blurry frames per clip.
-        height, width: of the frames in pixels.
+        seed: random seed.
+        train_clips, test_clips: number of clips per split.
+        frames: number of consecutive blurry frames per clip.
+        height, width: size of the frames in pixels.
         min_blur, max_blur: range of the mean length in pixels of the camera's path during one exposure.
         flow: also write the true flow from each sharp frame to the next, `flow/NNNNNN.npy` (2, H, W) float32.
     """
@@ -37,6 +37,6 @@ class ToyOptions:
 
     def __post_init__(self) -> None:
         if min(self.train_clips, self.test_clips, self.frames) < 1 or min(self.height, self.width) < 16:
-            raise DeblurzooError("toy data need at least one clip per split, one frame per clip and 16x16 pixels")
+            raise DeblurzooError("toy data requires at least one clip per split, one frame per clip and 16x16 pixels")
         if not 0 <= self.min_blur <= self.max_blur:
-            raise DeblurzooError(f"min_blur={self.min_blur} and max_blur={self.max_blur} must be 0 <= min <= max")
+            raise DeblurzooError(f"min_blur={self.min_blur} and max_blur={self.max_blur} must satisfy 0 <= min <= max")

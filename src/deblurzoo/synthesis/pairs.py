@@ -1,4 +1,4 @@
-"""Pairs of blurry and sharp pictures from videos, folders of frames and photos, in GOPRO's layout."""
+"""Synthesis of pairs of blurry and sharp images from videos, folders of frames and photos, in GOPRO's layout."""
 
 import filecmp
 import shutil
@@ -35,7 +35,7 @@ R = TypeVar("R")
 
 
 class Synthesis(Record):
-    """`synthesis.yaml`: sources and options, and what came of them."""
+    """Content of `synthesis.yaml`: sources, options and results."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -45,7 +45,7 @@ class Synthesis(Record):
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides what is made."""
+    """All options that determine the pairs."""
 
     cut: Cut
     camera: Camera
@@ -53,14 +53,14 @@ class Recipe:
     interpolate: bool = False
 
     def exposure(self, source: SharpInput, window: list[Image], rng: np.random.Generator) -> list[Image]:
-        """Return the sub-frames of one exposure, an odd number, the sharp one in the middle."""
+        """Return the sub-frames of one exposure; their number is odd, the middle one is the sharp image."""
         if source.kind == "photograph":
             return shaken(window[0], rng, self.shake)
         return interpolated(window) if self.interpolate else window
 
 
 def inspect_all(paths: list[Path], photographs: bool) -> list[SharpInput]:
-    """Look at all sources before anything is made, and name all that cannot be used."""
+    """Return all sources, checked before anything is written; raise one DeblurzooError that lists all problems."""
     sources: list[SharpInput] = []
     problems = []
     for path in paths:
@@ -75,24 +75,25 @@ def inspect_all(paths: list[Path], photographs: bool) -> list[SharpInput]:
         raise DeblurzooError("\n".join(problems))
     found = Counter(Path(source.path).resolve() for source in sources)
     if twice := [path for path, count in found.items() if count > 1]:
-        raise DeblurzooError(f"{twice[0]} is given twice: give it once, or its frames could be in both splits")
+        raise DeblurzooError(f"{twice[0]} is given twice: give it once, otherwise its frames could be in both splits")
     return sources
 
 
 def synthesize(sources: list[SharpInput], out: Path, recipe: Recipe, workers: int = 2) -> None:
     """Write `out/{train,test}/CLIP/{blur,blur_gamma,sharp}/NNNNNN.png` and `out/synthesis.yaml`.
 
-    All is written to `.OUT.unfinished` beside `out`, which is continued if it is there, and renamed in the end. A
-    source that turns out to be damaged, or to move too much for interpolation, is left out as a whole.
+    All files are written to `.OUT.unfinished` next to `out`, which is renamed when complete; an interrupted run is
+    resumed. A source that is corrupt, or whose motion is too large for interpolation, is left out entirely.
 
     Args:
-        sources: what `inspect` found.
-        out: the folder to make; left alone if it is complete already.
-        recipe: what to make of them.
-        workers: windows that are averaged and encoded at the same time.
+        sources: sources returned by `inspect`.
+        out: output folder; unchanged if it is already complete.
+        recipe: options of the synthesis.
+        workers: number of threads that average and encode windows.
 
     Raises:
-        DeblurzooError: a source cannot be used or was left out, other options are there, or `out` cannot be written.
+        DeblurzooError: a source cannot be used or was left out, `out` was made with different options, or `out` cannot
+            be written.
     """
     pairs = plan(sources, recipe.cut)
     facts = _facts(sources, recipe)
@@ -118,7 +119,7 @@ def _fill(
     recipe: Recipe,
     workers: int,
 ) -> None:
-    """Make all pairs that are not there yet; raise a DeblurzooError, and leave no folder, if no source can be used."""
+    """Write all missing pairs; if no source can be used, remove the folder and raise a DeblurzooError."""
     if (folder / FILE).exists():
         _require_same(folder, facts)
     write_atomically(folder / FILE, _yaml(facts))
@@ -131,7 +132,7 @@ def _fill(
 
 
 def _facts(sources: list[SharpInput], recipe: Recipe) -> dict[str, Any]:
-    """Return what synthesis.yaml says."""
+    """Return the version, options and sources to be stored in `synthesis.yaml`."""
     return {
         "deblurzoo": __version__,
         **{key: value for key, value in asdict(recipe.cut).items() if key != "frames"},
@@ -149,30 +150,30 @@ def _yaml(facts: dict[str, Any]) -> bytes:
 
 
 def _require_same(folder: Path, facts: dict[str, Any]) -> None:
-    """Raise unless a folder was made, or begun, from the same sources and options."""
+    """Raise a DeblurzooError unless a folder, complete or not, was made from the same sources and options."""
     if not (folder / FILE).is_file():
         raise DeblurzooError(f"{folder} exists already: remove it or give another --out")
     there = load_record(folder / FILE, Synthesis, f"remove {folder} or give another --out").model_dump()
     for key, value in facts.items():
         if there.get(key) != value:
-            what = "other sources" if key == "sources" else f"{key}: {there.get(key)} there, {value} now"
-            raise DeblurzooError(f"{folder} was made with other options ({what}): remove it or give another --out")
+            what = "different sources" if key == "sources" else f"{key}: previously {there.get(key)}, now {value}"
+            raise DeblurzooError(f"{folder} was made with different options ({what}): remove it or give another --out")
 
 
 class _Job(NamedTuple):
-    """One pair to make."""
+    """A pair to be written."""
 
     number: int
-    """Of the source."""
+    """Index of the source."""
     source: SharpInput
     pair: Pair
     window: list[Image] | DeblurzooError
-    """The frames, or why they cannot be read."""
+    """Frames, or the error raised on reading them."""
 
 
 def _make(sources: list[SharpInput], pairs: list[list[Pair]], out: Path, recipe: Recipe, workers: int) -> list[str]:
-    """Make what is missing and return why sources were left out."""
-    cv2.setNumThreads(1)  # windows run side by side; and optical flow depends on the number
+    """Write the missing pairs and return an error message for each source that was left out."""
+    cv2.setNumThreads(1)  # windows run in parallel; optical flow depends on the number of threads
     missing = [[pair for pair in wanted if not _is_done(out, pair)] for wanted in pairs]
     total = sum(map(len, pairs))
     refused: dict[int, str] = {}
@@ -190,7 +191,7 @@ def _make(sources: list[SharpInput], pairs: list[list[Pair]], out: Path, recipe:
 
 
 def _equal(out: Path, pairs: list[list[Pair]]) -> list[str]:
-    """Return the pairs of which a blurry picture equals the sharp one: their PNGs then have equal bytes."""
+    """Return the pairs with a blurry image identical to the sharp image, found by comparing the bytes of the PNGs."""
     names = []
     for pair in chain.from_iterable(pairs):
         *blurry, sharp = pair_files(out / pair.clip, pair.number)
@@ -204,7 +205,7 @@ def _is_done(out: Path, pair: Pair) -> bool:
 
 
 def _jobs(sources: list[SharpInput], missing: list[list[Pair]], refused: Container[int]) -> Iterator[_Job]:
-    """Read source after source, each no further than to where it is refused."""
+    """Yield the missing pairs with their frames, source by source; stop reading a source at its first error."""
     for index, (source, pairs) in enumerate(zip(sources, missing, strict=True)):
         windows = source.windows([pair.span for pair in pairs])
         for pair in pairs:
@@ -218,7 +219,7 @@ def _jobs(sources: list[SharpInput], missing: list[list[Pair]], refused: Contain
 
 
 def _make_pair(out: Path, recipe: Recipe, job: _Job) -> tuple[int, str | None]:
-    """Make a pair and return the number of its source, and why the source cannot be used."""
+    """Write a pair; return the index of its source and, if the source cannot be used, the error message."""
     if isinstance(job.window, DeblurzooError):
         return job.number, str(job.window)
     span = job.pair.span
@@ -233,9 +234,9 @@ def _make_pair(out: Path, recipe: Recipe, job: _Job) -> tuple[int, str | None]:
 
 
 def _side_by_side(function: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
-    """Call a function on items in threads and yield the results in order, reading few items ahead.
+    """Yield the results of a function called on items in threads, in order, with at most `workers` + 1 items in flight.
 
-    The work is done outside Python's lock; and a process that is killed takes its threads along.
+    Threads suffice, since the work releases the GIL, and they end with the process if it is killed.
     """
     pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
     running: deque[Future[R]] = deque()
@@ -251,15 +252,18 @@ def _side_by_side(function: Callable[[T], R], items: Iterable[T], workers: int) 
 
 
 def _tell(out: Path) -> None:
-    """Say what is in a complete folder; raise a DeblurzooError if sources are not."""
+    """Print the content of a complete folder; raise a DeblurzooError if sources were left out."""
     counts = {
         split: sum(len(image_files(clip / "sharp")) for clip in folders(out / split)) for split in ("train", "test")
     }
     print(f"{out}: {counts['train']} pairs for training, {counts['test']} for testing")
     if not all(counts.values()):
-        print("a split is empty: training and checking need both, so put another such folder's beside it")
-    made = load_record(out / FILE, Synthesis, "remove the folder and make it anew")
+        print(
+            "a split is empty, but training and `deblurzoo data check` require both: copy the missing split from "
+            "another synthesized folder"
+        )
+    made = load_record(out / FILE, Synthesis, "remove the folder and synthesize it again")
     if equal := made.nothing_to_restore:
-        print(f"{len(equal)} of them have nothing to restore, blurry equal to sharp: {few_of(equal)}; {FILE} has all")
+        print(f"{len(equal)} of them have nothing to restore (identical images): {few_of(equal)}; {FILE} lists all")
     if made.refused:
-        raise DeblurzooError("\n".join(["complete, but without these sources:", *made.refused]))
+        raise DeblurzooError("\n".join(["complete, but these sources were left out:", *made.refused]))

@@ -1,4 +1,4 @@
-"""Which pairs are made of which frames, and into which split they go."""
+"""Assignment of frames to pairs, and of pairs to clips and splits."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -17,16 +17,16 @@ from deblurzoo.synthesis.sources import SharpInput
 
 @checked_dataclass(frozen=True)
 class Cut:
-    """How sources are cut into windows, clips and splits.
+    """Division of sources into windows, clips and splits.
 
     Args:
-        frames: least and most frames N of a window, both odd; each clip draws its own N.
-        stride: frames from one window to the next; None takes N, so that windows follow each other.
-        clip_length: pairs in a clip at most.
-        split: `source` puts the last ones of several sources into the test split, `time` the end of each source.
-        test_share: how much of the sources, or of each one's time, is for testing: 0 to 1.
-        gap: pairs left out between the splits of a source.
-        seed: of the draws of N.
+        frames: minimum and maximum number N of frames in a window, both odd; N is drawn per clip.
+        stride: number of frames from the start of a window to the start of the next; None uses N (adjacent windows).
+        clip_length: maximum number of pairs in a clip.
+        split: `source` uses the last sources for testing, `time` the end of each source.
+        test_share: fraction of the sources, or of the frames of each source, for testing: 0 to 1.
+        gap: number of pairs left out between the splits of a source.
+        seed: random seed for N.
     """
 
     frames: tuple[int, int] = (11, 11)
@@ -41,22 +41,22 @@ class Cut:
         least, most = self.frames
         if not (3 <= least <= most and least % 2 == most % 2 == 1):
             raise DeblurzooError(
-                f"--frames {least}-{most} must be an odd number from 3, or two, the smaller first: set others"
+                f"--frames {least}-{most} must be an odd number of at least 3, or two in ascending order"
             )
         if not 0 <= self.test_share <= 1:
-            raise DeblurzooError(f"--test-share {self.test_share} must be from 0 to 1: set another")
+            raise DeblurzooError(f"--test-share {self.test_share} must be between 0 and 1")
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One blurry and one sharp picture to be made."""
+    """A pair to be synthesized."""
 
     span: range
-    """The frames of the source that it is made of."""
+    """Frames of the source."""
     clip: Path
-    """SPLIT/CLIP."""
+    """Folder SPLIT/CLIP."""
     number: int
-    """In its clip, from 1."""
+    """Number in the clip, from 1."""
 
 
 def plan(sources: list[SharpInput], cut: Cut) -> list[list[Pair]]:
@@ -79,7 +79,7 @@ def plan(sources: list[SharpInput], cut: Cut) -> list[list[Pair]]:
         if not found:
             raise DeblurzooError(
                 f"{source.path} has {source.frames} frames, too few for a window of {cut.frames[0]} in a split: "
-                "set smaller --frames or --gap, or leave it out"
+                "reduce --frames or --gap, or leave out this source"
             )
         pairs.append(found)
     splits = Counter(pair.clip.parts[0] for found in pairs for pair in found)
@@ -87,13 +87,13 @@ def plan(sources: list[SharpInput], cut: Cut) -> list[list[Pair]]:
         if share > 0 and not splits[split]:
             raise DeblurzooError(
                 f"no pair is left for the {split} split with --split {cut.split}, --test-share {cut.test_share} and "
-                f"--gap {cut.gap}: give more or longer sources, or other values"
+                f"--gap {cut.gap}: give more or longer sources, or change these values"
             )
     return pairs
 
 
 def _names(sources: list[SharpInput]) -> list[str]:
-    """Return what the clips of each source are called after, numbered where its name is taken already."""
+    """Return the name of each source for its clips, with a number if the name is already in use."""
     names: list[str] = []
     for source in sources:
         numbered = (f"{source.name}-{number}" for number in count(2))
@@ -102,19 +102,19 @@ def _names(sources: list[SharpInput]) -> list[str]:
 
 
 def _share_of(count: int, share: float) -> int:
-    """Return a share of a number of sources, leaving at least one on each side if there is a share on it."""
+    """Return the share of a number of sources; with a share between 0 and 1, both splits get at least one source."""
     return round(count * share) if share in (0, 1) else min(max(round(count * share), 1), count - 1)
 
 
 def _halves(frames: int, cut: Cut) -> list[tuple[str, range]]:
-    """Split frames by time: training, then a gap, then testing."""
+    """Return the frames for training and testing, split by time with a gap in between."""
     border = frames - round(frames * cut.test_share)
     gap = cut.gap * max(cut.stride or 0, cut.frames[1]) if 0 < border < frames else 0
     return [("train", range(border - gap)), ("test", range(border, frames))]
 
 
 def _clips(name: str, parts: list[tuple[str, range]], cut: Cut, rng: np.random.Generator) -> Iterator[Pair]:
-    """Cut each part into clips that share no frame; a clip has one N, drawn among those that fit."""
+    """Yield the pairs of clips without common frames; each clip has one N, drawn from the values that fit."""
     clip = 0
     for split, part in parts:
         start = part.start

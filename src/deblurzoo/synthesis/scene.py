@@ -1,4 +1,4 @@
-"""A scene of flat layers before a moving camera."""
+"""A scene of flat layers in front of a moving camera."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ from deblurzoo.synthesis.motion import Floats, Trajectory
 
 
 def affine(trajectory: Trajectory, step: int, centre: Floats, size: tuple[int, int]) -> Floats:
-    """Return the 2x3 map from output pixels to layer pixels at one sub-frame."""
+    """Return the 2x3 matrix from output pixels to layer pixels at a sub-frame."""
     angle, zoom = trajectory.rotation[step], trajectory.zoom[step]
     linear = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) / zoom
     middle = np.array([(size[1] - 1) / 2, (size[0] - 1) / 2])
@@ -22,20 +22,20 @@ def affine(trajectory: Trajectory, step: int, centre: Floats, size: tuple[int, i
 
 @dataclass(frozen=True)
 class Layer:
-    """A picture (h, w, 4) of RGB in [0, 255] and opacity in [0, 1], moving before the camera.
+    """An image (h, w, 4) of RGB in [0, 255] and opacity in [0, 1], which moves in front of the camera.
 
-    To be rendered, the hindmost layer needs no opacity: (h, w, 3), also uint8.
+    To be rendered, the rearmost layer needs no opacity: (h, w, 3), also uint8.
     """
 
     picture: NDArray[np.float32] | Image
     trajectory: Trajectory
     centre: Floats
-    """x and y in the picture of what is in the middle of the frame at rest."""
+    """Point of the image, x and y, that is at the centre of the frame at rest."""
     border: int
-    """OpenCV's border mode outside the picture."""
+    """OpenCV's border mode outside the image."""
 
     def at(self, step: int, size: tuple[int, int]) -> NDArray[Any]:
-        """Return what the camera sees of this layer at a sub-frame, (H, W, 4 or 3), in the picture's type."""
+        """Return the layer as seen by the camera at a sub-frame, (H, W, 4 or 3), in the dtype of `picture`."""
         return cv2.warpAffine(
             self.picture,
             affine(self.trajectory, step, self.centre, size),
@@ -46,7 +46,7 @@ class Layer:
 
 
 def render(layers: list[Layer], step: int, size: tuple[int, int]) -> Image:
-    """Return the 8-bit frame (H, W, 3) that the camera stores at a sub-frame; later layers are nearer."""
+    """Return the 8-bit frame (H, W, 3) at a sub-frame; layers are ordered from back to front."""
     picture = layers[0].at(step, size)[..., :3]
     for layer in layers[1:]:
         seen = layer.at(step, size)
@@ -57,9 +57,9 @@ def render(layers: list[Layer], step: int, size: tuple[int, int]) -> Image:
 
 
 def true_flow(layers: list[Layer], step: int, later: int, size: tuple[int, int]) -> NDArray[np.float32]:
-    """Return how far what is seen at each pixel at a sub-frame moves until a later one: u and v, (2, H, W), in pixels.
+    """Return the flow from a sub-frame to a later sub-frame: u and v in pixels, (2, H, W).
 
-    Where a soft outline lets two layers through, the flow is that of the more opaque one.
+    At soft edges, where two layers are visible, it is the flow of the more opaque layer.
     """
     here = np.mgrid[: size[0], : size[1]][::-1].reshape(2, -1)  # x, y
     flow = np.zeros((2, *size), np.float32)

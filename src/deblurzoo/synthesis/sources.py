@@ -1,4 +1,4 @@
-"""What sharp frames are taken from: videos, folders of frames, and photographs."""
+"""Sources of sharp frames: videos, folders of frames, and photos."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +16,7 @@ from deblurzoo.media.video import inspect_video, read_video
 
 @dataclass(frozen=True)
 class SharpInput:
-    """A video, a folder of consecutive frames, or a photograph: one scene."""
+    """A source of one scene: a video, a folder of consecutive frames, or a photo."""
 
     path: str
     kind: Literal["video", "frames", "photograph"]
@@ -26,26 +26,26 @@ class SharpInput:
     fps: float | None
     """Frames per second of a video."""
     stamp: tuple[int, int] = field(default=(0, 0), compare=False)
-    """Bytes and time of the last change in ns: another file of that name is another source."""
+    """Total bytes and latest modification time in ns, to detect changed files."""
 
     @property
     def name(self) -> str:
-        """What the file or folder is called, without a file's suffix."""
+        """Name of the folder, or of the file without suffix."""
         path = Path(self.path).resolve()
         return path.name if self.kind == "frames" else path.stem
 
     def read(self) -> Iterator[Callable[[], Image]]:
-        """Yield for each frame in order what returns it as (H, W, 3) RGB uint8, if it is wanted."""
+        """Yield a function for each frame, in order, that decodes the frame to (H, W, 3) RGB uint8."""
         path = Path(self.path)
         return read_video(path) if self.kind == "video" else (partial(read_image, file) for file in _pictures(path))
 
     def windows(self, spans: Sequence[range]) -> Iterator[list[Image]]:
-        """Yield the frames of each span, reading the source once; spans are in the order of their starts and stops.
+        """Yield the frames of each span; the source is read once, and only the frames of one span are kept in memory.
 
-        No more is kept than the frames of one span.
+        Spans must be sorted by start and by stop.
 
         Raises:
-            DeblurzooError: the source is damaged, or ends too early.
+            DeblurzooError: the source is corrupt, or ends too early.
         """
         sequence = enumerate(self.read())
         kept: deque[tuple[int, Image]] = deque()
@@ -66,23 +66,24 @@ class SharpInput:
         size = _size_text(image.shape[1], image.shape[0])
         if size != self.size:
             raise DeblurzooError(
-                f"{self.path}: frame {number} is {size}, the first {self.size}: give frames of one size"
+                f"{self.path}: frame {number} is {size}, the first is {self.size}: all frames must have the same size"
             )
         return image
 
 
 def inspect(path: Path, photographs: bool) -> list[SharpInput]:
-    """Look at what there is at a path, reading no more than the heads of its pictures.
+    """Return the sources at a path; only the headers of image files are read.
 
     Args:
-        path: a video, a picture, or a folder of pictures.
-        photographs: a folder holds photographs, each a source of its own, rather than consecutive frames.
+        path: a video, a photo, or a folder of frames or photos.
+        photographs: whether a folder contains photos, each a separate source, instead of consecutive frames.
 
     Raises:
-        DeblurzooError: there is nothing at `path`, nothing to be used, or frames that do not follow each other.
+        DeblurzooError: `path` does not exist, contains no readable file, or contains frames that are not consecutive or
+            differ in size.
     """
     if not path.exists():
-        raise DeblurzooError(f"{path} does not exist: give a video, a picture or a folder of pictures")
+        raise DeblurzooError(f"{path} does not exist: give a video, a photo, or a folder of frames or photos")
     if path.is_file() and path.suffix.lower() not in SUFFIXES:
         video = inspect_video(path)
         return [
@@ -90,7 +91,7 @@ def inspect(path: Path, photographs: bool) -> list[SharpInput]:
         ]
     files = _pictures(path)
     if not files:
-        raise DeblurzooError(f"{path} has no pictures in it ({', '.join(SUFFIXES)}): give a folder that has some")
+        raise DeblurzooError(f"{path} contains no images ({', '.join(SUFFIXES)}): give a folder of images")
     sizes = [_size_text(*image_size(file)) for file in files]
     if path.is_file() or photographs:
         return [
@@ -99,20 +100,20 @@ def inspect(path: Path, photographs: bool) -> list[SharpInput]:
         ]
     if left_out := gaps(list(require_frames(files))):
         raise DeblurzooError(
-            f"{path} lacks {described(left_out)}: give a folder for each piece, or --photographs if these are no "
-            "consecutive frames"
+            f"{path} lacks {described(left_out)}: give a separate folder for each part, or use --photographs if "
+            "these are not consecutive frames"
         )
     for file, size in zip(files, sizes, strict=True):
         if size != sizes[0]:
             raise DeblurzooError(
-                f"{path} has frames of several sizes: {files[0].name} is {sizes[0]}, {file.name} {size}: give a folder "
-                "for each clip, or --photographs if these are no consecutive frames"
+                f"{path} has frames of different sizes: {files[0].name} is {sizes[0]}, {file.name} is {size}: give a "
+                "separate folder for each clip, or use --photographs if these are not consecutive frames"
             )
     return [SharpInput(str(path), "frames", len(files), sizes[0], None, _stamp(*files))]
 
 
 def _pictures(path: Path) -> list[Path]:
-    """Return a picture itself, or those of a folder in natural order."""
+    """Return the image file itself, or the image files of a folder in natural order."""
     return [path] if path.is_file() else image_files(path)
 
 

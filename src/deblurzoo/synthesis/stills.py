@@ -1,4 +1,4 @@
-"""Blur from still photographs: the hand shakes during the exposure, and objects move."""
+"""Blur from photos: simulated camera shake and moving objects during the exposure."""
 
 from dataclasses import dataclass
 
@@ -11,18 +11,19 @@ from deblurzoo.synthesis.motion import Floats, Trajectory, hand_shake, strange_p
 from deblurzoo.synthesis.scene import Layer, affine, render
 
 POINTS = 65
-"""Of a motion path as it is drawn; odd, so that one of them is in the middle."""
+"""Number of points of a random motion path; odd, so that one point is in the middle."""
 
 
 @dataclass(frozen=True)
 class Shake:
-    """What moves during the exposure of a photograph, and how far.
+    """Motion during the exposure of a photo.
 
     Args:
-        min_length, max_length: range of the length of a motion path in pixels: of the camera's, which moves the whole
-            picture, and of the one that each object has besides.
-        roll: rotation and zoom each move the corners by up to this share of the camera's path, and the centre not.
-        objects: up to so many round patches of the photograph, in exchanged colours, move before it.
+        min_length, max_length: range of the length of motion paths in pixels: for the camera, which moves the whole
+            image, and for the additional motion of each object.
+        roll: maximum motion of the corners by rotation, and by zoom, as a fraction of the length of the camera's path;
+            the centre does not move.
+        objects: maximum number of round patches of the photo, with permuted colours, that move in front of it.
     """
 
     min_length: float = 5.0
@@ -33,24 +34,24 @@ class Shake:
     def __post_init__(self) -> None:
         if not 0 <= self.min_length <= self.max_length < np.inf:
             raise DeblurzooError(
-                f"min_length={self.min_length} and max_length={self.max_length} must be 0 <= min <= max"
+                f"min_length={self.min_length} and max_length={self.max_length} must satisfy 0 <= min <= max"
             )
         if not 0 <= self.roll <= 2:
-            raise DeblurzooError(f"roll={self.roll} must be from 0 to 2")
+            raise DeblurzooError(f"roll={self.roll} must be between 0 and 2")
         if self.objects < 0:
             raise DeblurzooError(f"objects={self.objects} must not be negative")
 
 
 def shaken(photo: Image, rng: np.random.Generator, options: Shake) -> list[Image]:
-    """Return the sub-frames (h, w, 3) of one exposure of a photograph (H, W, 3), all uint8.
+    """Return the sub-frames (h, w, 3) of one exposure of a photo (H, W, 3), all uint8.
 
-    They are an odd number, at least 9, and so many that nothing moves more than about a pixel between two. At the
-    middle one the camera is at rest: it is the photograph itself (and its objects), nowhere resampled. From each side
-    as many pixels are cut off as come into view, so that nothing outside the photograph is seen; the scale stays.
-    Memory: as many bytes as the sub-frames have, and about 15 bytes (with objects: 60) a pixel.
+    Their number is odd, at least 9, and large enough that nothing moves by more than about a pixel between consecutive
+    sub-frames. In the middle sub-frame, the camera is at rest: it is the photo itself (with the objects), without
+    resampling. All sides are cropped by the same number of pixels, so that nothing outside the photo is visible; the
+    scale is unchanged. Memory: the bytes of the sub-frames, and about 15 bytes per pixel (with objects: 60).
 
     Raises:
-        DeblurzooError: the photograph is too small to move so far.
+        DeblurzooError: the photo is too small for the motion.
     """
     height, width = photo.shape[:2]
     middle = np.array([(width - 1) / 2, (height - 1) / 2])
@@ -60,7 +61,7 @@ def shaken(photo: Image, rng: np.random.Generator, options: Shake) -> list[Image
     border = int(np.ceil(np.abs(moved).max()))
     size = (height - 2 * border, width - 2 * border)
     if min(size) < max(1, min(height, width) // 2):
-        raise DeblurzooError(f"a photograph of {width}x{height} pixels is too small for {options}: give a larger one")
+        raise DeblurzooError(f"a photo of {width}x{height} pixels is too small for {options}: give a larger photo")
     fastest = _speed(moved) + max((_speed(own.shift) for own in objects), default=0)
     steps = 2 * max(4, int(np.ceil((POINTS - 1) * fastest / 2))) + 1
     layers = [Layer(photo, _resampled(camera, steps), middle, cv2.BORDER_REFLECT_101)]
@@ -69,7 +70,7 @@ def shaken(photo: Image, rng: np.random.Generator, options: Shake) -> list[Image
 
 
 def _path(rng: np.random.Generator, options: Shake, reach: float) -> Trajectory:
-    """Return a path that is at rest in its middle; what it rotates and zooms is `reach` pixels away from the centre."""
+    """Return a path at rest in its middle; rotation and zoom are scaled for points `reach` pixels from the centre."""
     length = rng.uniform(options.min_length, options.max_length)
     drawn = hand_shake(rng, POINTS, POINTS, length)
     share = options.roll * length / reach * rng.uniform(0, 1, 2)
@@ -85,12 +86,12 @@ def _of_length_1(values: Floats) -> Floats:
 
 
 def _speed(places: Floats) -> float:
-    """Return the largest distance between neighbouring points of paths (POINTS, ..., 2)."""
+    """Return the largest distance between consecutive points of paths (POINTS, ..., 2)."""
     return float(np.linalg.norm(np.diff(places, axis=0), axis=-1).max())
 
 
 def _displacements(camera: Trajectory, middle: Floats) -> Floats:
-    """Return how far from their places the corners of a picture see it, (POINTS, 4, 2); no place sees it farther."""
+    """Return the displacements of the image corners, (POINTS, 4, 2); no other pixel is displaced farther."""
     width, height = 2 * middle + 1
     corners = np.array([[x, y] for x in (0, width - 1) for y in (0, height - 1)])
     maps = (affine(camera, point, middle, (height, width)) for point in range(POINTS))
@@ -102,14 +103,14 @@ def _together(camera: Trajectory, own: Trajectory) -> Trajectory:
 
 
 def _resampled(path: Trajectory, steps: int) -> Trajectory:
-    """Return a path of POINTS points with another odd number of them; the middle one stays."""
+    """Return a path of POINTS points, resampled to another odd number; the middle point is unchanged."""
     old, new = np.linspace(-1, 1, POINTS), np.linspace(-1, 1, steps)
     x, y, rotation, zoom = (np.interp(new, old, values) for values in (*path.shift.T, path.rotation, path.zoom))
     return Trajectory(np.stack([x, y], axis=1), rotation, zoom)
 
 
 def _object(rng: np.random.Generator, photo: Image, size: tuple[int, int], path: Trajectory) -> Layer:
-    """Return a patch 0.1 to 0.4 of the frame's shorter side long, its middle somewhere in the frame."""
+    """Return a random patch with its centre in the frame; its side is 0.1 to 0.4 of the frame's shorter side."""
     side = max(2, int(min(size) * rng.uniform(0.1, 0.4)))
     place = (rng.uniform(0, 1, 2) - 0.5) * np.array([size[1], size[0]])
     patch = strange_patch(rng, photo, side)

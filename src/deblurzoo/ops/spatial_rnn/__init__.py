@@ -1,6 +1,6 @@
-"""The spatially variant RNN: a linear recurrence whose weights differ at every pixel, in four directions.
+"""The spatially variant RNN: a linear recurrence in four directions with separate weights for every pixel.
 
-Source: the `GateRecurrent` layer of Zhang et al., CVPR 2018, and of Zhang et al., TCSVT 2021 (eq. 13), linear.
+Reference: the linear `GateRecurrent` layer of Zhang et al., CVPR 2018, and Zhang et al., TCSVT 2021 (eq. 13).
 """
 
 import functools
@@ -19,19 +19,19 @@ from deblurzoo.ops.spatial_rnn import scan
 log = logging.getLogger(__name__)
 
 BACKENDS = {"triton": "triton_gpu", "numba": "numba_cpu", "rows": "rows"}
-"""Name of each backend and the module with its `forward` and `backward`.
+"""Backends by name, and the modules that define their `forward` and `backward`.
 
-A module gets 16-bit maps in float32, unless it says `ACCUMULATES = True`: it accumulates in float32 by itself.
+16-bit maps are converted to float32 unless the module sets `ACCUMULATES = True`, i.e. accumulates in float32 itself.
 """
 REMEDIES = {"triton": "pip install 'deblurzoo[gpu]'", "numba": "pip install numba"}
-"""What to do where a backend cannot be imported."""
+"""Installation commands of backends that may be missing."""
 FASTEST = {
-    "cuda": ("triton", "many times slower (launches for every row)"),
+    "cuda": ("triton", "many times slower (one kernel launch per row)"),
     "cpu": ("numba", "about 4 times slower"),
 }
-"""The fastest backend of a device, and what rows lose against it; other devices have rows alone."""
+"""Fastest backend of each device, and the slowdown of `rows`; other devices support only `rows`."""
 VARIABLE = "DEBLURZOO_SPATIAL_RNN"
-"""Environment variable that forces a backend."""
+"""Environment variable that selects a backend."""
 
 
 def spatial_rnn(x: Tensor, w: Tensor, backend: str | None = None) -> Tensor:
@@ -41,17 +41,17 @@ def spatial_rnn(x: Tensor, w: Tensor, backend: str | None = None) -> Tensor:
         x: (B, C, H, W), any floating dtype; 16-bit maps are accumulated in float32, under autocast as well.
         w: (B, 4C, H, W), the weight of each pixel, channel and direction; stable for |w| < 1. Blocks of C channels in
             the order left to right, right to left, top to bottom, bottom to top.
-        backend: `triton` (GPU; on a CPU under TRITON_INTERPRET=1, for tests), `numba` (CPU) or `rows` (plain torch);
-            None takes the environment variable DEBLURZOO_SPATIAL_RNN, else the fastest one for the device. The choice
-            is logged once. As an argument also `scan`, differentiable by torch and slow, for export to programs
-            without deblurzoo; ONNX export (dynamo=True) takes it by itself.
+        backend: `triton` (GPU; on a CPU with TRITON_INTERPRET=1, for tests), `numba` (CPU) or `rows` (PyTorch only).
+            None uses the environment variable DEBLURZOO_SPATIAL_RNN or, if it is not set, the fastest backend for the
+            device. The selected backend is logged once. The argument may also be `scan`: slow, but differentiable by
+            torch, for export to programs without deblurzoo. ONNX export (dynamo=True) always uses `scan`.
 
     Returns:
-        (B, 4C, H, W): the four results in the order of w, in the dtype of x; in float32 under autocast.
+        (B, 4C, H, W): the results of the four directions in the order of w, in the dtype of x; float32 under autocast.
 
     Raises:
-        ValueError: shapes, dtypes or devices do not fit, or the backend is unknown or not for the device.
-        ImportError: the chosen backend is not installed.
+        ValueError: shapes, dtypes or devices do not match, or the backend is unknown or does not support the device.
+        ImportError: the selected backend is not installed.
         RuntimeError: the result is differentiated twice, or in forward mode.
     """
     if x.ndim != 4 or w.shape != (x.shape[0], 4 * x.shape[1], *x.shape[2:]) or min(x.shape[2:]) < 1:
@@ -61,7 +61,7 @@ def spatial_rnn(x: Tensor, w: Tensor, backend: str | None = None) -> Tensor:
             f"x and w must share a floating dtype and a device, got {x.dtype, w.dtype, x.device, w.device}"
         )
     if not torch.compiler.is_compiling() and any(unpack_dual(t).tangent is not None for t in (x, w)):  # type: ignore[no-untyped-call]
-        raise RuntimeError("spatial_rnn has no forward-mode derivative: use ops.spatial_rnn.reference.forward for that")
+        raise RuntimeError("spatial_rnn has no forward-mode derivative: use ops.spatial_rnn.reference.forward instead")
     if _is_for_export(backend):
         dtype = _dtype_for(scan, x)
         return scan.forward(x.to(dtype), w.to(dtype)).to(x.dtype)
@@ -90,7 +90,7 @@ def _spatial_rnn_backward(g: Tensor, x: Tensor, w: Tensor, h: Tensor, backend: s
 
 
 def _dtype_for(module: ModuleType, x: Tensor) -> torch.dtype:
-    """Return the dtype in which a backend takes its maps."""
+    """Return the dtype to which the maps are converted for a backend."""
     if x.dtype == torch.float64 or getattr(module, "ACCUMULATES", False):
         return x.dtype
     return torch.float32
@@ -117,7 +117,7 @@ def _differentiate(ctx: torch.autograd.function.FunctionCtx, g: Tensor) -> tuple
 
 
 def _refuse_double_backward(*_: object) -> None:
-    raise RuntimeError("spatial_rnn cannot be differentiated twice: use ops.spatial_rnn.reference.forward for that")
+    raise RuntimeError("spatial_rnn cannot be differentiated twice: use ops.spatial_rnn.reference.forward instead")
 
 
 _spatial_rnn.register_autograd(_differentiate, setup_context=_save)
@@ -128,17 +128,17 @@ for _device in ("cpu", "cuda"):
 
 
 def _module(backend: str, device: str) -> ModuleType:
-    """Return the module of a backend; an empty name chooses."""
+    """Return the module of a backend; an empty name selects the default backend."""
     name = backend or os.environ.get(VARIABLE, "") or _fastest(device, os.getpid())
     if name not in BACKENDS:
         raise ValueError(f"spatial_rnn has no backend {name!r}: choose one of {', '.join(BACKENDS)}")
     if name == "numba" and device != "cpu":
         raise ValueError(
-            f"the numba backend of spatial_rnn runs on a CPU, the maps are on {device}: use triton or rows"
+            f"the numba backend of spatial_rnn requires a CPU, but the maps are on {device}: use triton or rows"
         )
     if name == "triton" and device != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
         raise ValueError(
-            f"the triton backend of spatial_rnn runs on a GPU, the maps are on {device}: use numba or rows"
+            f"the triton backend of spatial_rnn requires a GPU, but the maps are on {device}: use numba or rows"
         )
     return _load(name)
 
@@ -155,22 +155,22 @@ def _load(name: str) -> ModuleType:
 
 @functools.cache
 def _fastest(device: str, process: int) -> str:
-    """Return the fastest backend of a device in a process; say what is lost where it is not the best."""
+    """Return the fastest available backend of a device in a process; log a warning on fallback to `rows`."""
     if device not in FASTEST:
         return "rows"
     name, loss = FASTEST[device]
     try:
         obstacle = importlib.import_module(f"{__name__}.{BACKENDS[name]}").obstacle(process)
-    except (ImportError, RuntimeError) as error:  # numba raises a RuntimeError where it cannot write its cache
+    except (ImportError, RuntimeError) as error:  # numba raises a RuntimeError if its cache is not writable
         obstacle = f"{error}: {REMEDIES[name]}"
     if obstacle:
-        log.warning("spatial_rnn runs on torch rows, %s, because %s cannot be used: %s", loss, name, obstacle)
+        log.warning("spatial_rnn runs on backend rows, %s, because %s cannot be used: %s", loss, name, obstacle)
         return "rows"
     return name
 
 
 def require_backend() -> None:
-    """Raise a DeblurzooError if the environment variable names a backend that cannot run here."""
+    """Raise a DeblurzooError if the environment variable selects a backend that cannot run on this machine."""
     if name := os.environ.get(VARIABLE):
         try:
             _module(name, "cuda" if torch.cuda.is_available() and name == "triton" else "cpu")

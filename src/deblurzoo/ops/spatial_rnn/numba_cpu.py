@@ -1,9 +1,9 @@
-"""The spatially variant RNN on a CPU, compiled by numba: one task per plane, all four directions in it.
+"""The spatially variant RNN on a CPU, compiled by numba: one task per plane, with all four directions.
 
-A plane is read once and stays in the cache for its four directions. What needs no recurrence runs over whole planes,
-which the compiler vectorises. The recurrence `h[t] += v[t] h[t-1]` is the same forwards, with v = w, and backwards,
-with v[t] = w[t+1] and t running the other way. Along columns it is vectorised too; along rows each step waits for its
-own last result, so four rows are scanned side by side.
+A plane is read once and stays in the cache for its four directions. Operations without recurrence run over whole
+planes; the compiler vectorises them. The recurrence `h[t] += v[t] h[t-1]` is the same in the forward pass, with v = w,
+and in the backward pass, with v[t] = w[t+1] and t reversed. Along columns, the recurrence is vectorised too. Along
+rows, each step depends on the previous step; therefore four rows are scanned in parallel.
 """
 
 import os
@@ -29,7 +29,7 @@ def _add_product(h, v, before):  # type: ignore[no-untyped-def]
 
 @_plane_code
 def _scan_columns(h, v, upwards):  # type: ignore[no-untyped-def]
-    """Scan the columns of h (H, W), down with v[t] of row t + 1 or up with v[t] of row t; v is (H - 1, W)."""
+    """Scan the columns of h (H, W) in place; v is (H - 1, W), v[t] for row t + 1 downwards, row t upwards."""
     steps = v.shape[0]
     for step in range(steps):
         if upwards:
@@ -41,7 +41,7 @@ def _scan_columns(h, v, upwards):  # type: ignore[no-untyped-def]
 
 @_plane_code
 def _scan_rows(h, v, leftwards):  # type: ignore[no-untyped-def]
-    """Scan the rows of h (H, W), right with v[t] of column t + 1 or left with v[t] of column t; v is (H, W - 1)."""
+    """Scan the rows of h (H, W) in place; v is (H, W - 1), v[:, t] for column t + 1 rightwards, column t leftwards."""
     height, steps = v.shape
     start = steps if leftwards else 0
     for i in range(0, height - 3, 4):
@@ -65,7 +65,7 @@ def _scan_rows(h, v, leftwards):  # type: ignore[no-untyped-def]
 
 @_plane_code
 def _scan(h, w, direction, backwards):  # type: ignore[no-untyped-def]
-    """Scan h (H, W) in place; backwards is the transpose of forwards: the same weights, the other way."""
+    """Scan h (H, W) in place; `backwards` is the transpose: the same weights in the opposite direction."""
     if direction == 0:
         _scan_rows(h, w[:, 1:], backwards)
     elif direction == 1:
@@ -78,14 +78,14 @@ def _scan(h, w, direction, backwards):  # type: ignore[no-untyped-def]
 
 @_plane_code
 def _fill_inputs(h, x, w):  # type: ignore[no-untyped-def]
-    """Set h to (1 - w) x, all flat."""
+    """Set h to (1 - w) x; all arrays are flat."""
     for i in range(h.size):
         h[i] = x[i] - w[i] * x[i]
 
 
 @_plane_code
 def _fill_gradients(x, w, before, gx, gw):  # type: ignore[no-untyped-def]
-    """Add to gx, and turn gh, which gw holds, into the gradient of w; `before` is h[t-1]; all flat."""
+    """Add to gx, and replace gh, stored in gw, by the gradient of w; `before` is h[t-1]; all arrays are flat."""
     for i in range(x.size):
         gh = gw[i]
         gx[i] += gh - w[i] * gh
@@ -94,7 +94,7 @@ def _fill_gradients(x, w, before, gx, gw):  # type: ignore[no-untyped-def]
 
 @_plane_code
 def _gradients(x, w, h, gx, gw, direction):  # type: ignore[no-untyped-def]
-    """Do so for a plane (H, W) whose h came one pixel or one line before."""
+    """Apply `_fill_gradients` to a plane (H, W); h[t-1] is the previous pixel of its row or column."""
     height, width = x.shape
     shift = 1 if direction < 2 else width
     start = width - 1 if direction == 1 else 0
@@ -108,14 +108,14 @@ def _gradients(x, w, h, gx, gw, direction):  # type: ignore[no-untyped-def]
     else:
         _fill_gradients(x_[:rest], w_[:rest], h_[shift:], gx_[:rest], gw_[:rest])
         _fill_gradients(x_[rest:], w_[rest:], nothing, gx_[rest:], gw_[rest:])
-    if direction < 2:  # the pixel before a row's first is in another row: nothing came before it
+    if direction < 2:  # h[t-1] is 0 at the start of a row, not the preceding pixel of the flat array
         for i in range(height):
             gw[i, start] = -x[i, start] * gh_start[i]
 
 
 @_parallel_code
 def _forward(x, w, h):  # type: ignore[no-untyped-def]
-    """Fill h from x (B, C, H, W) and w, both h and w (B, 4, C, H, W)."""
+    """Fill h (B, 4, C, H, W) from x (B, C, H, W) and w (B, 4, C, H, W)."""
     batch, channels, _, _ = x.shape
     for n in prange(batch * channels):
         b, c = n // channels, n % channels
@@ -138,7 +138,7 @@ def _backward(g, x, w, h, gx, gw):  # type: ignore[no-untyped-def]
 
 
 def obstacle(process: int) -> str | None:
-    """Return why this backend must not be chosen, or None."""
+    """Return the reason not to use this backend in a process, or None."""
     return None if process == PROCESS else "its threads do not survive a fork of the process"
 
 
@@ -149,14 +149,14 @@ def _follow_torch_threads() -> None:
 
 
 def _by_direction(maps: Tensor) -> Maps:
-    """View contiguous (B, 4C, H, W) as an array (B, 4, C, H, W)."""
+    """Return contiguous maps (B, 4C, H, W) as an array view (B, 4, C, H, W)."""
     batch, channels, height, width = maps.shape
     array: Maps = maps.detach().view(batch, 4, channels // 4, height, width).numpy()
     return array
 
 
 def forward(x: Tensor, w: Tensor) -> Tensor:
-    """Return the four directions, (B, 4C, H, W), of float32 or float64 maps."""
+    """Return the results of the four directions, (B, 4C, H, W), for float32 or float64 maps."""
     x, w = x.contiguous(), w.contiguous()
     h = torch.empty(w.shape, dtype=w.dtype)
     _follow_torch_threads()

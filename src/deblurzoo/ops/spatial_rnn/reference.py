@@ -1,4 +1,4 @@
-"""The spatially variant RNN as it is defined: every faster backend must agree with this one."""
+"""Reference implementation of the spatially variant RNN: all faster backends must agree with it."""
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ def left_right(x: Tensor, w: Tensor) -> Tensor:
 
 
 def forward(x: Tensor, w: Tensor) -> Tensor:
-    """Return the four directions, (B, 4C, H, W), by plain differentiable operations."""
+    """Return the results of the four directions, (B, 4C, H, W), by differentiable PyTorch operations."""
     lr, rl, tb, bt = w.chunk(4, dim=1)
     down = left_right(x.mT, tb.mT).mT
     up = left_right(x.mT.flip(-1), bt.mT.flip(-1)).flip(-1).mT

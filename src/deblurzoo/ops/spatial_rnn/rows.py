@@ -1,7 +1,7 @@
-"""The spatially variant RNN by torch operations on whole rows: any device, any floating dtype, no compiler.
+"""The spatially variant RNN by PyTorch operations on whole rows: any device, any floating dtype, no compiler.
 
-The recurrence `h[t] += v[t] h[t-1]` is one fused operation per row, forwards with v = w and backwards with
-v[t] = w[t+1] and t running the other way; rows are scanned as columns of transposed copies.
+The recurrence `h[t] += v[t] h[t-1]` is one fused operation per row: in the forward pass with v = w, in the backward
+pass with v[t] = w[t+1] and t reversed. Horizontal directions are scanned on transposed copies.
 """
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def _scan_columns(h: Tensor, w: Tensor, downwards: bool, backwards: bool) -> None:
-    """Scan h (B, C, H, W) in place along H; `backwards` is the transpose of forwards: same weights, other way."""
+    """Scan h (B, C, H, W) in place along H; `backwards` is the transpose: same weights, opposite direction."""
     rows, v = h.unbind(2), (w[:, :, 1:] if downwards else w[:, :, :-1]).unbind(2)
     if downwards != backwards:
         for t in range(len(v)):
@@ -20,7 +20,7 @@ def _scan_columns(h: Tensor, w: Tensor, downwards: bool, backwards: bool) -> Non
 
 
 def _scan(h: Tensor, w: Tensor, direction: int, backwards: bool) -> None:
-    """Scan h (B, C, H, W) in place, left to right, right to left, top to bottom or bottom to top."""
+    """Scan h (B, C, H, W) in place; directions 0 to 3: left to right, right to left, downwards, upwards."""
     if direction < 2:
         turned = h.mT.contiguous()
         _scan_columns(turned, w.mT.contiguous(), direction == 0, backwards)
@@ -44,7 +44,7 @@ def _before_minus_x(x: Tensor, h: Tensor, direction: int) -> Tensor:
 
 
 def forward(x: Tensor, w: Tensor) -> Tensor:
-    """Return the four directions, (B, 4C, H, W)."""
+    """Return the results of the four directions, (B, 4C, H, W)."""
     h = torch.empty(w.shape, dtype=w.dtype, device=w.device)
     for direction, (w_d, h_d) in enumerate(zip(w.chunk(4, dim=1), h.chunk(4, dim=1), strict=True)):
         torch.addcmul(x, w_d, x, value=-1, out=h_d)

@@ -1,26 +1,26 @@
-"""The spatially variant RNN for export: torch's scan operator, whose loop ONNX knows and whose sizes may stay free."""
+"""The spatially variant RNN for export, by torch's scan operator: ONNX keeps it as a loop with dynamic sizes."""
 
 import torch
 from torch import Tensor
-from torch._higher_order_ops.scan import scan  # not public yet; the only loop that ONNX export keeps as a loop
+from torch._higher_order_ops.scan import scan  # not public yet; the only loop that ONNX export does not unroll
 
 
 def _step(h: Tensor, x_and_w: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
     x, w = x_and_w
     h = x + w * (h - x)
-    return h, h.clone()  # scan refuses results that share memory
+    return h, h.clone()  # scan rejects results that share memory
 
 
 def _down(x: Tensor, w: Tensor) -> Tensor:
-    """Return the recurrence from the first to the last row of (B, C, H, W)."""
-    # `zeros_like` would keep strides that the loop does not, which torch refuses.
+    """Return the recurrence (B, C, H, W) from the first to the last row."""
+    # `zeros_like` would preserve strides; torch rejects strides that differ from the loop's output.
     _, h = scan(_step, x.new_zeros(x[:, :, 0].shape), (x.movedim(2, 0), w.movedim(2, 0)))
     down: Tensor = h.movedim(0, 2)
     return down
 
 
 def forward(x: Tensor, w: Tensor) -> Tensor:
-    """Return the four directions, (B, 4C, H, W), differentiably."""
+    """Return the results of the four directions, (B, 4C, H, W); differentiable by torch."""
     right, left, down, up = w.chunk(4, dim=1)
     return torch.cat(
         [

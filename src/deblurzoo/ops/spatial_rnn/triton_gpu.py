@@ -1,14 +1,14 @@
-"""The spatially variant RNN on a GPU, in Triton: one program scans a few lines of one plane, tile by tile.
+"""The spatially variant RNN on a GPU, in Triton: each program scans a few lines of one plane, tile by tile.
 
 The recurrence `h[t] = a[t] + b[t] h[t-1]` is associative, so that the steps of a tile are scanned in parallel; the last
-step of a tile is carried into the next one. The lines of a vertical direction (2, 3) are columns, its steps are rows;
-a horizontal direction (0, 1) exchanges the two. Tiles lie as the maps do, (rows, columns): scans run along AXIS, 0 for
-vertical and 1 for horizontal, and neighbouring threads read neighbouring columns either way.
+step of a tile is carried into the next tile. In vertical directions (2, 3), lines are columns and steps are rows. In
+horizontal directions (0, 1), lines are rows and steps are columns. Tiles have the layout of the maps, (rows, columns):
+scans run along AXIS, 0 for vertical and 1 for horizontal, and neighbouring threads always read neighbouring columns.
 
-Pointers into planes are 64 bits wide, offsets in a plane 32: a plane has fewer than 2^31 pixels.
+Pointers to planes have 64 bits, offsets within a plane 32 bits: a plane must have fewer than 2^31 pixels.
 """
 
-# Triton compiles these functions: they have its types, and capitals for what is known when it compiles.
+# Triton compiles these functions: arguments have Triton types, and compile-time constants have upper-case names.
 # mypy: disable-error-code="no-untyped-def, untyped-decorator"
 # ruff: noqa: N803
 
@@ -21,32 +21,32 @@ import triton.language as tl
 from torch import Tensor
 
 ACCUMULATES = True
-"""16-bit maps are read and written as they are and accumulated in float32."""
+"""16-bit maps are loaded and stored in 16 bits and accumulated in float32."""
 VERTICAL_TILE = (8, 128)
 HORIZONTAL_TILE = (256, 4)
-"""Steps and lines, powers of 2: threads read 16 bytes of a row at a time and do not spill registers (sm_90)."""
+"""Steps and lines, powers of 2: threads read 16 bytes of a row at a time without register spills (sm_90)."""
 
 
 @triton.jit
 def _after(a1, b1, a2, b2):
-    """Return the step `a1 + b1 h` followed by `a2 + b2 h`, as one step `a + b h`."""
+    """Return the composition of step `a1 + b1 h` and the following step `a2 + b2 h` as one step `a + b h`."""
     return a2 + b2 * a1, b1 * b2
 
 
 @triton.jit
 def _plane(plane, direction, channels, batch_stride, channel_stride):
-    """Return the offset of plane number `batch * C + channel` of x (B, C, H, W), or of its direction in (B, 4C, H, W).
+    """Return the offset of plane `batch * C + channel` in x (B, C, H, W), or in one direction of maps (B, 4C, H, W).
 
-    The number is 64 bits wide, and so is the offset.
+    `plane` has 64 bits; therefore the offset has 64 bits.
     """
     return plane // channels * batch_stride + (direction * channels + plane % channels) * channel_stride
 
 
 @triton.jit
 def _pixels(step, line, height, width, REVERSE: tl.constexpr, AXIS: tl.constexpr):
-    """Return the offsets of the pixels of a tile in their plane, and which of them exist.
+    """Return the offsets of a tile's pixels within the plane, and a mask of the pixels that exist.
 
-    REVERSE counts the steps from the far end: `associative_scan(reverse=True)` is not to be trusted.
+    REVERSE counts the steps from the far end, since `associative_scan(reverse=True)` is unreliable.
     """
     if AXIS == 0:
         row = height - 1 - step if REVERSE else step
@@ -60,7 +60,7 @@ def _pixels(step, line, height, width, REVERSE: tl.constexpr, AXIS: tl.constexpr
 
 @triton.jit
 def _scan(added, kept, carry, step, AXIS: tl.constexpr, STEPS: tl.constexpr):
-    """Return `h[t] = added[t] + kept[t] h[t-1]` in a tile, where h[-1] is the carry, and the next carry."""
+    """Return `h[t] = added[t] + kept[t] h[t-1]` in a tile, where h[-1] is `carry`, and the next carry."""
     added, kept = tl.associative_scan((added, kept), AXIS, _after)
     h = added + kept * carry
     return h, tl.sum(tl.where(step == STEPS - 1, h, 0), axis=AXIS, keep_dims=True)
@@ -71,7 +71,7 @@ def _scan_lines(
     x, w, h, height, width, first_line,
     REVERSE: tl.constexpr, AXIS: tl.constexpr, STEPS: tl.constexpr, LINES: tl.constexpr, EXACT: tl.constexpr,
 ):  # fmt: skip
-    """Fill LINES lines of a plane of h; x, w and h point at planes (H, W)."""
+    """Fill LINES lines of a plane of h; x, w and h are pointers to planes (H, W)."""
     step = tl.expand_dims(tl.arange(0, STEPS), 1 - AXIS)
     line = first_line + tl.expand_dims(tl.arange(0, LINES), AXIS)
     carry = tl.zeros_like(line).to(EXACT)
@@ -91,7 +91,7 @@ def _forward(
 ):  # fmt: skip
     """Fill LINES lines of one direction of a plane; the grid is (2 B C, blocks of lines).
 
-    The two directions of a plane are neighbours in the grid, so that the second one finds x in the cache.
+    The two directions of a plane are neighbours in the grid, so that the second direction finds x in the cache.
     """
     plane = tl.program_id(0).to(tl.int64) // 2
     backwards = tl.program_id(0) % 2
@@ -100,7 +100,7 @@ def _forward(
     w += _plane(plane, direction, channels, w_batch, w_channel)
     h += _plane(plane, direction, channels, h_batch, h_channel)
     first_line = tl.program_id(1) * LINES
-    # Two compiled branches instead of a computed flip: the compiler sees that steps are neighbours and reads them wide.
+    # Two compiled branches instead of a computed flip: the compiler sees contiguous steps and vectorises the loads.
     if backwards == 0:
         _scan_lines(x, w, h, height, width, first_line, False, AXIS, STEPS, LINES, EXACT)
     else:
@@ -113,9 +113,9 @@ def _scan_lines_backward(
     ADD: tl.constexpr,
     REVERSE: tl.constexpr, AXIS: tl.constexpr, STEPS: tl.constexpr, LINES: tl.constexpr, EXACT: tl.constexpr,
 ):  # fmt: skip
-    """Fill LINES lines of a plane of gw, and fill gx or ADD to it; all arguments point at planes (H, W).
+    """Fill LINES lines of a plane of gw, and fill gx, or add to gx if ADD; all arguments are pointers to planes (H, W).
 
-    Gradients run against the recurrence, `gh[t] = g[t] + w[t+1] gh[t+1]`: steps are counted from its last pixel.
+    Gradients run against the recurrence, `gh[t] = g[t] + w[t+1] gh[t+1]`: steps are counted from the last pixel.
     """
     step = tl.expand_dims(tl.arange(0, STEPS), 1 - AXIS)
     line = first_line + tl.expand_dims(tl.arange(0, LINES), AXIS)
@@ -146,7 +146,7 @@ def _backward(
 ):  # fmt: skip
     """Scan LINES lines of a plane in the directions FIRST to END - 1, in order; the grid is (B C, blocks of lines).
 
-    Direction 0 fills gx and the others add to it. gw has the strides of h.
+    Direction 0 fills gx, the other directions add to gx. gw has the strides of h.
     """
     plane = tl.program_id(0).to(tl.int64)
     x += _plane(plane, 0, channels, x_batch, x_channel)
@@ -170,34 +170,34 @@ def _backward(
             LINES,
             EXACT,
         )
-        tl.debug_barrier()  # the next direction's threads add to what other threads of this program wrote
+        tl.debug_barrier()  # in the next direction, threads add to values written by other threads of this program
 
 
 def obstacle(process: int) -> str | None:
-    """Return why this backend must not be chosen, or None."""
+    """Return the reason not to use this backend in a process, or None."""
     compilers = (os.environ.get("CC"), "cc", "gcc", "clang")
     return None if any(name and shutil.which(name) for name in compilers) else "no C compiler is installed"
 
 
 def _with_contiguous_planes(maps: Tensor) -> Tensor:
-    """Copy maps whose planes are not contiguous; `chunk` of contiguous maps is not copied."""
+    """Return maps with contiguous planes, copied only if necessary; `chunk` of contiguous maps is not copied."""
     return maps if maps[0, 0].is_contiguous() else maps.contiguous()
 
 
 def _exact(x: Tensor) -> tuple[torch.dtype, tl.dtype]:
-    """Return the dtype of the accumulation, in torch and in Triton."""
+    """Return the dtype of the accumulation, for torch and for Triton."""
     return (torch.float64, tl.float64) if x.dtype == torch.float64 else (torch.float32, tl.float32)
 
 
 def forward(x: Tensor, w: Tensor) -> Tensor:
-    """Return the four directions, (B, 4C, H, W), of maps of any floating dtype."""
+    """Return the results of the four directions, (B, 4C, H, W), for maps of any floating dtype."""
     h = torch.empty(w.shape, dtype=w.dtype, device=w.device)
     if not h.numel():
         return h
     x, w = _with_contiguous_planes(x), _with_contiguous_planes(w)
     batch, channels, height, width = x.shape
     strides = [stride for maps in (x, w, h) for stride in maps.stride()[:2]]
-    with torch.cuda.device(x.get_device()):  # -1 for the interpreter's CPU maps, which does nothing
+    with torch.cuda.device(x.get_device()):  # -1 for the interpreter's CPU maps: no effect
         for axis, (steps, lines), size in ((1, HORIZONTAL_TILE, height), (0, VERTICAL_TILE, width)):
             grid = (2 * batch * channels, triton.cdiv(size, lines))
             _forward[grid](x, w, h, channels, height, width, *strides, axis, steps, lines, _exact(x)[1])
@@ -207,7 +207,7 @@ def forward(x: Tensor, w: Tensor) -> Tensor:
 def backward(g: Tensor, x: Tensor, w: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
     """Return the gradients of x (B, C, H, W) and w (B, 4C, H, W).
 
-    Three launches add to gx one after the other, without atomics, so that a result is the same every time.
+    Three consecutive launches add to gx without atomics, so that results are deterministic.
     """
     dtype, exact = _exact(x)
     gx = torch.empty(x.shape, dtype=dtype, device=x.device)
@@ -218,7 +218,7 @@ def backward(g: Tensor, x: Tensor, w: Tensor, h: Tensor) -> tuple[Tensor, Tensor
     batch, channels, height, width = x.shape
     strides = [stride for maps in (g, x, w, h, gx) for stride in maps.stride()[:2]]
     arguments = (g, x, w, h, gx, gw, channels, height, width, *strides)
-    with torch.cuda.device(x.get_device()):  # -1 for the interpreter's CPU maps, which does nothing
+    with torch.cuda.device(x.get_device()):  # -1 for the interpreter's CPU maps: no effect
         for first, end, axis, (steps, lines), size in (
             (0, 2, 1, HORIZONTAL_TILE, height),
             (2, 3, 0, VERTICAL_TILE, width),
