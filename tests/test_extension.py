@@ -112,7 +112,7 @@ def test_without_the_entry_point_it_is_refused_until_it_is_trusted(
 
     done = deblurzoo("train", "data=toy", f"data.root={toy}", "model.loss={edges:1}")
     refused(
-        done, "model.loss.edges is no loss: choose some of mse, l1, charbonnier, psnr, or name the package that has it"
+        done, "model.loss.edges is not a known loss: choose from mse, l1, charbonnier, psnr, or name the package that"
     )
     told = "smalldeblur.net:Small is of the package smalldeblur, which may run any code: if you trust it, name it by "
     evaluate = ["evaluate", "checkpoint=runs/small", "data=toy", f"data.root={toy}", "trainer=cpu"]
@@ -171,9 +171,9 @@ def test_a_metric_that_fails_is_named(
     [
         ("LOSSES = {'odd': 5}", "torchmine.LOSSES['odd'] is no function, or has the name of one of ours"),
         ("LOSSES = {'mse': print}", "torchmine.LOSSES['mse'] is no function, or has the name of one of ours"),
-        ("LOSSES = {'odd': lambda a, b: 1.0}", "model.loss.odd gave float: it must return a tensor of one number"),
-        ("LOSSES = {'odd': lambda a, b: a - b}", "model.loss.odd gave a tensor of (2, 3, "),
-        ("LOSSES = {'odd': lambda a, b: 1 / 0}", "model.loss.odd cannot be taken (ZeroDivisionError: "),
+        ("LOSSES = {'odd': lambda a, b: 1.0}", "model.loss.odd returned float: a loss must return a scalar tensor"),
+        ("LOSSES = {'odd': lambda a, b: a - b}", "model.loss.odd returned a tensor of shape (2, 3, "),
+        ("LOSSES = {'odd': lambda a, b: 1 / 0}", "model.loss.odd failed (ZeroDivisionError: "),
         (
             "METRICS = {'psnr': Metric('P', 2, '', True, print)}",
             "torchmine.METRICS['psnr'] is no Metric, or has the na",

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A real Slurm of one node on this machine's loopback address, as root: `slurm_one_node.sh start DIR`, then `stop DIR`.
-# Everything it writes is in DIR (short: it holds a socket); `export SLURM_CONF=DIR/slurm.conf` talks to it.
+# Starts a single-node Slurm on the loopback address, as root: `slurm_one_node.sh start DIR`, later `stop DIR`.
+# All its files are in DIR, whose path must be short (for a socket); commands need `export SLURM_CONF=DIR/slurm.conf`.
 set -euo pipefail
 action=${1:-} dir=${2:-}
 [ -n "$dir" ] || { echo "usage: $0 start|stop DIR" >&2; exit 2; }
@@ -30,7 +30,7 @@ for s in sockets: s.bind(("127.0.0.1", 0))
 print(*(s.getsockname()[1] for s in sockets))
 PY
 )
-  # cred_expire: a requeued job waits that long before it starts again. config_overrides: two CPUs on any machine.
+  # cred_expire: seconds before a requeued job restarts. config_overrides: two CPUs on any machine.
   cat > "$dir/slurm.conf" <<CONF
 ClusterName=one
 SlurmctldHost=$(hostname)(127.0.0.1)

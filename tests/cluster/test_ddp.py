@@ -1,4 +1,4 @@
-"""Several processes take the steps that one takes."""
+"""Training with several processes takes the same steps as with one process."""
 
 import csv
 import subprocess
@@ -26,8 +26,8 @@ def weights(run: Path, steps: int) -> dict[str, torch.Tensor]:
 
 
 def logged(run: Path) -> dict[str, float]:
-    """Return every value that was logged, by name; the losses and PSNR are those of the last step."""
-    (file,) = run.glob("csv/*/metrics.csv")  # one process logs
+    """Return the logged values by name; losses and PSNR are from the last step."""
+    (file,) = run.glob("csv/*/metrics.csv")  # only one process logs
     rows = list(csv.DictReader(file.open()))
     return {key: float(value) for row in rows for key, value in row.items() if value}
 

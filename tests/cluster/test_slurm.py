@@ -1,4 +1,4 @@
-"""A sweep on a real Slurm of one node, interrupted as clusters do."""
+"""Sweep on a single-node Slurm, with preemption and time limit."""
 
 import os
 import re
@@ -28,11 +28,11 @@ LAUNCHER = ["hydra/launcher=slurm", "hydra.launcher.gpus_per_node=null", "hydra.
 
 @pytest.fixture
 def slurm() -> Iterator[dict[str, str]]:
-    """Environment variables for the commands of a Slurm that runs while the test does."""
+    """Start Slurm for the duration of a test; yield the environment variables for its commands."""
     missing = [name for name in ("munged", "slurmctld", "slurmd", "sbatch") if not shutil.which(name)]
     if missing or os.geteuid():
         pytest.skip(f"needs root and Slurm (apt-get install slurm-wlm munge); missing: {', '.join(missing) or 'root'}")
-    with tempfile.TemporaryDirectory(prefix="slurm", dir="/tmp") as folder:  # its socket's path must be short
+    with tempfile.TemporaryDirectory(prefix="slurm", dir="/tmp") as folder:  # the socket's path must be short
         subprocess.run([SCRIPT, "start", folder], check=True, timeout=90)
         variables = {"SLURM_CONF": f"{folder}/slurm.conf"}
         try:
@@ -62,7 +62,10 @@ def test_jobs_of_a_sweep_survive_requeue_and_time_limit(
     with (tmp_path / "sweep.log").open("w") as output:
         sweep = subprocess.Popen(command, cwd=tmp_path, env=variables, stdout=output, stderr=output, text=True)
     folders = [tmp_path / "runs" / "table" / f"seed-{seed}" for seed in (0, 1)]
-    interruptions = [["scontrol", "requeue"], ["scancel", "--signal=USR2"]]  # preemption; the time limit is near
+    interruptions = [
+        ["scontrol", "requeue"],
+        ["scancel", "--signal=USR2"],
+    ]  # preemption, then an approaching time limit
     first = [folder / "checkpoints" / f"step_{EVERY:08d}.ckpt" for folder in folders]
     try:
         wait_for("a first job", lambda: (tmp_path / "runs/.submitit").is_dir(), sweep)
@@ -84,7 +87,7 @@ def test_jobs_of_a_sweep_survive_requeue_and_time_limit(
         stopped = int(re.findall(r"stopped by a signal at step (\d+)", log)[0])
         steps = sorted(int(path.stem[5:]) for path in folder.glob("checkpoints/*"))
         assert EVERY <= stopped < STEPS and steps == sorted({*range(EVERY, STEPS + 1, EVERY), stopped})
-        assert checkpoint.stat().st_mtime_ns == moment  # not done again
+        assert checkpoint.stat().st_mtime_ns == moment  # not written again
         assert (folder / "run.json").read_text() == identity
         last = torch.load(folder / "checkpoints" / f"step_{STEPS:08d}.ckpt", weights_only=True)
         assert last["global_step"] == STEPS and last["deblurzoo"]["run_id"] in identity

@@ -145,7 +145,7 @@ def test_finished_run_is_left_alone_and_a_larger_budget_goes_on(deblurzoo: Run, 
     assert checkpoint.read_bytes() == before
 
     refused = deblurzoo(*arguments, "trainer.max_steps=2")
-    assert refused.returncode == 1 and "holds a run already (step_00000002.ckpt): resume=auto" in refused.stderr
+    assert refused.returncode == 1 and "already contains a run (step_00000002.ckpt): resume=auto" in refused.stderr
     assert checkpoint.read_bytes() == before
 
     longer = deblurzoo(*arguments, "trainer.max_steps=4", "resume=auto")
@@ -172,7 +172,7 @@ def test_another_optimiser_is_another_run(deblurzoo: Run, run: Path, toy: Path) 
 
 def test_an_optimiser_that_lacks_its_state_is_told(deblurzoo: Run, run: Path, toy: Path) -> None:
     arguments = ["train", *TINY, f"data.root={toy}", "name=run", "trainer.max_steps=4", "resume=auto"]
-    refused(deblurzoo(*arguments, "+model.optimizer.amsgrad=true"), "the optimiser cannot take a step (KeyError(")
+    refused(deblurzoo(*arguments, "+model.optimizer.amsgrad=true"), "the optimiser step failed (KeyError(")
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_an_export_is_refused_with_what_can_be_done_with_it(
     assert deblurzoo("export", "--checkpoint", run, "--out", "export").returncode == 0
     done = deblurzoo("train", *TINY, f"data.root={toy}", "name=two", f"resume={form}")
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert f"error: resume={form} is an export, which has the weights alone: evaluate it, deblur" in done.stderr
+    assert f"error: resume={form} is an export, which has only the weights: evaluate it, deblur" in done.stderr
     assert not (tmp_path / "runs/two/config.yaml").exists()
 
 
@@ -308,4 +308,4 @@ def test_a_checkpoint_without_steps_left_starts_no_run_of_another_name(
     assert deblurzoo(*arguments, "name=one").returncode == 0
     done = deblurzoo(*arguments, "name=two", "resume=runs/one/checkpoints/step_00000001.ckpt")
     assert done.returncode == 1
-    assert "step_00000001.ckpt is at step 1 already: set a larger trainer.max_steps" in done.stderr
+    assert "step_00000001.ckpt is already at step 1: set a larger trainer.max_steps" in done.stderr

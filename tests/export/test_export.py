@@ -206,20 +206,22 @@ def test_exports_that_are_not_ours_are_refused(exported: Path) -> None:
         with pytest.raises(DeblurzooError, match=r"config\.json"):
             load_any(exported / WEIGHTS)
     (exported / CONFIG).unlink()
-    with pytest.raises(DeblurzooError, match=r"that `deblurzoo export` wrote, with model\.safetensors and config"):
+    with pytest.raises(DeblurzooError, match=r"written by `deblurzoo export`, with model\.safetensors and config"):
         load_any(exported)
 
 
 def test_weights_that_do_not_fit_are_refused(exported: Path) -> None:
     config = json.loads((exported / CONFIG).read_text())
     (exported / CONFIG).write_text(json.dumps(config | {"width": 0.25}))
-    with pytest.raises(DeblurzooError, match=r"does not fit SRN .*at_scale\S+ is \(4,.*there, \(8,.*here"):
+    with pytest.raises(
+        DeblurzooError, match=r"does not fit SRN .*at_scale\S+ is \(4,.*in the file, \(8,.*in the network"
+    ):
         load_any(exported)
     (exported / CONFIG).write_text(json.dumps(config | {"colour": "red"}))
     with pytest.raises(DeblurzooError, match=r"does not fit SRN .*colour"):
         load_any(exported)
     (exported / CONFIG).write_text(json.dumps(config | {"bottleneck": "none"}))
-    with pytest.raises(DeblurzooError, match=r"gates\.\w+ is .* there, unknown here \(and 1 more\)"):
+    with pytest.raises(DeblurzooError, match=r"gates\.\w+ is .* in the file, unknown in the network \(and 1 more\)"):
         load_any(exported)
     whole = (exported / WEIGHTS).read_bytes()
     for damaged in (whole[:-100], b"", b"PK" + whole):

@@ -57,7 +57,7 @@ def test_same_frame_gives_the_flow_network_the_frame_twice() -> None:
     blur = torch.rand(1, 2, 3, 64, 64)
     twice = blur[:, :1].expand_as(blur)
     switched = tiny(same_frame=True)
-    assert torch.equal(switched(blur).image, tiny()(blur).image)  # training knows no such switch
+    assert torch.equal(switched(blur).image, tiny()(blur).image)  # ignored in training
     assert torch.equal(switched.eval()(blur).image, tiny()(twice).image)
     assert not torch.equal(switched(blur).image, tiny()(blur).image)
 

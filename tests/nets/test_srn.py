@@ -99,7 +99,7 @@ def test_only_the_state_carries_gradients_between_scales() -> None:
 
     net.zero_grad()
     restored = net(blur)
-    # The same by hand, every prediction detached: equal gradients, so none flows through predictions.
+    # The same computation with detached predictions has equal gradients: none flow through predictions.
     coarse = restored.pyramid[1].detach()
     state: tuple[Tensor, ...] = ()
     for scale in (4, 2):

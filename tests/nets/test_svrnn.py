@@ -39,7 +39,7 @@ def test_cascade_filters_each_direction_along_itself() -> None:
 def test_disabled_rnns_are_the_identity() -> None:
     net, off = tiny().eval(), tiny(disable_rnn=True)
     image = torch.rand(1, 1, 3, 16, 16)
-    assert torch.equal(net(image).image, off(image).image)  # training knows no such switch
+    assert torch.equal(net(image).image, off(image).image)  # ignored in training
     off.eval()
     assert not any(w.any() for w in off.rnn_weights(image[:, 0]))
     assert not torch.allclose(net(image).image, off(image).image)

@@ -18,7 +18,7 @@ def module(flownet: Path | None, variant: str = "full") -> FlowRNNDeblur:
 
 
 def ported_state() -> dict[str, torch.Tensor]:
-    """What a PyTorch port of FlowNetS would save: its layer names, no bias in the upsampled flows."""
+    """Return a state dict like a PyTorch port of FlowNetS: its layer names, no bias in the upsampled flows."""
     flow_net = module(None).net.flow_net
     state = {}
     for ours, theirs in FLOWNETS_LAYERS.items():
@@ -43,8 +43,8 @@ def test_what_fits_is_loaded_and_what_does_not_is_said(tmp_path: Path, caplog: p
     loaded, left = (record.getMessage() for record in caplog.records)
     names = loaded.partition(": ")[2].split(", ")
     assert "conv1.weight" in names and "deconv6.weight" not in names
-    assert "deconv6.weight ((1024, 512, 4, 4) there, (48, 24, 4, 4) needed)" in left
-    assert "up6to5.bias (not there)" in left and "not used of the file: conv1.1.running_mean" in left
+    assert "deconv6.weight ((1024, 512, 4, 4) in the file, not (48, 24, 4, 4))" in left
+    assert "up6to5.bias (missing)" in left and "unused tensors in the file: conv1.1.running_mean" in left
 
 
 def test_two_directions_keep_what_has_other_shapes(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_two_directions_keep_what_has_other_shapes(tmp_path: Path) -> None:
 
 def test_files_of_other_networks_are_refused(tmp_path: Path) -> None:
     torch.save({"features.0.weight": torch.zeros(1)}, tmp_path / "vgg.pth")
-    with pytest.raises(DeblurzooError, match=r"model\.flownet does not fit \(conv2\.weight \(not there\)"):
+    with pytest.raises(DeblurzooError, match=r"model\.flownet does not fit \(conv2\.weight \(missing\)"):
         module(tmp_path / "vgg.pth").load_pretrained()
     wide = {f"{name}.0.weight": torch.zeros(64, 6, 7, 7) for name in ("conv1", "conv2", "conv3")}
     torch.save(wide | {"predict_flow2.bias": torch.zeros(2)}, tmp_path / "wide.pth")

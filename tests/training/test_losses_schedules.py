@@ -17,7 +17,7 @@ def test_pyramid_loss_is_one_mean_squared_error_per_scale() -> None:
     resize = SRN(3, 1, 0.125).resize
     terms = WeightedLosses({"mse": 1.0}).at_each_scale(pyramid, sharp, resize)
     assert list(terms) == ["mse_1_4", "mse_1_2", "mse_1_1"]
-    # Down by four directly is the mean of the central 2x2 of each 4x4 block.
+    # Direct bilinear downsampling by four averages the central 2x2 pixels of each 4x4 block.
     quarter = sharp.unfold(2, 4, 4).unfold(3, 4, 4)[..., 1:3, 1:3].mean(dim=(-1, -2))
     torch.testing.assert_close(terms["mse_1_4"], F.mse_loss(pyramid[0], quarter))
     torch.testing.assert_close(terms["mse_1_1"], F.mse_loss(pyramid[2], sharp))
@@ -39,7 +39,9 @@ def test_each_loss_is_its_formula_and_weights_multiply() -> None:
 
 
 def test_a_loss_that_nobody_has_is_refused() -> None:
-    with pytest.raises(DeblurzooError, match=r"model\.loss\.mes is no loss: choose some of mse, l1, charbonnier, psnr"):
+    with pytest.raises(
+        DeblurzooError, match=r"model\.loss\.mes is not a known loss: choose from mse, l1, charbonnier, psnr"
+    ):
         WeightedLosses({"mes": 1.0})
 
 

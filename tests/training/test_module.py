@@ -78,7 +78,7 @@ def test_validation_leaves_out_pairs_with_nothing_to_restore(monkeypatch: pytest
     before = image_psnr(_picture(data.blur[0, 0]), _picture(data.sharp[0]))
     assert logged["val/gain"].item() == pytest.approx(expected - before, abs=1e-4)
     srn.validation_step(_only(equal, 1), 0)
-    with pytest.raises(DeblurzooError, match="in all pairs of the validation the blurry picture equals the sharp one"):
+    with pytest.raises(DeblurzooError, match="in all validation pairs, the blurry and the sharp image are identical"):
         srn.on_validation_epoch_end()
 
 

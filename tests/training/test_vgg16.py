@@ -13,7 +13,7 @@ CHANNELS = [3, 64, 64, 128, 128, 256, 256, 256, 512, 512]
 
 @pytest.fixture(scope="module")
 def vgg16(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file with VGG-16's keys and shapes, and random numbers."""
+    """Return a file with the keys and shapes of VGG-16 and random values."""
     generator = torch.Generator().manual_seed(0)
     state = {}
     for index, inputs, outputs in zip(VGG16_LAYERS.values(), CHANNELS, CHANNELS[1:], strict=False):
@@ -37,7 +37,7 @@ def test_conv3_to_conv11_become_vgg16s(vgg16: Path) -> None:
 
 def test_other_widths_and_other_files_are_refused(vgg16: Path) -> None:
     state = torch.load(vgg16, weights_only=True)
-    with pytest.raises(DeblurzooError, match=r"conv3 needs \(8, 3, 3, 3\): set model\.vgg16=null"):
+    with pytest.raises(DeblurzooError, match=r"conv3 requires \(8, 3, 3, 3\): set model\.vgg16=null"):
         initialise_from_vgg16(SVRNN(width=0.125).weight_generation, state)
     with pytest.raises(DeblurzooError, match="is missing"):
         initialise_from_vgg16(SVRNN().weight_generation, {})
@@ -50,7 +50,7 @@ def test_training_starts_from_the_file_and_resumes_without_it(
     frozen = "model.optimizer.lr=0"
     done = deblurzoo(*arguments, f"model.vgg16={vgg16}", "trainer.max_steps=1", frozen)
     assert done.returncode == 0, done.stderr
-    assert "conv3 to conv11 start from VGG-16" in done.stdout
+    assert "conv3 to conv11 are initialised from VGG-16" in done.stdout
     saved = torch.load(tmp_path / "runs/run/checkpoints/step_00000001.ckpt", weights_only=True)["state_dict"]
     state = torch.load(vgg16, weights_only=True)
     assert torch.equal(saved["net.weight_generation.conv3.weight"], state["features.0.weight"])

@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or absent, one every so many steps."""
+"""Atomic checkpoints at regular steps."""
 
 import io
 from pathlib import Path
@@ -15,29 +15,31 @@ from deblurzoo.files import write_atomically
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes beside the target and renames; Lightning's own goes through the system's temporary folder."""
+    """Checkpoint IO that writes to a temporary file next to the target and then renames it.
+
+    Lightning's own IO uses the system's temporary folder instead.
+    """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write one checkpoint; through memory, as torch's own writer hides that a disk is full."""
+        """Write one checkpoint, serialised in memory first, because torch's file writer hides disk-full errors."""
         content = io.BytesIO()
         torch.save(checkpoint, content)
         write_atomically(Path(path), content.getbuffer())
 
 
 class StepCheckpoints(Checkpoint):
-    """Saves `checkpoints/step_NNNNNNNN.ckpt` every `every` steps, after the last one, and when a run is told to stop.
+    """Callback that saves `checkpoints/step_NNNNNNNN.ckpt` every `every` steps, after the last step, and on SIGTERM.
 
-    A state is of the end of a step also when it is saved between the batches of the next one: no gradients are in it,
-    and whoever resumes from it begins with the first of these batches.
+    A checkpoint has the state at the end of a step. With gradient accumulation, a checkpoint saved between two batches
+    of the next step has no gradients, and resuming restarts at the first batch of that step.
 
-    There is no choice of a best checkpoint: the papers report the last one, and the pictures that are measured
-    during training belong to the test split.
+    No best checkpoint is selected: the papers report the last one, and validation images belong to the test split.
 
     Args:
         run: the run folder.
-        every: optimiser steps between two checkpoints.
-        keep: how many of the newest are kept.
-        run_id: the run's identity for loggers, stored in every checkpoint.
+        every: number of optimiser steps between two checkpoints.
+        keep: number of newest checkpoints to keep.
+        run_id: id of the run for loggers, stored in every checkpoint.
     """
 
     def __init__(self, run: str, every: PositiveInt, keep: PositiveInt, run_id: str) -> None:
@@ -46,13 +48,13 @@ class StepCheckpoints(Checkpoint):
         self._saved_step = 0
 
     def file(self, step: int) -> Path:
-        """Return where the checkpoint of a step lies."""
+        """Return the path of a step's checkpoint."""
         return self.folder / f"step_{step:08d}.ckpt"
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Set Lightning's counts of batches and epochs to the end of the checkpoint's step, whenever it was saved."""
+        """Set Lightning's batch and epoch counters to the end of the checkpoint's step."""
         step, fit_loop = checkpoint["global_step"], checkpoint["loops"]["fit_loop"]
         self._saved_step = step if trainer.strategy.broadcast(self.file(step).is_file()) else 0
         batches = step * trainer.accumulate_grad_batches
@@ -63,23 +65,23 @@ class StepCheckpoints(Checkpoint):
         fit_loop["epoch_loop.state_dict"] = {"_batches_that_stepped": step - 1}
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Look which pictures are trained on."""
+        """Store the identity of the training images for the checkpoints."""
         self._data = trainer.datamodule.trained_on  # type: ignore[attr-defined]
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save when it is time; between optimiser steps (accumulation) nothing happens."""
+        """Save every `every` steps and after the last step, once per optimiser step."""
         if trainer.global_step % self.every == 0 or trainer.global_step == trainer.max_steps:
             self._save(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save the last step, whatever ends training; in `on_train_end`, the weights may be averages."""
+        """Save the last step, even if training ends early; in `on_train_end`, the weights may be EMA averages."""
         self._save(trainer)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Save on SIGTERM, which Lightning heeds between two steps; in a validation, the weights may be averages."""
-        told = isinstance(exception, SIGTERMException) or trainer.received_sigterm  # what fails then is others' ending
+        """Save on SIGTERM, which Lightning handles between steps; skip in validation, where weights may be averages."""
+        told = isinstance(exception, SIGTERMException) or trainer.received_sigterm  # later errors follow from SIGTERM
         if told and not trainer.validating:
             self._save(trainer)
 
@@ -96,7 +98,7 @@ class StepCheckpoints(Checkpoint):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Store the run's identity, which pictures and blur it was trained on and in which precision."""
+        """Store the run id, data set, blur, training images and precision in the checkpoint."""
         source = trainer.datamodule.source  # type: ignore[attr-defined]
         facts = {"run_id": self.run_id, "dataset": source.name, "blur_folder": source.blur_folder}
         checkpoint.setdefault("deblurzoo", {}).update(facts, precision=trainer.precision, data=self._data)

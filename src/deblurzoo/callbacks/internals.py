@@ -1,4 +1,4 @@
-"""Pictures of what goes on inside a network, to see it learn."""
+"""Pictures of network internals during training."""
 
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,14 @@ from deblurzoo.pictures.internals import pictures
 
 
 class InsidePictures(pl.Callback):
-    """Draws, of one validation frame, what a network has of these: weight maps of its RNNs, features before and after
-    them, the receptive field (SVRNN), flow beside the warped neighbour (FlowRNN).
+    """Callback that draws the internals of a network for one validation frame.
+
+    Depending on the network: weight maps of the RNNs, features before and after the RNNs, the receptive field (SVRNN),
+    and the flow next to the warped neighbour (FlowRNN).
 
     Args:
-        run: the run folder; pictures go to `pictures/inside/`, the newest only.
-        channels: which channels.
+        run: the run folder; pictures in `pictures/inside/` are replaced at each validation.
+        channels: channels to draw.
     """
 
     def __init__(self, run: str, channels: list[NonNegativeInt]) -> None:
@@ -32,7 +34,7 @@ class InsidePictures(pl.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Draw the first frame."""
+        """Draw the internals for the first frame."""
         if batch_idx or trainer.sanity_checking or not trainer.is_global_zero:
             return
         drawn = pictures(pl_module.net, batch.blur, self.channels)  # type: ignore[arg-type]

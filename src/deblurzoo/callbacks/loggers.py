@@ -1,4 +1,4 @@
-"""Lightning's logger of a W&B run."""
+"""Lightning logger for W&B."""
 
 from pytorch_lightning.loggers import WandbLogger
 
@@ -6,7 +6,7 @@ from deblurzoo.reports.wandb import start_run
 
 
 class WandbRun(WandbLogger):
-    """Lightning's logger around a W&B run that `deblurzoo.reports.wandb.start_run` starts; it has its arguments."""
+    """Lightning logger of a W&B run started by `deblurzoo.reports.wandb.start_run`, with the same arguments."""
 
     def __init__(
         self, project: str, run: str, run_id: str, name: str, group: str | None, tags: list[str], job_type: str

@@ -1,4 +1,4 @@
-"""Pictures of a fixed set of validation frames, to see a network learn."""
+"""Pictures of a fixed set of validation frames during training."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from deblurzoo.pictures.strips import strip
 
 
 def show(trainer: pl.Trainer, path: Path, key: str, picture: Image, caption: str) -> None:
-    """Write a picture to a file and to the loggers that take pictures."""
+    """Write a picture to a file and to the W&B and TensorBoard loggers."""
     write_png(path, picture)
     for logger in trainer.loggers:
         if isinstance(logger, WandbLogger):
@@ -25,11 +25,11 @@ def show(trainer: pl.Trainer, path: Path, key: str, picture: Image, caption: str
 
 
 class RestoredPictures(pl.Callback):
-    """Writes blurry | restored | sharp of the first validation frames, to the run folder and to the loggers.
+    """Callback that writes blurry | restored | sharp strips of the first validation frames to files and loggers.
 
     Args:
-        run: the run folder; pictures go to `pictures/CLIP_FRAME.png`, the newest only.
-        count: how many frames.
+        run: the run folder; pictures `pictures/CLIP_FRAME.png` are replaced at each validation.
+        count: number of frames.
     """
 
     def __init__(self, run: str, count: int) -> None:

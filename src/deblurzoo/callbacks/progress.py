@@ -1,4 +1,4 @@
-"""The progress bar."""
+"""Progress bar."""
 
 import time
 from typing import Any
@@ -9,11 +9,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 QUIET_SECONDS = 15.0
-"""Seconds between two lines where the output is a file or a pipe."""
+"""Seconds between two lines of progress if the output is a file or a pipe."""
 
 
 class StepProgress(ProgressBar):
-    """Step, loss, PSNR, samples per second and ETA; a bar on a terminal, a line every 15 s elsewhere."""
+    """Progress with step, loss, PSNR, samples per second and ETA: a bar on a terminal, otherwise a line every 15 s."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class StepProgress(ProgressBar):
         self._last_line = 0.0
 
     def disable(self) -> None:
-        """Show nothing: Lightning calls this on all processes but the first."""
+        """Disable output; Lightning calls this on all processes except the first."""
         self.console.quiet = True
 
     def _start(self, what: str, total: int, done: int) -> None:
@@ -58,7 +58,7 @@ class StepProgress(ProgressBar):
             self._bar = None
 
     def _measure_speed(self, done: int) -> float:
-        """Return steps per second, smoothed."""
+        """Return the smoothed number of steps per second."""
         now = time.monotonic()
         seconds, steps = now - self._last[0], done - self._last[1]
         if steps and seconds > 0:
@@ -68,13 +68,13 @@ class StepProgress(ProgressBar):
         return self._speed
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start at the step that training starts or resumes at."""
+        """Start the progress at the step where training starts or resumes."""
         self._start("training", trainer.max_steps, trainer.global_step)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Show the newest figures."""
+        """Show the latest metric values."""
         step = trainer.global_step
         speed = self._measure_speed(step)
         samples = speed * len(batch.clip) * trainer.world_size * trainer.accumulate_grad_batches
@@ -87,7 +87,7 @@ class StepProgress(ProgressBar):
         self._show(step, "  ".join(facts))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Print the validation's result above the bar; its time does not count as training speed."""
+        """Print the validation metrics above the bar; exclude validation time from the training speed."""
         metrics = trainer.callback_metrics
         if "val/psnr" in metrics:
             self.console.print(
@@ -98,7 +98,7 @@ class StepProgress(ProgressBar):
         self._last = (time.monotonic(), trainer.global_step)
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start at the first picture."""
+        """Start the progress of an evaluation."""
         self._start("evaluating", sum(int(n) for n in trainer.num_test_batches), 0)
 
     def on_test_batch_end(
@@ -110,20 +110,20 @@ class StepProgress(ProgressBar):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Show how far it is."""
+        """Show the number of evaluated images and the speed."""
         done = batch_idx + 1
         speed = self._measure_speed(done)
         eta = f"  ETA {(self._total - done) / speed:.0f} s" if self._bar is None and speed else ""
         self._show(done, f"{speed:.1f} images/s{eta}")
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Leave the finished bar."""
+        """Stop the bar, which stays visible."""
         self._stop()
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Leave the finished bar."""
+        """Stop the bar, which stays visible."""
         self._stop()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Give the terminal back before the message is printed."""
+        """Stop the bar before the error message is printed."""
         self._stop()

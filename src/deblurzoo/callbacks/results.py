@@ -1,4 +1,4 @@
-"""The results of an evaluation: per image and as means, with all that is needed to judge them."""
+"""Results of an evaluation: metrics per image, their means, and metadata of the evaluation."""
 
 import json
 import logging
@@ -44,23 +44,23 @@ log = logging.getLogger(__name__)
 
 
 class ResultsWriter(pl.Callback):
-    """Measures every restored frame and its blurry input, writes the PNGs and, at the end, `results.json`.
+    """Callback that measures every restored frame and its blurry input, and writes PNGs and `results.json`.
 
-    Threads measure and write beside the network; a few images wait for them at most. What is measured is a line each
-    in an unfinished folder beside `out`, from which the same evaluation goes on after it was killed.
+    Threads measure and write images while the network runs; their queue is limited to a few images. Metric values are
+    appended to a file in an unfinished folder next to `out`, from which an interrupted evaluation resumes.
 
     Args:
-        out: folder for `results.json`, `restored/CLIP/FRAME.png` and `side_by_side/CLIP_FRAME.png`; they
-            replace those of an earlier evaluation when all frames have been measured.
-        facts: what is known before: network, checkpoint, data set, config; copied into `results.json`. Only an
-            unfinished evaluation of equal facts is gone on with.
-        samples: what is measured, in this order; those that are fed sharp come last.
-        metrics: names of the figures to measure.
-        pictures: how many evenly spaced blurry | restored | sharp strips are written.
-        threads: how many measure.
+        out: folder for `results.json`, `restored/CLIP/FRAME.png` and `side_by_side/CLIP_FRAME.png`. Results of an
+            earlier evaluation are replaced after all frames have been measured.
+        facts: metadata, copied into `results.json`: network, checkpoint, data set, config. An unfinished evaluation
+            resumes only if `facts` are unchanged, except for the config of the data module.
+        samples: samples to measure, in this order; sharp inputs come last.
+        metrics: names of the metrics.
+        pictures: number of blurry | restored | sharp strips to write, evenly spaced.
+        threads: number of measuring threads.
 
     Attributes:
-        measured: how many of the samples an unfinished evaluation has measured already.
+        measured: number of samples already measured by an unfinished evaluation.
     """
 
     def __init__(
@@ -75,10 +75,10 @@ class ResultsWriter(pl.Callback):
         self.finished, self.facts, self.samples = out, facts, samples
         self.out = unfinished(out)
         self._rows = self.out / "measured.jsonl"
-        # Without results.json, pictures are an evaluation's if it was killed while they were moved there.
+        # Without results.json, images are accepted if an evaluation was killed while moving them here.
         ours = (out / RESULTS).is_file() or self._rows.is_file()
         if not ours and any((out / name).exists() for name in ("restored", "side_by_side")):
-            raise DeblurzooError(f"out={out} has pictures in it that are of no evaluation: choose another folder")
+            raise DeblurzooError(f"out={out} contains images that are not from an evaluation: choose another folder")
         self.measure, self.metrics = MEASURES[facts.measure].function, list(metrics)
         self.rounding = facts.settings.rounding
         frames = sum(not sample.is_fed_sharp for sample in samples)
@@ -88,10 +88,10 @@ class ResultsWriter(pl.Callback):
         self._pending: deque[Future[Row]] = deque()
 
     def _resume(self) -> int:
-        """Return how many samples are measured already; empty the folder if it is of another evaluation.
+        """Return the number of samples already measured; clear the folder if the evaluation cannot be resumed.
 
         Raises:
-            DeblurzooError: another process is measuring into it.
+            DeblurzooError: another process is using the folder.
         """
         take_over(self.out)
         if measured := self._begun():
@@ -101,7 +101,7 @@ class ResultsWriter(pl.Callback):
         return 0
 
     def _clear(self) -> None:
-        """Leave nothing in the unfinished folder but the claim on it."""
+        """Remove everything in the unfinished folder except its lock file."""
         for path in self.out.iterdir():
             if path.is_dir():
                 shutil.rmtree(path)
@@ -109,7 +109,7 @@ class ResultsWriter(pl.Callback):
                 path.unlink()
 
     def _begun(self) -> int:
-        """Return how many samples an unfinished evaluation of equal facts has measured; 0 if there is none."""
+        """Return the number of samples measured by an unfinished evaluation with the same metadata, or 0."""
         if not (self.out / FACTS).is_file():
             return 0
         try:
@@ -117,16 +117,16 @@ class ResultsWriter(pl.Callback):
             names = [(sample.clip, sample.frame) for sample in self.samples[: len(rows)]]
             if _decisive(begun) == _decisive(self.facts) and names == [(row.clip, row.frame) for row in rows]:
                 return len(rows)
-            reason = "was begun with other settings"
+            reason = "is from an evaluation with other options"
         except (ValueError, RecursionError) as error:
-            reason = f"is damaged ({error})"
-        log.warning("%s %s: measuring anew", self.out, reason)
+            reason = f"is corrupt ({error})"
+        log.warning("%s %s: restarting the evaluation", self.out, reason)
         return 0
 
     def on_test_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        """Start the clock of one frame."""
+        """Start timing one frame."""
         _finish_device_work()
         self._start = time.perf_counter()
 
@@ -139,7 +139,7 @@ class ResultsWriter(pl.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Hand one restored frame (1, 3, H, W) to the threads."""
+        """Queue one restored frame (1, 3, H, W) for measuring."""
         _finish_device_work()
         milliseconds = 1000 * (time.perf_counter() - self._start)
         restored = _picture(to_uint8(outputs, self.rounding))
@@ -155,16 +155,16 @@ class ResultsWriter(pl.Callback):
         self._keep(waiting=2 * self._threads)
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Wait for the last images."""
+        """Wait until all frames are measured."""
         self._keep(waiting=0)
         self._pool.shutdown()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Keep no thread busy with what is not wanted any more."""
+        """Cancel all queued frames."""
         self._pool.shutdown(cancel_futures=True)
 
     def _measure(self, index: int, milliseconds: float, blurry: Image, restored: Image, sharp: Image) -> Row:
-        """Measure and write one frame; runs in a thread."""
+        """Measure one frame and write its images; runs in a thread."""
         sample = self.samples[index]
         frame = _frame(sample)
         write_png(self.out / frame.image, restored)
@@ -181,7 +181,7 @@ class ResultsWriter(pl.Callback):
         return Measured(**dict(frame), height=height, width=width, ms=milliseconds, restored=after, blurry=before)
 
     def _keep(self, waiting: int) -> None:
-        """Append what is measured to the file, in order, until at most `waiting` images are left."""
+        """Append measured rows to the file, in order, until at most `waiting` frames are queued."""
         while self._pending and (len(self._pending) > waiting or self._pending[0].done()):
             row = self._pending.popleft().result()
             with self._rows.open("ab") as file:
@@ -190,34 +190,36 @@ class ResultsWriter(pl.Callback):
                 os.fsync(file.fileno())
 
     def finish(self) -> Results:
-        """Put the results in the place of an earlier evaluation's and return them.
+        """Move the results to `out`, replacing an earlier evaluation, and return them.
 
         Raises:
-            DeblurzooError: not every sample was measured.
+            DeblurzooError: a sample was not measured, or the file of measured rows is corrupt.
         """
         try:
             rows = _read_rows(self._rows)
         except ValueError as error:
-            raise DeblurzooError(f"{self._rows} is damaged ({error}): the same command measures anew") from error
+            raise DeblurzooError(f"{self._rows} is corrupt ({error}): run the same command again to restart") from error
         if len(rows) != len(self.samples):
-            raise DeblurzooError(f"{len(rows)} of {len(self.samples)} frames were measured: the same command goes on")
+            raise DeblurzooError(
+                f"{len(rows)} of {len(self.samples)} frames were measured: run the same command again to resume"
+            )
         results = Results.of(self.facts, rows)
         write_atomically(self.out / RESULTS, results.as_json(indent=1))
         self.finished.mkdir(parents=True, exist_ok=True)
         (self.finished / RESULTS).unlink(missing_ok=True)
-        for name in ("restored", "side_by_side", RESULTS):  # nothing else there is ours
+        for name in ("restored", "side_by_side", RESULTS):  # other files are kept
             if (self.out / name).exists():
                 shutil.rmtree(self.finished / name, ignore_errors=True)
                 (self.out / name).rename(self.finished / name)
         self._clear()
         release(self.out)
-        with suppress(OSError):  # another evaluation may have begun in it
+        with suppress(OSError):  # another evaluation may have started in it
             self.out.rmdir()
         return results
 
 
 class _Watched:
-    """Gives references, and tells whether one of them equals the blurry picture."""
+    """Iterable of references that records whether a reference is identical to the blurry image."""
 
     def __init__(self, references: Iterable[Image], blurry: Image) -> None:
         self._references, self._blurry = references, blurry
@@ -238,10 +240,10 @@ def _frame(sample: Sample) -> FrameName:
 
 
 def _read_rows(file: Path) -> list[Row]:
-    """Return the rows of a file; a last line that a killed process has not finished is cut off.
+    """Return the rows of a file, after truncating an incomplete last line of a killed process.
 
     Raises:
-        ValueError: the file is damaged.
+        ValueError: the file is corrupt.
     """
     if not file.is_file():
         return []
@@ -252,12 +254,12 @@ def _read_rows(file: Path) -> list[Row]:
 
 
 def _decisive(facts: Facts) -> Facts:
-    """Return the facts that figures depend on: how frames are loaded changes none."""
+    """Return the metadata that metric values depend on, which excludes the config of the data module."""
     return facts.model_copy(update={"config": {**facts.config, "datamodule": None}})
 
 
 def _picture(image: torch.Tensor) -> Image:
-    """Return a uint8 (1, 3, H, W) as (H, W, 3) in the CPU's memory."""
+    """Return a uint8 image (1, 3, H, W) as an array (H, W, 3) on the CPU."""
     return np.ascontiguousarray(image[0].permute(1, 2, 0).cpu().numpy())
 
 

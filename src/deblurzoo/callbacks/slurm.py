@@ -1,4 +1,4 @@
-"""Jobs of Slurm: what happens when their time is up."""
+"""Requeueing of Slurm jobs at their time limit or on preemption."""
 
 import os
 import signal
@@ -13,10 +13,10 @@ from deblurzoo.errors import DeblurzooError
 
 
 def slurm_plugins() -> list[SLURMEnvironment]:
-    """Return what keeps Lightning from requeueing tasks of `srun` itself, with checkpoints of its own.
+    """Return the plugin that disables Lightning's requeueing and extra checkpoints in Slurm tasks; [] elsewhere.
 
     Raises:
-        DeblurzooError: the tasks were asked for in a way that Lightning does not know.
+        DeblurzooError: Lightning does not support the options with which the tasks were requested.
     """
     if TorchElasticEnvironment.detect() or not SLURMEnvironment.detect():
         return []
@@ -27,10 +27,10 @@ def slurm_plugins() -> list[SLURMEnvironment]:
 
 
 class SlurmRequeue(pl.Callback):
-    """Lets submitit requeue a job only when the step is done, a checkpoint is saved and everything is closed.
+    """Callback that delays requeueing by submitit until the step is finished, its checkpoint saved and logging closed.
 
-    submitit requeues at once when Slurm signals that the time is nearly up or the job is preempted, wherever training
-    is. While training runs, the signal ends it as SIGTERM does: between two steps, with a checkpoint.
+    submitit requeues a job immediately when Slurm signals preemption or an approaching time limit. During training,
+    this callback converts the signal to SIGTERM, which ends training after the current step, with a checkpoint.
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class SlurmRequeue(pl.Callback):
         self._arrived = False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take submitit's signal; until now there was nothing to save."""
+        """Replace submitit's signal handler; before training, nothing needs to be saved."""
         if os.environ.get("SUBMITIT_EXECUTOR") == "slurm":
             self._submitit = signal.signal(self._number(), self._stop)
 
@@ -51,7 +51,7 @@ class SlurmRequeue(pl.Callback):
         signal.raise_signal(signal.SIGTERM)
 
     def hand_on(self) -> None:
-        """Give the signal back to submitit, and if it has arrived, let submitit requeue the job and end the process."""
+        """Restore submitit's handler. If the signal arrived, raise it again: submitit requeues the job and exits."""
         if self._submitit is not None:
             signal.signal(self._number(), self._submitit)
         if self._arrived:

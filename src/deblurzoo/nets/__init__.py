@@ -1,4 +1,4 @@
-"""The networks: plain torch, one paper per file, each `forward(blur: (B, T, 3, H, W)) -> Restored`."""
+"""Networks: PyTorch only, one file per paper, each with `forward(blur: (B, T, 3, H, W)) -> Restored`."""
 
 from deblurzoo.nets.flow_rnn import FlowRNN
 from deblurzoo.nets.liu2016 import Liu2016

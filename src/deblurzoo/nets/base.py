@@ -1,4 +1,4 @@
-"""The interface of networks: frames, sizes, and images of any size for them."""
+"""Interface of networks, construction of networks, and restoration of images of any size."""
 
 from typing import Any, cast
 
@@ -12,15 +12,15 @@ from deblurzoo.extensions import imported
 
 
 class DeblurNet(nn.Module):
-    """A network: `forward` takes (B, T, 3, H, W) in [0, 1] and returns the image (B, 3, H, W), or a `Restored`.
+    """Interface of a network: `forward` maps (B, T, 3, H, W) in [0, 1] to an image (B, 3, H, W) or a `Restored`.
 
-    Any torch.nn.Module with these attributes is one; it need not be a subclass.
+    Any torch.nn.Module with this `forward` and these attributes is supported; inheritance is not required.
     """
 
     frames: int
-    """T, how many consecutive frames it reads: 1, 2 or 3."""
+    """T, the number of consecutive input frames: 1, 2 or 3."""
     size_multiple: int
-    """Of which the height and the width of its input are multiples."""
+    """Required divisor of the input's height and width."""
 
 
 def pad_to_multiple(frames: Tensor, multiple: int) -> Tensor:
@@ -33,7 +33,7 @@ def pad_to_multiple(frames: Tensor, multiple: int) -> Tensor:
 
 
 def restore_any_size(net: DeblurNet, blur: Tensor) -> Tensor:
-    """Restore (B, T, 3, H, W) of any size: padded to what the network takes, cropped back to (B, 3, H, W)."""
+    """Return images (B, 3, H, W) restored from (B, T, 3, H, W) of any size; pads to `size_multiple` and crops."""
     height, width = blur.shape[-2:]
     image = restored_by(net, pad_to_multiple(blur, net.size_multiple)).image
     return image[..., :height, :width].float()
@@ -43,14 +43,14 @@ def build_network(target: str | type[nn.Module] | None, arguments: dict[str, Any
     """Build a network.
 
     Args:
-        target: its class, or the name of one, as a user's config has it.
-        arguments: its keyword arguments.
+        target: network class, or its import path from a user's config.
+        arguments: keyword arguments of the class.
 
     Raises:
-        DeblurzooError: there is no such network, or it has no such argument.
+        DeblurzooError: the network class is missing or unsuitable, or an argument is unknown or invalid.
     """
     if target is None:
-        raise DeblurzooError("model.net._target_ is not set: name the network's class as PACKAGE.MODULE.CLASS")
+        raise DeblurzooError("model.net._target_ is not set: set it to the network's class, PACKAGE.MODULE.CLASS")
     kind = imported(target, nn.Module) if isinstance(target, str) else target
     require_network(kind)
     try:
@@ -60,10 +60,10 @@ def build_network(target: str | type[nn.Module] | None, arguments: dict[str, Any
 
 
 def require_network(kind: type[nn.Module]) -> None:
-    """Raise a DeblurzooError unless a class declares all that a network is known by."""
+    """Raise a DeblurzooError unless a class declares the attributes of `DeblurNet`."""
     for name in ("frames", "size_multiple"):
         if not hasattr(kind, name) and not any(name in vars(cls).get("__annotations__", {}) for cls in kind.__mro__):
             raise DeblurzooError(
-                f"{kind.__module__}.{kind.__qualname__} declares no {name}: a network has frames (how many it reads, "
-                "1, 2 or 3) and size_multiple (of its input's height and width) as attributes of the class"
+                f"{kind.__module__}.{kind.__qualname__} declares no {name}: a network class needs the attributes "
+                "frames (number of input frames: 1, 2 or 3) and size_multiple (divisor of the input's height and width)"
             )

@@ -1,7 +1,7 @@
-"""What SRN-DeblurNet and its ablations remember from one scale to the next.
+"""Recurrent cells that carry state from scale to scale in SRN-DeblurNet and its ablations.
 
-A cell maps features (B, C, h, w) and its state to features for the decoder and the new state. A state is a tuple of
-(B, C, h, w), empty before the first scale.
+A cell maps features (B, C, h, w) and a state to features for the decoder and a new state. A state is a tuple of tensors
+(B, C, h, w); it is empty before the first scale.
 """
 
 import torch
@@ -13,10 +13,10 @@ State = tuple[Tensor, ...]
 
 
 class ConvLSTM(nn.Module):
-    """One step of a convolutional LSTM without peepholes; its state is (c, h), zero at first.
+    """Convolutional LSTM cell without peepholes; its state is (c, h), initially zero.
 
-    One 3x3 convolution of [x, h] gives the gates in the order i, j, f, o. The forget gate has a constant bias
-    of +1, which is not a parameter. Source: SRN-Deblur, `util/BasicConvLSTMCell.py`.
+    One 3x3 convolution of [x, h] computes the gates in the order i, j, f, o. The forget gate has a constant bias
+    of +1, which is not a parameter. Reference: SRN-Deblur, `util/BasicConvLSTMCell.py`.
     """
 
     def __init__(self, channels: int) -> None:
@@ -33,9 +33,10 @@ class ConvLSTM(nn.Module):
 
 
 class ConvRNN(nn.Module):
-    """The plain recurrent cell of Table 1: `h = tanh(W_x x + W_h h)`, and `relu(W_o h)` for the decoder.
+    """Simple recurrent cell of Table 1: `h = tanh(W_x x + W_h h)`, with output `relu(W_o h)` to the decoder.
 
-    The paper does not describe it: three 3x3 convolutions give its parameter count, the activations are ours.
+    The paper does not describe this cell. Three 3x3 convolutions match its parameter count; the activations are our
+    choice.
     """
 
     def __init__(self, channels: int) -> None:
@@ -50,12 +51,12 @@ class ConvRNN(nn.Module):
 
 
 class NoMemory(nn.Module):
-    """A layer in the place of a cell, with an empty state."""
+    """Stateless layer with the interface of a recurrent cell."""
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()
         self.layer = layer
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        """Return what the layer makes of x."""
+        """Return the output of the layer and an empty state."""
         return self.layer(x), ()

@@ -1,4 +1,4 @@
-"""The baseline of the SVRNN paper: Liu, Pan, Yang, "Learning Recursive Filters for Low-Level Vision", ECCV 2016."""
+"""Baseline of the SVRNN paper: Liu, Pan, Yang, "Learning Recursive Filters for Low-Level Vision", ECCV 2016."""
 
 import torch
 import torch.nn.functional as F
@@ -11,10 +11,10 @@ from deblurzoo.ops import spatial_rnn
 
 
 class Liu2016(DeblurNet):
-    """Two stages of spatial RNNs at full resolution, whose weights come from the image gradients.
+    """Two stages of spatial RNNs at full resolution; the RNN weights are predicted from image gradients.
 
-    Code Liusifei/caffe-lowlevel, `LRNN_v1.prototxt`. The SVRNN paper says that it retrained "the network by Liu et
-    al." and not which of the two versions; this is v1.
+    Reference: code Liusifei/caffe-lowlevel, `LRNN_v1.prototxt`. The SVRNN paper retrained "the network by Liu et al."
+    without specifying which of its two versions; this is v1.
     """
 
     frames = 1
@@ -23,8 +23,8 @@ class Liu2016(DeblurNet):
     def __init__(self) -> None:
         super().__init__()
         self.conv0 = conv(5, 3, 3)  # (B, 3, H, W)
-        self.conv1 = conv(12, 16, 3)  # (B, 16, H, W): the map to be filtered
-        self.conv2 = conv(2, 16, 5)  # (B, 16, H, W): from the gradients alone
+        self.conv1 = conv(12, 16, 3)  # (B, 16, H, W): the features to filter
+        self.conv2 = conv(2, 16, 5)  # (B, 16, H, W): from the gradients only
         self.conv3 = conv(16, 32, 3)  # (B, 32, H/2, W/2)
         self.conv4 = conv(32, 32, 3)  # (B, 32, H/4, W/4)
         self.conv5 = conv(32, 32, 3)  # (B, 32, H/8, W/8)
@@ -32,7 +32,7 @@ class Liu2016(DeblurNet):
         self.conv6s = conv(64, 64, 3)  # (B, 64, H/8, W/8)
         self.conv7 = conv(96, 32, 3)  # (B, 32, H/4, W/4)
         self.conv8 = conv(64, 16, 3)  # (B, 16, H/2, W/2)
-        self.conv9 = conv(32, 64, 3)  # (B, 64, H, W): x1, y1, x2, y2 of 16 each
+        self.conv9 = conv(32, 64, 3)  # (B, 64, H, W): weights x1, y1, x2, y2, 16 channels each
         self.conv10 = conv(16, 64, 3)  # (B, 64, H, W)
         self.conv11 = conv(64, 3, 3)  # (B, 3, H, W)
         for module in self.modules():
@@ -41,7 +41,7 @@ class Liu2016(DeblurNet):
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]
 
     def rnn_weights(self, gradients: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the weights of both stages, (B, 64, H, W) in (-1, 1); opposite directions share theirs."""
+        """Return the weights of both stages, each (B, 64, H, W) in (-1, 1); opposite directions share weights."""
         conv2 = F.relu(self.conv2(gradients))
         conv3 = F.relu(self.conv3(F.max_pool2d(conv2, 2)))
         conv4 = F.relu(self.conv4(F.max_pool2d(conv3, 2)))
@@ -54,10 +54,10 @@ class Liu2016(DeblurNet):
         return torch.cat([x1, x1, y1, y1], dim=1), torch.cat([x2, x2, y2, y2], dim=1)
 
     def forward(self, blur: Tensor) -> Restored:
-        """Restore (B, 1, 3, H, W), H and W multiples of 16; the result is in (0, 1)."""
+        """Restore (B, 1, 3, H, W), H and W multiples of 16; the output is in (0, 1)."""
         image = blur[:, 0]
         gray = (image * image.new_tensor([0.2989, 0.5870, 0.1140])[:, None, None]).sum(dim=1, keepdim=True)
-        dy, dx = torch.gradient(gray, dim=(2, 3))  # central differences, as MATLAB's `gradient`
+        dy, dx = torch.gradient(gray, dim=(2, 3))  # central differences, like MATLAB's `gradient`
         gradients = torch.cat([dx, dy], dim=1)
         x = self.conv0(torch.cat([image - 0.5, gradients], dim=1))
         pyramid, pooled = [x], x

@@ -18,7 +18,7 @@ Block = Literal["residual", "plain"]
 
 
 class ConvPair(nn.Module):
-    """`x + conv(relu(conv(x)))`, or without the identity `relu(conv(relu(conv(x))))`; no normalisation."""
+    """Two convolutions without normalisation: `x + conv(relu(conv(x)))`, or `relu(conv(relu(conv(x))))` if `plain`."""
 
     def __init__(self, channels: int, kernel_size: int, block: Block) -> None:
         super().__init__()
@@ -34,10 +34,10 @@ class ConvPair(nn.Module):
 
 
 class OneScale(nn.Module):
-    """The network at one scale: encoder, bottleneck, decoder. `flat` keeps full resolution and has no skips.
+    """Network at one scale: encoder, bottleneck, decoder. `flat` keeps full resolution, without skip connections.
 
     Args:
-        channels: of an image.
+        channels: number of image channels.
         widths: channel numbers at full, half and quarter resolution.
         kernel_size, blocks, bottleneck, body, block: as in `SRN`.
     """
@@ -75,7 +75,7 @@ class OneScale(nn.Module):
         self.out_block = nn.Sequential(*pairs(c1), conv(c1, channels, k))  # (B, 3, H, W)
 
     def forward(self, blurry: Tensor, coarse: Tensor, state: State) -> tuple[Tensor, State]:
-        """Restore a blurry image from it and the coarser prediction, both (B, C, h, w)."""
+        """Return the restored image and the new state from a blurry and a coarse image, both (B, C, h, w)."""
         e0 = self.in_block(torch.cat([blurry, coarse], dim=1))
         e1 = self.encoder1(e0)
         g, state = self.bottleneck(self.encoder2(e1), state)
@@ -93,28 +93,29 @@ def _bottleneck(name: Bottleneck, channels: int) -> nn.Module:
 
 
 class SRN(DeblurNet):
-    """One encoder-decoder with a ConvLSTM, applied to three scales from coarse to fine with shared weights.
+    """Encoder-decoder with a ConvLSTM, applied to three scales from coarse to fine with shared weights.
 
-    Paper section 3.2; code jiangsutx/SRN-Deblur, `models/model.py`. Where they differ: the paper says that all
-    kernels are 5x5; the code's transposed convolutions are 4x4 and its ConvLSTM is 3x3, which is also what the
-    parameter counts of Table 1 require. The code is followed. The defaults are the full network; Table
-    1 has kernels of 3, and `kernel_size=3` alone is its SR-EDRB3.
+    Reference: section 3.2 of the paper; code jiangsutx/SRN-Deblur, `models/model.py`. Where paper and code disagree,
+    the code is followed: in the paper, all kernels are 5x5; in the code, transposed convolutions are 4x4 and the
+    ConvLSTM is 3x3. The parameter counts of Table 1 also require the kernel sizes of the code. The defaults are the
+    full network. The networks of Table 1 have 3x3 kernels: `kernel_size=3` with the other defaults is SR-EDRB3.
 
     Args:
-        kernel_size: of every convolution outside the bottleneck; odd.
-        blocks: pairs of convolutions in each of the six stages (n of Table 1).
-        width: multiplies the channel numbers 32, 64, 128.
-        residual: predict the difference to the blurry image. Not in the paper: small networks on a small
-            budget start from the identity (the last convolution starts at zero).
-        resize: `half_pixel` is torch's bilinear interpolation; `tf1` is the original's, whose pixel i of the
-            result lies at i times the ratio of the sizes: taking every second or fourth pixel on the way down.
-        bottleneck: what remembers between scales: `conv_lstm`; `rnn`, a plain recurrent cell; or nothing, with a 3x3
-            `conv` or `none` in its place.
-        body: `encoder_decoder`, or `flat`: all strides 1, no skips between encoder and decoder (SR-Flat, SR-RB).
-        block: `residual`, or `plain`: the pairs without their identity (SR-Flat, SR-ED).
-        scales: 3, or 1: full resolution alone (SS).
-        shared: one set of weights for all scales, or one for each (SC).
-        channels: 3, or 1: each of R, G, B is restored on its own, as the authors' `gray` and `lstm` models do.
+        kernel_size: kernel size of every convolution outside the bottleneck except transposed convolutions; odd.
+        blocks: number of convolution pairs in each of the six stages (n in Table 1).
+        width: factor of the channel numbers 32, 64, 128.
+        residual: predict the difference to the blurry image. Not in the paper: it lets small networks with a small
+            training budget start from the identity (the last convolution is initialised to zero).
+        resize: `half_pixel`: torch's bilinear interpolation. `tf1`: the original code's, which samples output pixel i
+            at input position i times the ratio of sizes; when downsampling, it takes every second or fourth pixel.
+        bottleneck: `conv_lstm`, or `rnn`, a simple recurrent cell. Without state between scales: `conv`, a 3x3
+            convolution, or `none`.
+        body: `encoder_decoder`, or `flat`: all strides 1, no skip connections between encoder and decoder (SR-Flat,
+            SR-RB).
+        block: `residual`, or `plain`: convolution pairs without identity connection (SR-Flat, SR-ED).
+        scales: 3, or 1: only full resolution (SS).
+        shared: one set of weights for all scales, or one set per scale (SC).
+        channels: 3, or 1: R, G and B are restored independently, as in the authors' `gray` and `lstm` models.
     """
 
     frames = 1
@@ -136,7 +137,9 @@ class SRN(DeblurNet):
     ) -> None:
         super().__init__()
         if kernel_size % 2 == 0 or blocks < 1 or width <= 0:
-            raise ValueError(f"kernel_size={kernel_size} must be odd, blocks={blocks} and width={width} above 0")
+            raise ValueError(
+                f"kernel_size={kernel_size} must be odd; blocks={blocks} and width={width} must be above 0"
+            )
         self.residual, self.resize_mode, self.channels = residual, resize, channels
         self.scales = (4, 2, 1) if scales == 3 else (1,)
         c1, c2, c3 = (max(1, round(c * width)) for c in (32, 64, 128))
@@ -148,7 +151,7 @@ class SRN(DeblurNet):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # 1.1 to 1.2 times faster on a CPU
 
     def _initialise(self) -> None:
-        """Xavier for all weights, zero biases; the ConvLSTM starts near zero as in the code."""
+        """Initialise weights: Xavier, but near zero in the ConvLSTM, as in the code; zero biases."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 nn.init.xavier_uniform_(module.weight)
@@ -161,7 +164,7 @@ class SRN(DeblurNet):
                 nn.init.zeros_(network.out_block[-1].weight)  # type: ignore[index,union-attr]
 
     def recurrent_parameters(self) -> list[nn.Parameter]:
-        """Return the parameters of what remembers between scales; none without a memory."""
+        """Return the parameters of the recurrent cells; empty if the bottleneck is stateless."""
         return [
             parameter
             for network in self.at_scale
@@ -170,7 +173,7 @@ class SRN(DeblurNet):
         ]
 
     def resize(self, x: Tensor, size: tuple[int, int]) -> Tensor:
-        """Resize (B, C, H, W) to `size`, down by a whole factor or up by two, as images and states all are."""
+        """Resize (B, C, H, W) to `size`: down by an integer factor, or up by two."""
         if self.resize_mode == "half_pixel":
             return F.interpolate(x, size, mode="bilinear", align_corners=False)
         if size <= (height := x.shape[-2], width := x.shape[-1]):
@@ -183,8 +186,8 @@ class SRN(DeblurNet):
     def forward(self, blur: Tensor) -> Restored:
         """Restore (B, 1, 3, H, W), H and W multiples of 16; the pyramid goes from coarse to fine."""
         height, width = blur.shape[-2:]
-        image = blur[:, 0].reshape(-1, self.channels, height, width)  # (3B, 1, H, W) where channels are on their own
-        # The first prediction is the blurry image itself; no gradient flows through predictions between scales.
+        image = blur[:, 0].reshape(-1, self.channels, height, width)  # (3B, 1, H, W) if channels=1
+        # The coarsest scale reads the blurry image as its prediction. Predictions are detached between scales.
         prediction, pyramid = image, list[Tensor]()
         state: State = ()
         for number, scale in enumerate(self.scales):

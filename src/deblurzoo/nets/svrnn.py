@@ -16,11 +16,13 @@ VARIANTS: tuple[Variant, ...] = get_args(Variant)
 
 
 class WeightGeneration(nn.Module):
-    """The auto-encoder conv3 to conv15 that the RNN weights come from; its first nine layers are VGG-16's.
+    """Auto-encoder conv3 to conv15, from whose output the RNN weights are computed.
+
+    The first nine layers have the shapes of VGG-16.
 
     Args:
-        skip: concatenate conv8 and conv6 into the decoder.
-        width: multiplies the channel numbers.
+        skip: concatenate conv8 and conv6 with the decoder's features.
+        width: factor of the channel numbers.
     """
 
     def __init__(self, skip: bool, width: float) -> None:
@@ -54,23 +56,25 @@ class WeightGeneration(nn.Module):
 
 
 class SVRNN(DeblurNet):
-    """Four spatially variant RNNs at half resolution whose per-pixel weights another CNN makes from the same image.
+    """Four spatially variant RNNs at half resolution; a second CNN predicts their per-pixel weights from the image.
 
-    Paper section 3 and Table 1; code zhjwustc/cvpr18_rnn_deblur_matcaffe, `train.prototxt`. Where they differ the
-    code is followed: conv2 has no activation (the paper has LeakyReLU after every convolution of the feature
-    extraction), and the weights are tanh in (-1, 1) (section 3.2 says 0 to 1). The bilinear resizing is torch's;
-    Caffe's darkens the last row and column. The output is the image itself, without a residual.
+    Reference: section 3 and Table 1 of the paper; code zhjwustc/cvpr18_rnn_deblur_matcaffe, `train.prototxt`. Where
+    paper and code disagree, the code is followed: conv2 has no activation (in the paper, LeakyReLU follows every
+    convolution of the feature extraction), and the weights are outputs of tanh in (-1, 1) (0 to 1 in section 3.2).
+    Bilinear resizing is torch's; Caffe's darkens the last row and column. The output is the image itself,
+    without a residual connection.
 
     Args:
         variant: `full`, or an ablation of Tables 2 and 4, whose code was never published. `no_skip`: without the four
-            concatenations. `no_convs`: without conv17 to conv19, each direction of an RNN reads the same direction of
-            the RNN before. `no_rnns`: no RNNs and no weight generation. `weights_only`: the weight generation alone,
-            with a head like the real reconstruction.
-        width: multiplies the channel numbers.
-        disable_rnn: at inference alone, weights 0: every RNN is the identity (section 5.1, Fig. 7b).
-        conv2_act: a LeakyReLU after conv2, as the paper says and its code does not have.
-        residual: predict the difference to the blurry image. Not in the paper: small networks on a small budget start
-            from the identity (the last convolution starts at zero).
+            concatenations. `no_convs`: without conv17 to conv19; each direction of an RNN reads the same direction of
+            the previous RNN. `no_rnns`: neither RNNs nor weight generation. `weights_only`: only the weight generation,
+            with a head similar to the reconstruction of `full`.
+        width: factor of the channel numbers.
+        disable_rnn: at inference only, set all RNN weights to 0, so that every RNN is the identity (section 5.1,
+            Fig. 7b).
+        conv2_act: apply LeakyReLU after conv2, as in the paper but not in its code.
+        residual: predict the difference to the blurry image. Not in the paper: it lets small networks with a small
+            training budget start from the identity (the last convolution is initialised to zero).
     """
 
     frames = 1
@@ -118,14 +122,14 @@ class SVRNN(DeblurNet):
 
     def rnn_weights(self, image: Tensor) -> tuple[Tensor, ...]:
         """Return the weights of the four RNNs, each (B, 4*32, H/2, W/2) in (-1, 1), from (B, 3, H, W)."""
-        # In float32 also under autocast: near 1, bfloat16 steps by 0.004.
+        # In float32 even under autocast: near 1, bfloat16 has a resolution of 0.004.
         maps = torch.tanh(self.conv16(self.weight_generation(image)).float())
         return (
             torch.zeros_like(maps).chunk(4, dim=1) if self.disable_rnn and not self.training else maps.chunk(4, dim=1)
         )
 
     def deconvolve(self, conv2: Tensor, image: Tensor) -> Tensor:
-        """Pass conv2 (B, 32, H/2, W/2) through the four RNNs and the convolutions after them."""
+        """Apply the four RNNs and the convolutions after them to conv2 (B, 32, H/2, W/2)."""
         x = conv2
         weights = () if self.variant == "no_rnns" else self.rnn_weights(image)
         for i, name in enumerate(("conv17", "conv18", "conv19", "conv20")):

@@ -1,4 +1,4 @@
-"""Reading checkpoints and exports, and rebuilding the network in them."""
+"""Loading checkpoints and exports, and rebuilding their networks."""
 
 import logging
 from pathlib import Path
@@ -19,14 +19,14 @@ from deblurzoo.training.pretrained import load_tensors
 log = logging.getLogger(__name__)
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
-"""The files of an export; see `deblurzoo.export.safetensors`."""
-_REMEDY = f"give a folder that `deblurzoo export` wrote, with {WEIGHTS} and {CONFIG} in it"
+"""File names of an export; see `deblurzoo.export.safetensors`."""
+_REMEDY = f"give a folder written by `deblurzoo export`, with {WEIGHTS} and {CONFIG}"
 
-FORMS = "a run folder, a .ckpt file or, but to resume, an export"
-"""All that trained weights are read from."""
+FORMS = "a run folder, a .ckpt file or, except for resume, an export"
+"""Accepted forms of trained weights, for messages."""
 
 RECORDS = ("optimizer", "schedule", "loss")
-"""Arguments of a module that a checkpoint has for the record alone: training takes them from the config."""
+"""Module arguments that a checkpoint stores only for the record: training reads them from the config."""
 
 CONTENT = {
     "deblurzoo": dict,
@@ -35,11 +35,11 @@ CONTENT = {
     "hyper_parameters": dict,
     "optimizer_states": list,
 }
-"""What evaluating and resuming need of a checkpoint."""
+"""Keys of a checkpoint, with their types, that evaluation and resuming require."""
 
 
 class _ExportFacts(Record):
-    """The part `deblurzoo` of an export's `config.json`."""
+    """Section `deblurzoo` of an export's `config.json`."""
 
     module: str
     network: str | None = None
@@ -51,7 +51,7 @@ class _ExportFacts(Record):
 
 
 class _Export(Record):
-    """`config.json` of an export; beside the facts it has the arguments of the network."""
+    """`config.json` of an export: the section `deblurzoo` and, as further keys, the network's arguments."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -59,15 +59,15 @@ class _Export(Record):
 
 
 def is_export(path: Path) -> bool:
-    """Whether a path is the safetensors file or the folder of an export."""
+    """Whether a path is an export's folder or its safetensors file."""
     return path.suffix == ".safetensors" or (path / CONFIG).is_file() or (path / WEIGHTS).is_file()
 
 
 def find_checkpoint(run: Path) -> Path | None:
-    """Return the newest whole checkpoint of a run folder, or None; damaged ones are said and passed over.
+    """Return the newest readable checkpoint of a run folder, or None; warn about corrupt checkpoints and skip them.
 
     Raises:
-        DeblurzooError: there are checkpoints, and none can be read.
+        DeblurzooError: the folder has checkpoints, but none can be read.
     """
     damage: DeblurzooError | None = None
     for path in sorted((run / "checkpoints").glob("step_*.ckpt"), reverse=True):
@@ -75,7 +75,7 @@ def find_checkpoint(run: Path) -> Path | None:
             read_checkpoint(path)
             return path
         except DeblurzooError as error:
-            log.warning("%s. Going back to the one before", error)
+            log.warning("%s. Trying the previous checkpoint", error)
             damage = damage or error
     if damage:
         raise damage
@@ -83,17 +83,17 @@ def find_checkpoint(run: Path) -> Path | None:
 
 
 def load_any(path: Path) -> DeblurNet:
-    """Rebuild the network of a checkpoint, a run folder (its newest checkpoint), an export folder or its safetensors.
+    """Load the network of a checkpoint, a run folder (newest checkpoint), an export folder or its safetensors file.
 
     Raises:
-        DeblurzooError: there is none, or it is damaged, not ours or of another version.
+        DeblurzooError: the file is missing, corrupt, not written by deblurzoo, or incompatible with this version.
     """
     file = checkpoint_of(path)
     return load_net(read_trained(file), file)
 
 
 def checkpoint_of(path: Path) -> Path:
-    """Return `path`, or what is to be read if it is a folder: an export's weights, or a run's newest checkpoint."""
+    """Return the file to load: `path` itself, or a folder's exported weights or newest checkpoint."""
     if not path.is_dir():
         return path
     if is_export(path):
@@ -105,10 +105,10 @@ def checkpoint_of(path: Path) -> Path:
 
 
 def read_trained(path: Path) -> dict[str, Any]:
-    """Read a checkpoint, or an export's weights in the same form; training resumes from checkpoints alone.
+    """Load a checkpoint, or an export in the form of a checkpoint; only checkpoints support resuming.
 
     Raises:
-        DeblurzooError: the file is missing, unreadable, or not deblurzoo's.
+        DeblurzooError: the file is missing, unreadable, or not written by deblurzoo.
     """
     if not is_export(path):
         return read_checkpoint(path)
@@ -116,10 +116,10 @@ def read_trained(path: Path) -> dict[str, Any]:
 
 
 def read_export(path: Path) -> dict[str, Any]:
-    """Read an export's safetensors file and the `config.json` beside it, in the form of a checkpoint.
+    """Load an export's safetensors file and the `config.json` next to it, in the form of a checkpoint.
 
     Raises:
-        DeblurzooError: a file is missing or damaged, or `config.json` is not deblurzoo's.
+        DeblurzooError: a file is missing or corrupt, or `config.json` was not written by deblurzoo.
     """
     file = path.with_name(CONFIG)
     config = load_record(file, _Export, _REMEDY)
@@ -142,12 +142,14 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
     except (OSError, SafetensorError) as error:
         raise DeblurzooError(f"{path} cannot be read ({error}): export the network again") from error
     if odd := [name for name, tensor in state.items() if not tensor.is_floating_point()]:
-        raise DeblurzooError(f"{path} holds {odd[0]} of type {state[odd[0]].dtype}, not weights: export again")
+        raise DeblurzooError(
+            f"{path} has {odd[0]} of type {state[odd[0]].dtype}, not a float type: export the network again"
+        )
     return state
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint of ours; it cannot run code (`weights_only=True`).
+    """Load a deblurzoo checkpoint without running code from the file (`weights_only=True`).
 
     Raises:
         DeblurzooError: the file is missing, unreadable, or not a deblurzoo checkpoint.
@@ -158,20 +160,20 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         checkpoint = load_tensors(path)
     except ValueError as error:
         raise DeblurzooError(
-            f"checkpoint {path} cannot be read ({error}): it is damaged or not ours; give another one"
+            f"checkpoint {path} cannot be read ({error}): it is corrupt or not from deblurzoo; give another one"
         ) from error
     if not _is_ours(checkpoint):
-        raise DeblurzooError(f"{path} is not a checkpoint of deblurzoo: give one that `deblurzoo train` wrote")
+        raise DeblurzooError(f"{path} is not a checkpoint of deblurzoo: give one written by `deblurzoo train`")
     try:
         require_plain(checkpoint["hyper_parameters"], "hyper_parameters")
     except (DeblurzooError, RecursionError) as error:
-        raise DeblurzooError(f"{path} cannot be used ({error}): give one that `deblurzoo train` wrote") from error
+        raise DeblurzooError(f"{path} cannot be used ({error}): give one written by `deblurzoo train`") from error
     complete: dict[str, Any] = checkpoint
     return complete
 
 
 def _is_ours(checkpoint: object) -> bool:
-    """Whether a file's content is a checkpoint's, as far as it can be seen from outside."""
+    """Whether loaded content has the structure of a deblurzoo checkpoint."""
     if not isinstance(checkpoint, dict):
         return False
     if not all(isinstance(checkpoint.get(key), kind) for key, kind in CONTENT.items()):
@@ -179,7 +181,7 @@ def _is_ours(checkpoint: object) -> bool:
     facts, arguments = checkpoint["deblurzoo"], checkpoint["hyper_parameters"]
     return (
         all(isinstance(facts.get(key), str) for key in ("module", "run_id", "blur_folder"))
-        and "${" not in facts["run_id"] + facts["blur_folder"]  # they become part of a config, which would resolve it
+        and "${" not in facts["run_id"] + facts["blur_folder"]  # used in a config, which would interpolate them
         and all(isinstance(facts.get(key, ""), str) for key in ("network", "precision"))
         and ("data" not in facts or _is_fingerprint(facts["data"]))
         and isinstance(arguments.get("net"), dict)
@@ -189,14 +191,14 @@ def _is_ours(checkpoint: object) -> bool:
 
 
 def _is_fingerprint(value: object) -> bool:
-    """Whether a value says which pictures a network was trained on."""
+    """Whether a value describes a set of training images by place and fingerprint."""
     return isinstance(value, dict) and all(isinstance(value.get(key), str) for key in ("place", "fingerprint"))
 
 
 def load_net(trained: dict[str, Any], path: Path) -> DeblurNet:
-    """Rebuild the network of a checkpoint that `read_trained` returned; `path` is for messages."""
+    """Rebuild the network from the output of `read_trained`; `path` is for messages only."""
     facts, arguments = trained["deblurzoo"], trained["hyper_parameters"]["net"]
-    network = facts.get("network") or current(facts["module"])  # version 0.1 names the module alone
+    network = facts.get("network") or current(facts["module"])  # version 0.1 stores only the module
     try:
         kind = resolve(NETWORKS.get(network, network), nn.Module)
     except ValueError as error:
@@ -212,7 +214,7 @@ def load_net(trained: dict[str, Any], path: Path) -> DeblurNet:
 
 
 def _require_fit(given: dict[str, Tensor], needed: dict[str, Tensor]) -> None:
-    """Raise a ValueError that names the first tensor that is missing, unknown or of another shape."""
+    """Raise a ValueError naming the first tensor that is missing, unknown or of a different shape."""
     shapes = [{name: tuple(tensor.shape) for name, tensor in state.items()} for state in (given, needed)]
     theirs, ours = shapes
     misfits = [name for name in {**ours, **theirs} if theirs.get(name) != ours.get(name)]
@@ -220,4 +222,4 @@ def _require_fit(given: dict[str, Tensor], needed: dict[str, Tensor]) -> None:
         name, *others = misfits
         there, wanted = theirs.get(name, "missing"), ours.get(name, "unknown")
         more = f" (and {len(others)} more)" if others else ""
-        raise ValueError(f"{name} is {there} there, {wanted} here{more}")
+        raise ValueError(f"{name} is {there} in the file, {wanted} in the network{more}")

@@ -1,4 +1,4 @@
-"""Errors that end training, told by their causes, and reasons why training ends before its last step."""
+"""Causes of errors that end training, and reasons for ending before the last step."""
 
 import errno
 import traceback
@@ -14,44 +14,44 @@ from deblurzoo.errors import DeblurzooError, first_line
 
 
 def cause(error: Exception, trainer: pl.Trainer, start: Path | None) -> BaseException | None:
-    """Return what to raise for an error that only shows what has happened elsewhere; None for any other.
+    """Return a clearer error to raise in place of `error`, or None if `error` itself should be raised.
 
     Args:
-        error: what `trainer.fit` has raised.
-        trainer: it.
-        start: the checkpoint that training started from.
+        error: exception raised by `trainer.fit`.
+        trainer: trainer that raised it.
+        start: checkpoint that training resumed from, if any.
     """
     if isinstance(error, DeblurzooError):
         return None
-    if trainer.received_sigterm:  # which ends the processes that compile or read frames, too
+    if trainer.received_sigterm:  # it also ends workers and compile processes, which then raise
         return SystemExit(1)
     if failure := reader_failure(error):
         return failure
     if trainer.world_size > 1 and (isinstance(error, DistError) or "gloo" in str(error)):
         return DeblurzooError(
-            f"another process of this run has ended ({first_line(error)}): see what it says; resume=auto goes on "
-            "from the last checkpoint"
+            f"another process of this run has ended ({first_line(error)}): see its error message; resume=auto "
+            "continues from the last checkpoint"
         )
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return DeblurzooError(f"{error}: free space or choose another folder; resume=auto goes on")
+        return DeblurzooError(f"{error}: free disk space or choose another folder; resume=auto continues the run")
     if trainer.train_dataloader is None:
-        step = f"go on from {start}" if start else "begin"
-        remedy = "the checkpoint is damaged or the settings are wrong" if start else "the settings are wrong"
-        return DeblurzooError(f"training cannot {step} ({error!r}): if that says nothing else, {remedy}")
+        step = f"resume from {start}" if start else "start"
+        remedy = "the checkpoint is corrupt or the config is wrong" if start else "the config is wrong"
+        return DeblurzooError(f"training cannot {step} ({error!r}): unless this error states another cause, {remedy}")
     failed_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
     if failed_in.is_relative_to(Path(torch.optim.__file__).parent):
         return DeblurzooError(
-            f"the optimiser cannot take a step ({error!r}): set model.optimizer as it was when the run began, or, for "
-            "a new run, choose another one"
+            f"the optimiser step failed ({error!r}): to resume, restore the run's original model.optimizer; for a new "
+            "run, choose another optimiser"
         )
     return None
 
 
 def reason_to_stop(trainer: pl.Trainer) -> str:
-    """Return what has ended training before its last step."""
+    """Return the reason why training ended before its last step."""
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, Timer) and (left := callback.time_remaining()) is not None and left <= 0:
-            return "its time is over"
+            return "time limit reached"
         if isinstance(callback, EarlyStopping) and callback.stopping_reason_message:
             return f"EarlyStopping on {callback.monitor}"
-    return "a callback stopped it"
+    return "stopped by a callback"

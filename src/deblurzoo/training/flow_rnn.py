@@ -1,4 +1,4 @@
-"""How FlowRNN is trained."""
+"""Training of FlowRNN."""
 
 import logging
 from pathlib import Path
@@ -24,10 +24,10 @@ FLOWNETS_LAYERS = {
     **{f"up{n}to{n - 1}": f"upsampled_flow{n}_to_{n - 1}" for n in (6, 5, 4, 3)},
     **{f"deconv{n}": f"deconv{n - 1}.0" for n in (6, 5, 4, 3)},
 }
-"""Layers of `FlowNet`, and the names that the PyTorch ports of FlowNetS give them.
+"""Layers of `FlowNet`, mapped to their names in the PyTorch ports of FlowNetS.
 
-The ports count a deconvolution by the scale it leads to. They have no layers at half resolution (up2to1, deconv2) and
-no RNN weights.
+The ports number a deconvolution by its output scale. They have no layers at half resolution (up2to1, deconv2) and no
+layers of RNN weights.
 """
 
 
@@ -35,12 +35,12 @@ KINDS = ("weight", "bias")
 
 
 class FlowRNNDeblur(DeblurModule):
-    """FlowRNN: the error of the config and, where flow is learned, of warped neighbours at five scales.
+    """Training module of FlowRNN: the losses of the config and, if flow is learned, warping losses at five scales.
 
     Args:
         net, optimizer, schedule, loss: as in `DeblurModule`.
-        flownet: a file with the state dict of a FlowNetS at 3/8 width (keys of `FLOWNETS_LAYERS`), from which the flow
-            network starts, as the paper's does; None for a random start.
+        flownet: file with the state dict of a FlowNetS at 3/8 width, which initialises the flow network as in the
+            paper; its layer names are the values of `FLOWNETS_LAYERS`. None for random initialisation.
     """
 
     network = FlowRNN
@@ -58,29 +58,29 @@ class FlowRNNDeblur(DeblurModule):
         self.flownet = flownet
 
     def load_pretrained(self) -> None:
-        """Load the flow network."""
+        """Initialise the flow network from the file `flownet`."""
         if self.flownet is not None and self.net.variant != "no_rnns":
             state = read_state(Path(self.flownet), "model.flownet", "the state dict of a FlowNetS, or null")
             initialise_from_flownets(self.net.flow_net, state)
 
     def losses(self, restored: Restored, batch: Batch) -> dict[str, Tensor]:
-        """Return the error of the restored image and, if flow is learned, the warping losses."""
+        """Return the losses of the restored image and, if flow is learned, the warping losses."""
         flows = restored.flows if self.net.learns_flow else ()
         return {**super().losses(restored, batch), **warp_losses(flows, batch.blur)}
 
 
 def initialise_from_flownets(flow_net: FlowNet, state: dict[str, Tensor]) -> None:
-    """Copy what fits of a FlowNetS state dict and log what was and what was not loaded.
+    """Copy the tensors of a FlowNetS state dict that match in name and shape; log loaded and missing tensors.
 
     Raises:
-        DeblurzooError: the encoder beyond its first layer, which depends on the frames, does not fit.
+        DeblurzooError: an encoder layer does not match. The first layer is exempt: it depends on the number of frames.
     """
     loaded, left = [], []
     for name, parameter in flow_net.named_parameters():
         layer, kind = name.rsplit(".", 1)
         source = state.get(f"{FLOWNETS_LAYERS.get(layer)}.{kind}")
         if source is None or source.shape != parameter.shape:
-            shapes = "not there" if source is None else f"{tuple(source.shape)} there, {tuple(parameter.shape)} needed"
+            shapes = "missing" if source is None else f"{tuple(source.shape)} in the file, not {tuple(parameter.shape)}"
             left.append(f"{name} ({shapes})")
             continue
         with torch.no_grad():
@@ -90,8 +90,8 @@ def initialise_from_flownets(flow_net: FlowNet, state: dict[str, Tensor]) -> Non
     if misfits:
         raise DeblurzooError(
             f"model.flownet does not fit ({misfits[0]}): give the state dict of a FlowNetS at 3/8 width (times "
-            f"model.net.width) with names like {FLOWNETS_LAYERS['conv2']}.weight, or null"
+            f"model.net.width) with tensor names such as {FLOWNETS_LAYERS['conv2']}.weight, or null"
         )
     unused = sorted(state.keys() - {f"{theirs}.{kind}" for theirs in FLOWNETS_LAYERS.values() for kind in KINDS})
     log.info("loaded from FlowNetS: %s", ", ".join(loaded))
-    log.info("not loaded: %s; not used of the file: %s", ", ".join(left), ", ".join(unused) or "nothing")
+    log.info("not loaded: %s; unused tensors in the file: %s", ", ".join(left), ", ".join(unused) or "none")

@@ -11,17 +11,17 @@ from deblurzoo.errors import DeblurzooError, first_line
 from deblurzoo.ops.warp import warp
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-"""From a restored and a sharp image, both float (B, 3, H, W), nominally in [0, 1], to a number to be minimised."""
+"""Function of a restored and a sharp image, both float (B, 3, H, W), nominally in [0, 1]; returns a scalar tensor."""
 ResizeTo = Callable[[Tensor, tuple[int, int]], Tensor]
 
 
 def charbonnier(image: Tensor, sharp: Tensor) -> Tensor:
-    """Return the mean of sqrt(d^2 + 1e-6) over all differences d: Lai et al., CVPR 2017, with eps 1e-3."""
+    """Return the mean of sqrt(d^2 + 1e-6) over all differences d. Reference: Lai et al., CVPR 2017, with eps 1e-3."""
     return (image - sharp).square().add(1e-6).sqrt().mean()
 
 
 def negative_psnr(image: Tensor, sharp: Tensor) -> Tensor:
-    """Return the negative PSNR in dB, a mean over images: the loss of HINet and NAFNet."""
+    """Return the negative PSNR in dB, averaged over images. Reference: the loss of HINet and NAFNet."""
     squared_error = (image - sharp).square().mean(dim=(1, 2, 3))
     return 10 * torch.log10(squared_error + 1e-8).mean()
 
@@ -34,26 +34,24 @@ def _scalar(name: str, loss: Loss, image: Tensor, sharp: Tensor) -> Tensor:
         return loss(image, sharp)
     try:
         value = loss(image, sharp)
-    except Exception as error:  # whatever somebody's function raises
-        raise DeblurzooError(
-            f"model.loss.{name} cannot be taken ({type(error).__name__}: {first_line(error)})"
-        ) from error
+    except Exception as error:  # a user's function may raise any exception
+        raise DeblurzooError(f"model.loss.{name} failed ({type(error).__name__}: {first_line(error)})") from error
     if not isinstance(value, Tensor) or value.ndim:
-        shape = f"a tensor of {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+        shape = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
         raise DeblurzooError(
-            f"model.loss.{name} gave {shape}: it must return a tensor of one number, without dimensions"
+            f"model.loss.{name} returned {shape}: a loss must return a scalar tensor, without dimensions"
         )
     return value
 
 
 class WeightedLosses:
-    """Losses by name, each with its weight.
+    """Named losses with weights.
 
     Args:
-        weights: names of `LOSSES`, or of a trusted package's, and their weights.
+        weights: weight of each loss, by its name in `LOSSES` of this module or of a trusted package.
 
     Raises:
-        DeblurzooError: there is no loss of a name.
+        DeblurzooError: a loss is unknown.
     """
 
     def __init__(self, weights: Mapping[str, float]) -> None:
@@ -61,25 +59,27 @@ class WeightedLosses:
         for name in weights:
             if name not in known:
                 raise DeblurzooError(
-                    f"model.loss.{name} is no loss: choose some of {', '.join(known)}, or name the package that has it "
-                    "by trust=PACKAGE"
+                    f"model.loss.{name} is not a known loss: choose from {', '.join(known)}, or name the package that "
+                    "defines it with trust=PACKAGE"
                 )
         self.terms = {name: (known[name], float(weight)) for name, weight in weights.items()}
 
     def __call__(self, image: Tensor, sharp: Tensor, suffix: str = "") -> dict[str, Tensor]:
-        """Return the weighted terms of an image (B, 3, H, W), their names with a suffix."""
+        """Return the weighted losses of an image (B, 3, H, W) by name, with `suffix` appended to each name."""
         image = image.float()
         return {
             name + suffix: weight * _scalar(name, loss, image, sharp) for name, (loss, weight) in self.terms.items()
         }
 
     def at_each_scale(self, pyramid: Sequence[Tensor], sharp: Tensor, resize: ResizeTo) -> dict[str, Tensor]:
-        """Return the terms at each scale; of `mse` their sum is the loss of the SRN paper (eq. 4, all kappa 1).
+        """Return the weighted losses at each scale.
+
+        With `mse` and weight 1, their sum is the loss of the SRN paper (eq. 4 with all kappa = 1).
 
         Args:
             pyramid: predictions, each (B, 3, h, w).
-            sharp: the target (B, 3, H, W) in [0, 1]; it is resized to every scale.
-            resize: the network's own resizing, so that prediction and target pyramids are made alike.
+            sharp: target (B, 3, H, W) in [0, 1], resized to each scale.
+            resize: resize function of the network, so that predictions and targets are resampled identically.
         """
         terms: dict[str, Tensor] = {}
         for image in pyramid:
@@ -89,15 +89,16 @@ class WeightedLosses:
 
 
 def warp_losses(flows: Sequence[Tensor], blur: Tensor) -> dict[str, Tensor]:
-    """Return how badly the other frames, warped by the flows, agree with the frame to restore, by scale and frame.
+    """Return the squared error between the frame to restore and each warped neighbour, by scale and neighbour.
 
-    Eq. 14 of the TCSVT 2021 paper sums squared differences over pixels at every scale. These are means, multiplied by
-    how many fewer pixels a scale has: beside a mean over the full resolution the ratios are the paper's. The code
-    shrinks the two frames by two different filters; here both are averaged over areas.
+    Reference: eq. 14 of the TCSVT 2021 paper, which sums squared differences over the pixels of every scale. Here, each
+    error is a mean, multiplied by the scale's share of the full-resolution pixels. Its weight relative to the image
+    loss, which is a mean over full resolution, therefore matches the paper. The authors' code downsamples the frame and
+    its neighbour with two different filters; here, both frames are area-averaged.
 
     Args:
-        flows: each (B, 2 (T - 1), h, w) in pixels of its scale.
-        blur: (B, T, 3, H, W) in [0, 1].
+        flows: optical flows, each (B, 2 (T - 1), h, w) in pixels of its scale.
+        blur: blurry frames (B, T, 3, H, W) in [0, 1], the frame to restore first.
     """
     losses = {}
     for flow in flows:

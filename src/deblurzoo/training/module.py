@@ -1,4 +1,4 @@
-"""What all networks share: training step, validation, optimiser, schedule, whole-picture restoration."""
+"""Base Lightning modules: training step, validation, optimiser, schedule, and restoration of whole images."""
 
 import inspect
 from collections.abc import Sequence
@@ -19,37 +19,38 @@ from deblurzoo.training.schedules import factor
 from deblurzoo.version import __version__
 
 ADAM = "torch.optim.Adam"
-"""The optimiser of all three papers, and of every checkpoint of version 0.1."""
+"""Optimiser of all three papers and of every checkpoint of version 0.1."""
 
 
 class RestoringModule(pl.LightningModule):
-    """A network as Lightning's trainer has whole images restored."""
+    """Lightning module that restores whole images."""
 
     def __init__(self, net: DeblurNet) -> None:
         super().__init__()
         self.net = net
 
     def restore(self, blur: Tensor) -> Tensor:
-        """Restore (B, T, 3, H, W) of any size: padded to what the network takes, cropped back to (B, 3, H, W)."""
+        """Return images (B, 3, H, W) restored from frames (B, T, 3, H, W) of any size, see `restore_any_size`."""
         return restore_any_size(self.net, blur)
 
     def test_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Restore whole frames for the callback that measures and writes them."""
+        """Return restored whole frames, which a callback measures and saves."""
         return self.restore(batch.blur)
 
 
 class DeblurModule(RestoringModule):
-    """A network, its losses and its optimisation; subclasses add what their paper does differently.
+    """Training module: a network with its losses, optimiser and schedule. Subclasses implement paper-specific training.
 
     Args:
-        net: keyword arguments of the network. Where the module has none of its own, `_target_` names it: a subclass of
-            torch.nn.Module with `frames` (1, 2 or 3), `size_multiple` and `forward`, see `deblurzoo.batch`.
+        net: keyword arguments of the network. If the class attribute `network` is None, `_target_` names the network
+            class: a subclass of torch.nn.Module with `frames` (1, 2 or 3), `size_multiple` and `forward`, see
+            `DeblurNet`.
         optimizer: `_target_`, a subclass of torch.optim.Optimizer, and its keyword arguments.
         schedule: keyword arguments of `schedules.factor`.
-        loss: names of `losses.LOSSES`, or of a trusted package's, and their weights.
+        loss: weight of each loss, see `WeightedLosses`.
 
-    All are plain dicts and are saved in every checkpoint, which rebuilds its own network from `net`. The rest is a
-    record: training always takes it from the config.
+    All four are dicts with values of JSON types and are saved in every checkpoint. `net` is needed to rebuild the
+    network of a checkpoint. The other three are saved only for the record: training always reads them from the config.
     """
 
     network: ClassVar[type[DeblurNet] | None] = None
@@ -73,18 +74,18 @@ class DeblurModule(RestoringModule):
         self.watch(())
 
     def watch(self, metrics: Sequence[str]) -> None:
-        """Measure these in validation besides `psnr` and `ssim`; they are logged as `val/NAME`.
+        """Set the validation metrics in addition to `psnr` and `ssim`; each is logged as `val/NAME`.
 
         Raises:
-            DeblurzooError: one is unknown.
+            DeblurzooError: a metric is unknown.
         """
         self.val_metrics = image_metrics(*dict.fromkeys(("psnr", "ssim", *metrics)))
 
     def load_pretrained(self) -> None:
-        """Load pretrained parts; called before the first step of a run that does not resume. Nothing by default."""
+        """Load pretrained weights, by default none; called before the first step unless the run resumes."""
 
     def losses(self, restored: Restored, batch: Batch) -> dict[str, Tensor]:
-        """Return the named loss terms, whose sum is minimised: those of the config unless overridden."""
+        """Return the named loss terms, whose sum is minimised; by default the losses of the config."""
         return self.weighted_losses(restored.image, batch.sharp)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -93,7 +94,7 @@ class DeblurModule(RestoringModule):
         terms = self.losses(restored, batch)
         loss = torch.stack(list(terms.values())).sum()
         values = {"loss": loss, **terms, "psnr": -negative_psnr(to_uint8(restored.image) / 255, batch.sharp)}
-        # Means over all devices, whose shares of the batch are equal: one that diverges stops them all.
+        # Averaged over devices (equal shares of the batch), so that all devices stop if the loss diverges on one.
         means = self.trainer.strategy.reduce(torch.stack([value.detach().float() for value in values.values()]))
         if not torch.isfinite(means[0]):
             self._refuse(loss, batch)
@@ -106,25 +107,25 @@ class DeblurModule(RestoringModule):
         samples = ", ".join(f"{clip}/{frame}" for clip, frame in zip(batch.clip, batch.frame, strict=True))
         raise DeblurzooError(
             f"the loss is {loss.item()} at step {self.trainer.global_step}; the batch was {samples}. "
-            "Nothing was saved from this step: resume=auto or, from an earlier state, resume=CHECKPOINT, with a lower "
-            "model.optimizer.lr or trainer.precision=32-true"
+            "This step was not saved: set a lower model.optimizer.lr or trainer.precision=32-true, and continue with "
+            "resume=auto or, from an earlier step, resume=CHECKPOINT"
         )
 
     def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Measure whole frames that are blurry; return the restored image for whoever shows pictures."""
+        """Measure whole frames; return the restored images for callbacks that draw pictures."""
         image, blurry = self.restore(batch.blur), batch.blur[:, 0]
-        differs = (blurry != batch.sharp).flatten(1).any(1)  # else there is nothing to restore
+        differs = (blurry != batch.sharp).flatten(1).any(1)  # identical images have nothing to restore
         self.val_metrics.update(image[differs], batch.sharp[differs])
         self.val_input_metrics.update(blurry[differs], batch.sharp[differs])
         return image
 
     def on_validation_epoch_end(self) -> None:
-        """Log PSNR, SSIM, other metrics watched and the gain over the blurry input, as means over images."""
+        """Log means over images: PSNR, SSIM, the metrics set by `watch`, and the PSNR gain over the blurry input."""
         before = self.val_input_metrics.compute()["psnr"]
         if before.isnan():
             raise DeblurzooError(
-                "there is nothing to restore: in all pairs of the validation the blurry picture equals the sharp one. "
-                "Are blur and sharp the same folder?"
+                "there is nothing to restore: in all validation pairs, the blurry and the sharp image are identical. "
+                "Check that blur and sharp are different folders"
             )
         values = {f"val/{name}": value for name, value in self.val_metrics.compute().items()}
         values["val/gain"] = values["val/psnr"] - before
@@ -133,16 +134,16 @@ class DeblurModule(RestoringModule):
         self.val_input_metrics.reset()
 
     def configure_optimizers(self) -> Optimizer:
-        """Return the optimiser of the config; `on_train_batch_start` sets its learning rate."""
+        """Return the optimiser of the config; its learning rate is set in `on_train_batch_start`."""
         arguments = dict(self.optimizer_arguments)
         try:
             self._factor(0)
             kind = imported(arguments.pop("_target_"), Optimizer)
             optimizer = kind(self.parameters(), **arguments)
         except (TypeError, ValueError, ArithmeticError) as error:
-            raise DeblurzooError(f"model.optimizer or model.schedule is wrong: {first_line(error)}") from error
+            raise DeblurzooError(f"model.optimizer or model.schedule is invalid: {first_line(error)}") from error
         settings = inspect.signature(kind).parameters
-        # What else a group holds is state.
+        # Other keys of a parameter group are optimiser state.
         self._settings = [{key: group[key] for key in settings if key in group} for group in optimizer.param_groups]
         return optimizer
 
@@ -150,18 +151,18 @@ class DeblurModule(RestoringModule):
         return factor(step, **{"name": "polynomial", **self.schedule_arguments})
 
     def on_train_start(self) -> None:
-        """Let the config rule over the settings that a checkpoint has restored."""
+        """Reset the optimiser's hyperparameters to the config's, because resuming restores them from the checkpoint."""
         optimizer: Optimizer = self.trainer.optimizers[0]
         for group, settings in zip(optimizer.param_groups, self._settings, strict=True):
             group.update({key: value for key, value in settings.items() if key != "params"})
-        optimizer.load_state_dict(optimizer.state_dict())  # a fused Adam wants its step counts on the device
+        optimizer.load_state_dict(optimizer.state_dict())  # moves step counts to the device, for fused Adam
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Set the learning rate of the coming step."""
+        """Set the learning rate of this step."""
         for group, settings in zip(self.trainer.optimizers[0].param_groups, self._settings, strict=True):
             group["lr"] = settings["lr"] * self._factor(self.trainer.global_step)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Say which module and which version of deblurzoo wrote the checkpoint."""
+        """Store the class names of module and network and the version of deblurzoo in the checkpoint."""
         facts = {"module": name_of(type(self)), "network": name_of(type(self.net)), "version": __version__}
-        checkpoint.setdefault("deblurzoo", {}).update(facts)  # callbacks write there too
+        checkpoint.setdefault("deblurzoo", {}).update(facts)  # callbacks also add keys

@@ -1,4 +1,4 @@
-"""Weights that others have trained."""
+"""Loading untrusted torch files and third-party weights."""
 
 import re
 from pathlib import Path
@@ -11,28 +11,28 @@ from deblurzoo.errors import DeblurzooError, first_line
 
 
 def load_tensors(path: Path) -> Any:
-    """Return what torch has saved in a file: tensors and plain values; it cannot run code (`weights_only=True`).
+    """Load tensors and values of basic types from a torch file without running code from it (`weights_only=True`).
 
     Raises:
-        ValueError: the reason in one line: the file is damaged, or reading it would call a function.
+        ValueError: the file is corrupt, or loading it would call a function; the message is one line.
     """
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many types for a bad file: of zip, pickle, unicode, and its own
+    except Exception as error:  # corrupt files raise many types: from zip, pickle, unicode and torch
         call = re.search(r"GLOBAL (\S+)", str(error))
-        raise ValueError(f"reading it would call {call[1]}" if call else first_line(error)) from error
+        raise ValueError(f"loading it would call {call[1]}" if call else first_line(error)) from error
 
 
 def read_state(path: Path, key: str, wanted: str) -> dict[str, Tensor]:
-    """Read somebody else's state dict, alone or below `state_dict`; it cannot run code (`weights_only=True`).
+    """Load a third-party state dict, at the top level or below the key `state_dict`, see `load_tensors`.
 
     Args:
-        path: the file.
-        key: the config key that names it.
-        wanted: what should be given there.
+        path: file of the state dict.
+        key: config key of the file, for messages.
+        wanted: expected values of the key, for messages.
 
     Raises:
-        DeblurzooError: the file is missing or is no state dict.
+        DeblurzooError: the file cannot be read or has no state dict.
     """
     try:
         content = load_tensors(path)
@@ -40,5 +40,5 @@ def read_state(path: Path, key: str, wanted: str) -> dict[str, Tensor]:
         raise DeblurzooError(f"{key}={path} cannot be read ({error}): give {wanted}") from error
     state = content.get("state_dict", content) if isinstance(content, dict) else content
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise DeblurzooError(f"{key}={path} holds no state dict: give {wanted}")
+        raise DeblurzooError(f"{key}={path} has no state dict: give {wanted}")
     return state

@@ -1,4 +1,4 @@
-"""Where training starts: from nothing, or from a checkpoint of the same network, data and run."""
+"""Start of training: from scratch, or from a checkpoint with the same network, data and blur."""
 
 import logging
 import secrets
@@ -18,11 +18,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Start:
-    """A checkpoint to go on from.
+    """Checkpoint to resume from.
 
     Args:
-        path: its file.
-        content: what `read_checkpoint` returned.
+        path: checkpoint file.
+        content: output of `read_checkpoint`.
     """
 
     path: Path
@@ -30,26 +30,26 @@ class Start:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Its facts on the run: module, network, run id, data, blur, precision."""
+        """Metadata of the run: module, network, run id, data, blur, precision."""
         facts: dict[str, Any] = self.content["deblurzoo"]
         return facts
 
     def is_finished(self, last: int, run: Path) -> bool:
-        """Return whether a run has taken its last step already.
+        """Whether a run has already reached its last step.
 
         Raises:
-            DeblurzooError: the checkpoint is of another run, and of no earlier step than the last one.
+            DeblurzooError: the checkpoint has reached the last step but belongs to another run.
         """
         step = self.content["global_step"]
         if step < last:
             return False
         if self.path.resolve().parent != (run / "checkpoints").resolve():
-            raise DeblurzooError(f"{self.path} is at step {step} already: set a larger trainer.max_steps to go on")
-        log.info("%s is finished at step %d; a larger trainer.max_steps goes on", run, step)
+            raise DeblurzooError(f"{self.path} is already at step {step}: set a larger trainer.max_steps to resume")
+        log.info("%s is finished at step %d; to continue it, set a larger trainer.max_steps", run, step)
         return True
 
     def require_same_run(self, module: DeblurModule, source: Source, ema: bool) -> None:
-        """Raise a DeblurzooError that names every difference if the checkpoint is of another network or blur."""
+        """Raise a DeblurzooError if network, optimiser class, EMA or blur differ; the message lists all differences."""
         arguments, network = self.content["hyper_parameters"], name_of(type(module.net))
         theirs = {
             "module": current(self.facts["module"]),
@@ -75,28 +75,29 @@ class Start:
         if differing:
             raise DeblurzooError(
                 f"{self.path} is a checkpoint of another network or run ({'; '.join(differing)}): "
-                "set these as they were, or start without resume"
+                "set these keys as in the checkpoint, or start without resume"
             )
 
     def require_same_images(self, ours: dict[str, str]) -> None:
-        """Raise a DeblurzooError that names both places if the checkpoint was trained on other pictures than ours.
+        """Raise a DeblurzooError naming both places if the checkpoint was trained on other images.
 
-        Pictures may be moved, copied and packed in between; a checkpoint of version 0.1 does not say which it saw.
+        Moving, copying or packing the images is allowed. A checkpoint of version 0.1 has no record of its images and
+        always passes.
         """
         theirs = self.facts.get("data")
         if theirs and theirs["fingerprint"] != ours["fingerprint"]:
             raise DeblurzooError(
-                f"{self.path} was trained on other pictures ({theirs['place']} then, {ours['place']} now): set the "
-                "data set as it was, or train anew under another name"
+                f"{self.path} was trained on other images ({theirs['place']} then, {ours['place']} now): use the "
+                "original data set, or start a new run with another name"
             )
 
 
 def starting_point(resume: str | None, run: Path) -> Start | None:
-    """Return where to start: None for the beginning, the newest checkpoint of the run folder (`auto`), or one given.
+    """Return the checkpoint to resume from: the run folder's newest (`auto`) or a given one; None for a new run.
 
     Raises:
-        DeblurzooError: the run folder has checkpoints but `resume` does not say what to do with them, or `resume` is
-            no checkpoint that training goes on from.
+        DeblurzooError: the run folder has checkpoints but `resume` is neither `auto` nor one of them, or `resume` is
+            not a checkpoint that training can resume from.
     """
     newest = find_checkpoint(run)
     if resume == "auto":
@@ -104,18 +105,18 @@ def starting_point(resume: str | None, run: Path) -> Start | None:
     given = checkpoint_of(Path(resume)) if resume else None
     if given and is_export(given):
         raise DeblurzooError(
-            f"resume={resume} is an export, which has the weights alone: evaluate it, deblur with it or export it; "
-            "training goes on from a run folder or a .ckpt file"
+            f"resume={resume} is an export, which has only the weights: evaluate it, deblur with it or export it; to "
+            "resume training, give a run folder or a .ckpt file"
         )
     if newest is not None and (given is None or given.resolve().parent != newest.resolve().parent):
         raise DeblurzooError(
-            f"{run} holds a run already ({newest.name}): resume=auto continues it, name=OTHER starts a new one"
+            f"{run} already contains a run ({newest.name}): resume=auto continues it, name=OTHER starts a new run"
         )
     return Start(given, read_checkpoint(given)) if given else None
 
 
 def run_id(start: Start | None, resume: str | None, run: Path) -> str:
-    """Return the id of a run: its checkpoint's, its own if it was stopped before the first one, or a new one."""
+    """Return the run id of the checkpoint or, for `auto`, of a run without checkpoints; otherwise a new id."""
     if start:
         return str(start.facts["run_id"])
     begun = resume == "auto" and (run / IDENTITY).is_file()

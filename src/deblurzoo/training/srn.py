@@ -1,4 +1,4 @@
-"""How SRN-DeblurNet is trained."""
+"""Training of SRN-DeblurNet."""
 
 from typing import Any
 
@@ -11,12 +11,12 @@ from deblurzoo.training.module import DeblurModule
 
 
 class SRNDeblur(DeblurModule):
-    """SRN-DeblurNet: an error at each of three scales, and gradients of the ConvLSTM clipped.
+    """Training module of SRN-DeblurNet: losses at every scale, and gradient clipping in the recurrent cell.
 
     Args:
         net, optimizer, schedule, loss: as in `DeblurModule`.
-        clip_lstm_norm: largest global gradient norm of the recurrent cell's parameters alone. 3 in section 3.3 of the
-            paper; implemented but switched off in the authors' code (`is_gradient_clip`): the paper is followed.
+        clip_lstm_norm: maximum global gradient norm of the recurrent cell's parameters. The paper (section 3.3) clips
+            at 3; the authors' code implements clipping but disables it (`is_gradient_clip`). The paper is followed.
     """
 
     network = SRN
@@ -34,10 +34,10 @@ class SRNDeblur(DeblurModule):
         self.clip_lstm_norm = float(clip_lstm_norm)
 
     def losses(self, restored: Restored, batch: Batch) -> dict[str, Tensor]:
-        """Return the terms of the config at every scale."""
+        """Return the losses of the config at every scale."""
         return self.weighted_losses.at_each_scale(restored.pyramid, batch.sharp, self.net.resize)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Clip the gradients of what is recurrent; Lightning has unscaled them by now."""
+        """Clip the gradients of the recurrent cell, which Lightning has already unscaled."""
         if recurrent := self.net.recurrent_parameters():
             nn.utils.clip_grad_norm_(recurrent, self.clip_lstm_norm)

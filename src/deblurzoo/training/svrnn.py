@@ -1,4 +1,4 @@
-"""How SVRNN-Deblur and its baseline are trained."""
+"""Training of SVRNN-Deblur and its baseline."""
 
 import logging
 from pathlib import Path
@@ -18,21 +18,22 @@ from deblurzoo.training.pretrained import read_state
 log = logging.getLogger(__name__)
 
 VGG16_URL = "https://download.pytorch.org/models/vgg16-397923af.pth"
-"""torchvision's ImageNet VGG-16; the file name ends in the start of its SHA-256."""
+"""URL of torchvision's ImageNet VGG-16; the file name ends with the first digits of its SHA-256."""
 VGG16_LAYERS = dict(zip(range(3, 12), (0, 2, 5, 7, 10, 12, 14, 17, 19), strict=True))
-"""conv3 to conv11 of the paper, and the indices of conv1_1 to conv4_2 in torchvision's `features`."""
+"""Numbers of conv3 to conv11 of the paper, mapped to the indices of conv1_1 to conv4_2 in torchvision's `features`."""
 
 
 class SVRNNDeblur(DeblurModule):
-    """SVRNN-Deblur: the error of the config, conv3 to conv11 from VGG-16 (paper section 3.2), the rest Xavier.
+    """Training module of SVRNN-Deblur: the losses of the config, and initialisation from VGG-16.
 
-    The authors' training script has the VGG weights commented out; the paper is followed. Nothing is rescaled: the
-    network reads RGB in [0, 1].
+    In the paper (section 3.2), conv3 to conv11 are initialised from VGG-16 and the other layers by Xavier. The authors'
+    training script has the VGG weights commented out. The paper is followed. Neither weights nor input are rescaled:
+    the network reads RGB in [0, 1].
 
     Args:
         net, optimizer, schedule, loss: as in `DeblurModule`.
-        vgg16: a file with torchvision's state dict of VGG-16; `download` to fetch it, or, offline, to go on with
-            Xavier; None for Xavier.
+        vgg16: file with torchvision's state dict of VGG-16, or `download`, which falls back to Xavier initialisation
+            if offline; None for Xavier initialisation.
     """
 
     network = SVRNN
@@ -50,26 +51,29 @@ class SVRNNDeblur(DeblurModule):
         self.vgg16 = vgg16
 
     def load_pretrained(self) -> None:
-        """Load VGG-16, which only the weight generation uses."""
+        """Initialise the weight generation, if the variant has one, from VGG-16."""
         if self.vgg16 is None or self.net.variant == "no_rnns":
             return
         state = _download_vgg16() if self.vgg16 == "download" else _read_vgg16(Path(self.vgg16))
         if state is not None:
             initialise_from_vgg16(self.net.weight_generation, state)
-            log.info("conv3 to conv11 start from VGG-16")
+            log.info("conv3 to conv11 are initialised from VGG-16")
 
 
 class Liu2016Deblur(DeblurModule):
-    """The ECCV 2016 baseline, trained like SVRNN as the SVRNN paper does: its authors' sample mask is not mentioned."""
+    """Training module of the ECCV 2016 baseline, trained like SVRNN as in the SVRNN paper.
+
+    The sample mask of the baseline's authors is omitted, because the SVRNN paper does not mention it.
+    """
 
     network = Liu2016
 
 
 def initialise_from_vgg16(weight_generation: WeightGeneration, state: dict[str, Tensor]) -> None:
-    """Copy conv1_1 to conv4_2 of a torchvision VGG-16 state dict to conv3 to conv11.
+    """Copy conv1_1 to conv4_2 of torchvision's VGG-16 state dict to conv3 to conv11.
 
     Raises:
-        DeblurzooError: a layer is missing, or has another shape, as it does for `width` other than 1.
+        DeblurzooError: a layer is missing or has a different shape, for example if `width` is not 1.
     """
     for number, index in VGG16_LAYERS.items():
         layer = weight_generation.get_submodule(f"conv{number}")
@@ -78,8 +82,8 @@ def initialise_from_vgg16(weight_generation: WeightGeneration, state: dict[str, 
             if source is None or source.shape != parameter.shape:
                 there = "missing" if source is None else tuple(source.shape)
                 raise DeblurzooError(
-                    f"VGG-16's features.{index}.{name} is {there}, conv{number} needs {tuple(parameter.shape)}: "
-                    "set model.vgg16=null, or model.net.width=1 and a state dict of torchvision's vgg16"
+                    f"VGG-16's features.{index}.{name} is {there}, conv{number} requires {tuple(parameter.shape)}: "
+                    "set model.vgg16=null, or use model.net.width=1 and a state dict of torchvision's vgg16"
                 )
             with torch.no_grad():
                 parameter.copy_(source)
@@ -94,14 +98,14 @@ def _download_vgg16() -> dict[str, Tensor] | None:
         state: dict[str, Tensor] = torch.hub.load_state_dict_from_url(
             VGG16_URL, map_location="cpu", check_hash=True, weights_only=True
         )
-    except (RuntimeError, UnpicklingError) as error:  # a wrong hash, or a damaged file from an earlier download
+    except (RuntimeError, UnpicklingError) as error:  # a wrong hash, or a corrupt file from an earlier download
         raise DeblurzooError(
-            f"the downloaded VGG-16 is damaged ({error}): remove it from {torch.hub.get_dir()}/checkpoints, or give "
+            f"the downloaded VGG-16 is corrupt ({error}): remove it from {torch.hub.get_dir()}/checkpoints, or set "
             "model.vgg16=FILE"
         ) from error
     except (URLError, OSError) as error:
         log.warning(
-            "VGG-16 cannot be downloaded (%s): conv3 to conv11 start from Xavier; or give model.vgg16=FILE", error
+            "VGG-16 cannot be downloaded (%s): using Xavier initialisation; to use VGG-16, set model.vgg16=FILE", error
         )
         return None
     return state
