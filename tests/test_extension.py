@@ -171,8 +171,8 @@ def test_a_metric_that_fails_is_named(
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ("LOSSES = {'odd': 5}", "torchmine.LOSSES['odd'] is not a function, or deblurzoo defines this name"),
-        ("LOSSES = {'mse': print}", "torchmine.LOSSES['mse'] is not a function, or deblurzoo defines this name"),
+        ("LOSSES = {'odd': 5}", "torchmine.LOSSES['odd'] is not a function, or deblurzoo already has it"),
+        ("LOSSES = {'mse': print}", "torchmine.LOSSES['mse'] is not a function, or deblurzoo already has it"),
         ("LOSSES = {'odd': lambda a, b: 1.0}", "model.loss.odd gave float: it must return a tensor of one number"),
         ("LOSSES = {'odd': lambda a, b: a - b}", "model.loss.odd gave a tensor of (2, 3, "),
         ("LOSSES = {'odd': lambda a, b: 1 / 0}", "model.loss.odd cannot be taken (ZeroDivisionError: "),

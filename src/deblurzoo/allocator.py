@@ -14,7 +14,7 @@ def keep_memory() -> bool:
     """Configure glibc to reuse large blocks and torch to request huge pages; return whether this succeeded.
 
     By default, glibc returns a large freed block to the system, and the output of each layer causes new page faults.
-    The drawback of reuse: the process keeps its peak memory. Must run before torch is imported; child processes inherit
+    With reuse, the memory of the process stays at its peak. Must run before torch is imported; child processes inherit
     the configuration through the environment.
     """
     if "torch" in sys.modules or os.environ.get(SWITCH) == "0" or not sys.platform.startswith("linux"):
@@ -30,7 +30,7 @@ def keep_memory() -> bool:
 
 
 def give_back() -> None:
-    """Return freed memory that glibc has kept to the system, so that later allocations can be measured."""
+    """Release freed memory that glibc retains, so that later allocations can be measured."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform.startswith("linux") else None
     if trim is not None:
         trim(0)

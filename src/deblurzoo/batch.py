@@ -32,6 +32,6 @@ class Restored(NamedTuple):
 
 
 def restored_by(net: nn.Module, blur: Tensor) -> Restored:
-    """Return a network's output for an input (B, T, 3, H, W); an output that is only an image is wrapped."""
+    """Return the output for an input (B, T, 3, H, W) as `Restored`; the network may return only the image."""
     output = net(blur)
     return output if isinstance(output, Restored) else Restored(output)

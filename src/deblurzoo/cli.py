@@ -22,8 +22,8 @@ USAGE = """usage: deblurzoo COMMAND …
   data pack    pack images for fast reading: deblurzoo data pack data=gopro data.root=GOPRO out=DIR
   data show    draw training samples:        deblurzoo data show experiment=srn_gopro data.root=GOPRO
 
-Options: deblurzoo COMMAND --help. train, evaluate, data check, data pack and data show use Hydra: their options are
-typed as KEY=VALUE."""
+`deblurzoo COMMAND --help` lists the options of a command. The commands train, evaluate, data check, data pack and data
+show take Hydra overrides (KEY=VALUE)."""
 
 
 VERBS = (

@@ -75,7 +75,7 @@ def rebuild(config: Any, key: str, kind: Callable[..., T], file: Path) -> T:
         file: the file's path, for messages.
 
     Raises:
-        DeblurzooError: the file names another class, which is not called, or the class rejects its arguments.
+        DeblurzooError: the class is not trusted or not a subclass of `kind`, or it rejects its arguments.
     """
     try:
         return build(config.get(key) if isinstance(config, dict) else None, kind, key)

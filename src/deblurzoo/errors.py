@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ESCAPES = "deblurzoo.escapes"
-"""Codec error handler of all written text: the byte 0xE9 of a name that is not UTF-8 becomes `\\xe9`."""
+"""Codec error handler for all written text: the byte 0xE9 of a name that is not UTF-8 becomes `\\xe9`."""
 
 
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}

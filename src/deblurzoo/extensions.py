@@ -103,10 +103,12 @@ def _declared(path: tuple[str, ...]) -> list[str]:
 
 
 def with_entries(table: str, ours: dict[str, T]) -> dict[str, T]:
-    """Return a table of deblurzoo, extended by trusted packages' dicts of its name, such as `METRICS` and `LOSSES`.
+    """Return the entries of a table, such as `METRICS` or `LOSSES`, of deblurzoo and of trusted packages.
+
+    A package adds entries by a dict of the table's name.
 
     Raises:
-        DeblurzooError: a package cannot be imported, its table is not a dict of the same type, or it redefines a name.
+        DeblurzooError: a package cannot be imported, or its entry has a wrong type or a name that deblurzoo defines.
     """
     found = dict(ours)
     for module in trusted():
@@ -115,7 +117,7 @@ def with_entries(table: str, ours: dict[str, T]) -> dict[str, T]:
         for name, entry in theirs.items() if isinstance(theirs, dict) else [(table, None)]:
             if not (isinstance(entry, kind) or (callable(entry) and kind is FunctionType)) or name in ours:
                 raise DeblurzooError(
-                    f"{module}.{table}[{name!r}] is not a {kind.__name__}, or deblurzoo defines this name: fix it there"
+                    f"{module}.{table}[{name!r}] is not a {kind.__name__}, or deblurzoo already has it: fix it there"
                 )
             found[name] = entry
     return found
@@ -148,7 +150,7 @@ def name_of(cls: type) -> str:
 
 
 def current(name: str) -> str:
-    """Return the current name of a module, which may have a name of version 0.1."""
+    """Return the current name of a module, given its current name or its name in version 0.1."""
     return _EARLIER.get(name, name)
 
 

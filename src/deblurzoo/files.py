@@ -91,7 +91,7 @@ def claim(folder: Path) -> None:
     Raises:
         DeblurzooError: another process has locked it.
     """
-    if folder.resolve() in _claimed or sys.platform == "win32":  # without such locks
+    if folder.resolve() in _claimed or sys.platform == "win32":  # has no such locks
         return
     import fcntl  # not on Windows
 
@@ -143,5 +143,5 @@ def take_over(folder: Path, half_written: str = "**/.*.tmp") -> None:
 
 
 def unfinished(folder: Path) -> Path:
-    """Return the folder, next to the final one, that collects its content until it is complete; see `take_over`."""
+    """Return the temporary folder next to `folder` that collects its content until complete; see `take_over`."""
     return folder.parent / f".{folder.resolve().name}.unfinished"

@@ -78,7 +78,7 @@ def _stays_inside(name: str) -> str:
 
 
 Name = Annotated[str, Field(max_length=200), AfterValidator(_stays_inside)]
-"""Part of a path in the folder of the file that contains it; empty for the folder itself."""
+"""Relative path that stays in the folder of the file in which it is stored; empty for the folder itself."""
 Literally = Annotated[str, Field(pattern=r"^([^$]|\$[^{])*$")]
 """Text without `${`, since it becomes part of a config, which would resolve `${…}`."""
 Count = Annotated[int, Field(ge=0, lt=2**53)]

@@ -10,7 +10,7 @@ from deblurzoo.files import user_path
 
 
 def run(cfg: DictConfig) -> None:
-    """Pack `cfg.data` into the folder `cfg.out`; if it joins several data sets, each into a separate subfolder."""
+    """Pack `cfg.data` into the folder `cfg.out`; several joined data sets are packed into subfolders."""
     source, out = source_of(cfg), user_path(str(cfg.out))
     if not isinstance(source, ClipSource):
         raise DeblurzooError(f"data={source.name} cannot be packed: use the data set itself")

@@ -14,7 +14,7 @@ def main(arguments: list[str]) -> None:
         "--frames is the number of blurry frames per clip, --min-blur and --max-blur the range of the mean motion in "
         "pixels during an exposure. --flow also writes the true optical flow.",
     )
-    parser.add_argument("--out", type=user_path, required=True, help="new folder")
+    parser.add_argument("--out", type=user_path, required=True, help="folder to create")
     for name, default in vars(ToyOptions()).items():
         action = {"action": "store_true"} if default is False else {"type": type(default), "default": default}
         parser.add_argument(f"--{name.replace('_', '-')}", **action)

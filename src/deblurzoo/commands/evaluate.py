@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 def run(cfg: DictConfig) -> None:
-    """Run the evaluation, also if finished results exist."""
+    """Run the evaluation, even if finished results exist."""
     evaluate(cfg)
 
 
@@ -110,12 +110,12 @@ def run_folder(file: Path) -> Path:
 
 
 def begin(cfg: DictConfig, trained: dict[str, Any]) -> Evaluating:
-    """Return the complete config: a missing blur folder is set as in training, and precision `auto` to full precision.
+    """Return the complete config: a missing blur folder is the training's, and precision `auto` is full precision.
 
     Raises:
         DeblurzooError: a value of the config is missing or invalid.
     """
-    # Of several training data sets, the blur folders are joined by +, GOPRO's first.
+    # For several training data sets, the names of the blur folders are joined by +, GOPRO's first.
     trained_on = trained["deblurzoo"]["blur_folder"].partition("+")[0]
     if chosen := blur_choice(cfg.data, trained_on):
         log.info("using the blurry frames of %s/, as in training", trained_on)
@@ -172,7 +172,7 @@ def _low(settings: Evaluating) -> str | None:
 
 
 def turn_on(net: DeblurNet, switch: str) -> None:
-    """Enable a modification at inference that a figure of the papers shows."""
+    """Enable a modification of the network at inference, from a figure of the papers."""
     alone = switch == "same_frame" and net.frames == 1
     if switch not in ("disable_rnn", "same_frame") or not hasattr(net, switch) or alone:
         raise DeblurzooError(

@@ -14,7 +14,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument(
         "--checkpoint", type=user_path, required=True, metavar="RUN", help="run folder, .ckpt file or export"
     )
-    parser.add_argument("--out", type=user_path, required=True, metavar="DIR", help="new folder")
+    parser.add_argument("--out", type=user_path, required=True, metavar="DIR", help="folder to create")
     parser.add_argument("--onnx", action="store_true", help="also write model.onnx, and compare its output with torch")
     add_trust(parser)
     run(parser.parse_args(arguments))

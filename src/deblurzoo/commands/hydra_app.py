@@ -67,7 +67,7 @@ def run_verb(verb: str, arguments: list[str]) -> None:
     module = f"deblurzoo.commands.{verb}"
     spec = importlib.util.find_spec(module)
     assert spec is not None and spec.origin is not None
-    # Lightning starts further processes by running __main__ with sys.argv: make it this command's module.
+    # Lightning starts further processes by running __main__ with sys.argv: set it to this command's module.
     sys.modules["__main__"].__spec__ = spec
     # Hydra's parser rejects an override after an -m that follows another override: move -m to the front.
     ordered = sorted(arguments, key=lambda argument: argument not in ("-m", "--multirun"))
@@ -80,7 +80,7 @@ def run_verb(verb: str, arguments: list[str]) -> None:
             require_effect(cfg)
             trust(OmegaConf.to_container(cfg).get("trust"))  # type: ignore[union-attr]
             trust(list(_own_packages(cfg)))
-            if not is_sweep():  # the command records a failed job in its folder
+            if not is_sweep():  # in a sweep, the command records failures in the job's folder
                 require_settings(cfg, SHAPES[verb])
             return import_module(module).run(cfg)
 
@@ -185,7 +185,7 @@ def _at_home(value: Any) -> Any:
 
 
 def blur_choice(data: DictConfig, blur: str | None) -> dict[str, Any]:
-    """Return the update that sets the missing blur folders of a data set's config and of its parts."""
+    """Return the config update that sets missing blur folders of a data set and of its parts to `blur`."""
     if not blur:
         return {}
     parts = (key for key in data if not OmegaConf.is_missing(data, key) and isinstance(data[key], DictConfig))
@@ -206,9 +206,5 @@ def quiet_lightning() -> None:
     warnings.filterwarnings("ignore", ".*does not have many workers")
     warnings.filterwarnings("ignore", "The number of training batches")
     warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.")
-    warnings.filterwarnings(
-        "ignore", "It is recommended to use .*sync_dist=True"
-    )  # torchmetrics has synchronised already
-    warnings.filterwarnings(
-        "ignore", "The `srun` command is available"
-    )  # training without srun is common on Slurm machines
+    warnings.filterwarnings("ignore", "It is recommended to use .*sync_dist=True")  # torchmetrics synchronises itself
+    warnings.filterwarnings("ignore", "The `srun` command is available")  # training works without srun as well

@@ -21,14 +21,14 @@ _folders: dict[Path, DictConfig] = {}
 
 
 def job(cfg: DictConfig, run: Path, fit: Any) -> float:
-    """Train by `fit` and evaluate in a run folder; return the PSNR, for a sweeper such as Optuna.
+    """Train with `fit` and evaluate in a run folder; return the PSNR, for a sweeper such as Optuna.
 
     Raises:
         DeblurzooError: an earlier job of this sweep has the same folder and another config.
     """
     if _folders.setdefault(run, cfg) != cfg:  # a search may repeat a job
         raise DeblurzooError(
-            f"{run} is the folder of an earlier job of this sweep: the keys in which they differ are not part of "
+            f"{run} is the folder of an earlier job of this sweep: the keys in which the jobs differ are not part of "
             "folder names. Sweep over experiment or name, or run the jobs one by one"
         )
     claim(run)

@@ -38,14 +38,14 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SOURCE",
         help="video, folder of consecutive frames, or photo",
     )
-    add("--out", type=user_path, required=True, metavar="DIR", help="new folder")
+    add("--out", type=user_path, required=True, metavar="DIR", help="folder to create")
     add("--photographs", action="store_true", help="folders contain photos: blur them by simulated camera shake")
     add("--interpolate", action="store_true", help="interpolate frames by optical flow, for video below 100 fps")
     add(
         "--frames",
         type=_range(int),
         metavar="N[-M]",
-        help="frames per exposure, odd (default: 11; 3 with --interpolate)",
+        help="odd number of frames per exposure; of a range, each clip draws one (default: 11; 3 with --interpolate)",
     )
     add(
         "--shake",
@@ -159,7 +159,9 @@ def run(options: argparse.Namespace) -> None:
     camera = Camera(options.response, options.noise, options.jpeg)
     for source in sources:
         if source.fps and source.fps < SLOWEST and not options.interpolate:
-            print(f"{source.path} has {source.fps:g} frames per second: without --interpolate, its blur shows ghosting")
+            print(
+                f"{source.path} has {source.fps:g} frames per second: use --interpolate to avoid ghosting in its blur"
+            )
     least, most = options.shake
     recipe = Recipe(cut, camera, Shake(least, most, objects=options.objects), options.interpolate)
     synthesize(sources, options.out, recipe, options.workers)

@@ -110,7 +110,7 @@ def begin(cfg: DictConfig, run: Path, **decided: Any) -> tuple[Start | None, Tra
 
 
 def module_and_data(settings: Training, start: Start | None) -> tuple[DeblurModule, DeblurDataModule]:
-    """Return the module and the training data; invalid ones raise a DeblurzooError before any file is written."""
+    """Return the module and the data; if they are invalid, raise a DeblurzooError before any file is written."""
     pl.seed_everything(settings.seed, verbose=False)
     module = make_module(settings.model.content)
     require_own_network()
@@ -196,7 +196,7 @@ def _take_over(run: Path, settings: Training) -> None:
 def _fit_logged(
     trainer: pl.Trainer, module: DeblurModule, datamodule: DeblurDataModule, settings: Training, start: Path | None
 ) -> None:
-    """Train; only the first process has the loggers of the config. Report errors of a known cause by `cause`."""
+    """Train, with the config's loggers in the first process only; replace an error by its `cause` if that is known."""
     try:
         if trainer.is_global_zero:
             loggers = {name: logger for name, logger in settings.logger.items() if logger}

@@ -65,9 +65,7 @@ def require_effect(cfg: DictConfig) -> None:
             continue
         lost = [(file, package) for file, package in _user_files() if package.partition(".")[0] == key]
         if lost:
-            file, _ = max(
-                lost, key=lambda one: _holds(cfg, *one)
-            )  # others in its folder may be wrong as well, but unused
+            file, _ = max(lost, key=lambda one: _holds(cfg, *one))  # other files may be wrong as well, but unused
             raise DeblurzooError(f"{file} has no effect, since its content is placed under {key}: {_FIRST_LINE}")
         where = next((f"{file}: " for file, package in _user_files() if package == GLOBAL and key in _load(file)), "")
         raise DeblurzooError(f"{where}the key {key} is unknown: it must be one of {', '.join(sorted(_known_keys()))}")
@@ -81,7 +79,7 @@ def require_own_network() -> None:
     if settings and (network := choice(experiment, "model")) != model:
         raise DeblurzooError(
             f"experiment={experiment} sets model.{next(iter(settings))} of model={network}: with model={model}, the "
-            "run would be named after another network's ablation; set the keys that you need without experiment"
+            "run would be named after another network's ablation; omit experiment and set the keys that you need"
         )
 
 
