@@ -184,9 +184,9 @@ def test_runs_and_results_call_nothing(place: str, hostile: dict[str, Any], tmp_
     files, failed = gather([run])
     assert list(files) == [file] and not failed
     print_table(list(files.values()))
-    with pytest.raises(DeblurzooError, match=r"results\.json cannot be used \(.*\): give one that deblurzoo wrote"):
+    with pytest.raises(DeblurzooError, match=r"results\.json cannot be used \(.*\): use a file written by deblurzoo"):
         run_cell("compare_ablations", best=Network(Evaluation.of(file, files[file]), "a", 1))
-    with pytest.raises(DeblurzooError, match=r"config\.yaml cannot be used \(.*\): give one that deblurzoo wrote"):
+    with pytest.raises(DeblurzooError, match=r"config\.yaml cannot be used \(.*\): use a file written by deblurzoo"):
         run_cell("look_inside_svrnn", RUN=run)
 
 
