@@ -114,14 +114,16 @@ def test_without_the_entry_point_it_is_refused_until_it_is_trusted(
     refused(
         done, "model.loss.edges is not a known loss: choose from mse, l1, charbonnier, psnr, or name the package that"
     )
-    told = "smalldeblur.net:Small is of the package smalldeblur, which may run any code: if you trust it, name it by "
+    told = "smalldeblur.net:Small is in the package smalldeblur, which is not trusted and could run any code: if you "
     evaluate = ["evaluate", "checkpoint=runs/small", "data=toy", f"data.root={toy}", "trainer=cpu"]
     picture = root / "test" / "b" / "blur" / "blur_10.png"
     export = ["export", "--checkpoint", "runs/small", "--out", "exported"]
     deblur = ["deblur", picture, "--checkpoint", "runs/small", "--out", "restored"]
     for verb in (evaluate, export, deblur):
-        refused(deblurzoo(*verb), told + "trust=smalldeblur (deblur, export, compare: --trust smalldeblur)")
-    with pytest.raises(DeblurzooError, match="smalldeblur, which may run any code"):
+        refused(
+            deblurzoo(*verb), told + "trust it, set trust=smalldeblur (deblur, export, compare: --trust smalldeblur)"
+        )
+    with pytest.raises(DeblurzooError, match="smalldeblur, which is not trusted"):
         load(tmp_path / "runs/small")
     for verb in (
         [*evaluate, "trust=smalldeblur"],
@@ -136,11 +138,11 @@ def test_without_the_entry_point_it_is_refused_until_it_is_trusted(
 @pytest.mark.parametrize(
     ("target", "reason"),
     [
-        ("smalldeblur.net.Small", "is no Source of"),
-        ("smalldeblur.data.ClipSource", "is no Source of"),  # imported there, not defined
-        ("smalldeblur.data.Path", "is no Source of"),
-        ("smalldeblur.nothing.Real", "is no Source of"),
-        ("torch.utils.data.Dataset", "is of the package torch"),
+        ("smalldeblur.net.Small", "is not a Source of"),
+        ("smalldeblur.data.ClipSource", "is not a Source of"),  # imported there, not defined
+        ("smalldeblur.data.Path", "is not a Source of"),
+        ("smalldeblur.nothing.Real", "is not a Source of"),
+        ("torch.utils.data.Dataset", "is in the package torch"),
     ],
 )
 def test_a_trusted_package_gives_its_own_classes_of_the_kind_alone(extension: Path, target: str, reason: str) -> None:
@@ -169,17 +171,17 @@ def test_a_metric_that_fails_is_named(
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ("LOSSES = {'odd': 5}", "torchmine.LOSSES['odd'] is no function, or has the name of one of ours"),
-        ("LOSSES = {'mse': print}", "torchmine.LOSSES['mse'] is no function, or has the name of one of ours"),
+        ("LOSSES = {'odd': 5}", "torchmine.LOSSES['odd'] is not a function, or deblurzoo already has it"),
+        ("LOSSES = {'mse': print}", "torchmine.LOSSES['mse'] is not a function, or deblurzoo already has it"),
         ("LOSSES = {'odd': lambda a, b: 1.0}", "model.loss.odd returned float: a loss must return a scalar tensor"),
         ("LOSSES = {'odd': lambda a, b: a - b}", "model.loss.odd returned a tensor of shape (2, 3, "),
         ("LOSSES = {'odd': lambda a, b: 1 / 0}", "model.loss.odd failed (ZeroDivisionError: "),
         (
             "METRICS = {'psnr': Metric('P', 2, '', True, print)}",
-            "torchmine.METRICS['psnr'] is no Metric, or has the na",
+            "torchmine.METRICS['psnr'] is not a Metric, or deblurzoo",
         ),
         ("METRICS = {'odd': Metric('P', 'x', '', True, print)}", "TypeError: digits='x' of a metric must be int"),
-        ("METRICS = 5", "torchmine.METRICS['METRICS'] is no Metric"),
+        ("METRICS = 5", "torchmine.METRICS['METRICS'] is not a Metric"),
     ],
 )
 def test_tables_of_a_package_that_are_wrong_are_named(
@@ -200,12 +202,12 @@ def package(folder: Path, monkeypatch: pytest.MonkeyPatch, content: str) -> None
 @pytest.mark.parametrize(
     ("trust", "message"),
     [
-        ("5", "trust=5 is no package"),
-        ("true", "trust=True is no package"),
-        ("[1,null]", "trust=1 is no package"),
-        ("{a:1}", "is no package: give trust=PACKAGE, or trust=[PACKAGE,PACKAGE]"),
-        ("../mine", "trust=../mine is no package: give its name"),
-        ("nowhere", "nowhere, a trusted package, cannot be used (ModuleNotFoundError: "),
+        ("5", "trust=5 is not a package name"),
+        ("true", "trust=True is not a package name"),
+        ("[1,null]", "trust=1 is not a package name"),
+        ("{a:1}", "is not a package name: set trust=PACKAGE or trust=[PACKAGE,PACKAGE]"),
+        ("../mine", "trust=../mine is not a package name: set the name"),
+        ("nowhere", "the trusted package nowhere cannot be imported (ModuleNotFoundError: "),
     ],
 )
 def test_what_cannot_be_trusted_is_told_before_anything_is_measured(
@@ -233,9 +235,9 @@ def test_a_package_called_like_torch_is_somebodys_own_and_its_module_has_the_tab
 
 def test_a_network_in_the_place_of_a_module_is_told_where_it_goes(extension: Path, toy: Path, deblurzoo: Run) -> None:
     done = deblurzoo("train", "data=toy", f"data.root={toy}", "model._target_=smalldeblur.net.Small")
-    refused(done, "model._target_=smalldeblur.net.Small is no DeblurModule: a network of your own goes below net")
+    refused(done, "model._target_=smalldeblur.net.Small is not a DeblurModule: configure your own network under net")
 
 
 def test_a_package_that_cannot_be_imported_is_named(deblurzoo: Run, toy: Path) -> None:
     done = deblurzoo("train", "data=toy", f"data.root={toy}", "trust=nowhere")
-    refused(done, "nowhere, a trusted package, cannot be used (ModuleNotFoundError: No module named 'nowhere')")
+    refused(done, "the trusted package nowhere cannot be imported (ModuleNotFoundError: No module named 'nowhere')")

@@ -75,7 +75,9 @@ def test_data_check_names_them_escaped(process: Run, odd_toy: Path) -> None:
 
 def test_no_data_set_takes_them_into_its_results(odd_toy: Path) -> None:
     for split in ("train", "test"):
-        with pytest.raises(DeblurzooError, match=r"caf\\xe9\S* is not UTF-8, as configs, results and loggers need it"):
+        with pytest.raises(
+            DeblurzooError, match=r"caf\\xe9\S* is not UTF-8, which configs, results and loggers require"
+        ):
             Toy(str(odd_toy), "blur").samples(split, frames=1)
 
 
@@ -106,7 +108,7 @@ def test_verbs_that_write_configs_and_results_take_none(verb: list[str], deblurz
     done = deblurzoo(*verb, "data=toy", f"data.root={CAFE}")
     assert done.returncode == 1
     assert done.stderr == (
-        f"error: the name data.root={SHOWN} is not UTF-8, as configs, results and loggers need it: rename it\n"
+        f"error: the name data.root={SHOWN} is not UTF-8, which configs, results and loggers require: rename it\n"
     )
 
 

@@ -21,19 +21,20 @@ def load(
     memory: int | None = None,
     trust: str | Sequence[str] = (),
 ) -> "Restorer":
-    """Load a trained network as a function of pictures.
+    """Load a trained network as a function of images.
 
     Args:
-        path: a checkpoint, a run folder, whose newest checkpoint is taken, or an export; `~` is the home folder.
-        trust: packages, besides those with the entry point `deblurzoo.extension`, that may have the network's class.
-        device, precision, memory: as in `deblurzoo.restore.restorer.Restorer`.
+        path: a checkpoint, an export, or a run folder (loads its newest checkpoint); `~` is the home folder.
+        trust: packages that may define the network's class, in addition to packages with the entry point
+            `deblurzoo.extension`.
+        device, precision, memory: see `deblurzoo.restore.restorer.Restorer`.
 
     Returns:
-        What is called with a picture (H, W, 3) RGB, uint8, uint16 or floating in [0, 1], or with a list of consecutive
-        frames, and returns the same kind.
+        A callable that restores an image or a list of consecutive frames and returns the same type. Images are RGB
+        (H, W, 3), uint8, uint16 or floating point in [0, 1].
 
     Raises:
-        DeblurzooError: the file is missing, damaged or not ours, or there is no such device.
+        DeblurzooError: the file is missing, corrupt or not written by deblurzoo, or the device is not available.
     """
     from deblurzoo.extensions import trust as trust_packages
     from deblurzoo.files import user_path

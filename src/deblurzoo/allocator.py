@@ -1,21 +1,21 @@
-"""Keeping freed memory in the process, which makes networks on a CPU up to 1.5 times faster."""
+"""Reuse of freed memory, which makes networks on a CPU up to 1.5 times faster."""
 
 import ctypes
 import os
 import sys
 
 SWITCH = "DEBLURZOO_KEEP_MEMORY"
-"""Environment variable: 0 leaves the allocator as it is."""
+"""Environment variable: 0 leaves the allocator unchanged."""
 _LARGEST = 2**31 - 1
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
 def keep_memory() -> bool:
-    """Make glibc reuse large blocks and torch ask for huge pages; return whether that was done.
+    """Configure glibc to reuse large blocks and torch to request huge pages; return whether this succeeded.
 
-    glibc gives a large block back to the system when it is freed: each result of each layer is then page-faulted in
-    anew. The price is that the process stays as large as it has once been. Must run before torch is imported; the
-    environment carries the setting to the processes that this one starts.
+    By default, glibc returns a large freed block to the system, and the output of each layer causes new page faults.
+    With reuse, the memory of the process stays at its peak. Must run before torch is imported; child processes inherit
+    the configuration through the environment.
     """
     if "torch" in sys.modules or os.environ.get(SWITCH) == "0" or not sys.platform.startswith("linux"):
         return False
@@ -30,7 +30,7 @@ def keep_memory() -> bool:
 
 
 def give_back() -> None:
-    """Return freed memory to the system, as far as glibc has kept it: what is taken from then on can be measured."""
+    """Release freed memory that glibc retains, so that later allocations can be measured."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform.startswith("linux") else None
     if trim is not None:
         trim(0)

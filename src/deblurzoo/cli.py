@@ -1,4 +1,4 @@
-"""The command line: `deblurzoo VERB …`."""
+"""The command line: `deblurzoo COMMAND …`."""
 
 import sys
 from importlib import import_module
@@ -7,31 +7,32 @@ from deblurzoo.allocator import keep_memory
 from deblurzoo.errors import DeblurzooError, print_escaped
 from deblurzoo.version import __version__
 
-USAGE = """usage: deblurzoo VERB …
+USAGE = """usage: deblurzoo COMMAND …
 
-  train       train a network:            deblurzoo train experiment=srn_gopro data.root=GOPRO
-  evaluate    measure a trained network:  deblurzoo evaluate checkpoint=RUN data=gopro data.root=GOPRO
-  deblur      your own pictures, videos:  deblurzoo deblur INPUT… --checkpoint RUN --out OUT
-  compare     one table of evaluations:   deblurzoo compare RUN…
-  export      safetensors and ONNX:       deblurzoo export --checkpoint RUN --out DIR --onnx
-  benchmark   speed, memory and size:     deblurzoo benchmark --out DIR
-  experiments list them with their sizes: deblurzoo experiments
-  synthesize  make training data:         deblurzoo synthesize VIDEO… --out DIR
-  data toy    make the toy data set:      deblurzoo data toy --out DIR
-  data check  look for damage and gaps:   deblurzoo data check data=gopro data.root=GOPRO
-  data pack   decode once, read fast:     deblurzoo data pack data=gopro data.root=GOPRO out=DIR
-  data show   picture training samples:   deblurzoo data show experiment=srn_gopro data.root=GOPRO
+  train        train a network:              deblurzoo train experiment=srn_gopro data.root=GOPRO
+  evaluate     evaluate a trained network:   deblurzoo evaluate checkpoint=RUN data=gopro data.root=GOPRO
+  deblur       restore photos and videos:    deblurzoo deblur INPUT… --checkpoint RUN --out OUT
+  compare      print tables of evaluations:  deblurzoo compare RUN…
+  export       save safetensors and ONNX:    deblurzoo export --checkpoint RUN --out DIR --onnx
+  benchmark    measure speed and memory:     deblurzoo benchmark --out DIR
+  experiments  list all experiments:         deblurzoo experiments
+  synthesize   synthesize training data:     deblurzoo synthesize VIDEO… --out DIR
+  data toy     generate the toy data set:    deblurzoo data toy --out DIR
+  data check   find corrupt, missing files:  deblurzoo data check data=gopro data.root=GOPRO
+  data pack    pack images for fast reading: deblurzoo data pack data=gopro data.root=GOPRO out=DIR
+  data show    draw training samples:        deblurzoo data show experiment=srn_gopro data.root=GOPRO
 
-`deblurzoo VERB --help` says more; train, evaluate, data check, pack and show take Hydra overrides (KEY=VALUE)."""
+`deblurzoo COMMAND --help` lists the options of a command. The commands train, evaluate, data check, data pack and data
+show take Hydra overrides (KEY=VALUE)."""
 
 
 VERBS = (
     *("train", "evaluate", "deblur", "compare", "export", "benchmark", "experiments", "synthesize"),
     *("data toy", "data check", "data pack", "data show"),
 )
-"""`deblurzoo WORDS` is the module `commands/WORDS.py`."""
+"""Commands; each is a module of `commands`, with `_` in place of a space."""
 OF_HYDRA = ("train", "evaluate", "data check", "data pack", "data show")
-"""Verbs that take overrides of a config."""
+"""Commands that take overrides of a config."""
 
 
 def _run(verb: str, arguments: list[str]) -> None:
@@ -43,7 +44,7 @@ def _run(verb: str, arguments: list[str]) -> None:
 
 
 def main() -> None:
-    """Run the verb named on the command line."""
+    """Run the command line."""
     print_escaped()
     arguments = sys.argv[1:]
     if arguments in ([], ["-h"], ["--help"]):
@@ -61,7 +62,7 @@ def main() -> None:
             except DeblurzooError as error:
                 sys.exit(f"error: {error}")
             return
-    print(f"error: unknown verb {' '.join(arguments[:2])}\n\n{USAGE}", file=sys.stderr)
+    print(f"error: unknown command {' '.join(arguments[:2])}\n\n{USAGE}", file=sys.stderr)
     sys.exit(2)
 
 

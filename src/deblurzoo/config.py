@@ -1,6 +1,6 @@
-"""Building what a config names: a class is found, its arguments are checked against its hints, and it is called.
+"""Objects built from configs: a class is imported, its arguments are checked against its type hints, and it is called.
 
-Anyone may have written a file: what it says never decides which code runs (`deblurzoo.extensions.resolve`).
+A file may be untrusted: its content never decides which code runs, see `deblurzoo.extensions.resolve`.
 """
 
 import dataclasses
@@ -23,23 +23,23 @@ Find = Callable[[str, Any], type[Any]]
 
 
 def build(config: Any, kind: Callable[..., T], place: str, find: Find = resolve, **given: Any) -> T:
-    """Call the class that a config names with plain values.
+    """Return an instance of the class that a config names as `_target_`.
 
-    An argument that has a `_target_` itself is built before by the same rule, unless the class declares a dict for it.
+    An argument that has a `_target_` is built first by the same rules, unless the class declares it as a dict.
 
     Args:
-        config: `_target_` and keyword arguments.
-        kind: the class must be a subclass of it.
+        config: `_target_` and keyword arguments of JSON types.
+        kind: the required base class.
         place: the key of the config, for messages.
-        find: from a name and a base class to the class. `extensions.resolve` for what a file says; for the user's own
-            config, which may name any class, `extensions.imported`.
-        given: further keyword arguments, which may be objects.
+        find: a function that returns the class for a name and a base class: `extensions.resolve` for the content of a
+            file, `extensions.imported` for the user's own config, which may name any class.
+        given: further keyword arguments of any type.
 
     Raises:
-        DeblurzooError: there is no such class, or it refuses its arguments.
+        DeblurzooError: the class does not exist, or it rejects its arguments.
     """
     if not isinstance(config, dict) or not isinstance(config.get("_target_"), str):
-        raise DeblurzooError(f"{place} is no config with a _target_")
+        raise DeblurzooError(f"{place} is not a config with a _target_")
     try:
         cls = _found(config["_target_"], kind, place, find)
         arguments = {key: value for key, value in config.items() if key != "_target_"}
@@ -53,7 +53,7 @@ def build(config: Any, kind: Callable[..., T], place: str, find: Find = resolve,
         built: T = cls(**checked(cls, arguments, place), **given)
     except DeblurzooError:
         raise
-    except Exception as error:  # whatever somebody's class raises
+    except Exception as error:  # a user's class may raise anything
         raise DeblurzooError(f"{place}._target_={config['_target_']}: {first_line(error)}") from error
     return built
 
@@ -66,33 +66,33 @@ def _found(name: str, kind: Callable[..., T], place: str, find: Find) -> type[T]
 
 
 def rebuild(config: Any, key: str, kind: Callable[..., T], file: Path) -> T:
-    """Build what a key of a config out of a file describes.
+    """Return the object that a key of a file's config describes.
 
     Args:
-        config: the content of the file, in which nothing has been resolved (`yaml.safe_load`, `json.loads`).
+        config: the content of the file, unresolved (from `yaml.safe_load` or `json.loads`).
         key: a key of `config`.
-        kind: a base class, such as `deblurzoo.data.Source`.
-        file: for messages.
+        kind: the required base class, such as `deblurzoo.data.Source`.
+        file: the file's path, for messages.
 
     Raises:
-        DeblurzooError: the file names anything else, which has not been called, or the class refuses its arguments.
+        DeblurzooError: the class is not trusted or not a subclass of `kind`, or it rejects its arguments.
     """
     try:
         return build(config.get(key) if isinstance(config, dict) else None, kind, key)
     except (DeblurzooError, RecursionError) as error:
-        raise DeblurzooError(f"{file} cannot be used ({error}): give one that deblurzoo wrote") from error
+        raise DeblurzooError(f"{file} cannot be used ({error}): use a file written by deblurzoo") from error
 
 
 def checked(cls: type[Any], arguments: Mapping[str, Any], place: str) -> dict[str, Any]:
-    """Return the arguments of a class as it declares them: a list becomes a tuple, a dict a dataclass.
+    """Return a class's arguments, converted to its type hints: a list to a tuple, a dict to a dataclass.
 
     Args:
-        cls: if it is one of ours, plain values must be of the types it declares.
-        arguments: plain values, or objects that are taken as they are.
-        place: for messages.
+        cls: the class. Only for classes of deblurzoo, values of JSON types are checked and converted.
+        arguments: values of JSON types; other objects are returned unchanged.
+        place: the key of the config, for messages.
 
     Raises:
-        DeblurzooError: the class has no such argument, or declares another type for it.
+        DeblurzooError: the class has no such argument, or a value does not match its type hint.
     """
     known = inspect.signature(cls).parameters
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values())
@@ -100,7 +100,7 @@ def checked(cls: type[Any], arguments: Mapping[str, Any], place: str) -> dict[st
     for key, value in arguments.items():
         if key not in known and not takes_any:
             raise DeblurzooError(
-                f"{place}.{key} is no setting of {cls.__name__}, which has {', '.join(known) or 'none'}"
+                f"{place}.{key} is not an argument of {cls.__name__}, which has {', '.join(known) or 'none'}"
             )
         hint = _hint(cls, key)
         plain = isinstance(value, bool | int | float | str | list | tuple | dict | NoneType)
@@ -115,16 +115,18 @@ def _validated(hint: Any, value: Any, place: str, cls: type[Any]) -> Any:
     try:
         return adapter.validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
-        if type(value) in (int, float):  # Hydra takes a folder called 2023 for a number
+        if type(value) in (int, float):  # Hydra parses the folder name 2023 as a number
             with suppress(ValidationError):
                 return adapter.validate_json(json.dumps(str(value)), strict=True)
         first = error.errors()[0]
         where = ".".join([place, *(str(part) for part in first["loc"] if isinstance(part, int) or part.isidentifier())])
-        raise DeblurzooError(f"{where}={shown(first['input'])} is wrong for {cls.__name__}: {first['msg']}") from error
+        raise DeblurzooError(
+            f"{where}={shown(first['input'])} is invalid for {cls.__name__}: {first['msg']}"
+        ) from error
 
 
 def _hint(cls: type[Any], key: str) -> Any:
-    """Return what a class declares of an argument, with its bounds; None if nothing."""
+    """Return the type hint of a class's argument, with its bounds, or None."""
     hints = get_type_hints(cls.__init__, include_extras=True)
     parameters = inspect.signature(cls).parameters.values()
     rest = next((parameter.name for parameter in parameters if parameter.kind is parameter.VAR_KEYWORD), "")
@@ -132,7 +134,7 @@ def _hint(cls: type[Any], key: str) -> Any:
 
 
 def _part(hint: Any) -> type[Any] | None:
-    """Return of which class a nested config is to be built; None where nothing says so."""
+    """Return the class of a nested config according to the type hint, or None if the hint has no class."""
     options = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     return next((option for option in options if isinstance(option, type) and option is not NoneType), None)
 
@@ -145,15 +147,15 @@ def _stays_dict(hint: Any) -> bool:
 def require_plain(value: Any, place: str) -> None:
     """Raise a DeblurzooError unless a value is None, a bool, an int, a float or a str, or dicts and lists of these.
 
-    Keys that mean something to Hydra, such as `_target_` and `_args_`, are refused at any depth.
+    Keys with a meaning in Hydra, such as `_target_` and `_args_`, are rejected at any depth.
     """
     if isinstance(value, dict):
         for key, inner in value.items():
             if not isinstance(key, str) or (key.startswith("_") and key.endswith("_")):
-                raise DeblurzooError(f"{place}.{key}={inner} is no plain value")
+                raise DeblurzooError(f"{place}.{key}={inner} is not allowed")
             require_plain(inner, f"{place}.{key}")
     elif isinstance(value, list | tuple):
         for number, inner in enumerate(value):
             require_plain(inner, f"{place}.{number}")
     elif not (value is None or isinstance(value, bool | int | float | str)):
-        raise DeblurzooError(f"{place} is a {type(value).__name__}, no plain value")
+        raise DeblurzooError(f"{place} is of type {type(value).__name__}, which is not allowed")

@@ -1,4 +1,4 @@
-"""The one exception for everything a user can mend, and names that are not text."""
+"""The exception for errors that a user can fix, and printing of names that are not UTF-8."""
 
 import codecs
 import io
@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ESCAPES = "deblurzoo.escapes"
-"""The error handler of text that is written: of a name's bytes that are not UTF-8, 0xE9 becomes `\\xe9`."""
+"""Codec error handler for all written text: the byte 0xE9 of a name that is not UTF-8 becomes `\\xe9`."""
 
 
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
-"""What acts upon a terminal, but the ends of lines of our own messages."""
+"""Escapes of the control characters that act on a terminal, except tab and newline."""
 
 
 class DeblurzooError(Exception):
-    """A wrong input. The text says what is wrong, where (file, key, value) and what to do; it can be printed."""
+    """An error that a user can fix. The message states the problem, its place (file, key, value) and the remedy."""
 
     def __init__(self, text: str) -> None:
         super().__init__(escaped(text))
@@ -32,38 +32,38 @@ codecs.register_error(ESCAPES, _escape)
 
 
 def escaped(text: str | Path) -> str:
-    """Return text that can be printed, and written into any file.
+    """Return text that can be printed and written to any file.
 
-    Bytes of names that are not UTF-8 are escaped, and so is what would act upon a terminal.
+    Bytes of names that are not UTF-8, and control characters, are escaped.
     """
     return str(text).encode("utf-8", ESCAPES).decode().translate(_CONTROLS)
 
 
 def print_escaped() -> None:
-    """Let this process print what its output's encoding lacks, names of files that are not UTF-8 above all."""
+    """Escape printed characters that the output's encoding lacks, such as file names that are not UTF-8."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=ESCAPES)
 
 
 def is_utf8(name: str | Path) -> bool:
-    """Whether a name is text, as configs, results and loggers need it: Linux takes any bytes."""
+    """Whether a name is UTF-8, which configs, results and loggers require; Linux allows any bytes."""
     return not any("\ud800" <= character <= "\udfff" for character in str(name))
 
 
 def require_utf8(name: str | Path) -> None:
     """Raise a DeblurzooError unless a name is UTF-8."""
     if not is_utf8(name):
-        raise DeblurzooError(f"the name {name} is not UTF-8, as configs, results and loggers need it: rename it")
+        raise DeblurzooError(f"the name {name} is not UTF-8, which configs, results and loggers require: rename it")
 
 
 def first_line(error: BaseException | None) -> str:
-    """Return the first line of an error that says something, or the error's type."""
+    """Return the first non-empty line of the message, or the exception's class name."""
     lines = [line for line in str(error).splitlines() if line.strip() and not line.startswith("backend=")]  # inductor's
     return lines[0].strip() if lines else type(error).__name__
 
 
 def few_of(names: Sequence[str], most: int = 5) -> str:
-    """Return the first names in one line, and how many more there are."""
+    """Return the first names in one line, and the number of omitted names."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

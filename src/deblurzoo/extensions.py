@@ -1,7 +1,7 @@
-"""Names of classes in files, and the packages outside deblurzoo that may provide them.
+"""Names of classes in files, and the external packages that may provide the classes.
 
-A file never decides which code runs: a name is resolved without a call, and only in deblurzoo itself, in a package
-whose installed distribution declares the entry point `deblurzoo.extension`, or in one that the user names
+A file never decides which code runs. A name is resolved without a call, and only in deblurzoo itself and in trusted
+packages: an installed package that declares the entry point `deblurzoo.extension`, or a package that the user names
 (`trust=PACKAGE`).
 """
 
@@ -33,9 +33,9 @@ NETWORKS = {
     "liu2016": "deblurzoo.nets.liu2016:Liu2016",
     "flow_rnn": "deblurzoo.nets.flow_rnn:FlowRNN",
 }
-"""Stable names of our modules and networks; the module `any` trains whatever network the config names."""
+"""Stable names of deblurzoo's modules and networks; the module `any` trains any network that the config names."""
 _EARLIER = {"SRNDeblur": "srn", "SVRNNDeblur": "svrnn", "Liu2016Deblur": "liu2016", "FlowRNNDeblur": "flow_rnn"}
-"""Names that version 0.1 wrote."""
+"""Names of modules in files of version 0.1."""
 
 MOVED = {
     "deblurzoo.modules.DeblurModule": "deblurzoo.training.module.DeblurModule",
@@ -47,24 +47,24 @@ MOVED = {
     "deblurzoo.data.GoproDvd": "deblurzoo.data.Joined",
     "deblurzoo.loggers.wandb_logger": "deblurzoo.callbacks.loggers.WandbRun",
 }
-"""Classes that configs of version 0.1 name as `_target_`, and their names of today."""
+"""Classes that configs of version 0.1 name as `_target_`, and their current names."""
 
 _trusted: dict[str, None] = {}
-"""Packages, or modules of theirs that have tables, that the user has named in this process."""
+"""Packages, or their modules with tables (see `with_entries`), that the user has named in this process."""
 
 
 def trust(packages: str | Sequence[str] | None) -> None:
-    """Let files name classes of these packages until this process ends.
+    """Allow files to name classes of these packages until this process ends.
 
     Raises:
-        DeblurzooError: one is no package that can be imported.
+        DeblurzooError: a name is not a package name, or the package cannot be imported.
     """
     given = [packages] if isinstance(packages, str) else packages or []
     if not isinstance(given, list | tuple):
-        raise DeblurzooError(f"trust={packages} is no package: give trust=PACKAGE, or trust=[PACKAGE,PACKAGE]")
+        raise DeblurzooError(f"trust={packages} is not a package name: set trust=PACKAGE or trust=[PACKAGE,PACKAGE]")
     for package in given:
         if not isinstance(package, str) or not all(part.isidentifier() for part in package.split(".")):
-            raise DeblurzooError(f"trust={package} is no package: give its name, as Python imports it")
+            raise DeblurzooError(f"trust={package} is not a package name: set the name that Python imports")
         _imported(package)
         _trusted[package] = None
 
@@ -72,40 +72,43 @@ def trust(packages: str | Sequence[str] | None) -> None:
 def _imported(module: str) -> ModuleType:
     try:
         return import_module(module)
-    except Exception as error:  # whatever somebody's package raises
+    except Exception as error:  # a user's package may raise anything
         raise DeblurzooError(
-            f"{module}, a trusted package, cannot be used ({type(error).__name__}: {first_line(error)}): install it "
-            "where Python finds it, or mend it"
+            f"the trusted package {module} cannot be imported ({type(error).__name__}: {first_line(error)}): install "
+            "it in this Python environment, or fix it"
         ) from error
 
 
 def add_trust(parser: argparse.ArgumentParser) -> None:
-    """Add the option `--trust` to a verb."""
+    """Add the option `--trust` to a parser."""
     parser.add_argument(
         "--trust",
         action="append",
         default=[],
         metavar="PACKAGE",
-        help=f"may provide networks, losses and metrics, as packages with the entry point {GROUP} do",
+        help="trust a package, which may provide networks, losses and metrics; packages with the entry point "
+        f"{GROUP} are always trusted",
     )
 
 
 def trusted() -> list[str]:
-    """Return the packages that files may name classes of, or modules of theirs that have tables."""
+    """Return the trusted packages, or their modules with tables (see `with_entries`)."""
     return list(dict.fromkeys([*_declared(tuple(sys.path)), *_trusted]))
 
 
 @functools.cache
 def _declared(path: tuple[str, ...]) -> list[str]:
-    """Return what installed distributions declare where `sys.path` is so; looking takes a while."""
+    """Return the modules that installed packages declare, cached by `sys.path` since the search is slow."""
     return [point.module for point in entry_points(group=GROUP)]
 
 
 def with_entries(table: str, ours: dict[str, T]) -> dict[str, T]:
-    """Return a table of ours and what trusted packages add to it: dicts of that name, such as `METRICS` and `LOSSES`.
+    """Return the entries of a table, such as `METRICS` or `LOSSES`, of deblurzoo and of trusted packages.
+
+    A package adds entries by a dict of the table's name.
 
     Raises:
-        DeblurzooError: a package cannot be imported, or its table is no dict of callables or has names of ours.
+        DeblurzooError: a package cannot be imported, or its entry has a wrong type or a name that deblurzoo defines.
     """
     found = dict(ours)
     for module in trusted():
@@ -114,20 +117,20 @@ def with_entries(table: str, ours: dict[str, T]) -> dict[str, T]:
         for name, entry in theirs.items() if isinstance(theirs, dict) else [(table, None)]:
             if not (isinstance(entry, kind) or (callable(entry) and kind is FunctionType)) or name in ours:
                 raise DeblurzooError(
-                    f"{module}.{table}[{name!r}] is no {kind.__name__}, or has the name of one of ours: mend it there"
+                    f"{module}.{table}[{name!r}] is not a {kind.__name__}, or deblurzoo already has it: fix it there"
                 )
             found[name] = entry
     return found
 
 
 def imported(name: str, kind: type[T]) -> type[T]:
-    """Return the class that the user's own config names, of whatever package.
+    """Return the class that the user's own config names, from any package.
 
     Raises:
-        DeblurzooError: there is none, or it is no subclass of `kind`.
+        DeblurzooError: the class does not exist, or is not a subclass of `kind`.
     """
     if name in MOVED:
-        raise DeblurzooError(f"{name} is now {MOVED[name]}: name that")
+        raise DeblurzooError(f"{name} is now {MOVED[name]}: use this name")
     module, _, class_name = name.replace(":", ".").rpartition(".")
     try:
         found = getattr(import_module(module), class_name)
@@ -136,27 +139,27 @@ def imported(name: str, kind: type[T]) -> type[T]:
             f"{name or 'an empty name'} cannot be imported ({error}): give PACKAGE.MODULE.CLASS"
         ) from error
     if not (isinstance(found, type) and issubclass(found, kind)):
-        raise DeblurzooError(f"{name} is no {kind.__module__}.{kind.__qualname__}: name a subclass of it")
+        raise DeblurzooError(f"{name} is not a {kind.__module__}.{kind.__qualname__}: name a subclass of it")
     return found
 
 
 def name_of(cls: type) -> str:
-    """Return the stable name of a class: a short one of ours, else `package.module:Class`."""
+    """Return the stable name of a class: a short name for classes of deblurzoo, otherwise `package.module:Class`."""
     name = f"{cls.__module__}:{cls.__qualname__}"
     return next((short for short, ours in (*MODULES.items(), *NETWORKS.items()) if ours == name), name)
 
 
 def current(name: str) -> str:
-    """Return the name that a module has now."""
+    """Return the current name of a module, given its current name or its name in version 0.1."""
     return _EARLIER.get(name, name)
 
 
 def resolve(name: str, kind: type[T]) -> type[T]:
-    """Return the class that a name in a file means; nothing is called.
+    """Return the class that a file names, without calling it.
 
     Args:
         name: `package.module:Class` or `package.module.Class`.
-        kind: the class must be a subclass of it, defined in that package and not merely imported there.
+        kind: the required base class; the class must be defined in the named package, not merely imported there.
 
     Raises:
         ValueError: the package is not trusted, or has no such class.
@@ -167,13 +170,13 @@ def resolve(name: str, kind: type[T]) -> type[T]:
     if all(part.isidentifier() for part in (*module.split("."), class_name)):
         if package not in (OURS, *(one.partition(".")[0] for one in trusted())):
             raise ValueError(
-                f"{name} is of the package {package}, which may run any code: if you trust it, name it by "
-                f"trust={package} (deblur, export, compare: --trust {package})"
+                f"{name} is in the package {package}, which is not trusted and could run any code: if you trust it, "
+                f"set trust={package} (deblur, export, compare: --trust {package})"
             )
         try:
             found = vars(import_module(module)).get(class_name)
-        except Exception as error:  # whatever somebody's package raises
+        except Exception as error:  # a user's package may raise anything
             reason = f" ({type(error).__name__}: {first_line(error)})"
     if not (isinstance(found, type) and issubclass(found, kind) and found.__module__.partition(".")[0] == package):
-        raise ValueError(f"{name} is no {kind.__name__} of deblurzoo or of a trusted package{reason}")
+        raise ValueError(f"{name} is not a {kind.__name__} of deblurzoo or of a trusted package{reason}")
     return found

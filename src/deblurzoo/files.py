@@ -1,4 +1,4 @@
-"""Places that users name, files of which a reader never sees half, and folders that one process alone works in."""
+"""Paths from users, atomic writes, and locks of folders."""
 
 import logging
 import os
@@ -15,31 +15,31 @@ from deblurzoo.errors import DeblurzooError
 log = logging.getLogger(__name__)
 
 LOCK = ".lock"
-"""Held in the folder that a process has claimed."""
+"""Name of the lock file in a folder."""
 _claimed: dict[Path, BinaryIO] = {}
 
 
 def conf_dir() -> Path:
-    """Return the folder of Hydra configs: inside an installed wheel, or at the top of a checkout."""
+    """Return the folder of Hydra configs: inside an installed wheel, or at the root of a checkout."""
     package = Path(__file__).resolve().parent
     for candidate in (package / "conf", package.parents[1] / "conf"):
         if (candidate / "train.yaml").is_file():
             return candidate
-    raise DeblurzooError(f"no conf/ beside {package} or at the top of its checkout: reinstall deblurzoo")
+    raise DeblurzooError(f"conf/ is missing in {package} and at the root of its checkout: reinstall deblurzoo")
 
 
 def user_path(text: str | PathLike[str]) -> Path:
-    """Return a path with the home folder for a leading `~` or `~USER`, which stays if there is no such user."""
+    """Return a path with a leading `~` or `~USER` expanded; unchanged if the user does not exist."""
     with suppress(RuntimeError):
         return Path(text).expanduser()
     return Path(text)
 
 
 def replace_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Let `write` fill a temporary file beside `path`, flush it to disk and rename it to `path`.
+    """Write a temporary file next to `path` by `write`, flush it to disk and rename it to `path`.
 
     Raises:
-        DeblurzooError: the disk is full or the folder cannot be written; `path` is then as it was.
+        DeblurzooError: the disk is full or the folder cannot be written; `path` is then unchanged.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -51,7 +51,7 @@ def replace_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
         temporary.replace(path)
     except OSError as error:
         raise DeblurzooError(
-            f"{path} cannot be written ({error.strerror or error}): free space or choose another folder"
+            f"{path} cannot be written ({error.strerror or error}): free disk space or choose another folder"
         ) from error
     finally:
         if temporary.exists():
@@ -59,16 +59,16 @@ def replace_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 def write_atomically(path: Path, data: bytes | memoryview) -> None:
-    """Write bytes to `path` through `replace_atomically`."""
+    """Write bytes to `path`, see `replace_atomically`."""
     replace_atomically(path, lambda file: file.write(data))
 
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Give a temporary folder beside `path` to fill, which becomes `path` at the end, or vanishes after an error.
+    """Yield a temporary folder next to `path`, renamed to `path` on success and removed after an error.
 
     Raises:
-        DeblurzooError: `path` exists, or cannot be made.
+        DeblurzooError: `path` exists, or cannot be written.
     """
     if path.exists() or path.is_symlink():
         raise DeblurzooError(f"{path} exists already: remove it or choose another folder")
@@ -79,31 +79,31 @@ def new_folder(path: Path) -> Iterator[Path]:
         temporary.rename(path)
     except OSError as error:
         raise DeblurzooError(
-            f"{path} cannot be written ({error.strerror or error}): free space or choose another folder"
+            f"{path} cannot be written ({error.strerror or error}): free disk space or choose another folder"
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
 def claim(folder: Path) -> None:
-    """Take a folder for this process until it ends, however it ends; taking it again does nothing.
+    """Lock a folder for this process; released on exit, including a crash. Locking it again has no effect.
 
     Raises:
-        DeblurzooError: another process has it.
+        DeblurzooError: another process has locked it.
     """
-    if folder.resolve() in _claimed or sys.platform == "win32":  # which has no such locks
+    if folder.resolve() in _claimed or sys.platform == "win32":  # has no such locks
         return
-    import fcntl  # Windows has none
+    import fcntl  # not on Windows
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / LOCK).open("wb")
     except OSError as error:
         raise DeblurzooError(
-            f"{folder} cannot be written ({error.strerror or error}): free space or choose another folder"
+            f"{folder} cannot be written ({error.strerror or error}): free disk space or choose another folder"
         ) from error
     try:
-        # Not flock: reading processes would inherit that, and outlive a killed run by seconds.
+        # Not flock: workers would inherit its lock, and outlive a killed run by seconds.
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError) as error:
         file.close()
@@ -111,8 +111,8 @@ def claim(folder: Path) -> None:
             f"another process is working in {folder}: wait for it or stop it, or choose another folder"
         ) from error
     except OSError as error:
-        log.warning("%s cannot be locked (%s): never start two runs in it", folder, error.strerror)
-    if not _is_at(file, folder / LOCK):  # released while we were at it
+        log.warning("%s cannot be locked (%s): do not start two runs in it", folder, error.strerror)
+    if not _is_at(file, folder / LOCK):  # released and removed by another process meanwhile
         file.close()
         claim(folder)
         return
@@ -120,15 +120,15 @@ def claim(folder: Path) -> None:
 
 
 def release(folder: Path) -> None:
-    """Let go of a folder before this process ends, and take away what marks it as claimed."""
+    """Unlock a folder before this process ends, and remove its lock file."""
     if file := _claimed.pop(folder.resolve(), None):
-        if _is_at(file, folder / LOCK):  # before the lock goes, or it may be another process's already
+        if _is_at(file, folder / LOCK):  # before unlocking: afterwards, the file may be another process's
             (folder / LOCK).unlink()
         file.close()
 
 
 def _is_at(file: BinaryIO, path: Path) -> bool:
-    """Whether an open file still is what `path` names."""
+    """Whether an open file is still the file at `path`."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:
@@ -136,12 +136,12 @@ def _is_at(file: BinaryIO, path: Path) -> bool:
 
 
 def take_over(folder: Path, half_written: str = "**/.*.tmp") -> None:
-    """Claim a folder, and remove what a killed process has left half-written in it, by a pattern of paths."""
+    """Lock a folder, and remove partial files of a killed process, which match the pattern `half_written`."""
     claim(folder)
     for leftover in folder.glob(half_written):
         leftover.unlink()
 
 
 def unfinished(folder: Path) -> Path:
-    """Return where the content of a folder is collected, beside it, until it is complete; see `take_over`."""
+    """Return the temporary folder next to `folder` that collects its content until complete; see `take_over`."""
     return folder.parent / f".{folder.resolve().name}.unfinished"

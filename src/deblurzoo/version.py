@@ -1,3 +1,3 @@
-"""The version, which every file that deblurzoo writes names."""
+"""The version of deblurzoo, which is recorded in every file that it writes."""
 
 __version__ = "0.2.0.dev0"

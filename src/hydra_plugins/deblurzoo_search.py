@@ -1,4 +1,4 @@
-"""Optuna's sweeper as deblurzoo uses it; Hydra takes sweepers of this name space alone."""
+"""Optuna's sweeper for deblurzoo; Hydra finds sweepers only in this namespace."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,36 +15,37 @@ from deblurzoo.errors import first_line
 
 
 class Search(Sweeper):
-    """Runs all trials of an Optuna search, and only then fails if one of them has: Optuna's own sweeper returns.
+    """A sweeper that runs all trials of an Optuna search, then fails if a trial failed; Optuna's sweeper does not fail.
 
     Args:
-        options: of `hydra_optuna_sweeper`; its `max_failure_rate` below 1 ends the search at once.
+        options: options of `hydra_optuna_sweeper`; a `max_failure_rate` below 1 may end the search early.
     """
 
     def __init__(self, **options: Any) -> None:
-        from hydra_plugins.hydra_optuna_sweeper.optuna_sweeper import OptunaSweeper  # of deblurzoo[sweep]
+        from hydra_plugins.hydra_optuna_sweeper.optuna_sweeper import OptunaSweeper  # installed by deblurzoo[sweep]
 
         self._optuna = OptunaSweeper(**options)
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Let Optuna's sweeper launch its trials through `_Trials`."""
+        """Set up Optuna's sweeper to launch its trials through `_Trials`."""
         if OmegaConf.is_list(config.hydra.sweeper.direction):
             directions = " and ".join(map(str, config.hydra.sweeper.direction))
             raise CompactHydraException(
-                f"error: hydra.sweeper.direction cannot be {directions}: a trial has one figure, the PSNR; set one"
+                f"error: hydra.sweeper.direction cannot be {directions}: a trial returns one value, the PSNR; "
+                "set one direction"
             )
         self._optuna.setup(hydra_context=hydra_context, task_function=task_function, config=config)
         launcher = self._optuna.sweeper.launcher
         assert launcher is not None
         self._trials = _Trials(launcher)
-        self._optuna.sweeper.launcher = self._trials  # type: ignore[assignment]  # which calls `launch` alone
+        self._optuna.sweeper.launcher = self._trials  # type: ignore[assignment]  # only `launch` is called
 
     def sweep(self, arguments: list[str]) -> None:
-        """Search; in the end, raise if a trial failed, naming each."""
+        """Run the search; at the end, raise an error that names all failed trials."""
         trials = self._trials
         try:
             self._optuna.sweep(arguments)
-        except ValueError:  # Optuna's for a study in which no trial is complete
+        except ValueError:  # raised by Optuna if no trial is complete
             if len(trials.failed) < trials.count:
                 raise
         if trials.failed:
@@ -55,14 +56,14 @@ class Search(Sweeper):
 
 
 class _Trials:
-    """A launcher that remembers failed trials, and runs a trial once that a batch has twice."""
+    """A launcher that records failed trials, and runs a repeated trial of a batch once."""
 
     def __init__(self, launcher: Launcher) -> None:
         self.launcher, self.count = launcher, 0
         self.failed: list[JobReturn] = []
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
-        """Run a batch of trials; return a result for each."""
+        """Run a batch of trials; return one result per trial."""
         trials = list(dict.fromkeys(map(tuple, job_overrides)))  # two processes cannot share a run folder
         by_trial = dict(zip(trials, self.launcher.launch(trials, initial_job_idx), strict=True))
         results = [by_trial[tuple(overrides)] for overrides in job_overrides]
@@ -79,6 +80,6 @@ def _folder(trial: JobReturn) -> Path:
 
 def _reason(trial: JobReturn) -> str:
     try:
-        return str(trial.return_value)  # which raises the error of a failed job
+        return str(trial.return_value)  # raises the error of a failed job
     except Exception as error:
         return first_line(error).removeprefix("error: ")

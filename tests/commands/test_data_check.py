@@ -55,7 +55,7 @@ def test_command_succeeds_on_a_whole_data_set(deblurzoo: Run, toy: Path) -> None
 
 
 def folder(root: Path, *names: str, **settings: bool) -> Folder:
-    """Return pairs of equal names, of one size but those called large."""
+    """Return a data set of pairs with these names, of one size except names that contain `large`."""
     for kind in ("blur", "sharp"):
         for name in names:
             level = 40 if kind == "sharp" else 0

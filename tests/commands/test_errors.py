@@ -1,4 +1,4 @@
-"""Every wrong input: one clear message, an exit code that is not 0, nothing half-written."""
+"""Invalid inputs: one clear message, a nonzero exit code, no partial files."""
 
 import shutil
 import subprocess
@@ -133,9 +133,9 @@ def test_truncated_checkpoint(deblurzoo: Run, run: Path, toy: Path, tmp_path: Pa
     [
         (
             "trainer.max_steps=abc",
-            "error: the config is wrong (trainer.max_steps=abc: Input should be a valid integer): look at",
+            "error: the config is invalid (trainer.max_steps=abc: Input should be a valid integer): see conf/",
         ),
-        ("seed=x", "error: the config is wrong (seed=x: Input should be a valid integer)"),
+        ("seed=x", "error: the config is invalid (seed=x: Input should be a valid integer)"),
         ("seed=-1", "seed=-1: Input should be greater than or equal to 0"),
         ("model.net.width=-1", "model.net.width=-1"),
         ("model.optimizer.lr=-1", "error: model.optimizer or model.schedule is invalid: Invalid learning rate"),
@@ -153,20 +153,20 @@ def test_truncated_checkpoint(deblurzoo: Run, run: Path, toy: Path, tmp_path: Pa
         ("model.loss={}", "model.loss: Dictionary should have at least 1 item"),
         (
             "datamodule.batch_size=0",
-            "error: datamodule.batch_size=0 is wrong for DeblurDataModule: Input should be greater than 0",
+            "error: datamodule.batch_size=0 is invalid for DeblurDataModule: Input should be greater than 0",
         ),
-        ("datamodule.workers=-1", "error: datamodule.workers=-1 is wrong for DeblurDataModule: Input should be"),
-        ("datamodule.augmentation.zoom=[0,1]", "error: datamodule.augmentation.zoom.0=0 is wrong for"),
-        ("datamodule.augmentation.zoom=0.5", "error: datamodule.augmentation.zoom=0.5 is wrong for"),
+        ("datamodule.workers=-1", "error: datamodule.workers=-1 is invalid for DeblurDataModule: Input should be"),
+        ("datamodule.augmentation.zoom=[0,1]", "error: datamodule.augmentation.zoom.0=0 is invalid for"),
+        ("datamodule.augmentation.zoom=0.5", "error: datamodule.augmentation.zoom=0.5 is invalid for"),
         ("datamodule.augmentation.zoom=[1.0,0.5]", "the first number must not exceed the second"),
         (
             "datamodule.augmentation.crop=abc",
-            "error: datamodule.augmentation.crop=abc is wrong for DeblurDataModule: Input should be a valid integer",
+            "error: datamodule.augmentation.crop=abc is invalid for DeblurDataModule: Input should be a valid integer",
         ),
         ("datamodule.augmentation.crop=30", "error: datamodule.augmentation.crop=30 must be a multiple of 16"),
         (
             "callbacks.checkpoints.every=0",
-            "error: callbacks.checkpoints.every=0 is wrong for StepCheckpoints: Input should be greater than 0",
+            "error: callbacks.checkpoints.every=0 is invalid for StepCheckpoints: Input should be greater than 0",
         ),
         ("trainer.precision=bf17", "error: trainer.precision=bf17 is not supported: choose one of auto, 32-true"),
         ("trainer.precision=bf16-true", "error: trainer.precision=bf16-true is not supported"),
@@ -187,7 +187,7 @@ def test_truncated_checkpoint(deblurzoo: Run, run: Path, toy: Path, tmp_path: Pa
         ("trainer.enable_checkpointing=false", "error: trainer.enable_checkpointing=False is not supported"),
         ("~callbacks.checkpoints", "error: callbacks.checkpoints is missing, so nothing would be saved: keep it;"),
         ("callbacks.checkpoints=null", "error: callbacks.checkpoints is missing"),
-        ("+trainer.max_time=00:00:00:00", "error: training ended at step 0 of 3 (time limit reached) with nothing to"),
+        ("+trainer.max_time=00:00:00:00", "error: training ended at step 0 of 3 (time limit reached) without a"),
         ("data.blur=linear", "error: data.blur=linear is not a blur folder of toy: choose blur or blur_gamma"),
     ],
 )
@@ -202,12 +202,12 @@ def test_wrong_value(deblurzoo: Run, toy: Path, tmp_path: Path, override: str, m
         ("model.net.widht=0.5", "Could not override 'model.net.widht'"),
         ("trainer.max_step=5", "Could not override 'trainer.max_step'"),
         ("experiment=srn_gorpo", "Could not find 'experiment/srn_gorpo'"),
-        ("+model.net.widht=0.5", "model.net.widht is no setting of SRN, which has kernel_size, "),
+        ("+model.net.widht=0.5", "model.net.widht is not an argument of SRN, which has kernel_size, "),
         (
             "+datamodule.augmentation.rotate=true",
-            "datamodule.augmentation.rotate=true is wrong for DeblurDataModule: Unexpected keyword argument",
+            "datamodule.augmentation.rotate=true is invalid for DeblurDataModule: Unexpected keyword argument",
         ),
-        ("+data.gamma=true", "data.gamma is no setting of Toy, which has root, "),
+        ("+data.gamma=true", "data.gamma is not an argument of Toy, which has root, "),
     ],
 )
 def test_unknown_key(deblurzoo: Run, toy: Path, override: str, message: str) -> None:
@@ -242,7 +242,7 @@ def test_sweep_on_two_devices(deblurzoo: Run, toy: Path) -> None:
 
 def test_unknown_verb_and_help(deblurzoo: Run) -> None:
     done = deblurzoo("trian")
-    assert done.returncode == 2 and "unknown verb trian" in done.stderr and "deblurzoo train" in done.stderr
+    assert done.returncode == 2 and "unknown command trian" in done.stderr and "deblurzoo train" in done.stderr
     assert "usage: deblurzoo" in deblurzoo("--help").stdout
     assert deblurzoo("--version").stdout.startswith("deblurzoo 0.")
     for verb in (["train"], ["evaluate"], ["data", "check"]):
@@ -278,7 +278,7 @@ def test_checkpoints_whose_state_is_damaged(deblurzoo: Run, run: Path, toy: Path
 
 @pytest.mark.processes
 def test_what_cannot_be_compiled_is_said_first(toy: Path, environment: dict[str, str], tmp_path: Path) -> None:
-    """A process of its own: once compiled, nothing asks for the compiler again."""
+    """In a separate process: once compiled, the compiler is not called again."""
     fast = [sys.executable, "-m", "deblurzoo.cli", "train", *SHORT, f"data.root={toy}", "preset=fast"]
     without = {**environment, "CXX": "/nowhere/c++"}
     done = subprocess.run(fast, cwd=tmp_path, env=without, capture_output=True, text=True, timeout=300)

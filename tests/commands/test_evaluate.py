@@ -52,7 +52,7 @@ def test_kohlers_protocol(deblurzoo: Run, identity: Path, tmp_path: Path) -> Non
     assert list(results["restored"]) == list(results["blurry"]) == ["psnr", "mssim"]
     for image in results["images"]:
         assert image["blurry"]["psnr"] == pytest.approx(_kohler_psnr(int(image["frame"].rpartition("_")[2])), abs=0.5)
-        assert image["blurry"]["psnr"] == pytest.approx(image["restored"]["psnr"])  # the network gives its input back
+        assert image["blurry"]["psnr"] == pytest.approx(image["restored"]["psnr"])  # the network returns its input
         assert image["blurry"]["mssim"] > 0.95
     assert results["blurry"]["psnr"] == pytest.approx(np.mean([i["blurry"]["psnr"] for i in results["images"]]))
     assert results["do_no_harm_psnr"] == 100
@@ -71,8 +71,8 @@ def test_kohlers_protocol(deblurzoo: Run, identity: Path, tmp_path: Path) -> Non
 
 
 def _kohler_psnr(kernel: int) -> float:
-    """Return what `write_kohler` must give: of x and z = 0.8 x moved + noise, the gain is <x, z> / <z, z>."""
-    correlation = math.exp(-(kernel**2 + 3**2) / (4 * 3**2))  # of noise smoothed with sigma 3, at that distance
+    """Return the expected PSNR for `write_kohler`: for x and z = 0.8 x shifted + noise, the gain is <x, z> / <z, z>."""
+    correlation = math.exp(-(kernel**2 + 3**2) / (4 * 3**2))  # of noise smoothed with sigma 3, at this shift
     gain = 0.8 * (120**2 + 35**2 * correlation) / (0.64 * (120**2 + 35**2) + 3**2)
     weights = 0.299**2 + 0.587**2 + 0.114**2  # luminance of independent channels
     error = (0.8 * gain - 1) ** 2 * (120**2 + 35**2 * weights) + gain**2 * 3**2 * weights
@@ -87,7 +87,7 @@ def _member(root: Path, image: int, kernel: int) -> np.ndarray:
 
 
 def write_folders(root: Path, count: int, size: tuple[int, int] = (48, 64)) -> list[str]:
-    """Write noise and something darker; return the config keys of the two folders."""
+    """Write noise as sharp and a darker version as blurry images; return the config keys of the two folders."""
     rng = np.random.default_rng(0)
     for kind in ("blurry", "sharp"):
         (root / kind).mkdir(parents=True)
@@ -119,7 +119,7 @@ def test_a_killed_evaluation_goes_on_and_ends_as_if_it_had_not_been(
     os.killpg(killed.pid, signal.SIGKILL)
     killed.wait(timeout=60)
     assert not (tmp_path / "killed").exists()
-    (tmp_path / "killed" / "side_by_side").mkdir(parents=True)  # as if killed while the pictures were moved there
+    (tmp_path / "killed" / "side_by_side").mkdir(parents=True)  # as if killed while the images were moved there
     lines = rows.read_text().split("\n")
     count = len(lines) - 1
     assert 5 <= count < 60
@@ -131,7 +131,7 @@ def test_a_killed_evaluation_goes_on_and_ends_as_if_it_had_not_been(
 
     done = process(*arguments, "out=killed")
     finished = evaluated(done, tmp_path / "killed")
-    assert f"going on with killed: {count} of 68 are measured" in done.stdout
+    assert f"resuming killed: {count} of 68 images are measured" in done.stdout
     assert without_times(finished) == without_times(whole)
     for frame, written in before.items():
         assert (tmp_path / "killed" / "restored" / clip / f"{frame}.png").stat().st_mtime_ns == written
@@ -142,7 +142,7 @@ def test_a_killed_evaluation_goes_on_and_ends_as_if_it_had_not_been(
 
 
 def brighten(run: Path, steps: float) -> None:
-    """Let the network of `identity` add a fraction of an 8-bit step to every pixel."""
+    """Modify the network of `identity` to add a fraction of an 8-bit step to every pixel."""
     path = run / "checkpoints" / "step_00000000.ckpt"
     content = torch.load(path, weights_only=True)
     content["state_dict"]["net.at_scale.0.out_block.1.bias"] += steps / 255
@@ -150,7 +150,7 @@ def brighten(run: Path, steps: float) -> None:
 
 
 def evaluate_here(*overrides: str, anew: bool = True) -> Results:
-    """Evaluate in this process, which is faster; return the results."""
+    """Evaluate in this process, for speed; return the results."""
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         return read(evaluate(compose("evaluate", ["trainer=cpu", "datamodule.workers=0", *overrides]), anew))
 
@@ -169,17 +169,17 @@ def test_other_conditions_start_anew_and_stay_apart(
     assert not (tmp_path / "out").exists() and (tmp_path / ".out.unfinished").is_dir()
     broken.write_bytes(whole)
     floor = evaluate_here(*data, out, "rounding=floor", "no_harm=0")
-    assert "going on" not in caplog.text and floor.rounding == "uint8, floor" and floor.frames == 8
-    assert floor.restored == floor.blurry, "less than a step is cut off"
+    assert "resuming" not in caplog.text and floor.rounding == "uint8, floor" and floor.frames == 8
+    assert floor.restored == floor.blurry, "less than a step is rounded down"
     assert floor.do_no_harm_psnr is None
 
     nearest = evaluate_here(*data)
     assert (identity / "evaluate" / "folder_blurry" / "results.json").is_file()
     assert nearest.rounding == "uint8, nearest" and nearest.blurry == floor.blurry
     assert nearest.restored["psnr"] != floor.restored["psnr"]
-    one_step = 20 * math.log10(255)  # but where a pixel is 255 already
+    one_step = 20 * math.log10(255)  # except where a pixel is already 255
     assert [row.psnr for row in nearest.do_no_harm] == [pytest.approx(one_step, abs=0.05)] * 8
-    assert len(groups([floor, nearest])) == 2, "never in one table"
+    assert len(groups([floor, nearest])) == 2, "in separate tables"
     with pytest.raises(DeblurzooError, match="rounding=up: Input should be 'nearest' or 'floor'"):
         evaluate_here(*data, "rounding=up")
     with pytest.raises(DeblurzooError, match="no_harm=-1: Input should be greater than or equal to 0"):
@@ -196,8 +196,8 @@ DELTAS = [4 + number % 7 for number in range(100)]
 
 
 def write_clip(blurry: Path, sharp: Path, frames: Sequence[int]) -> np.ndarray:
-    """Write a smooth gray picture as every sharp frame, and as blurry frame n the same with DELTAS[n] added and taken
-    away in a checkerboard; return the picture."""
+    """Write a smooth gray image as all sharp frames; as blurry frame n, the image plus or minus DELTAS[n] in a
+    checkerboard. Return the image."""
     noise = gaussian_filter(np.random.default_rng(0).normal(size=(168, 176)), 4, mode="wrap")
     picture = np.repeat((120 + 25 * noise / noise.std()).round()[..., None], 3, axis=2)
     checkers = np.where(np.indices((168, 176)).sum(0) % 2, 1, -1)[..., None]
@@ -254,7 +254,7 @@ def test_protocols_have_their_known_answers(
 
 
 def mean_absolute_error(image: Image, sharp: Image) -> float:
-    return np.abs(image.astype(np.float32) - sharp).mean()  # type: ignore[no-any-return]  # numpy's own kind of number
+    return np.abs(image.astype(np.float32) - sharp).mean()  # type: ignore[no-any-return]  # a NumPy scalar
 
 
 MAE = Metric("Mean error", 3, "levels", False, mean_absolute_error)
@@ -266,7 +266,7 @@ def test_an_entry_of_metrics_is_measured_where_it_is_chosen_and_shown_everywhere
     monkeypatch.setitem(METRICS, "mae", MAE)
     data = write_folders(tmp_path, 3)
     usual = evaluated(deblurzoo("evaluate", f"checkpoint={identity}", *data, *FAST, "out=usual"), tmp_path / "usual")
-    assert list(usual["restored"]) == ["psnr", "ssim", "ssim_matlab3d"], "what is not chosen is not measured"
+    assert list(usual["restored"]) == ["psnr", "ssim", "ssim_matlab3d"], "only chosen metrics are measured"
     done = deblurzoo("evaluate", f"checkpoint={identity}", *data, *FAST, "metrics=[psnr,mssim,mae]")
     assert done.returncode == 1 and "multi-scale SSIM requires at least 161 per side" in done.stderr
     done = deblurzoo("evaluate", f"checkpoint={identity}", *data, *FAST, "metrics=[psnr,mae]")
@@ -289,11 +289,13 @@ def test_an_entry_of_metrics_is_measured_where_it_is_chosen_and_shown_everywhere
     rows, markdown, page = compared()
     assert [row["mae"] for row in rows] == ["", str(results["restored"]["mae"])]
     assert rows[1]["blurry_mae"] == str(results["blurry"]["mae"])
-    assert markdown.count("| PSNR | SSIM | SSIM 3-D | Mean error | gain dB |") == 1, "one table, as all else is equal"
-    assert f" | {mae:.3f} |  |  |  |" in markdown, "the blurry input has all figures that anybody has measured of it"
+    assert markdown.count("| PSNR | SSIM | SSIM 3-D | Mean error | gain dB |") == 1, (
+        "one table, since all other conditions are equal"
+    )
+    assert f" | {mae:.3f} |  |  |  |" in markdown, "the row of the blurry input has the metrics of all evaluations"
     assert "Mean error (levels)</button>" in page and f"<td>{mae:.3f}</td>" in page
 
-    monkeypatch.delitem(METRICS, "mae")  # as where its package is not installed
+    monkeypatch.delitem(METRICS, "mae")  # as if its package were not installed
     rows, markdown, page = compared()
     assert rows[1]["mae"] == str(results["restored"]["mae"])
     assert "| SSIM 3-D | mae | gain dB |" in markdown and f"| {mae:.4f} |" in markdown
@@ -334,7 +336,7 @@ def test_a_finished_evaluation_that_lacks_a_metric_is_measured_anew(
 
 
 def make_equal(root: Path, *numbers: int) -> None:
-    """Let blurry pictures of `write_folders` be the sharp ones."""
+    """Replace blurry images of `write_folders` by the sharp images."""
     for number in numbers:
         shutil.copy(root / "sharp" / f"{number:04d}.png", root / "blurry" / f"{number:04d}.png")
 
@@ -372,7 +374,7 @@ def test_a_data_set_with_nothing_to_restore_is_one_error(deblurzoo: Run, identit
 
 
 def test_a_restored_picture_that_equals_its_sharp_one_counts_100_db(identity: Path, tmp_path: Path) -> None:
-    """A network that adds one level, and pictures that lack it."""
+    """The network adds one level, and the blurry images lack one or two."""
     brighten(identity, 1)
     data = write_folders(tmp_path, 2)
     for number, missing in ((0, 1), (1, 2)):

@@ -1,4 +1,4 @@
-"""What training survives: damaged checkpoints, a full disk, killed readers, a silent server, a second run."""
+"""Failures during training: corrupt checkpoints, a full disk, killed workers, a silent server, a second run."""
 
 import contextlib
 import json
@@ -23,7 +23,7 @@ ENDLESS = [*TINY, "name=run", "trainer.max_steps=100000", "callbacks.checkpoints
 
 
 def ended(process: Process) -> tuple[int, str]:
-    """Wait for a process and return its exit code and all that it printed."""
+    """Wait for a process; return its exit code and output."""
     done = process.result(timeout=60)
     return done.returncode, done.stdout + done.stderr
 
@@ -85,7 +85,7 @@ def test_a_killed_reader_ends_training_with_a_message(start: Start, toy: Path, t
 
 
 def write_end(pipe: Path) -> int | None:
-    """Return a descriptor of a named pipe that a process waits to read, or None if there is no such process."""
+    """Return a descriptor of a named pipe that a process is waiting to read, or None if no process is."""
     with contextlib.suppress(OSError):
         return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
     return None
@@ -96,17 +96,17 @@ def test_sigterm_ends_a_run_whose_readers_are_stuck(start: Start, toy: Path, tmp
     process = start("train", *ENDLESS, "callbacks.checkpoints.every=1", f"data.root={data}")
     wait_for(lambda: steps(tmp_path), process)
     pictures = list(data.glob("train/*/sharp/*.png"))
-    for picture in pictures:  # as on a server that no longer answers: whoever opens it waits
+    for picture in pictures:  # opening it blocks, as on a server that no longer answers
         os.mkfifo(picture.with_suffix(".pipe"))
         picture.with_suffix(".pipe").replace(picture)
-    held: list[int | None] = []  # closed, it would be an empty picture
+    held: list[int | None] = []  # closed, it would be an empty image
     wait_for(lambda: held.extend(filter(None, map(write_end, pictures))) or held, process)
     process.send_signal(signal.SIGTERM)
     done = process.result(timeout=60)
     for descriptor in filter(None, held):
         os.close(descriptor)
     assert done.returncode == 1, done.stderr
-    assert f"stopped by a signal at step {steps(tmp_path)[-1]}: resume=auto goes on" in done.stdout
+    assert f"stopped by a signal at step {steps(tmp_path)[-1]}: resume=auto resumes" in done.stdout
 
 
 SHORT_OF_SHARED_MEMORY = """
@@ -116,14 +116,14 @@ import verbs
 done = [verbs.call(verb, pathlib.Path.cwd(), dict(os.environ)) for verb in json.loads(sys.argv[1])]
 print(json.dumps([[each.returncode, each.stderr] for each in done]))
 """
-"""Runs verbs where only a few pages of shared memory are free, and prints their exit codes and errors."""
+"""Script that runs commands with only a few pages of shared memory, and prints their exit codes and errors."""
 
 
 @pytest.mark.processes
 def test_too_little_shared_memory_is_told(environment: dict[str, str], flow_toy: Path, identity: Path) -> None:
     own = ["unshare", "--mount"]
     if subprocess.run([*own, "mount", "-t", "tmpfs", "tmpfs", "/dev/shm"], capture_output=True).returncode:
-        pytest.skip("a small /dev/shm can be mounted by root alone")
+        pytest.skip("only root can mount a small /dev/shm")
     data = ["data=toy", f"data.root={flow_toy}"]
     verbs = [
         ["train", *TINY, *data, "name=crops", "datamodule.batch_size=40", "datamodule.augmentation.crop=64"],
@@ -159,13 +159,13 @@ def test_a_full_disk_ends_training_and_keeps_the_last_checkpoint(deblurzoo: Run,
     runs.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=5m", "tmpfs", runs], capture_output=True)
     if mounted.returncode:
-        pytest.skip("a small disk can be mounted by root alone")
+        pytest.skip("only root can mount a small disk")
     try:
         arguments = ["train", *TINY, f"data.root={toy}", "name=run"]
         every = ["callbacks.checkpoints.every=1", "callbacks.checkpoints.keep=1000"]
         full = deblurzoo(*arguments, *every, "trainer.max_steps=1000")
         assert full.returncode == 1
-        assert "cannot be written (No space left on device): free space or choose another folder" in full.stderr
+        assert "cannot be written (No space left on device): free disk space or choose another folder" in full.stderr
         assert "Traceback" not in full.stderr
         kept = steps(tmp_path)
         for step in kept:
@@ -182,7 +182,7 @@ def test_a_checkpoint_that_cannot_be_written_on_sigterm_is_told(start: Start, to
     process.send_signal(signal.SIGTERM)
     code, output = ended(process)
     assert code == 1 and not steps(tmp_path)
-    assert ".ckpt cannot be written (File too large): free space" in output and "stopped by a signal" not in output
+    assert ".ckpt cannot be written (File too large): free disk space" in output and "stopped by a signal" not in output
 
 
 @pytest.mark.processes

@@ -1,4 +1,4 @@
-"""Launchers and sweepers of others: several jobs at once, and a search."""
+"""External launchers and sweepers: several jobs at once, and a search."""
 
 import json
 import re
@@ -22,12 +22,12 @@ class Hungry(pl.Callback):
 
     def on_train_start(self, trainer, module):
         if self.held:
-            raise RuntimeError("the failed trial still has its memory")
+            raise RuntimeError("the failed trial still holds its memory")
         batch = torch.zeros(1)
         self.held.add(batch)
         raise torch.OutOfMemoryError("CUDA out of memory")
 """
-"""A callback of one's own that fails while a variable holds memory, as on a GPU that is too small."""
+"""A user's callback that fails while a variable holds memory, as on a GPU that is too small."""
 
 
 def states(tmp_path: Path) -> list[str]:
@@ -67,7 +67,7 @@ def test_the_example_search_draws_from_its_space(deblurzoo: Run, sweep: list[str
 
 
 def trials(done: "CompletedProcess[str]") -> int:
-    """Return how many trials have begun."""
+    """Return the number of started trials."""
     return done.stdout.count("Launching 1 jobs locally")
 
 
@@ -105,7 +105,7 @@ def test_a_trial_that_ran_out_of_memory_leaves_it_to_the_next(
     monkeypatch.syspath_prepend(tmp_path)
     done = deblurzoo(*sweep, *SEARCH, "hydra.sweeper.n_trials=2", "+callbacks.hungry._target_=hungry.Hungry")
     assert done.returncode == 1 and trials(done) == 2, done.stdout + done.stderr
-    assert "OutOfMemoryError" in done.stdout  # an unexpected error, told with its traceback
+    assert "OutOfMemoryError" in done.stdout  # an unexpected error, reported with its traceback
     assert "2 of 2 trials failed" in done.stderr and done.stderr.count(": CUDA out of memory") == 2
 
 

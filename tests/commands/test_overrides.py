@@ -1,4 +1,4 @@
-"""Overrides as a user types them: what Hydra gets of them."""
+"""The conversion of a user's overrides to overrides that Hydra can read."""
 
 import shlex
 from pathlib import Path
@@ -52,9 +52,9 @@ def test_a_renamed_word_is_answered_with_the_new_one(verb: str, argument: str, m
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("loader: {batch_size: 2}\n", "loader is now datamodule: mend it there"),
-        ("defaults: [override /trainer: smoke]\n", "trainer=smoke is now debug=smoke: mend it there"),
-        ("defaults: [override /loader: default]\n", "loader is now datamodule: mend it there"),
+        ("loader: {batch_size: 2}\n", "loader is now datamodule: rename it there"),
+        ("defaults: [override /trainer: smoke]\n", "trainer=smoke is now debug=smoke: rename it there"),
+        ("defaults: [override /loader: default]\n", "loader is now datamodule: rename it there"),
     ],
 )
 def test_a_renamed_word_in_a_users_config_is_named_with_its_file(

@@ -1,4 +1,4 @@
-"""How paths may be typed: `~` is the home folder, and what Hydra's grammar refuses is answered with its quotes."""
+"""Paths on the command line: `~` is the home folder; for a path that Hydra cannot read, the message adds quotes."""
 
 import shlex
 import shutil
@@ -13,7 +13,7 @@ from verbs import refused
 
 @pytest.fixture
 def home(trained_run: Path, toy: Path, tmp_path: Path) -> Path:
-    """A home folder with toy data, a picture, a run, and a folder of configs whose experiment names paths in it."""
+    """A home folder with toy data, images, a run, and a folder of configs with an experiment that contains `~`."""
     folder = tmp_path / "home"
     shutil.copytree(trained_run, folder / "run")
     (folder / "toy").symlink_to(toy)
@@ -111,10 +111,13 @@ def test_the_message_for_a_sweeps_folder(deblurzoo: Run) -> None:
         ('checkpoint="runs/a', """cannot be read: a quote is not closed; type 'checkpoint="runs/a"'"""),
         ("checkpoint=[~/a", """cannot be read: '[' '~' need quotes; type 'checkpoint="[~/a"'"""),
         ("tags=[~/a=b,c]", """cannot be read: '~' '=' need quotes; type 'tags=["~/a=b",c]'"""),
-        ("tags=a,b", """gives several values: for a run of each add -m; for one text type 'tags="a,b"', for a list"""),
-        ("experiment=glob(srn*)", "gives several values: for a run of each add -m"),
-        ("experiment", "experiment is no override: type experiment=VALUE"),
-        ("größe=1", "größe=1 cannot be read: größe is no key"),
+        (
+            "tags=a,b",
+            """has several values: for one run per value add -m; for a single text type 'tags="a,b"', for a list""",
+        ),
+        ("experiment=glob(srn*)", "has several values: for one run per value add -m"),
+        ("experiment", "experiment is not an override: type experiment=VALUE"),
+        ("größe=1", "größe=1 cannot be read: größe is not a key"),
     ],
 )
 def test_what_is_no_override(argument: str, message: str, deblurzoo: Run, tmp_path: Path) -> None:

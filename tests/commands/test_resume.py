@@ -1,4 +1,4 @@
-"""A killed run, resumed, ends with the weights of a run that was not."""
+"""A run that is killed and resumed ends with the same weights as an uninterrupted run."""
 
 import csv
 import os
@@ -53,7 +53,7 @@ WHOLE, HALF = "checkpoints/step_*.ckpt", "checkpoints/.*.tmp"
 
 
 def start_and_kill(start: Start, arguments: list[str], run: Path, later: float = 0.0, file: str = WHOLE) -> None:
-    """Start `deblurzoo train`, and kill it some seconds after there is another such file."""
+    """Start `deblurzoo train`, and kill it `later` seconds after a new file matches the pattern `file`."""
     known = set(run.glob(file))
     process = start(*arguments)
     wait_for(lambda: set(run.glob(file)) - known, process)
@@ -99,7 +99,7 @@ def test_another_optimiser_schedule_and_loss_resume_to_the_bit(
 
 @pytest.mark.processes
 def test_ten_kills_at_random_moments_change_no_bit(process: Run, start: Start, toy: Path, tmp_path: Path) -> None:
-    """Half of them come while a checkpoint is written, of which at least one is then cut off."""
+    """Half of the kills happen while a checkpoint is written, and at least one leaves it truncated."""
     arguments = ["train", *ARGUMENTS, f"data.root={toy}", "trainer.max_steps=300", "trainer.val_check_interval=300"]
     assert process(*arguments, "name=whole").returncode == 0
 
@@ -179,8 +179,8 @@ def test_an_optimiser_that_lacks_its_state_is_told(deblurzoo: Run, run: Path, to
     ("optimizer", "message"),
     [
         ("torch.optim.Adma", "torch.optim.Adma cannot be imported ("),
-        ("torch.nn.Conv2d", "torch.nn.Conv2d is no torch.optim.optimizer.Optimizer"),
-        ("os.system", "os.system is no torch.optim.optimizer.Optimizer"),
+        ("torch.nn.Conv2d", "torch.nn.Conv2d is not a torch.optim.optimizer.Optimizer"),
+        ("os.system", "os.system is not a torch.optim.optimizer.Optimizer"),
     ],
 )
 def test_a_name_that_is_no_optimiser_is_refused(optimizer: str, message: str, deblurzoo: Run, toy: Path) -> None:
@@ -246,7 +246,7 @@ def sample_names(toy: Path, count: int) -> list[str]:
 
 
 def logged(run: Path, column: str) -> list[int]:
-    """Return the steps, counted from 0, of the rows of a run's newest metrics.csv that have something in a column."""
+    """Return the steps, from 0, of the rows of a run's newest metrics.csv with a value in a column."""
     with max(run.glob("csv/*/metrics.csv")).open() as file:
         return [int(row["step"]) for row in csv.DictReader(file) if row[column]]
 

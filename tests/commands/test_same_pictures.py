@@ -1,4 +1,4 @@
-"""A run goes on with the pictures that it began with, wherever they lie now; of others it is refused."""
+"""A run resumes only on the images with which it started, in any folder."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ ARGUMENTS = ["train", *TINY, "name=run", "resume=auto"]
 
 @pytest.fixture
 def other(tmp_path: Path) -> Path:
-    """A toy data set of the same names and sizes as `toy`, with other pictures."""
+    """A toy data set with the names and sizes of `toy`, but other images."""
     write_toy(tmp_path / "other", replace(SMALL_TOY, seed=1))
     return tmp_path / "other"
 
@@ -82,7 +82,7 @@ def test_a_sweep_over_other_pictures_leaves_finished_runs_alone(
     second = run.with_name("model.net.variant-no_rnns")
     assert json.loads((second / "status.json").read_text())["state"] == "done"
     again = deblurzoo(*first)
-    assert again.returncode == 0 and "evaluating" not in again.stdout, "its own evaluation is found"
+    assert again.returncode == 0 and "evaluating" not in again.stdout, "the existing evaluation is found"
     assert json.loads((run / "status.json").read_text())["state"] == "done"
 
 

@@ -1,4 +1,4 @@
-"""Sweeps: every job evaluated, failures told, finished jobs skipped, interrupted ones resumed."""
+"""Sweeps: all jobs are evaluated, failures reported, finished jobs skipped, interrupted jobs resumed."""
 
 import csv
 import json
@@ -48,7 +48,7 @@ def test_a_sweep_is_evaluated_and_a_second_one_does_nothing(deblurzoo: Run, swee
         assert {name: results["checkpoint"]["step"] for name, results in measured.items()} == names
         shutil.rmtree(run / "evaluate" / "toy_blur")
 
-    first = runs[0] / "evaluate" / "toy_blur_step3" / "results.json"  # as if it were of other conditions
+    first = runs[0] / "evaluate" / "toy_blur_step3" / "results.json"  # as if evaluated under other conditions
     first.write_text(first.read_text().replace('"rounding": "nearest"', '"rounding": "floor"'))
     first.parent.rename(first.parent.with_name("other"))
     once_more = deblurzoo(*arguments)
@@ -115,7 +115,7 @@ def test_a_killed_sweep_goes_on_where_it_was(start: Start, deblurzoo: Run, sweep
     assert done.returncode == 0, done.stdout + done.stderr
     assert [state(run) for run in sorted(full.parent.iterdir())] == ["done", "done"]
     curve = [row for row in csv.DictReader(max(full.glob("csv/version_*/metrics.csv")).open()) if row["train/loss"]]
-    assert int(curve[0]["step"]) >= stopped  # resumed, not begun anew
+    assert int(curve[0]["step"]) >= stopped  # resumed, not restarted
 
 
 @pytest.mark.processes
@@ -145,4 +145,4 @@ def test_a_job_with_a_wrong_config_is_named_by_compare(deblurzoo: Run, sweep: li
     failed = json.loads(file.read_text())
     assert failed["state"] == "failed" and "seed=x" in failed["reason"]
     compared = deblurzoo("compare", "runs/table")
-    assert ": the config is wrong (seed=x: Input should be a valid integer)" in " ".join(compared.stdout.split())
+    assert ": the config is invalid (seed=x: Input should be a valid integer)" in " ".join(compared.stdout.split())

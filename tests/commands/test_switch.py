@@ -1,4 +1,4 @@
-"""The inference switches of the papers' figures."""
+"""Modifications of networks at inference, from the papers' figures."""
 
 import json
 from pathlib import Path
@@ -22,4 +22,4 @@ def test_a_trained_network_is_evaluated_with_its_switch_on(deblurzoo: Run, toy: 
     assert off["restored"]["psnr"] != results["toy_blur"]["restored"]["psnr"]
     done = deblurzoo("evaluate", "checkpoint=runs/run", "data=toy", data, "trainer=cpu", "switch=same_frame")
     assert done.returncode == 1
-    assert "error: switch=same_frame does nothing to this SVRNN" in done.stderr and "Traceback" not in done.stderr
+    assert "error: switch=same_frame has no effect on this SVRNN" in done.stderr and "Traceback" not in done.stderr

@@ -1,4 +1,4 @@
-"""`deblurzoo synthesize` as a user runs it."""
+"""The command `deblurzoo synthesize`."""
 
 import signal
 import subprocess
@@ -35,7 +35,7 @@ def write_frames(folder: Path, frames: list[Image]) -> Path:
 
 
 def run(*arguments: object) -> None:
-    """Run the verb in this process: starting one takes longer than the work."""
+    """Run the command in this process, for speed."""
     main([str(argument) for argument in arguments])
 
 
@@ -47,7 +47,7 @@ def refused(*arguments: object, because: str) -> str:
 
 
 def only_whole_pairs(root: Path) -> int:
-    """Check that every pair is there with all its files, and return how many there are."""
+    """Check that all files of every pair exist; return the number of pairs."""
     assert not list(root.rglob("*.tmp"))
     clips = [clip for clip in root.glob("*/*") if clip.is_dir()]
     found = [[sorted(p.name for p in (clip / f).glob("*")) for f in ("blur", "blur_gamma", "sharp")] for clip in clips]
@@ -58,7 +58,7 @@ def only_whole_pairs(root: Path) -> int:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Sixty frames of 64x48."""
+    """A folder with sixty frames of 64x48."""
     return write_frames(tmp_path / "plane", moving(60))
 
 
@@ -137,7 +137,7 @@ def test_photographs_are_shaken_and_those_too_small_left_out(tmp_path: Path) -> 
 def test_pairs_with_nothing_to_restore_are_counted_and_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Five exposures of each source; in the last two nothing moves."""
+    """Each source has five exposures; nothing moves in the last two."""
     frames = moving(9)
     sources = [write_frames(tmp_path / name, frames + [frames[-1]] * 6) for name in ("first", "last")]
     equal = [f"{clip}/00000{number}" for clip in ("train/first_03_00", "test/last_03_00") for number in (4, 5)]
@@ -145,7 +145,7 @@ def test_pairs_with_nothing_to_restore_are_counted_and_named(
     assert OmegaConf.load(tmp_path / "out" / "synthesis.yaml").nothing_to_restore == equal
     said = f"4 of them have nothing to restore (identical images): {', '.join(equal)}; synthesis.yaml lists all"
     assert said in " ".join(capsys.readouterr().out.split())
-    run(*sources, "--frames", 3, "--out", tmp_path / "out")  # which is complete
+    run(*sources, "--frames", 3, "--out", tmp_path / "out")  # already complete
     assert said in " ".join(capsys.readouterr().out.split())
     run(*sources, "--frames", 3, "--noise", 2, "--out", tmp_path / "noisy")
     assert "nothing_to_restore" not in OmegaConf.load(tmp_path / "noisy" / "synthesis.yaml")
@@ -165,7 +165,7 @@ def test_a_killed_run_continues_to_the_same_bytes(start: Start, tmp_path: Path) 
     assert not (tmp_path / "data").exists()
     made = sorted(unfinished.glob("*/*/sharp/*.png"))
     assert len(made) < 300
-    made[3].unlink()  # as if it had come to the last file of a pair
+    made[3].unlink()  # as if killed before the last file of a pair
     (made[3].parent / f".{made[3].name}.1.tmp").write_bytes(b"half")
     kept = made[0].stat().st_mtime_ns
 
@@ -217,7 +217,7 @@ def test_a_source_that_turns_out_to_be_damaged_is_left_out(
     data[middle : middle + 400] = bytes(byte ^ 0x5A for byte in data[middle : middle + 400])
     damaged.write_bytes(data)
     command = (damaged, folder, "--out", tmp_path / "data", "--frames", 5, "--split", "time")
-    for _ in range(2):  # the second time from what is there
+    for _ in range(2):  # the second time from existing files
         refused(*command, because=f"complete, but these sources were left out:\n{damaged}")
         assert "4 pairs for training, 2 for testing" in capsys.readouterr().out
         assert {clip.name for clip in (tmp_path / "data").glob("*/*")} == {"plane_05_00", "plane_05_01"}
@@ -247,7 +247,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_full_disk_leaves_whole_pairs_and_is_continued(folder: Path, small_disk: Path) -> None:
     command = (folder, *LONG, "--workers", 3, "--out", small_disk / "data")
-    refused(*command, because="cannot be written (No space left on device): free space or choose another folder")
+    refused(*command, because="cannot be written (No space left on device): free disk space or choose another folder")
     assert 0 < only_whole_pairs(small_disk / ".data.unfinished") < 41
     subprocess.run(["mount", "-o", "remount,size=8m", str(small_disk)], check=True)
     run(*command)
@@ -260,7 +260,7 @@ def test_what_it_writes_can_be_checked_and_trained_on(
     video = write_video(tmp_path / "GOPR0477_11_00.mp4", moving(120, height=80, width=96))
     run(video, "--out", tmp_path / "own", "--frames", 5)
     assert not check(Synthesized(str(tmp_path / "own"), "blur_gamma"))
-    assert "2103" not in capsys.readouterr().out  # GOPRO's official counts are not asked of it
+    assert "2103" not in capsys.readouterr().out  # not compared with GOPRO's official counts
     data = ("data=synthesized", "data.root=own")
     done = deblurzoo("train", "experiment=srn_gopro", *TINY, *data, "debug=smoke", "name=run")
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""Real training and evaluation processes."""
+"""Training, evaluation and comparison from the command line."""
 
 import csv
 import hashlib
@@ -65,12 +65,12 @@ def test_train_evaluate_compare(deblurzoo: Run, toy: Path, tmp_path: Path) -> No
     files = {kind: toy / "test" / row["clip"] / kind / f"{row['frame']}.png" for kind in ("blur", "sharp")}
     files["restored"] = out_folder / "restored" / row["clip"] / f"{row['frame']}.png"
     pictures = {kind: cv2.imread(str(path)) for kind, path in files.items()}
-    # What is reported is what is on disk.
+    # The reported values match the images on disk.
     for kind, reported in (("blur", row["blurry"]), ("restored", row["restored"])):
         assert peak_signal_noise_ratio(pictures["sharp"], pictures[kind]) == pytest.approx(reported["psnr"], abs=1e-4)
     assert results["gain_db"] == pytest.approx(results["restored"]["psnr"] - results["blurry"]["psnr"])
     assert results["restored"]["psnr"] == pytest.approx(np.mean([r["restored"]["psnr"] for r in results["images"]]))
-    # The new process measures what training had logged, on the two frames that it watched.
+    # The evaluation matches the logged validation on its two frames.
     watched = [results["images"][i]["restored"]["psnr"] for i in (0, 2)]
     assert float(last_validation["val/psnr"]) == pytest.approx(np.mean(watched), abs=1e-4)
 
@@ -94,7 +94,7 @@ def test_odd_sizes_and_another_blur_folder(deblurzoo: Run, toy: Path, tmp_path: 
     assert done.returncode == 0, done.stderr
     assert cv2.imread(str(tmp_path / "out" / "restored" / tmp_path.name / "b.png")).shape == (37, 21, 3)
     assert json.loads((tmp_path / "out" / "results.json").read_text())["resolution"] == ["16x16", "21x37"]
-    # The blur folder that the network was trained on is the default of its evaluation.
+    # The default blur folder of an evaluation is the folder of training.
     done = deblurzoo("evaluate", "checkpoint=runs/run", "data=gopro", f"data.root={toy}", "out=out2")
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "out2" / "results.json").read_text())["blur_folder"] == "blur_gamma"
@@ -119,7 +119,7 @@ def test_precision_is_the_devices_in_training_and_full_in_evaluation(deblurzoo: 
 @pytest.mark.processes
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
 def test_fast_training_saves_ordinary_weights(environment: dict[str, str], toy: Path, tmp_path: Path) -> None:
-    """A process of its own: compiling depends on what a process has compiled and forked before."""
+    """In a separate process: compilation depends on earlier compilations and forks of a process."""
     overrides = [*STEPS, f"data.root={toy}", "name=run", "preset=fast", "trainer.max_steps=1"]
     command = [sys.executable, "-m", "deblurzoo.cli", "train", *TINY, *overrides, "+trainer.limit_val_batches=0"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
@@ -158,7 +158,10 @@ EARLY = ["+callbacks.early._target_=pytorch_lightning.callbacks.EarlyStopping", 
 def test_whatever_ends_training_saves_the_last_step_and_says_so(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
     averaged = ["callbacks=ema", "callbacks.ema.decay=0.5"]
     out = train(deblurzoo, toy, *EARLY, *averaged, "callbacks.checkpoints.every=100")
-    assert "ended at step 2 of 4 (EarlyStopping on val/psnr; resume=auto goes on). Next: deblurzoo evaluate" in out
+    assert (
+        "ended at step 2 of 4 (EarlyStopping on val/psnr; resume=auto resumes training). Next: deblurzoo evaluate"
+        in out
+    )
     (checkpoint,) = (tmp_path / "runs/run/checkpoints").iterdir()
     content = torch.load(checkpoint, weights_only=True)
     assert (checkpoint.name, content["global_step"]) == ("step_00000002.ckpt", 2)
@@ -166,7 +169,7 @@ def test_whatever_ends_training_saves_the_last_step_and_says_so(deblurzoo: Run, 
     assert any(not torch.equal(averages[name], weights[name]) for name in weights)
 
     out = train(deblurzoo, toy, *averaged, "resume=auto", "+trainer.max_time=0:00:00:00")
-    assert "ended at step 2 of 4 (time limit reached; resume=auto goes on)" in out
+    assert "ended at step 2 of 4 (time limit reached; resume=auto resumes)" in out
     out = train(deblurzoo, toy, *averaged, "resume=auto")
     assert "done. Next: deblurzoo evaluate checkpoint=runs/run" in out
     assert checkpoint.with_name("step_00000004.ckpt").is_file()

@@ -1,4 +1,4 @@
-"""W&B without an account: offline, said once, one run per id."""
+"""W&B without an account: recorded offline, reported once, one run per id."""
 
 import json
 import subprocess
@@ -23,18 +23,18 @@ def records(folder: Path) -> list[dict]:
 
 
 def definitions(records: list[dict]) -> dict[str, dict]:
-    """Return how a run defines its metrics, by name or pattern."""
+    """Return a run's definitions of metrics, by name or pattern."""
     metrics = [record["metric"] for record in records if record["type"] == "metric"]
     return {metric.get("name") or metric["glob_name"]: metric for metric in metrics}
 
 
 def history(records: list[dict]) -> list[dict]:
-    """Return what a run has logged, an item for each call."""
+    """Return a run's logged values, one item per call."""
     return [record["history"]["item"] for record in records if record["type"] == "history"]
 
 
 def assert_charts_over_steps(records: list[dict], steps: set[int]) -> None:
-    """Assert that the step is the axis of everything, and which steps a run has logged."""
+    """Assert that the step is the axis of all charts, and that the run has logged these steps."""
     defined = definitions(records)
     assert defined.keys() == {"trainer/global_step", "*", "val/gain", *(f"val/{name}" for name in METRICS)}
     for key, metric in defined.items():
@@ -59,7 +59,7 @@ def test_offline_run_is_recorded_and_continued(process: Run, toy: Path, tmp_path
     text = json.dumps(records(folder))
     for expected in ("val/psnr", "val/ssim", "train/lr", "media/images", "table", "kernel_size"):
         assert expected in text, expected
-    assert_charts_over_steps(records(folder), {0, 1, 2})  # Lightning counts from 0, pictures steps that are done
+    assert_charts_over_steps(records(folder), {0, 1, 2})  # Lightning counts from 0, pictures count finished steps
 
     done = process("train", *arguments, "trainer.max_steps=4", "resume=auto")
     assert done.returncode == 0, done.stderr
@@ -103,7 +103,7 @@ def test_compare_reads_runs_from_wandb_as_from_disk(sweep: list[Path], process: 
         )
         assert fetched.returncode == 0, fetched.stdout + fetched.stderr
         wrong = process("compare", "--wandb", "team/other", **variables)
-    assert len(lines("disk.csv")) == 1 + len(sweep)  # what W&B keeps of a run in its folder is no other run
+    assert len(lines("disk.csv")) == 1 + len(sweep)  # W&B's copy in a run folder is not counted as another run
     assert set(lines("disk.csv")) < set(lines("wandb.csv"))
     assert fetched.stdout.count("crashed in W&B") == 1
     assert len(list((tmp_path / "page_files").glob("*.png"))) > 2

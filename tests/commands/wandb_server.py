@@ -1,4 +1,4 @@
-"""A W&B server on this machine, as far as reading runs goes: it hands out the folders of offline runs."""
+"""A local W&B server that serves the folders of offline runs."""
 
 import json
 from collections.abc import Iterator
@@ -67,12 +67,12 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, *_: Any) -> None:
-        """Keep the output of the tests clean."""
+        """Suppress log messages."""
 
 
 @contextmanager
 def serving(runs: dict[str, tuple[str, Path]]) -> Iterator[dict[str, str]]:
-    """Serve runs (id to state and folder of files) as team/project; give the variables that lead clients there."""
+    """Serve runs (id to state and folder of files) as team/project; yield the clients' environment variables."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, runs))
     Thread(target=server.serve_forever, daemon=True).start()
     try:

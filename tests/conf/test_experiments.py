@@ -194,16 +194,22 @@ def test_a_recipe_alone_sets_nothing_of_what_was_not_chosen(recipe: str) -> None
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("experiment=svrnn_gopro_no_skip model=srn", "model.net.variant is no setting of SRN, which has kernel_size,"),
-        ("experiment=srn_gopro_k3_rnn model=svrnn", "model.net.kernel_size is no setting of SVRNN, which has variant,"),
-        ("experiment=flow_dvd_no_flow model=liu2016", "model.net.variant is no setting of Liu2016"),
+        (
+            "experiment=svrnn_gopro_no_skip model=srn",
+            "model.net.variant is not an argument of SRN, which has kernel_size,",
+        ),
+        (
+            "experiment=srn_gopro_k3_rnn model=svrnn",
+            "model.net.kernel_size is not an argument of SVRNN, which has variant,",
+        ),
+        ("experiment=flow_dvd_no_flow model=liu2016", "model.net.variant is not an argument of Liu2016"),
         ("experiment=svrnn_gopro_no_rnns model=flow_rnn", "sets model.net of model=svrnn: with model=flow_rnn"),
         ("experiment=flow_dvd_no_rnns model=svrnn", "sets model.net of model=flow_rnn: with model=svrnn"),
         (
             "experiment=svrnn_gopro_no_convs model=flow_rnn",
-            "model.net.variant=no_convs is wrong for FlowRNN: Input should be 'full', 'no_rnns'",
+            "model.net.variant=no_convs is invalid for FlowRNN: Input should be 'full', 'no_rnns'",
         ),
-        ("experiment=svrnn_toy model=flow_rnn", "model.vgg16 is no setting of FlowRNNDeblur, which has net, "),
+        ("experiment=svrnn_toy model=flow_rnn", "model.vgg16 is not an argument of FlowRNNDeblur, which has net, "),
     ],
 )
 def test_an_ablation_belongs_to_its_network(words: str, message: str, toy: Path, deblurzoo: Run) -> None:

@@ -8,7 +8,7 @@ from conftest import TINY, Run
 from verbs import refused
 
 CONTENT = "name: mine\nmodel: {net: {width: 0.125}}\n"
-NO_EFFECT = "has no effect, since its content lands below {}: its first line must be `# @package _global_`"
+NO_EFFECT = "has no effect, since its content is placed under {}: its first line must be `# @package _global_`"
 
 
 def write(file: Path, text: str) -> None:
@@ -38,9 +38,9 @@ def test_an_experiment_without_its_package_is_refused(verb: list[str], deblurzoo
         ("debug/mine.yaml", "datamodule: {batch_size: 2}\n", "debug=mine", NO_EFFECT.format("debug")),
         ("ablation/mine.yaml", CONTENT, "+ablation=mine", NO_EFFECT.format("ablation")),
         ("experiment/mine.yaml", f"# @package _global_\ntrianer: {{max_steps: 1}}\n{CONTENT}", "experiment=mine",
-         ": nothing reads the key trianer: it must be one of blur, callbacks, "),
+         ": the key trianer is unknown: it must be one of blur, callbacks, "),
         ("experiment/mine.yaml", f"# @package _global_ # mine\n{CONTENT}", "experiment=mine",
-         "its first line must be `# @package _global_`, and no more"),
+         "its first line must be `# @package _global_`, without further words"),
         ("experiment/mine.yaml", "# @package _global_\nname: [mine\n", "experiment=mine",
          " cannot be read (while parsing"),
         ("experiment/mine.yaml", "# @package _global_\n1\n", "experiment=mine", " cannot be read ("),
@@ -63,7 +63,7 @@ def test_a_recipe_that_an_experiment_takes_needs_its_package_too(deblurzoo: Run,
 
 
 def test_a_key_of_the_command_line_that_nothing_reads(deblurzoo: Run) -> None:
-    refused(deblurzoo("train", *TINY, "+trianer.max_steps=1"), "error: nothing reads the key trianer: it must be one")
+    refused(deblurzoo("train", *TINY, "+trianer.max_steps=1"), "error: the key trianer is unknown: it must be one")
 
 
 @pytest.mark.parametrize("header", ["# @package _global_", "#@package _global_", "\n#  @package   _global_"])

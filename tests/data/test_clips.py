@@ -224,5 +224,5 @@ def test_folders_may_be_called_by_numbers(toy: Path, tmp_path: Path) -> None:
     with contextlib.chdir(tmp_path):
         source = build({"_target_": "deblurzoo.data.Toy", "root": 2023, "blur": "blur"}, Toy, "data")
         assert source.root == Path("2023") and source.clips("test")
-    with pytest.raises(DeblurzooError, match=r"data\.root=true is wrong for Toy"):
+    with pytest.raises(DeblurzooError, match=r"data\.root=true is invalid for Toy"):
         build({"_target_": "deblurzoo.data.Toy", "root": True, "blur": "blur"}, Toy, "data")

@@ -312,7 +312,7 @@ def test_every_data_set_can_be_packed(toy: Path, dvd: Path, tmp_path: Path) -> N
 def test_gopro_is_packed_without_a_word_on_blur(deblurzoo: Run, toy: Path) -> None:
     done = deblurzoo("data", "pack", "data=gopro", f"data.root={toy}", "out=pack")
     assert done.returncode == 0, done.stderr
-    assert "taking the frames of blur/" in done.stdout and "read from it: data.packed=pack" in done.stdout
+    assert "using the frames of blur/" in done.stdout and "to read the pack: data.packed=pack" in done.stdout
 
 
 def test_training_finds_a_truncated_pack_before_it_starts(packed_copy: Path) -> None:
@@ -389,7 +389,7 @@ def test_a_write_that_fails_leaves_nothing_half_written(environment: dict[str, s
         ["bash", "-c", f"ulimit -f 20; exec {pack_it}"], cwd=tmp_path, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 1, done.stderr
-    assert "TOY_train_000.blur.npy cannot be written" in done.stderr and "free space" in done.stderr
+    assert "TOY_train_000.blur.npy cannot be written" in done.stderr and "free disk space" in done.stderr
     assert "Traceback" not in done.stderr
     assert list(content(tmp_path / "packed")) == [".lock", "unfinished.json"]
 

@@ -190,10 +190,10 @@ def rewritten(exported: Path, **facts: object) -> None:
 
 def test_exports_that_are_not_ours_are_refused(exported: Path) -> None:
     rewritten(exported, network="svrnn")
-    with pytest.raises(DeblurzooError, match=r"does not fit SVRNN .*blocks is no setting of .*SVRNN"):
+    with pytest.raises(DeblurzooError, match=r"does not fit SVRNN .*blocks is not an argument of .*SVRNN"):
         load_any(exported)
     rewritten(exported, module="Restormer", network=None)
-    with pytest.raises(DeblurzooError, match="Restormer is no Module of deblurzoo or of a trusted package"):
+    with pytest.raises(DeblurzooError, match="Restormer is not a Module of deblurzoo or of a trusted package"):
         load_any(exported)
     rewritten(exported, frames="2")
     with pytest.raises(DeblurzooError, match=r"json cannot be used \(deblurzoo\.frames=2: .* a valid integer\)"):

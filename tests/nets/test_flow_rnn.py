@@ -74,5 +74,5 @@ def test_a_residual_network_starts_as_the_identity() -> None:
 
 
 def test_unknown_variant_is_refused() -> None:
-    with pytest.raises(DeblurzooError, match=r"variant=no_skip is wrong for FlowRNN: Input should be 'full',"):
+    with pytest.raises(DeblurzooError, match=r"variant=no_skip is invalid for FlowRNN: Input should be 'full',"):
         build_network(FlowRNN, {"variant": "no_skip"})

@@ -165,5 +165,5 @@ def test_wrong_arguments_are_refused() -> None:
     with pytest.raises(ValueError, match="odd"):
         SRN(kernel_size=4)
     for wrong, allowed in (({"resize": "caffe"}, "'half_pixel' or 'tf1'"), ({"scales": 2}, "1 or 3")):
-        with pytest.raises(DeblurzooError, match=f"is wrong for SRN: Input should be {allowed}"):
+        with pytest.raises(DeblurzooError, match=f"is invalid for SRN: Input should be {allowed}"):
             build_network(SRN, wrong)

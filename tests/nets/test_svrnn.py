@@ -58,5 +58,5 @@ def test_conv2_has_an_activation_only_on_demand() -> None:
 
 
 def test_unknown_variant_is_refused() -> None:
-    with pytest.raises(DeblurzooError, match=r"variant=half is wrong for SVRNN: Input should be 'full', 'no_skip',"):
+    with pytest.raises(DeblurzooError, match=r"variant=half is invalid for SVRNN: Input should be 'full', 'no_skip',"):
         build_network(SVRNN, {"variant": "half"})

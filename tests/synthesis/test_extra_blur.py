@@ -114,11 +114,11 @@ def test_cut_outs_are_upright(tmp_path: Path) -> None:
     [
         (
             {"max_length": 0.5},
-            "max_length=0.5 is wrong for DeblurDataModule: Input should be greater",
+            "max_length=0.5 is invalid for DeblurDataModule: Input should be greater",
         ),
-        ({"path": "circle"}, "path=circle is wrong for DeblurDataModule: Input should be 'shake' or 'line'"),
-        ({"datasets": "dvd"}, "datasets=dvd is wrong for DeblurDataModule: Input should be a valid array"),
-        ({"lenght": 3}, "lenght=3 is wrong for DeblurDataModule: Unexpected keyword argument"),
+        ({"path": "circle"}, "path=circle is invalid for DeblurDataModule: Input should be 'shake' or 'line'"),
+        ({"datasets": "dvd"}, "datasets=dvd is invalid for DeblurDataModule: Input should be a valid array"),
+        ({"lenght": 3}, "lenght=3 is invalid for DeblurDataModule: Unexpected keyword argument"),
     ],
 )
 def test_wrong_options_are_refused(wrong: dict[str, object], message: str) -> None:

@@ -1,4 +1,4 @@
-"""`deblurzoo benchmark`: speed, memory and size of the networks on this machine."""
+"""`deblurzoo benchmark`: measure speed, memory and size of the networks on this machine."""
 
 import argparse
 from itertools import product
@@ -10,31 +10,52 @@ from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import user_path
 
 LEAST = 16
-"""Of height and width: that of ONNX files."""
+"""Minimum height and width, as of ONNX files."""
 
 
 def main(arguments: list[str]) -> None:
     """Run `deblurzoo benchmark`."""
     parser = argparse.ArgumentParser(
-        "deblurzoo benchmark", description="Measure the networks on this machine: time, memory, size, multiply-adds."
+        "deblurzoo benchmark",
+        description="Measure time, memory, size and multiply-adds of the networks on this machine. By default, all "
+        "networks, implementations (--how) and precisions are measured.",
     )
     add = parser.add_argument
     add("--networks", nargs="+", choices=NAMES, default=list(NAMES))
-    add("--width", type=float, default=1.0, help="multiplies the channel numbers")
-    add("--size", type=_size, default=PAPERS_SIZE, metavar="HxW", help="size of the table (720x1280)")
-    add("--sizes", type=_size, nargs="*", default=[(180, 320), (360, 640)], metavar="HxW", help="further sizes")
-    add("--device", nargs="+", choices=("cpu", "cuda"), help="all that there are, unless said")
+    add("--width", type=float, default=1.0, help="channel multiplier (default: 1.0)")
+    add(
+        "--size",
+        type=_size,
+        default=PAPERS_SIZE,
+        metavar="HxW",
+        help="input size of the printed table (default: 720x1280)",
+    )
+    add(
+        "--sizes",
+        type=_size,
+        nargs="*",
+        default=[(180, 320), (360, 640)],
+        metavar="HxW",
+        help="additional input sizes (default: 180x320 360x640)",
+    )
+    add("--device", nargs="+", choices=("cpu", "cuda"), help="devices (default: all available)")
     add("--how", nargs="+", choices=HOWS, default=list(HOWS))
     add("--precision", nargs="+", choices=PRECISIONS, default=list(PRECISIONS))
-    add("--repeats", type=at_least(1), default=3, help="rounds, whose median is printed")
+    add("--repeats", type=at_least(1), default=3, help="rounds, of which the median is printed (default: 3)")
     out = Path("runs/benchmark")
-    add("--out", type=user_path, default=out, metavar="DIR", help="for benchmark.json and benchmark.html")
+    add(
+        "--out",
+        type=user_path,
+        default=out,
+        metavar="DIR",
+        help="folder for benchmark.json and benchmark.html (default: runs/benchmark)",
+    )
     run(parser.parse_args(arguments))
 
 
 def run(options: argparse.Namespace) -> None:
-    """Measure all cases, and print and draw the figures."""
-    # torch takes seconds to import, and the help needs none of it.
+    """Measure all cases, print the results and draw the plot."""
+    # Deferred: torch takes seconds to import, and --help does not need it.
     import torch
 
     from deblurzoo.benchmark.case import Case, benchmark
@@ -44,7 +65,7 @@ def run(options: argparse.Namespace) -> None:
         raise DeblurzooError(f"--width={options.width} must be above 0")
     there = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
     if missing := set(options.device or ()) - set(there):
-        raise DeblurzooError(f"--device {missing.pop()} is not there: torch sees no GPU; leave it out")
+        raise DeblurzooError(f"--device {missing.pop()} is not available, as torch finds no GPU: omit it")
     sizes = sorted({*options.sizes, options.size}, key=lambda size: size[0] * size[1])
     cases = [
         Case(network, options.width, how, precision, device, size)
@@ -52,11 +73,11 @@ def run(options: argparse.Namespace) -> None:
         for how, precision in product(options.how, options.precision)
     ]
     print_report(benchmark(cases, options.size, options.repeats, options.out))
-    print(f"figures: {options.out / 'benchmark.json'}\nplot:    {options.out / 'benchmark.html'}")
+    print(f"results: {options.out / 'benchmark.json'}\nplot:    {options.out / 'benchmark.html'}")
 
 
 def _size(text: str) -> tuple[int, int]:
     height, _, width = text.partition("x")
     if not (height.isdecimal() and width.isdecimal() and min(int(height), int(width)) >= LEAST):
-        raise argparse.ArgumentTypeError(f"{text!r} is no HEIGHTxWIDTH from {LEAST}x{LEAST} up")
+        raise argparse.ArgumentTypeError(f"{text!r} is not HEIGHTxWIDTH of at least {LEAST}x{LEAST}")
     return int(height), int(width)

@@ -1,4 +1,4 @@
-"""`deblurzoo compare`: evaluated runs in one table for each protocol, beside the papers; also as files, and in W&B."""
+"""`deblurzoo compare`: print one table per protocol with evaluated runs and the papers' values."""
 
 import argparse
 import tempfile
@@ -10,19 +10,25 @@ from deblurzoo.files import user_path, write_atomically
 
 def main(arguments: list[str]) -> None:
     """Run `deblurzoo compare`."""
-    parser = argparse.ArgumentParser("deblurzoo compare", description="Compare evaluated runs, beside the papers.")
-    parser.add_argument("runs", nargs="*", type=user_path, metavar="RUN", help="run, folder of runs or results.json")
-    parser.add_argument("--wandb", metavar="ENTITY/PROJECT", help="also the runs of a W&B project")
-    parser.add_argument("--csv", type=user_path, metavar="FILE", help="also write all figures as CSV")
+    parser = argparse.ArgumentParser(
+        "deblurzoo compare", description="Compare evaluated runs with each other and with the papers."
+    )
+    parser.add_argument(
+        "runs", nargs="*", type=user_path, metavar="RUN", help="run folder, folder of runs, or results.json"
+    )
+    parser.add_argument("--wandb", metavar="ENTITY/PROJECT", help="also compare the runs of a W&B project")
+    parser.add_argument("--csv", type=user_path, metavar="FILE", help="also write all values as CSV")
     parser.add_argument("--markdown", type=user_path, metavar="FILE", help="also write the tables as Markdown")
-    parser.add_argument("--html", type=user_path, metavar="FILE", help="also write a page with curves and pictures")
-    parser.add_argument("--inline", action="store_true", help="put the pictures into the page, not beside it")
-    parser.add_argument("--to-wandb", metavar="PROJECT", help="also put the evaluations into W&B, a run each")
+    parser.add_argument(
+        "--html", type=user_path, metavar="FILE", help="also write an HTML page with curves and pictures"
+    )
+    parser.add_argument("--inline", action="store_true", help="embed the pictures in the HTML page")
+    parser.add_argument("--to-wandb", metavar="PROJECT", help="also log each evaluation as a W&B run")
     add_trust(parser)
     options = parser.parse_args(arguments)
     trust(options.trust)
     if not options.runs and not options.wandb:
-        parser.error("give runs, or --wandb ENTITY/PROJECT")
+        parser.error("no run: give RUN or --wandb ENTITY/PROJECT")
     with tempfile.TemporaryDirectory() as fetched:
         if options.wandb:
             from deblurzoo.reports.wandb import fetch_runs  # W&B's library takes seconds to import
@@ -33,8 +39,8 @@ def main(arguments: list[str]) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Print the tables of all that is at or below `options.runs`, and write what else is wanted of them."""
-    # OpenCV and pydantic take a second to import, and the help needs neither.
+    """Print the tables of all evaluations in `options.runs` and their subfolders, and write the requested files."""
+    # Deferred: OpenCV and pydantic take a second to import, and --help does not need them.
     from deblurzoo.reports.table import as_csv, as_markdown, gather, print_table
 
     files, failed = gather(options.runs)

@@ -1,4 +1,4 @@
-"""`deblurzoo data check`: all of a data set read, its clips counted, its damage and gaps named."""
+"""`deblurzoo data check`: read a whole data set, count its clips, and report corrupt and missing files."""
 
 import sys
 
@@ -11,15 +11,15 @@ from deblurzoo.errors import DeblurzooError
 
 
 def source_of(cfg: DictConfig) -> Source:
-    """Build `cfg.data`; of GOPRO's blur folders, take `blur` where none is named, and say so."""
+    """Return the data set of `cfg.data`; if GOPRO's blur folder is not set, use `blur` and print a note."""
     if chosen := blur_choice(cfg.data, "blur"):
-        print("taking the frames of blur/; data.blur=blur_gamma takes the other folder's")
+        print("using the frames of blur/; for the other folder, set data.blur=blur_gamma")
     data = as_dicts(OmegaConf.merge(cfg, {"data": chosen}))["data"]
     return make(data, Source, "data")
 
 
 def run(cfg: DictConfig) -> None:
-    """Check `cfg.data`; raise a DeblurzooError if anything is wrong."""
+    """Check `cfg.data`; raise a DeblurzooError if it has problems."""
     source = source_of(cfg)
     if not source.splits:
         raise DeblurzooError("data=folder has nothing to check: set data.test.blur and data.test.sharp")

@@ -1,4 +1,4 @@
-"""`deblurzoo data pack`: a data set as arrays, from which crops are read without decoding."""
+"""`deblurzoo data pack`: write a data set as arrays, from which crops are read without decoding."""
 
 from omegaconf import DictConfig
 
@@ -10,18 +10,20 @@ from deblurzoo.files import user_path
 
 
 def run(cfg: DictConfig) -> None:
-    """Pack `cfg.data` into the folder `cfg.out`: each data set that it consists of into one of its own."""
+    """Pack `cfg.data` into the folder `cfg.out`; several joined data sets are packed into subfolders."""
     source, out = source_of(cfg), user_path(str(cfg.out))
     if not isinstance(source, ClipSource):
-        raise DeblurzooError(f"data={source.name} is read as it is: there is nothing to pack")
+        raise DeblurzooError(f"data={source.name} cannot be packed: use the data set itself")
     if any(part.packed for part in source.parts) or not source.splits:
-        raise DeblurzooError("there are no pictures to pack: set the folders of the data set, and no packed")
+        raise DeblurzooError(
+            "there are no images to pack: set the folders of the data set, and leave data.packed unset"
+        )
     for part in source.parts:
         for split in part.splits:
-            part.clip_files(split)  # what is missing is told before hours of work
+            part.clip_files(split)  # report missing files before hours of packing
     for part in source.parts:
         folder = out if len(source.parts) == 1 else out / part.name
         index = pack(part, folder)
         size = 2 * sum(clip.nbytes for clip in index.clips)
         print(f"{folder}: {len(index.clips)} clips of {part.name}, {size / 1e9:.2f} GB, verified")
-    print(f"read from it: data.packed={out}; the pictures are no longer needed")
+    print(f"to read the pack: data.packed={out}; the image files are no longer needed")

@@ -1,4 +1,4 @@
-"""`deblurzoo data show`: a picture of training samples, as the network gets them."""
+"""`deblurzoo data show`: draw training samples as the network receives them."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from deblurzoo.pictures.strips import contact_sheet
 
 
 def run(cfg: DictConfig) -> None:
-    """Write the first `cfg.samples` training samples of a config of `deblurzoo train` to the PNG `cfg.out`."""
+    """Draw the first `cfg.samples` training samples of a `deblurzoo train` config into the PNG `cfg.out`."""
     quiet_lightning()
     settings = settled(cfg, Showing, data=blur_choice(cfg.data, cfg.blur), run_id="")
     frames = make_module(settings.model.content).net.frames
@@ -27,5 +27,5 @@ def run(cfg: DictConfig) -> None:
     write_png(Path(settings.out), contact_sheet(towers))
     for number, sample in enumerate(samples):
         print(f"{number:2d} {sample.clip} {sample.frame}")
-    shown = f"{settings.samples} samples from left to right, {frames} blurry over one sharp"
+    shown = f"{settings.samples} samples from left to right, each with {frames} blurry above one sharp"
     print(f"{settings.out}: {shown}; seed={settings.seed}")

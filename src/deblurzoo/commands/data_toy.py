@@ -1,4 +1,4 @@
-"""`deblurzoo data toy`: the toy data set, made on the spot."""
+"""`deblurzoo data toy`: generate the toy data set."""
 
 import argparse
 
@@ -8,13 +8,18 @@ from deblurzoo.synthesis.options import ToyOptions
 
 def main(arguments: list[str]) -> None:
     """Run `deblurzoo data toy`."""
-    parser = argparse.ArgumentParser("deblurzoo data toy", description="Make the toy data set.")
-    parser.add_argument("--out", type=user_path, required=True, help="folder to make")
+    parser = argparse.ArgumentParser(
+        "deblurzoo data toy",
+        description="Generate the toy data set: photos recorded by a simulated moving camera, in GOPRO's layout. "
+        "--frames is the number of blurry frames per clip, --min-blur and --max-blur the range of the mean motion in "
+        "pixels during an exposure. --flow also writes the true optical flow.",
+    )
+    parser.add_argument("--out", type=user_path, required=True, help="folder to create")
     for name, default in vars(ToyOptions()).items():
         action = {"action": "store_true"} if default is False else {"type": type(default), "default": default}
         parser.add_argument(f"--{name.replace('_', '-')}", **action)
     options = vars(parser.parse_args(arguments))
-    from deblurzoo.synthesis.toy import write_toy  # OpenCV and torch take seconds to import, the help needs none
+    from deblurzoo.synthesis.toy import write_toy  # deferred: OpenCV and torch take seconds to import
 
     out = options.pop("out")
     write_toy(out, ToyOptions(**options))

@@ -1,4 +1,4 @@
-"""`deblurzoo evaluate`: measure a trained network on a test split."""
+"""`deblurzoo evaluate`: evaluate a trained network on a test split."""
 
 import hashlib
 import logging
@@ -32,21 +32,21 @@ log = logging.getLogger(__name__)
 
 
 def run(cfg: DictConfig) -> None:
-    """Evaluate, anew if that has been done already."""
+    """Run the evaluation, even if finished results exist."""
     evaluate(cfg)
 
 
 def evaluate(cfg: DictConfig, anew: bool = True) -> Path:
     """Restore the test split of `cfg.data` with the network of `cfg.checkpoint`; write PNGs and `results.json`.
 
-    The same command goes on where a killed one stopped. Results of other pictures, conditions or checkpoints stay.
+    An interrupted evaluation is resumed. Results of other images, conditions or checkpoints are kept.
 
     Args:
-        cfg: of `conf/evaluate.yaml`.
-        anew: measure again what is measured already.
+        cfg: composed from `conf/evaluate.yaml`.
+        anew: repeat a finished evaluation.
 
     Returns:
-        The `results.json`.
+        The path of `results.json`.
     """
     quiet_lightning()
     path = checkpoint_of(user_path(str(cfg.checkpoint)))
@@ -85,7 +85,7 @@ def evaluate(cfg: DictConfig, anew: bool = True) -> Path:
     writer = ResultsWriter(out, facts, datamodule.test_samples, metrics, settings.pictures, threads=default_workers())
     datamodule.measured = writer.measured
     if writer.measured:
-        log.info("going on with %s: %d of %d are measured", out, writer.measured, len(datamodule.test_samples))
+        log.info("resuming %s: %d of %d images are measured", out, writer.measured, len(datamodule.test_samples))
     if writer.measured < len(datamodule.test_samples):
         callbacks = [writer, StepProgress()]
         trainer = make(settings.trainer.content, pl.Trainer, "trainer", callbacks=callbacks, logger=False)
@@ -99,7 +99,7 @@ def evaluate(cfg: DictConfig, anew: bool = True) -> Path:
 
 
 def run_folder(file: Path) -> Path:
-    """Return the folder of all that is known of a trained network: its run, its export, or for a bare file its stem."""
+    """Return the folder for evaluations: the run folder or export; for another file, its path without the suffix."""
     folder = file.parent.resolve()
     if file.name == WEIGHTS:
         return file.parent
@@ -110,19 +110,20 @@ def run_folder(file: Path) -> Path:
 
 
 def begin(cfg: DictConfig, trained: dict[str, Any]) -> Evaluating:
-    """Return the whole config, with the precision and the blur folder that are open in it.
+    """Return the complete config: a missing blur folder is the training's, and precision `auto` is full precision.
 
     Raises:
-        DeblurzooError: something in the config is missing or wrong.
+        DeblurzooError: a value of the config is missing or invalid.
     """
-    # A network trained on several data sets has seen several folders, GOPRO's first.
+    # For several training data sets, the names of the blur folders are joined by +, GOPRO's first.
     trained_on = trained["deblurzoo"]["blur_folder"].partition("+")[0]
     if chosen := blur_choice(cfg.data, trained_on):
-        log.info("blurry frames of %s/, as the network was trained", trained_on)
+        log.info("using the blurry frames of %s/, as in training", trained_on)
     settings = settled(cfg, Evaluating, data=chosen)
     if not is_one(settings.trainer.devices):
         raise DeblurzooError(
-            f"trainer.devices={settings.trainer.devices}: several devices would measure some frames twice; set 1"
+            f"trainer.devices={settings.trainer.devices}: several devices would measure some frames "
+            "twice; set trainer.devices=1"
         )
     require_backend()
     require_trainer(settings.trainer.content)
@@ -135,12 +136,12 @@ def begin(cfg: DictConfig, trained: dict[str, Any]) -> Evaluating:
 
 
 def _conditions(settings: Evaluating, source: Source) -> dict[str, Any]:
-    """Return what figures must have in common to be compared; warn where they cannot be with published ones."""
+    """Return the conditions under which results are comparable; warn if they are not comparable with published ones."""
     incomplete = source.incomplete_clips("test")
     if incomplete:
         log.warning(
-            "%d of %d official test clips are missing or short (deblurzoo data check names them): "
-            "the figures are not comparable with published ones",
+            "%d of %d official test clips are missing or short (deblurzoo data check lists them): "
+            "the results are not comparable with published ones",
             len(incomplete),
             len(source.official["test"]),
         )
@@ -157,7 +158,7 @@ def _conditions(settings: Evaluating, source: Source) -> dict[str, Any]:
 
 
 def _kind(settings: Evaluating, source: Source) -> str:
-    """Return the conditions of an evaluation as the usual name of its folder."""
+    """Return the default folder name of an evaluation, which consists of its conditions."""
     common = f"common{source.common_frames}" if source.common_frames else None
     rounding = settings.rounding if settings.rounding != "nearest" else None
     return "_".join(
@@ -166,23 +167,23 @@ def _kind(settings: Evaluating, source: Source) -> str:
 
 
 def _low(settings: Evaluating) -> str | None:
-    """Return the precision where it is not the usual one."""
+    """Return the precision, or None for full precision."""
     return None if settings.trainer.precision == FULL else str(settings.trainer.precision)
 
 
 def turn_on(net: DeblurNet, switch: str) -> None:
-    """Turn on an inference switch of the papers' figures."""
+    """Enable a modification of the network at inference, from a figure of the papers."""
     alone = switch == "same_frame" and net.frames == 1
     if switch not in ("disable_rnn", "same_frame") or not hasattr(net, switch) or alone:
         raise DeblurzooError(
-            f"switch={switch} does nothing to this {type(net).__name__}: disable_rnn is SVRNN's, same_frame is "
-            "FlowRNN's with more than one frame"
+            f"switch={switch} has no effect on this {type(net).__name__}: disable_rnn is for SVRNN, same_frame for "
+            "FlowRNN with more than one frame"
         )
     setattr(net, switch, True)
 
 
 def describe_network(net: DeblurNet, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Return class, keyword arguments and size of a network."""
+    """Return the class, keyword arguments and number of parameters of a network."""
     return {
         "class": type(net).__name__,
         "arguments": arguments,

@@ -1,4 +1,4 @@
-"""`deblurzoo experiments`: the shipped experiments, their networks, and the figures that the papers give for them."""
+"""`deblurzoo experiments`: list the shipped experiments, their networks, and the values that the papers report."""
 
 import argparse
 from pathlib import Path
@@ -17,9 +17,9 @@ def main(arguments: list[str]) -> None:
     """Run `deblurzoo experiments`."""
     argparse.ArgumentParser(
         "deblurzoo experiments",
-        description="Print every experiment: its network, size and data, and what its paper measured.",
+        description="List all experiments: network, number of parameters, data set, and the paper's PSNR and SSIM.",
     ).parse_args(arguments)
-    from deblurzoo.reports.papers import parameters, rows, rows_of  # OpenCV takes a while, the help needs none of it
+    from deblurzoo.reports.papers import parameters, rows, rows_of  # deferred: imports OpenCV
 
     table = Table(box=SIMPLE_HEAD)
     for heading in ("experiment", "network", "parameters", "data set", "table", "PSNR", "SSIM"):
@@ -42,18 +42,18 @@ def main(arguments: list[str]) -> None:
 
 
 def names() -> list[str]:
-    """Return the shipped experiments in order."""
+    """Return the names of the shipped experiments, sorted."""
     return sorted(path.stem for path in (conf_dir() / "experiment").glob("*.yaml"))
 
 
 def load_experiment(name: str) -> dict[str, Any]:
-    """Return the file of an experiment as it is written; {} if none of that name is shipped."""
+    """Return the content of a shipped experiment's file; {} if none has that name."""
     file = Path(conf_dir() / "experiment" / f"{name}.yaml")
     return yaml.safe_load(file.read_text()) or {} if file.is_file() else {}
 
 
 def choice(name: str, group: str) -> str | None:
-    """Return the config of a group that a shipped experiment, or one that it begins with, chooses."""
+    """Return the config of a group that a shipped experiment selects, itself or in an experiment that it extends."""
     found = None
     for item in load_experiment(name).get("defaults", []):
         if isinstance(item, dict):

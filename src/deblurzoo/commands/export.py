@@ -1,4 +1,4 @@
-"""`deblurzoo export`: a trained network as safetensors and, with --onnx, as an ONNX file."""
+"""`deblurzoo export`: save a trained network as safetensors and, with --onnx, as an ONNX file."""
 
 import argparse
 
@@ -8,19 +8,21 @@ from deblurzoo.files import user_path
 
 def main(arguments: list[str]) -> None:
     """Run `deblurzoo export`."""
-    parser = argparse.ArgumentParser("deblurzoo export", description="Write a trained network for use elsewhere.")
-    parser.add_argument(
-        "--checkpoint", type=user_path, required=True, metavar="RUN", help="run folder, .ckpt or export"
+    parser = argparse.ArgumentParser(
+        "deblurzoo export", description="Export a trained network to safetensors and ONNX."
     )
-    parser.add_argument("--out", type=user_path, required=True, metavar="DIR", help="folder to make")
-    parser.add_argument("--onnx", action="store_true", help="also write model.onnx, checked against torch")
+    parser.add_argument(
+        "--checkpoint", type=user_path, required=True, metavar="RUN", help="run folder, .ckpt file or export"
+    )
+    parser.add_argument("--out", type=user_path, required=True, metavar="DIR", help="folder to create")
+    parser.add_argument("--onnx", action="store_true", help="also write model.onnx, and compare its output with torch")
     add_trust(parser)
     run(parser.parse_args(arguments))
 
 
 def run(options: argparse.Namespace) -> None:
-    """Export a checkpoint, and print the files and their agreement with torch."""
-    from deblurzoo.export import export, listed  # torch takes seconds to import, and the help needs none of it
+    """Export a checkpoint; print the files, and the differences between ONNX Runtime and torch."""
+    from deblurzoo.export import export, listed  # deferred: torch takes seconds to import
 
     trust(options.trust)
     differences = export(options.checkpoint, options.out, options.onnx)

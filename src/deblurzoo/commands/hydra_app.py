@@ -1,4 +1,4 @@
-"""Shared by the Hydra verbs: the program around a task, and its config as a value."""
+"""Functions shared by the Hydra commands: the program around a command, and its config as a typed value."""
 
 import importlib.util
 import logging
@@ -33,32 +33,32 @@ S = TypeVar("S", bound=Record)
 T = TypeVar("T")
 
 OmegaConf.register_new_resolver("home", lambda path: str(user_path(str(path))), replace=True)
-"""`${home:PATH}`, for folders that Hydra makes before a task has the config."""
+"""Resolver `${home:PATH}`, which expands `~` in folders that Hydra creates before a command receives its config."""
 
 
 _GIVE = {
     "checkpoint": "checkpoint=RUN_FOLDER, checkpoint=FILE.ckpt or checkpoint=EXPORT_FOLDER",
-    "data.blur": "data.blur=blur, or data.blur=blur_gamma; blur=blur gives it to any data, as recipes do",
+    "data.blur": "data.blur=blur or data.blur=blur_gamma; blur=blur sets it for any data set, as recipes do",
 }
-"""Words to type for a key that has no value."""
+"""Remedies for keys without a value."""
 
 
 def make(config: dict[str, Any], kind: Callable[..., T], place: str, **given: Any) -> T:
-    """Build what the user's own config names, which may be any class; see `deblurzoo.config.build`."""
+    """Return the object that the user's own config describes; any class is allowed, see `deblurzoo.config.build`."""
     return build(config, kind, place, imported, **given)
 
 
 def run_verb(verb: str, arguments: list[str]) -> None:
-    """Run a verb as a Hydra program of the shipped config of its name; a DeblurzooError is reported as one message.
+    """Run a command as a Hydra program with the shipped config of its name; a DeblurzooError is printed as one message.
 
-    A wrong config is told before the verb's module is imported, and torch with it.
+    An invalid config is reported before the command's module, and with it torch, is imported.
 
     Args:
         verb: a module of `deblurzoo.commands` with a function `run` of the composed config.
-        arguments: overrides and Hydra's options, as a user types them.
+        arguments: the user's overrides and options of Hydra.
 
     Raises:
-        DeblurzooError: an argument cannot be read, or a config of the user's own.
+        DeblurzooError: an argument or a user's config cannot be read.
     """
     for argument in arguments:
         require_utf8(argument)
@@ -67,11 +67,11 @@ def run_verb(verb: str, arguments: list[str]) -> None:
     module = f"deblurzoo.commands.{verb}"
     spec = importlib.util.find_spec(module)
     assert spec is not None and spec.origin is not None
-    # Lightning starts its other processes by running __main__ again with sys.argv: this verb's own module.
+    # Lightning starts further processes by running __main__ with sys.argv: set it to this command's module.
     sys.modules["__main__"].__spec__ = spec
-    # Hydra's parser takes no override after -m that follows another override: -m goes first.
+    # Hydra's parser rejects an override after an -m that follows another override: move -m to the front.
     ordered = sorted(arguments, key=lambda argument: argument not in ("-m", "--multirun"))
-    # Hydra's help composes the config, for which evaluate and data check need some data.
+    # Hydra's help composes the config, for which evaluate and data check need a data set.
     sys.argv = [spec.origin, *ordered, *(["data=toy"] if "--help" in arguments else [])]
 
     def task(cfg: DictConfig) -> Any:
@@ -80,7 +80,7 @@ def run_verb(verb: str, arguments: list[str]) -> None:
             require_effect(cfg)
             trust(OmegaConf.to_container(cfg).get("trust"))  # type: ignore[union-attr]
             trust(list(_own_packages(cfg)))
-            if not is_sweep():  # a job's failure is put down in its folder, by the verb
+            if not is_sweep():  # in a sweep, the command records failures in the job's folder
                 require_settings(cfg, SHAPES[verb])
             return import_module(module).run(cfg)
 
@@ -89,15 +89,15 @@ def run_verb(verb: str, arguments: list[str]) -> None:
 
 @contextmanager
 def told_as_one_message() -> Iterator[None]:
-    """Raise what a user can mend as a CompactHydraException, of which Hydra prints the text alone, and exits with 1."""
+    """Raise errors that a user can fix as CompactHydraException: Hydra prints only its message, and exits with 1."""
     try:
         yield
-    except SystemExit as stop:  # Lightning's on SIGTERM has exit code 0
+    except SystemExit as stop:  # Lightning exits with 0 on SIGTERM
         sys.exit(stop.code or 1)
     except Exception as error:
         expected, message = isinstance(error, DeblurzooError | OmegaConfBaseException), _message(error)
         if is_sweep():
-            # Sweepers raise the first job's error alone, after all jobs, or none.
+            # Sweepers raise only the first job's error, after all jobs, or none.
             log.error(f"error: {message}", exc_info=not expected)
             _let_go(error)
         if not expected:
@@ -106,9 +106,9 @@ def told_as_one_message() -> Iterator[None]:
 
 
 def require_settings(cfg: DictConfig, shape: type[Record]) -> None:
-    """Raise a DeblurzooError for a value that is missing, of another type or out of its bounds.
+    """Raise a DeblurzooError for a value that is missing, of a wrong type or out of bounds.
 
-    The run's id may be open, as may the blur folder that `evaluate` takes from a checkpoint: verbs put them in.
+    Two values may be missing, since the commands set them: the run id, and for `evaluate` the blur folder.
     """
     blur = cfg.blur if "blur" in cfg else "blur"
     settled(cfg, shape, data=blur_choice(cfg.data, blur), **({"run_id": ""} if "run_id" in cfg else {}))
@@ -120,7 +120,7 @@ def is_sweep() -> bool:
 
 
 def _own_packages(cfg: DictConfig) -> Iterator[str]:
-    """Yield the packages of the module, network and data set that the user's own config names."""
+    """Yield the external packages of the module, network and data set in the user's own config, which are trusted."""
     for key in ("model", "model.net", "data"):
         target = OmegaConf.select(cfg, f"{key}._target_")
         if isinstance(target, str) and (package := target.partition(".")[0]) not in ("deblurzoo", "torch"):
@@ -128,7 +128,7 @@ def _own_packages(cfg: DictConfig) -> Iterator[str]:
 
 
 def _let_go(error: BaseException | None) -> None:
-    """Free what the frames of an error hold, such as batches on a GPU: the next job of a sweep needs the memory."""
+    """Free the local variables of an error's traceback, such as batches on a GPU, for the next job of a sweep."""
     chain: list[BaseException] = []
     while error and error not in chain:
         traceback.clear_frames(error.__traceback__)
@@ -137,35 +137,35 @@ def _let_go(error: BaseException | None) -> None:
 
 
 def _message(error: Exception) -> str:
-    """Return the message alone: a data-loader worker's exception arrives with its traceback as text."""
+    """Return the message without the traceback that the message of a worker's exception contains."""
     text = str(error)
     if isinstance(error, OmegaConfBaseException):
-        return f"the config is wrong: {' '.join(text.split())}"
+        return f"the config is invalid: {' '.join(text.split())}"
     return text.rpartition("DeblurzooError: ")[2].strip() if text.startswith("Caught DeblurzooError") else text
 
 
 def settled(cfg: DictConfig, shape: type[S], **decided: Any) -> S:
-    """Return a composed config as a value of its shape; `cfg` stays as it is.
+    """Return a composed config as a typed value; `cfg` is unchanged.
 
     Args:
         cfg: the config, with its interpolations.
-        shape: see `deblurzoo.commands.settings`.
-        decided: keys and values that are put in before it is resolved.
+        shape: the schema, see `deblurzoo.commands.settings`.
+        decided: keys and values that are merged into the config before it is resolved.
 
     Raises:
-        DeblurzooError: a mandatory value is missing, or a value is of another type or out of its bounds.
+        DeblurzooError: a mandatory value is missing, or a value has a wrong type or is out of bounds.
     """
     try:
         return shape.model_validate(as_dicts(OmegaConf.merge(cfg, decided)))
     except ValidationError as error:
-        raise DeblurzooError(f"the config is wrong ({first_problem(error)}): look at conf/, or at --help") from error
+        raise DeblurzooError(f"the config is invalid ({first_problem(error)}): see conf/ or --help") from error
 
 
 def as_dicts(cfg: Any) -> dict[str, Any]:
-    """Return a config as nested plain dicts and lists, resolved, with the home folder in the place of `~`.
+    """Return a config as nested dicts and lists, resolved, with `~` expanded.
 
     Raises:
-        DeblurzooError: a key still is `???`.
+        DeblurzooError: a mandatory key (`???`) has no value.
     """
     if missing := sorted(OmegaConf.missing_keys(cfg)):
         key = missing[0]
@@ -176,7 +176,7 @@ def as_dicts(cfg: Any) -> dict[str, Any]:
 
 
 def _at_home(value: Any) -> Any:
-    """Return a value with the home folder for the `~` that a text in it begins with."""
+    """Return a value in which a leading `~` of each string is expanded."""
     if isinstance(value, dict):
         return {key: _at_home(inner) for key, inner in value.items()}
     if isinstance(value, list):
@@ -185,7 +185,7 @@ def _at_home(value: Any) -> Any:
 
 
 def blur_choice(data: DictConfig, blur: str | None) -> dict[str, Any]:
-    """Return what to merge into a data set's config for GOPRO's blur folder where it, or a part of it, says none."""
+    """Return the config update that sets missing blur folders of a data set and of its parts to `blur`."""
     if not blur:
         return {}
     parts = (key for key in data if not OmegaConf.is_missing(data, key) and isinstance(data[key], DictConfig))
@@ -194,17 +194,17 @@ def blur_choice(data: DictConfig, blur: str | None) -> dict[str, Any]:
 
 
 def quiet_lightning() -> None:
-    """Silence what Lightning says that is wrong or of no use here, and all processes of a run but the first."""
-    from pytorch_lightning.utilities import rank_zero_only  # the verbs that need no Lightning start without it
+    """Suppress misleading messages of Lightning, and all but errors in processes other than the first."""
+    from pytorch_lightning.utilities import rank_zero_only  # deferred: some commands do not need Lightning
 
     if getattr(rank_zero_only, "rank", 0):
         logging.getLogger().setLevel(logging.ERROR)
     for framework in ("pytorch_lightning", "lightning_fabric.utilities.distributed"):
         logging.getLogger(framework).setLevel(logging.WARNING)
-    # Our sampler starts at the step that training resumes at, which Lightning cannot know.
+    # Our sampler starts at the resumed step, which Lightning cannot know.
     warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before the epoch ended")
     warnings.filterwarnings("ignore", ".*does not have many workers")
     warnings.filterwarnings("ignore", "The number of training batches")
     warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.")
-    warnings.filterwarnings("ignore", "It is recommended to use .*sync_dist=True")  # torchmetrics has summed up already
-    warnings.filterwarnings("ignore", "The `srun` command is available")  # many train on a Slurm machine without it
+    warnings.filterwarnings("ignore", "It is recommended to use .*sync_dist=True")  # torchmetrics synchronises itself
+    warnings.filterwarnings("ignore", "The `srun` command is available")  # training works without srun as well

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 
 def at_least(least: int) -> Callable[[str], int]:
-    """Return the type of an option that is a whole number of at least `least`."""
+    """Return an argparse type for whole numbers of at least `least`."""
 
     def whole(text: str) -> int:
         try:

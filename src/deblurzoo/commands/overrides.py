@@ -1,4 +1,4 @@
-"""The arguments of a Hydra verb as a user types them: `~` is the home folder, and text may need no quotes."""
+"""Arguments of the Hydra commands: `~` is expanded, and quotes are added to text that needs them."""
 
 import re
 import shlex
@@ -18,33 +18,33 @@ RENAMED = {
     "size=smoke": "debug=smoke",
     "preset=none": "preset=null",
 }
-"""Words of version 0.1, and the words in their places."""
+"""Keys and overrides of version 0.1, and their replacements."""
 
 _HOME = re.compile(r"""((?:^|[,\[({]|: )["']?)(~[\w.-]*)(?=[/,\])}"']|$)""")
-"""`~` or `~USER` where a path begins: in a value, an item of a list, or an item of a sweep, with a quote or none."""
+"""`~` or `~USER` at the start of a value, or of an item of a list or sweep, with or without a quote."""
 _ITEM = re.compile(r"""[^\s\[\]{}(),:"'][^\[\]{}(),:"']*""")
-"""An item of a list, a sweep or a dict."""
+"""An item of a list, sweep or dict."""
 _UNQUOTED = re.compile(r"[A-Za-z0-9_/\\\-+.$%*@?|: ]")
-"""The characters that text may have without quotes."""
+"""Characters that need no quotes."""
 _GRAMMAR = set(",[]{}()\"'\\")
-"""With one of these, a value that cannot be read may be meant as more than text."""
+"""Characters with which an unreadable value may be meant as a list, dict or sweep instead of text."""
 _SWEEP = ("-m", "--multirun")
 _FLAGS = (*_SWEEP, "-h", "--help", "--hydra-help", "--version", "-r", "--run", "--resolve")
-"""Hydra's options that take no value."""
+"""Hydra's options without a value."""
 
 
 def readable(arguments: list[str]) -> list[str]:
-    """Return the arguments with the home folder for `~`, and with quotes around a value that can only be text.
+    """Return the arguments with `~` expanded, and with quotes around values that can only be text.
 
     Raises:
-        DeblurzooError: an argument is no override, or its value needs quotes; the message says how to type it.
+        DeblurzooError: an argument is not an override, or its value needs quotes; the message contains the remedy.
     """
     sweep = any(argument in _SWEEP or argument.startswith("hydra.mode=") for argument in arguments)
     return list(_readable(arguments, sweep))
 
 
 def renamed(key: str, value: str) -> tuple[str, str] | None:
-    """Return the word of version 0.1 that a key of a config, or a key with this value, begins with, and today's."""
+    """Return the name of version 0.1 at the start of a key, or of a key and its value, and its replacement; or None."""
     top = re.match(r"[+~]*(\w*)", key)[1]  # type: ignore[index]
     return next(((word, RENAMED[word]) for word in (f"{top}={value}", top) if word in RENAMED), None)
 
@@ -62,7 +62,7 @@ def _at_home(text: str) -> str:
 
 
 def _override(argument: str, sweep: bool) -> str:
-    """Return an override that Hydra reads."""
+    """Return an override that Hydra can read."""
     key, equals, value = argument.partition("=")
     if words := renamed(key, value):
         raise DeblurzooError(f"{words[0]} is now {words[1]}: type {shlex.quote(argument.replace(*words, 1))}")
@@ -78,7 +78,7 @@ def _override(argument: str, sweep: bool) -> str:
 
 
 def _read(override: str) -> Override | None:
-    """Return what Hydra reads, or None if its grammar refuses it."""
+    """Return the override as Hydra reads it, or None if its grammar rejects it."""
     try:
         return OverridesParser.create().parse_override(override)
     except HydraException:
@@ -86,17 +86,17 @@ def _read(override: str) -> Override | None:
 
 
 def _problem(argument: str, sweep: bool) -> str:
-    """Return what is wrong with an override that cannot be read, or gives several values, and what to type."""
+    """Return the message for an override that cannot be read or has several values, with a corrected override."""
     key, equals, value = argument.partition("=")
     if not _read(f"{key}=x"):
-        return f"{argument} cannot be read: {key} is no key; --help lists the keys"
+        return f"{argument} cannot be read: {key} is not a key; --help lists the keys"
     if not equals:
-        return f"{argument} is no override: type {key}=VALUE"
+        return f"{argument} is not an override: type {key}=VALUE"
     spelled = _spelled(value, sweep)
     typed = shlex.quote(f"{key}={spelled}")
     if _read(argument):
-        alone = "" if "(" in value else f"; for one text type {typed}, for a list '{key}=[{value}]'"
-        return f"{argument} gives several values: for a run of each add -m{alone}"
+        alone = "" if "(" in value else f"; for a single text type {typed}, for a list '{key}=[{value}]'"
+        return f"{argument} has several values: for one run per value add -m{alone}"
     signs = [
         sign for sign in dict.fromkeys(_UNQUOTED.sub("", value)) if spelled == _quoted(value) or sign not in _GRAMMAR
     ]
@@ -105,7 +105,7 @@ def _problem(argument: str, sweep: bool) -> str:
 
 
 def _spelled(value: str, sweep: bool) -> str:
-    """Return a value with quotes around what Hydra cannot read as it stands: items of a list, or all of it."""
+    """Return a value with the quotes that Hydra requires: around items of a list, or around the whole value."""
     if value[0] in "[{" or (sweep and "," in value):
         items = _ITEM.sub(lambda item: item[0] if _read(f"x={item[0]}") else _quoted(item[0]), value)
         if _read(f"x={items}"):

@@ -1,4 +1,4 @@
-"""Configs of the Hydra verbs as values, with types and bounds."""
+"""Schemas of the configs of the Hydra commands: types and bounds."""
 
 from typing import Annotated, Any, Literal
 
@@ -9,11 +9,11 @@ from deblurzoo.records import Record
 from deblurzoo.training.schedules import known
 
 Text = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int | float) else value)]
-"""Text, also where Hydra takes it for a number, as in name=2021."""
+"""Text; also a number, since Hydra parses name=2021 as a number."""
 
 
 def _listed(value: Any) -> Any:
-    """Return a single word as a list."""
+    """Return a single string as a list."""
     return [value] if isinstance(value, str) else value
 
 
@@ -26,13 +26,13 @@ def _known_metric(name: str) -> str:
 
 
 class Config(Record):
-    """A part of a config, which may hold more than what is checked."""
+    """A part of a config; further keys are allowed and not checked."""
 
     model_config = ConfigDict(extra="allow")
 
     @property
     def content(self) -> dict[str, Any]:
-        """All of it as nested plain dicts and lists."""
+        """The whole content as nested dicts and lists."""
         return self.model_dump(by_alias=True, exclude_unset=True)
 
 
@@ -43,13 +43,13 @@ class Buildable(Config):
 
 
 class Optimizer(Buildable):
-    """The config of an optimiser; what else its class takes, torch checks."""
+    """The config of an optimiser; torch checks the other arguments of its class."""
 
     lr: float | None = None
 
 
 class Schedule(Record):
-    """The config of a schedule: the arguments of `deblurzoo.training.schedules.factor` but the step."""
+    """The config of a schedule: the arguments of `deblurzoo.training.schedules.factor` except the step."""
 
     model_config = ConfigDict(extra="forbid")
     name: Annotated[str, AfterValidator(known)]
@@ -72,7 +72,7 @@ class Trainer(Buildable):
 
 
 class Model(Buildable):
-    """The config of a module."""
+    """The config of a `DeblurModule`."""
 
     net: dict[str, Any]
     optimizer: Optimizer
@@ -81,7 +81,7 @@ class Model(Buildable):
 
 
 class Settings(Config):
-    """Keys of both train and evaluate."""
+    """Keys shared by train and evaluate."""
 
     data: Buildable
     datamodule: Buildable
@@ -145,4 +145,4 @@ SHAPES: dict[str, type[Record]] = {
     "data_pack": Packing,
     "data_show": Showing,
 }
-"""By verb."""
+"""Schemas by command."""

@@ -1,4 +1,4 @@
-"""A job of a sweep: it trains, or goes on with what is there, and is evaluated in the end."""
+"""A job of a sweep: trains or resumes, then evaluates."""
 
 from pathlib import Path
 from typing import Any
@@ -17,19 +17,19 @@ from deblurzoo.training.checkpoints import checkpoint_of
 from deblurzoo.training.precision import AUTO
 
 _folders: dict[Path, DictConfig] = {}
-"""Run folders and configs of this process's sweep: data.root and others of conf/train.yaml's exclude_keys name none."""
+"""Run folders and configs of this process's sweep; jobs that differ only in `exclude_keys` share a folder."""
 
 
 def job(cfg: DictConfig, run: Path, fit: Any) -> float:
-    """Train by `fit` and evaluate in a run folder; return the PSNR, which a sweeper like Optuna may maximise.
+    """Train with `fit` and evaluate in a run folder; return the PSNR, for a sweeper such as Optuna.
 
     Raises:
         DeblurzooError: an earlier job of this sweep has the same folder and another config.
     """
     if _folders.setdefault(run, cfg) != cfg:  # a search may repeat a job
         raise DeblurzooError(
-            f"{run} is the folder of an earlier job of this sweep: what differs between them names no folders, "
-            "so sweep over experiment or name, or run them one by one"
+            f"{run} is the folder of an earlier job of this sweep: the keys in which the jobs differ are not part of "
+            "folder names. Sweep over experiment or name, or run the jobs one by one"
         )
     claim(run)
     name = str(cfg.name)
@@ -44,7 +44,7 @@ def job(cfg: DictConfig, run: Path, fit: Any) -> float:
 
 
 def evaluation(cfg: DictConfig, run: Path) -> DictConfig:
-    """Return the config of `deblurzoo evaluate` for what a job has trained: its data and machine, else as usual."""
+    """Return the `deblurzoo evaluate` config for a job: its data, trainer, metrics and trust, otherwise defaults."""
     usual = compose("evaluate", [f"data={HydraConfig.get().runtime.choices['data']}"])
     OmegaConf.set_struct(usual, False)
     resolved: Any = OmegaConf.to_container(cfg, resolve=True)

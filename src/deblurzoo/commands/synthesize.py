@@ -1,4 +1,4 @@
-"""`deblurzoo synthesize`: training data from videos, folders of frames and photos."""
+"""`deblurzoo synthesize`: synthesize training data from videos, folders of frames and photos."""
 
 import argparse
 import os
@@ -10,23 +10,23 @@ from deblurzoo.files import user_path
 from deblurzoo.synthesis.options import CAMERA_GAMMA, Response
 
 EXAMPLES = """examples:
-  deblurzoo synthesize 240fps/*.mp4 --out DATA                    GOPRO's recipe: the mean of 11 frames
-  deblurzoo synthesize CLIP_A CLIP_B --frames 7-13 --out DATA     folders of frames; each clip draws its number
+  deblurzoo synthesize 240fps/*.mp4 --out DATA                    as GOPRO: the mean of 11 frames
+  deblurzoo synthesize CLIP_A CLIP_B --frames 7-13 --out DATA     folders of frames; number of frames drawn per clip
   deblurzoo synthesize holiday.mp4 --interpolate --out DATA       ordinary video, 24 to 60 frames per second
-  deblurzoo synthesize PHOTOS --photographs --out DATA            simulated hand shake
+  deblurzoo synthesize PHOTOS --photographs --out DATA            simulated camera shake
   deblurzoo train experiment=srn_gopro data=synthesized data.root=DATA
 
-The same command again continues where it was stopped; DATA appears when it is complete. synthesis.yaml in it says what
-it was made of. Whatever the number of workers, the same sources, options and seed give the same bytes."""
+The same command resumes an interrupted synthesis; DATA is created only when it is complete. DATA/synthesis.yaml records
+the sources and options. The same sources, options and seed give the same bytes for any number of workers."""
 SLOWEST = 100
-"""Frames per second of videos whose plain means show no ghosts."""
+"""Lowest frame rate at which means of frames show no ghosting without interpolation, in frames per second."""
 T = TypeVar("T")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "deblurzoo synthesize",
-        description="Make pairs of blurry and sharp pictures, in GOPRO's layout, from your own sharp ones.",
+        description="Synthesize pairs of blurry and sharp images in GOPRO's layout from sharp videos and photos.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -36,45 +36,92 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         type=user_path,
         metavar="SOURCE",
-        help="video, folder of consecutive frames, or photograph",
+        help="video, folder of consecutive frames, or photo",
     )
-    add("--out", type=user_path, required=True, metavar="DIR", help="folder to make")
-    add("--photographs", action="store_true", help="folders hold photographs: blur them by simulated hand shake")
-    add("--interpolate", action="store_true", help="add frames between those of ordinary video, by optical flow")
-    add("--frames", type=_range(int), metavar="N[-M]", help="frames of an exposure, odd (11; 3 with --interpolate)")
+    add("--out", type=user_path, required=True, metavar="DIR", help="folder to create")
+    add("--photographs", action="store_true", help="folders contain photos: blur them by simulated camera shake")
+    add("--interpolate", action="store_true", help="interpolate frames by optical flow, for video below 100 fps")
     add(
-        "--shake", type=_range(float), default=(5, 20), metavar="L[-M]", help="length of a hand's path in pixels (5-20)"
+        "--frames",
+        type=_range(int),
+        metavar="N[-M]",
+        help="odd number of frames per exposure; of a range, each clip draws one (default: 11; 3 with --interpolate)",
+    )
+    add(
+        "--shake",
+        type=_range(float),
+        default=(5, 20),
+        metavar="L[-M]",
+        help="length of the camera path in pixels (default: 5-20)",
     )
     add(
         "--objects",
         type=at_least(0),
         default=0,
         metavar="N",
-        help="moving objects before a photograph, at most (%(default)s)",
+        help="maximum number of moving objects in the foreground of a photo (default: %(default)s)",
     )
-    add("--stride", type=at_least(1), metavar="N", help="frames from one exposure to the next (as many as it has)")
-    add("--response", type=_response, default=CAMERA_GAMMA, help="of blur_gamma: a number or srgb (%(default)s)")
-    add("--noise", type=float, default=0.0, metavar="SIGMA", help="noise in the blurry pictures, in 8-bit levels (0)")
-    add("--jpeg", type=int, metavar="QUALITY", help="compress the blurry pictures, 1 to 100 (not)")
-    add("--clip-length", type=at_least(1), default=100, metavar="N", help="pairs in a clip at most (%(default)s)")
-    add("--split", choices=("source", "time"), help="test on the last sources, or the end of each (time if only one)")
-    add("--test-share", type=float, default=0.2, metavar="SHARE", help="share of the test split (%(default)s)")
-    add("--gap", type=at_least(0), default=5, metavar="N", help="pairs between splits by time (%(default)s)")
-    add("--seed", type=at_least(0), default=0, help="of everything random (%(default)s)")
+    add(
+        "--stride",
+        type=at_least(1),
+        metavar="N",
+        help="frames between the starts of exposures (default: frames per exposure)",
+    )
+    add(
+        "--response",
+        type=_response,
+        default=CAMERA_GAMMA,
+        help="camera response for blur_gamma: a gamma or srgb (default: %(default)s)",
+    )
+    add(
+        "--noise",
+        type=float,
+        default=0.0,
+        metavar="SIGMA",
+        help="noise of the blurry images, in 8-bit levels (default: 0)",
+    )
+    add("--jpeg", type=int, metavar="QUALITY", help="JPEG quality of the blurry images, 1 to 100 (default: no JPEG)")
+    add(
+        "--clip-length",
+        type=at_least(1),
+        default=100,
+        metavar="N",
+        help="maximum number of pairs per clip (default: %(default)s)",
+    )
+    add(
+        "--split",
+        choices=("source", "time"),
+        help="test on the last sources, or on the end of each (default: source, or time for one source)",
+    )
+    add("--test-share", type=float, default=0.2, metavar="SHARE", help="share of the test split (default: %(default)s)")
+    add(
+        "--gap",
+        type=at_least(0),
+        default=5,
+        metavar="N",
+        help="pairs left out between splits by time (default: %(default)s)",
+    )
+    add("--seed", type=at_least(0), default=0, help="random seed (default: %(default)s)")
     workers = min(os.cpu_count() or 1, 8)
-    add("--workers", type=at_least(1), default=workers, metavar="N", help="exposures made at a time (%(default)s)")
+    add(
+        "--workers",
+        type=at_least(1),
+        default=workers,
+        metavar="N",
+        help="exposures computed in parallel (default: %(default)s)",
+    )
     return parser
 
 
 def _range(number: Callable[[str], T]) -> Callable[[str], tuple[T, T]]:
-    """Return what reads `LEAST-MOST`, or one number for both."""
+    """Return an argparse type for `LEAST-MOST`, or for one number as both bounds."""
 
     def parse(text: str) -> tuple[T, T]:
         least, _, most = text.partition("-")
         try:
             return number(least), number(most or least)
         except ValueError as error:
-            raise argparse.ArgumentTypeError(f"{text} is neither a number nor two as in 7-13") from error
+            raise argparse.ArgumentTypeError(f"{text} is neither a number nor a range such as 7-13") from error
 
     return parse
 
@@ -92,8 +139,8 @@ def main(arguments: list[str]) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Make the folder, or go on with it."""
-    # OpenCV, PyAV and torch take seconds to import, and the help needs none of them.
+    """Synthesize the data set into a new folder, or resume."""
+    # Deferred: OpenCV, PyAV and torch take seconds to import, and --help does not need them.
     from deblurzoo.synthesis.exposure import Camera
     from deblurzoo.synthesis.pairs import Recipe, inspect_all, synthesize
     from deblurzoo.synthesis.plan import Cut
@@ -112,7 +159,9 @@ def run(options: argparse.Namespace) -> None:
     camera = Camera(options.response, options.noise, options.jpeg)
     for source in sources:
         if source.fps and source.fps < SLOWEST and not options.interpolate:
-            print(f"{source.path} has {source.fps:g} frames per second: without --interpolate its blur shows ghosts")
+            print(
+                f"{source.path} has {source.fps:g} frames per second: use --interpolate to avoid ghosting in its blur"
+            )
     least, most = options.shake
     recipe = Recipe(cut, camera, Shake(least, most, objects=options.objects), options.interpolate)
     synthesize(sources, options.out, recipe, options.workers)

@@ -1,4 +1,4 @@
-"""`deblurzoo train`: from a config to a trained network."""
+"""`deblurzoo train`: train a network."""
 
 import logging
 import sys
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 
 def run(cfg: DictConfig) -> float | None:
-    """Train `cfg.model` in the run folder `cfg.run`; in a sweep, return the PSNR of the evaluation that follows."""
+    """Train `cfg.model` in the run folder `cfg.run`; in a sweep, also evaluate and return the PSNR."""
     folder = Path(cfg.run)
     require_utf8(folder)
     folder = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
@@ -52,12 +52,12 @@ def run(cfg: DictConfig) -> float | None:
 
 
 def fit(cfg: DictConfig, run: Path, **decided: Any) -> None:
-    """Train `cfg.model` on `cfg.data` in a run folder, from the start or from a checkpoint.
+    """Train `cfg.model` on `cfg.data` in a run folder, from scratch or from a checkpoint.
 
     Args:
-        cfg: of `conf/train.yaml`.
+        cfg: composed from `conf/train.yaml`.
         run: the run folder.
-        decided: keys and values that are put into the config.
+        decided: keys and values that are merged into the config.
     """
     quiet_lightning()
     start, settings = begin(cfg, run, **decided)
@@ -75,8 +75,8 @@ def fit(cfg: DictConfig, run: Path, **decided: Any) -> None:
     log.info("%s: %s on %s, in %s", settings.name, network, datamodule.source.name, settings.trainer.precision)
     try:
         _fit_logged(trainer, module, datamodule, settings, start.path if start else None)
-    except SystemExit:  # how Lightning ends a run on SIGINT and, with exit code 0, on SIGTERM
-        log.warning("stopped by a signal at step %d: resume=auto goes on from the last checkpoint", trainer.global_step)
+    except SystemExit:  # raised by Lightning on SIGINT and, with exit code 0, on SIGTERM
+        log.warning("stopped by a signal at step %d: resume=auto resumes from the last checkpoint", trainer.global_step)
         finish_wandb(1)
         requeue.hand_on()
         sys.exit(1)
@@ -85,10 +85,10 @@ def fit(cfg: DictConfig, run: Path, **decided: Any) -> None:
 
 
 def begin(cfg: DictConfig, run: Path, **decided: Any) -> tuple[Start | None, Training]:
-    """Return where training starts, and the whole config, with the blur, precision and run id that are open in it.
+    """Return the starting point of training, and the complete config with blur folder, precision and run id.
 
     Raises:
-        DeblurzooError: something in the config is missing or wrong.
+        DeblurzooError: a value of the config is missing or invalid.
     """
     resume = decided.get("resume", cfg.resume)
     resume = None if resume is None else str(user_path(str(resume)))
@@ -110,7 +110,7 @@ def begin(cfg: DictConfig, run: Path, **decided: Any) -> tuple[Start | None, Tra
 
 
 def module_and_data(settings: Training, start: Start | None) -> tuple[DeblurModule, DeblurDataModule]:
-    """Return what is trained and on which data; all that is wrong with them shows before anything is written."""
+    """Return the module and the data; if they are invalid, raise a DeblurzooError before any file is written."""
     pl.seed_everything(settings.seed, verbose=False)
     module = make_module(settings.model.content)
     require_own_network()
@@ -134,27 +134,27 @@ def module_and_data(settings: Training, start: Start | None) -> tuple[DeblurModu
 
 
 def make_module(config: dict[str, Any]) -> DeblurModule:
-    """Build the module of a config.
+    """Return the module of a config.
 
     Raises:
-        DeblurzooError: `_target_` names something else, or an argument is nothing that a checkpoint could have.
+        DeblurzooError: `_target_` is not a DeblurModule, or a checkpoint cannot store an argument.
     """
     target = config["_target_"]
     if not issubclass(imported(target, nn.Module), DeblurModule):
         raise DeblurzooError(
-            f"model._target_={target} is no DeblurModule: a network of your own goes below net, as in model/mine.yaml: "
-            f"defaults: [base, _self_], net: {{_target_: {target}, …}}"
+            f"model._target_={target} is not a DeblurModule: configure your own network under net, as in "
+            f"model/mine.yaml: defaults: [base, _self_], net: {{_target_: {target}, …}}"
         )
     module = make(config, DeblurModule, "model")
     try:
         require_plain(dict(module.hparams), "model")
     except DeblurzooError as error:
-        raise DeblurzooError(f"{error}: checkpoints have numbers, texts, lists and dicts of them alone") from error
+        raise DeblurzooError(f"{error}: checkpoints store only numbers, strings, lists and dicts") from error
     return module
 
 
 def make_trainer(settings: Training, requeue: SlurmRequeue) -> pl.Trainer:
-    """Return Lightning's trainer with the callbacks of the config.
+    """Return a Lightning trainer with the callbacks of the config.
 
     Raises:
         DeblurzooError: no callback saves checkpoints.
@@ -168,25 +168,25 @@ def make_trainer(settings: Training, requeue: SlurmRequeue) -> pl.Trainer:
     if not any(isinstance(callback, StepCheckpoints) for callback in made.values()):
         raise DeblurzooError(
             "callbacks.checkpoints is missing, so nothing would be saved: keep it; "
-            f"callbacks.checkpoints.every={steps.max_steps} saves the last step alone"
+            f"callbacks.checkpoints.every={steps.max_steps} saves only the last step"
         )
     counted = {
         "log_every_n_steps": min(steps.log_every_n_steps, steps.max_steps),
-        "val_check_interval": steps.val_check_interval * steps.accumulate_grad_batches,  # Lightning's batches
+        "val_check_interval": steps.val_check_interval * steps.accumulate_grad_batches,  # Lightning counts batches
     }
     return make(
         {**steps.content, **counted},
         pl.Trainer,
         "trainer",
         callbacks=[*made.values(), requeue],
-        logger=False,  # one process logs, see `_fit_logged`
+        logger=False,  # only one process logs, see `_fit_logged`
         plugins=[AtomicCheckpointIO(), *slurm_plugins()],
-        reload_dataloaders_every_n_epochs=1,  # an epoch that something ended is followed by the next step's samples
+        reload_dataloaders_every_n_epochs=1,  # continue with the next sample after an epoch that ended early
     )
 
 
 def _take_over(run: Path, settings: Training) -> None:
-    """Make a run folder this process's own, and write what is known of the run."""
+    """Lock a run folder for this process, and write the run's config and identity."""
     take_over(run, "checkpoints/.*.tmp")
     content: str = yaml.safe_dump(settings.content, sort_keys=False, allow_unicode=True)
     write_atomically(run / CONFIG, content.encode())
@@ -196,7 +196,7 @@ def _take_over(run: Path, settings: Training) -> None:
 def _fit_logged(
     trainer: pl.Trainer, module: DeblurModule, datamodule: DeblurDataModule, settings: Training, start: Path | None
 ) -> None:
-    """Train with the loggers of the config, which the first process alone has; tell what ends it from outside."""
+    """Train, with the config's loggers in the first process only; replace an error by its `cause` if that is known."""
     try:
         if trainer.is_global_zero:
             loggers = {name: logger for name, logger in settings.logger.items() if logger}
@@ -211,10 +211,10 @@ def _fit_logged(
 
 
 def _ending(trainer: pl.Trainer) -> str:
-    """Return how training that no signal stopped has ended: done, or before its last step and why.
+    """Return the outcome of training that no signal stopped: done, or the step and reason of an early end.
 
     Raises:
-        DeblurzooError: there is no checkpoint of the step at which it has ended.
+        DeblurzooError: no checkpoint of the step at which training ended exists.
     """
     step, last = trainer.global_step, trainer.max_steps
     if step >= last:
@@ -222,12 +222,12 @@ def _ending(trainer: pl.Trainer) -> str:
     ended = f"ended at step {step} of {last} ({reason_to_stop(trainer)}"
     savers = (one for one in trainer.callbacks if isinstance(one, StepCheckpoints))  # type: ignore[attr-defined]
     if not any(saver.file(step).is_file() for saver in savers):
-        raise DeblurzooError(f"training {ended}) with nothing to save: let it run longer")
-    return f"{ended}; resume=auto goes on)"
+        raise DeblurzooError(f"training {ended}) without a checkpoint: train for longer")
+    return f"{ended}; resume=auto resumes)"
 
 
 def _refuse_sweep_on_many_devices(settings: Training) -> None:
-    """Lightning's launcher would run the whole command line, the sweep included, once per device."""
+    """Raise for a sweep on several devices: Lightning's launcher would run the whole sweep once per device."""
     if is_sweep() and not is_one(settings.trainer.devices):
         raise DeblurzooError(
             f"a multirun with trainer.devices={settings.trainer.devices} would start the whole sweep on each device: "
@@ -236,7 +236,7 @@ def _refuse_sweep_on_many_devices(settings: Training) -> None:
 
 
 def _require_processes(trainer: pl.Trainer) -> None:
-    """Raise unless torchrun or srun, if it started this process, started one for each device."""
+    """Raise unless torchrun or srun, if used, started one process for each device."""
     devices = trainer.num_devices * trainer.num_nodes
     if trainer.world_size != devices:
         raise DeblurzooError(

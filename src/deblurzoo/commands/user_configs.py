@@ -1,4 +1,4 @@
-"""A user's own config files: those that cannot be read, and content that would have no effect."""
+"""Checks of a user's config files: unreadable files, and content without effect."""
 
 import logging
 import re
@@ -24,7 +24,7 @@ _FIRST_LINE = f"its first line must be `# @package {GLOBAL}`"
 
 
 def require_readable_configs(arguments: list[str]) -> None:
-    """Raise a DeblurzooError that names a file of a group of --config-dir that Hydra could not load."""
+    """Raise a DeblurzooError for an unreadable file in a group of --config-dir, and for names of version 0.1."""
     for option, value in pairwise([*arguments, ""]):
         name, equals, joined = option.partition("=")
         folder = Path(joined if equals else value)
@@ -34,18 +34,20 @@ def require_readable_configs(arguments: list[str]) -> None:
                 OmegaConf.load(file)
             except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
                 reason = " ".join(str(error).split())
-                raise DeblurzooError(f"{file} cannot be read ({reason}): mend it or move it elsewhere") from error
+                raise DeblurzooError(f"{file} cannot be read ({reason}): fix it or move it elsewhere") from error
             for key, value in _words(file):
                 if renaming := renamed(key, value):
-                    raise DeblurzooError(f"{file}: {renaming[0]} is now {renaming[1]}: mend it there")
+                    raise DeblurzooError(f"{file}: {renaming[0]} is now {renaming[1]}: rename it there")
             if re.match(r"#\s*@", _top(file)) and len(words) != 2:
-                raise DeblurzooError(f"{file}: {_top(file)} has {len(words) - 1} words: {_FIRST_LINE}, and no more")
+                raise DeblurzooError(
+                    f"{file}: {_top(file)} has {len(words) - 1} words: {_FIRST_LINE}, without further words"
+                )
 
 
 def _words(file: Path) -> Iterator[tuple[str, str]]:
-    """Yield the keys at the top of a config, and the groups of its defaults with what is chosen of them."""
+    """Yield the top-level keys of a global config, and the groups of its defaults with their choices."""
     content: Any = _load(file)
-    if not isinstance(content, dict):  # which Hydra refuses
+    if not isinstance(content, dict):  # Hydra rejects it
         return
     if GLOBAL in _top(file):
         yield from ((str(key), "") for key in content)
@@ -56,44 +58,42 @@ def _words(file: Path) -> Iterator[tuple[str, str]]:
 
 
 def require_effect(cfg: DictConfig) -> None:
-    """Raise a DeblurzooError that names a top-level key which nothing reads, and the user's file that it is from."""
+    """Raise a DeblurzooError that names an unknown top-level key, and the user's file that sets it."""
     content = OmegaConf.to_yaml(cfg)
     for key in sorted(map(str, cfg.keys() - _known_keys())):
-        if re.search(rf"\$\{{[^}}]*\b{re.escape(key)}\b", content):  # a variable of the user's
+        if re.search(rf"\$\{{[^}}]*\b{re.escape(key)}\b", content):  # a user's variable
             continue
         lost = [(file, package) for file, package in _user_files() if package.partition(".")[0] == key]
         if lost:
-            file, _ = max(lost, key=lambda one: _holds(cfg, *one))  # others of its folder may be as wrong, and unused
-            raise DeblurzooError(f"{file} has no effect, since its content lands below {key}: {_FIRST_LINE}")
+            file, _ = max(lost, key=lambda one: _holds(cfg, *one))  # other files may be wrong as well, but unused
+            raise DeblurzooError(f"{file} has no effect, since its content is placed under {key}: {_FIRST_LINE}")
         where = next((f"{file}: " for file, package in _user_files() if package == GLOBAL and key in _load(file)), "")
-        raise DeblurzooError(
-            f"{where}nothing reads the key {key}: it must be one of {', '.join(sorted(_known_keys()))}"
-        )
+        raise DeblurzooError(f"{where}the key {key} is unknown: it must be one of {', '.join(sorted(_known_keys()))}")
 
 
 def require_own_network() -> None:
-    """Raise a DeblurzooError if a shipped experiment that sets something of its network is taken with another one."""
+    """Raise a DeblurzooError if an experiment that sets keys of its network is combined with another network."""
     choices = HydraConfig.get().runtime.choices
     experiment, model = str(choices["experiment"]), choices["model"]
     settings = load_experiment(experiment).get("model")
     if settings and (network := choice(experiment, "model")) != model:
         raise DeblurzooError(
-            f"experiment={experiment} sets model.{next(iter(settings))} of model={network}: with model={model}, an "
-            "ablation would be called by another network's name; set what differs yourself"
+            f"experiment={experiment} sets model.{next(iter(settings))} of model={network}: with model={model}, the "
+            "run would be named after another network's ablation; omit experiment and set the keys that you need"
         )
 
 
 def warn_of_shadowed_configs() -> None:
-    """Warn of a user's files that never take effect: the shipped conf is searched first."""
+    """Warn of a user's files without effect, since the shipped conf is searched first."""
     shipped = conf_dir()
     for folder in _user_folders():
         for file in sorted(folder.rglob("*.yaml")):
             if (shipped / file.relative_to(folder)).is_file():
-                log.warning("%s has no effect: deblurzoo ships a config of that name; rename yours", file)
+                log.warning("%s has no effect: deblurzoo ships a config of that name; rename your file", file)
 
 
 def _known_keys() -> set[str]:
-    """Return the top-level keys of the shipped configs, and the groups whose content stays below their name."""
+    """Return the top-level keys of the shipped configs, and the groups whose content is placed under their name."""
     verbs = {key for file in conf_dir().glob("*.yaml") for key in _load(file)}
     groups = {file.parent.name for file in conf_dir().glob("*/*.yaml") if GLOBAL not in _top(file)}
     return (verbs | groups) - {"defaults", "hydra"}
@@ -106,7 +106,7 @@ def _user_folders() -> list[Path]:
 
 
 def _user_files() -> Iterator[tuple[Path, str]]:
-    """Yield a user's files, and where the content of each lands."""
+    """Yield a user's files, and the key under which Hydra places the content of each."""
     for folder in _user_folders():
         for file in sorted(folder.rglob("*.yaml")):
             header = re.fullmatch(r"#\s*@package +(\S+)", _top(file))
@@ -114,14 +114,14 @@ def _user_files() -> Iterator[tuple[Path, str]]:
 
 
 def _holds(cfg: DictConfig, file: Path, package: str) -> bool:
-    """Whether a config has the content of a file at a place."""
+    """Whether a config contains a file's content under a key."""
     there = OmegaConf.to_container(OmegaConf.create({"": OmegaConf.select(cfg, package)}))
     content = {key: value for key, value in _load(file).items() if key != "defaults"}
     return OmegaConf.to_container(OmegaConf.merge(there, {"": content})) == there
 
 
 def _top(file: Path) -> str:
-    """Return the first line that is not empty, where alone Hydra looks for a package."""
+    """Return the first non-empty line, the only line in which Hydra looks for a package."""
     return next((line.strip() for line in file.read_text().splitlines() if line.strip()), "")
 
 
