@@ -72,7 +72,6 @@ SMALLER = {  # arguments appended to commands that contain these words, to shrin
     "train experiment=svrnn_gopro": "debug=smoke paths.runs=runs logger=csv model.net.width=0.125",
     "train experiment=svrnn_gopro_no_rnns": "debug=smoke paths.runs=runs logger=csv model.net.width=0.125",
     "train experiment=srn_gopro": "model.net.width=0.125",
-    "train model=srn": "model.net.width=0.125",
     "train experiment=flow_dvd": "model.net.width=0.125",
     "train experiment=glob(flow_dvd*)": "model.net.width=0.125",
     "train data.packed=packed/gopro": "debug=smoke",
