@@ -64,7 +64,7 @@ def test_torchrun_starts_both_processes(environment: dict[str, str], toy: Path, 
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("datamodule.batch_size=3", "error: datamodule.batch_size=3 is the batch of all 2 devices together"),
+        ("datamodule.batch_size=3", "error: datamodule.batch_size=3 cannot be split equally between 2 devices"),
         ("datamodule.val_frames=1", "error: 1 validation frames are too few for 2 devices"),
     ],
 )

@@ -191,5 +191,5 @@ def test_an_unfinished_evaluation_is_not_replaced_by_another(deblurzoo: Run, ide
     evaluate(deblurzoo, f"checkpoint={identity}", *reds)
     assert list(found(identity)) == ["folder_blur_REDS_step0"]
     assert (begun / "measured.jsonl").read_text() == rows[0] + "\n"
-    assert "1 of 2 are measured" in evaluate(deblurzoo, f"checkpoint={identity}", *hide)
+    assert "1 of 2 images" in evaluate(deblurzoo, f"checkpoint={identity}", *hide)
     assert list(found(identity)) == ["folder_blur", "folder_blur_REDS_step0"]

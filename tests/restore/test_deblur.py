@@ -58,7 +58,7 @@ def test_finished_results_stay_unless_told(identity: Path, tmp_path: Path, capsy
     source, old = save(tmp_path / "a.png", 1), save(tmp_path / "out" / "a.png", 2)
     arguments = [str(source), "--checkpoint", str(identity), "--out", str(tmp_path / "out")]
     main(arguments)
-    assert "1 of 1 are in" in capsys.readouterr().out
+    assert "1 of 1 skipped: results exist in" in capsys.readouterr().out
     np.testing.assert_array_equal(opened(old), noise(2))
     main([*arguments, "--overwrite"])
     np.testing.assert_array_equal(opened(old), noise(1))

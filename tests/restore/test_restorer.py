@@ -97,9 +97,9 @@ def test_the_package_alone_imports_no_torch() -> None:
     subprocess.run([sys.executable, "-c", "import deblurzoo, sys; assert 'torch' not in sys.modules"], check=True)
 
 
-def test_the_example_of_the_readme(identity: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    examples = [code for code in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "deblurzoo.load" in code]
+def test_the_example_of_the_docs(identity: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "deblur.md").read_text()
+    examples = [code for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "deblurzoo.load" in code]
     assert len(examples) == 1
     shutil.copytree(identity, tmp_path / "runs" / "demo" / "srn_toy")
     picture = noise(33, 47)
