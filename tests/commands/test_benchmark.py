@@ -49,7 +49,7 @@ def test_every_network_is_measured_and_what_cannot_run_has_a_reason(
     eager, onnx = json.loads((tmp_path / "out" / "benchmark.json").read_text())["cases"]
     assert eager["seconds"] > 0
     assert "pip install 'deblurzoo[onnx]'" in onnx["reason"]
-    assert f"not measured: {network} onnxruntime fp32 on cpu: ONNX export needs" in done.stdout
+    assert f"not measured: {network} onnxruntime fp32 on cpu: ONNX export requires" in done.stdout
 
 
 def test_macs_by_hand() -> None:
