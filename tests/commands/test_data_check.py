@@ -32,7 +32,7 @@ def test_every_kind_of_damage_is_named(copy: Path) -> None:
     assert f"unreadable: {a / 'blur' / '000002.png'}" in problems
     assert f"unpaired: {a / 'blur' / '000003.png'} has no sharp counterpart" in problems
     assert f"missing: {b / 'blur'}: frame 000002" in problems
-    assert f"size: {b / 'sharp' / '000001.png'} is 64x40, but most of the clip is 64x48" in problems
+    assert f"size: {b / 'sharp' / '000001.png'} is 64x40, but most images of the clip are 64x48" in problems
     assert "empty: the test split" in problems
     assert len(problems.splitlines()) == 5
 
@@ -42,7 +42,7 @@ def test_official_counts_are_compared(deblurzoo: Run, copy: Path) -> None:
     clip.rename(clip.with_name("GOPR0372_07_00"))
     done = deblurzoo("data", "check", "data=gopro", f"data.root={copy}")
     assert done.returncode == 1
-    assert "count: GOPR0372_07_00 has 3 pairs, the official clip has 100" in done.stderr
+    assert "count: GOPR0372_07_00 has 3 pairs instead of the official 100" in done.stderr
     assert "missing: test clip GOPR0862_11_00 (77 pairs)" in done.stderr
     assert "unexpected: TOY_train_001 is not an official train clip of gopro" in done.stderr
     assert "Traceback" not in done.stderr
@@ -111,7 +111,8 @@ def test_only_frames_of_a_clip_must_be_consecutive_and_of_one_size(tmp_path: Pat
     names = ("1.png", "2.png", "9_large.png")
     assert check(folder(tmp_path, *names, consecutive=False)) == []
     assert check(folder(tmp_path, *names)) == [
-        f"size: {tmp_path}/{kind}/9_large.png is 8x16, but most of the clip is 8x8" for kind in ("blur", "sharp")
+        f"size: {tmp_path}/{kind}/9_large.png is 8x16, but most images of the clip are 8x8"
+        for kind in ("blur", "sharp")
     ]
     write_png(tmp_path / "sharp" / "1.png", np.zeros((9, 8, 3), np.uint8))
     assert check(folder(tmp_path, consecutive=False)) == [

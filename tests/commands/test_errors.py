@@ -28,7 +28,7 @@ def test_missing_root(deblurzoo: Run, tmp_path: Path) -> None:
 
 
 def test_root_and_blur_must_be_said(deblurzoo: Run) -> None:
-    refused(deblurzoo("train", *SHORT, "experiment=srn_gopro"), "data.root is not set: give data.root=FOLDER")
+    refused(deblurzoo("train", *SHORT, "experiment=srn_gopro"), "data.root is not set: set data.root=FOLDER")
     refused(deblurzoo("train", *SHORT, "data=gopro", "data.root=/x"), "data.blur is not set")
 
 

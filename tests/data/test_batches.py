@@ -58,9 +58,7 @@ class Killed(Dataset[Batch]):
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGBUS])  # SIGBUS: write to missing shared memory
 def test_what_kills_a_reader_is_told(number: signal.Signals) -> None:
-    message = (
-        "a data-loader worker was killed .*, possibly for lack of memory or shared memory: set fewer datamodule.workers"
-    )
+    message = "a data-loader worker was killed .*, possibly for lack of memory or shared memory: set a smaller datam"
     with pytest.raises(DeblurzooError, match=message), told_reader_failures():
         next(iter(BatchLoader(Killed(number), 1, batch_size=1)))
 

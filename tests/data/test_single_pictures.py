@@ -113,4 +113,7 @@ def test_a_network_of_several_frames_is_refused(deblurzoo: Run, root: Path) -> N
     arguments = ["--config-dir", "conf", "model=flow_rnn", "data=realblur", f"data.root={root}", *TINY_NETS["flow_rnn"]]
     done = deblurzoo("train", *arguments, "trainer=cpu", "logger=csv")
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "realblur are not consecutive, but this network reads 2 frames: choose a network of one frame" in done.stderr
+    assert (
+        "realblur are not consecutive, but this network reads 2 frames: choose a network with one input frame"
+        in done.stderr
+    )

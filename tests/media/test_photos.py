@@ -139,7 +139,7 @@ def test_what_cannot_be_kept_is_refused(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "float.tif", SMOOTH.astype(np.float32))
     (tmp_path / "text.png").write_text("not an image")
     for name, message in {
-        "cmyk.jpg": "CMYK is neither gray nor RGB of 8 or 16 bit: convert it first",
+        "cmyk.jpg": "CMYK is neither gray nor RGB of 8 or 16 bits: convert it first",
         "moving.webp": "contains several images",
         "float.tif": "float.tif",
         "text.png": "cannot be read as an image",

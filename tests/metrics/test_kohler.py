@@ -152,5 +152,7 @@ def test_a_black_picture_has_a_finite_value_and_another_size_is_refused() -> Non
     black, sharp = np.zeros((HEIGHT, WIDTH, 3), np.uint8), to_image(scene(7))
     (values,) = best_match([black], [sharp])
     assert 0 < values["psnr"] < 20 and 0 <= values["mssim"] < 0.5
-    with pytest.raises(DeblurzooError, match=f"{WIDTH}x{HEIGHT - 1} pixels, the blurry image {WIDTH}x{HEIGHT}:"):
+    with pytest.raises(
+        DeblurzooError, match=f"{WIDTH}x{HEIGHT - 1} pixels, but the blurry image has {WIDTH}x{HEIGHT}:"
+    ):
         best_match([black], [sharp[:-1]])

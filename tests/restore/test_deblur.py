@@ -73,12 +73,12 @@ def test_pictures_of_a_folder_as_frames(two_frames: Path, tmp_path: Path, capsys
     restorer = load(two_frames)
 
     main([*arguments, str(tmp_path / "together"), "--frames"])
-    assert "the last frame of a video replaces its missing next frame" in capsys.readouterr().out
+    assert "the last frame of a video is also used as its own next frame" in capsys.readouterr().out
     for number, expected in enumerate(restorer(frames)):
         np.testing.assert_array_equal(opened(tmp_path / "together" / f"{number}.png"), expected)
 
     main([*arguments, str(tmp_path / "alone")])
-    assert "each photo replaces its missing neighbours (add --frames" in capsys.readouterr().out
+    assert "each photo is also used as its own neighbours (add --frames" in capsys.readouterr().out
     for number, frame in enumerate(frames):
         np.testing.assert_array_equal(opened(tmp_path / "alone" / f"{number}.png"), restorer(frame))
 
@@ -152,7 +152,7 @@ def test_inputs_are_never_replaced(tmp_path: Path) -> None:
 
 def test_two_results_of_one_name_are_refused(tmp_path: Path) -> None:
     a, b = save(tmp_path / "1" / "a.png"), save(tmp_path / "2" / "a.png")
-    with pytest.raises(DeblurzooError, match=r"would both become .*a\.png: use two --out folders"):
+    with pytest.raises(DeblurzooError, match=r"would both be saved as .*a\.png: use two --out folders"):
         find_jobs([a, b], tmp_path / "out")
 
 

@@ -89,7 +89,7 @@ def test_checkpoint_file_run_folder_and_nothing(identity: Path, tmp_path: Path) 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is available")
 def test_a_missing_gpu_is_told(identity: Path) -> None:
-    with pytest.raises(DeblurzooError, match="device cuda: torch finds no GPU: use cpu or auto"):
+    with pytest.raises(DeblurzooError, match="device=cuda requires a GPU, but torch finds none: use cpu or auto"):
         deblurzoo.load(identity, device="cuda")
 
 

@@ -1,4 +1,4 @@
-"""Data sets: one class per data set lists clips and samples; `data.datamodule` loads them."""
+"""Data set classes. Each class lists the clips and samples of a data set; `data.datamodule` loads the samples."""
 
 from deblurzoo.data.clips import ClipSource, Sample, Source
 from deblurzoo.data.dvd import Dvd

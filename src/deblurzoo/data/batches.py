@@ -46,7 +46,7 @@ def worker_options(workers: int) -> dict[str, Any]:
         "worker_init_fn": _start_worker,
         "persistent_workers": workers > 0,
         "prefetch_factor": PREFETCH if workers else None,
-        # Explicit, because joblib's launcher sets a start method that would pickle the pipeline.
+        # Set explicitly, because the start method set by joblib's launcher would pickle the augmentation pipeline.
         "multiprocessing_context": "fork" if workers and sys.platform == "linux" else None,
     }
 
@@ -55,7 +55,7 @@ def _start_worker(_: int) -> None:
     cv2.setNumThreads(0)  # the workers already run in parallel
     sys.excepthook = _tell  # called by multiprocessing's thread that sends shared memory
     if sys.platform == "linux":
-        # Slurm signals all processes of a job, but training needs its workers until the checkpoint is saved.
+        # Slurm sends signals to all processes, but training needs its workers until the checkpoint is saved.
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
         signal.signal(signal.SIGUSR2, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
@@ -63,7 +63,7 @@ def _start_worker(_: int) -> None:
 
 
 def _tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Print an exception; ignore broken connections, which only mean that the training process has exited."""
+    """Print an exception; ignore broken connections, because they only mean that the training process has exited."""
     if not isinstance(error, ConnectionError | EOFError):
         sys.__excepthook__(kind, error, trace)
 
@@ -77,15 +77,15 @@ def _end_when_the_parent_says() -> None:
 class BatchLoader(DataLoader[Batch]):
     """Loader of uint8 batches, (B, T, 3, H, W) and (B, 3, H, W), with channels-last memory layout.
 
-    Decoded images are channels-last. They are only copied here, which is several times faster than reordering; the
-    device reorders them.
+    Decoded images are channels-last. Batches keep this layout, because a copy is several times faster than reordering.
+    The device reorders the batches.
     """
 
     def __init__(self, dataset: Dataset[Batch], workers: int, **arguments: Any) -> None:
         super().__init__(dataset, collate_fn=Collation(), **worker_options(workers), **arguments)
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
-        """Yield batches that own their memory; workers reuse the shared buffers that they send."""
+        """Yield batches that own their memory, because workers reuse their shared buffers."""
         mapped: deque[Batch] = deque(maxlen=self.num_workers * SLOTS)  # keeps memory mapped: remapping is slow
         batches = self._batches()
         while batch := _next(batches):
@@ -98,9 +98,9 @@ class BatchLoader(DataLoader[Batch]):
 
 
 def _next(batches: Iterator[Batch]) -> Batch | None:
-    """Return the next batch, or None after the last one; SIGTERM interrupts the wait.
+    """Return the next batch, or None after the last batch. SIGTERM interrupts the wait.
 
-    Lightning handles SIGTERM only between steps, and a step never ends if the disk no longer responds.
+    Lightning handles SIGTERM only between steps, but a step never ends if the disk does not respond.
     """
     previous = signal.getsignal(signal.SIGTERM)
     if not callable(previous) or threading.current_thread() is not threading.main_thread() or is_initialized():
@@ -118,9 +118,10 @@ def _next(batches: Iterator[Batch]) -> Batch | None:
 
 
 def shared(tensor: Tensor) -> Tensor:
-    """Move a tensor into shared memory if called in a worker; return it unchanged in other processes.
+    """Move a tensor into shared memory in a worker; return it unchanged in the training process.
 
-    Otherwise the worker's queue moves the tensor, in a thread whose errors are lost, and both processes wait forever.
+    Without this call, a thread of the worker's queue moves the tensor. If shared memory is full, the thread's error is
+    lost, and both processes wait forever.
 
     Raises:
         DeblurzooError: shared memory is full.
@@ -133,13 +134,13 @@ def shared(tensor: Tensor) -> Tensor:
 
 def _no_shared_memory(error: Exception) -> str:
     return (
-        f"the data-loader workers ran out of shared memory ({first_line(error)}): provide more (docker run "
+        f"the data-loader workers ran out of shared memory ({first_line(error)}): provide more of it (docker run "
         "--shm-size=8g), or, for training and evaluation, set a smaller datamodule.workers (0 needs no shared memory)"
     )
 
 
 def reader_failure(error: Exception) -> DeblurzooError | None:
-    """Return the error to raise if `error` was caused by the death of a worker or by full shared memory, else None."""
+    """Return the error to raise if a killed worker or full shared memory caused `error`, otherwise None."""
     at_a_queue = any("multiprocessing" in frame.filename for frame in traceback.extract_tb(error.__traceback__))
     if at_a_queue and isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return DeblurzooError(_no_shared_memory(error))
@@ -148,7 +149,7 @@ def reader_failure(error: Exception) -> DeblurzooError | None:
     if of_torch or (at_a_queue and isinstance(error, ConnectionError | EOFError)):
         return DeblurzooError(
             f"a data-loader worker was killed ({first_line(error)}), possibly for lack of memory or shared memory: set "
-            "fewer datamodule.workers (0 needs no shared memory) or a smaller datamodule.batch_size. Then run the "
+            "a smaller datamodule.workers (0 needs no shared memory) or a smaller datamodule.batch_size. Then run the "
             "command again: training resumes from the last checkpoint with resume=auto; evaluation and packing "
             "resume automatically"
         )
@@ -157,7 +158,7 @@ def reader_failure(error: Exception) -> DeblurzooError | None:
 
 @contextmanager
 def told_reader_failures() -> Iterator[None]:
-    """Raise the failure of a worker as a DeblurzooError, see `reader_failure`."""
+    """Convert an exception caused by a worker to a DeblurzooError, see `reader_failure`."""
     try:
         yield
     except Exception as error:
@@ -167,14 +168,15 @@ def told_reader_failures() -> Iterator[None]:
 
 
 class Collation:
-    """Collate function; a worker stacks samples into a ring of `SLOTS` reused shared buffers.
+    """Collate function that stacks samples into shared buffers. Each worker reuses a ring of `SLOTS` buffers.
 
-    Allocating shared memory costs more than the copy. With newly allocated buffers, a pack was read at 0.5 to 0.8 times
-    the speed (samples per second; two cores, 1 or 2 workers, batches of 16 pairs of 128 or 256 pixels, medians of
-    interleaved rounds). PNGs showed no difference, since decoding dominates.
+    Allocating shared memory takes longer than copying the samples. With newly allocated buffers, only 0.5 to 0.8 times
+    as many samples per second were read from a pack (measured on two cores with 1 or 2 workers and batches of 16 pairs,
+    128 or 256 pixels per side; medians of interleaved rounds). PNGs are read equally fast, as decoding dominates.
 
     A worker has at most `PREFETCH` outstanding batches. The training process receives the oldest batch, requests a new
-    batch, and then copies the received one. With one additional buffer, no buffer is overwritten during the copy.
+    batch, and then copies the received batch. One additional buffer ensures that no buffer is overwritten during the
+    copy.
     """
 
     def __init__(self) -> None:

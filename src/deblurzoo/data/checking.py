@@ -36,16 +36,16 @@ class Examined(NamedTuple):
     pairs: int
     problems: list[str]
     equal: list[str]
-    """Frames whose blurry and sharp images are identical: there is nothing to restore."""
+    """Names of the frames whose blurry and sharp images are identical, so that nothing can be restored."""
 
 
 _AGAIN = "run `deblurzoo data pack` again"
 _NAMED = 3
-"""Number of gaps, and of identical pairs, that are listed for a clip with more than four."""
+"""Number of gaps that are listed for a clip with more than four gaps. Identical pairs have the same limit."""
 
 
 def _seen(path: Path) -> Seen | str:
-    """Return size and digest of an image, or the error message if it cannot be read."""
+    """Return the size and the digest of an image, or the error message if the image cannot be read."""
     try:
         image = read_image(path)
     except DeblurzooError as error:
@@ -64,11 +64,11 @@ def _gap_lines(place: str | Path, frames: Sequence[str]) -> list[str]:
 
 
 def _miscount(clip: str, pairs: int, official: int | None) -> list[str]:
-    return [] if official in (None, pairs) else [f"count: {clip} has {pairs} pairs, the official clip has {official}"]
+    return [] if official in (None, pairs) else [f"count: {clip} has {pairs} pairs instead of the official {official}"]
 
 
 def examined_clip(files: ClipFiles, consecutive: bool, official: int | None, pool: ThreadPoolExecutor) -> Examined:
-    """Read every image of a clip and return its problems, one line each, except that many gaps are summarised."""
+    """Read every image of a clip and return its problems, one per line. A long list of gaps is shortened."""
     (blur, twice), (sharp, twice_sharp) = (by_frame(paths, files.frame) for paths in (files.blur, files.sharp))
     problems = [f"ambiguous: {reason}" for reason in twice + twice_sharp]
     problems += [f"unpaired: {path} has no sharp counterpart" for frame, path in blur.items() if frame not in sharp]
@@ -93,7 +93,7 @@ def _unusual_sizes(sizes: Mapping[Path, Size]) -> list[str]:
     """Return a line for every image whose size differs from the most common size of the clip."""
     (width, height), _ = Counter(sizes.values()).most_common(1)[0] if sizes else ((0, 0), 0)
     return [
-        f"size: {path} is {w}x{h}, but most of the clip is {width}x{height}"
+        f"size: {path} is {w}x{h}, but most images of the clip are {width}x{height}"
         for path, (w, h) in sizes.items()
         if (w, h) != (width, height)
     ]
@@ -118,14 +118,14 @@ def _equal_lines(clip: str, frames: Sequence[str]) -> list[str]:
 
 
 def _examined(source: ClipSource, split: str, pool: ThreadPoolExecutor) -> Iterator[Examined]:
-    """Yield the result of every clip of a split, read from image files."""
+    """Check the image files of a split, and yield the result of each clip."""
     official = source.official.get(split, {})
     for files in track(source.clip_files(split), description=split, transient=True):
         yield examined_clip(files, source.consecutive, official.get(files.name), pool)
 
 
 def _examined_pack(source: ClipSource, split: str) -> Iterator[Examined]:
-    """Yield the result of every clip of a split, read from a pack."""
+    """Check the packed clips of a split, and yield the result of each clip."""
     assert source.packed is not None
     official, entries = source.official.get(split, {}), list(source.index.of(split))
     stale = {name: f"stale: clip {name} {reason}: {_AGAIN}" for name, reason in source.changed_clips(split).items()}
@@ -150,7 +150,8 @@ def _examined_pack(source: ClipSource, split: str) -> Iterator[Examined]:
 def check(source: ClipSource) -> list[str]:
     """Read a complete data set or its pack, print a table of its clips, and return all problems.
 
-    Pairs of identical images are printed. They are a problem only if a split has no other pairs.
+    Pairs with identical blurry and sharp images are printed. They are a problem only if a split has no pairs with
+    different images.
     """
     table = Table(title=f"{source.name}: {source.blur_folder}/ and sharp frames", title_justify="left")
     for heading in ("split", "clip", "pairs", *(["official"] if source.official else []), "problems"):

@@ -18,18 +18,18 @@ from deblurzoo.media.naming import described, gaps, natural, require_frames, run
 log = logging.getLogger(__name__)
 
 NEIGHBOURS = {1: (0,), 2: (0, 1), 3: (0, 1, -1)}
-"""Offsets of the frames that a network of T frames reads: the frame to restore, the next and the previous frame."""
+"""Frame offsets by T, the number of input frames: 0 for the frame to restore, 1 for the next, -1 for the previous."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """T blurry frames, of which the first is restored, and their ground truth.
+    """T blurry frames and their ground truth. A network restores the first frame.
 
     Args:
         dataset, clip, frame: names; `frame` is unique within its clip.
         blur: the T blurry frames.
         sharp_frames: the sharp images of the same frames.
-        references: sharp images that a restored image is compared with; empty if it is compared only with `sharp`.
+        references: sharp images with which the restored image is compared; empty if it is compared only with `sharp`.
         is_fed_sharp: whether `blur` contains sharp images, see `fed_sharp`.
     """
 
@@ -47,7 +47,7 @@ class Sample:
         return self.sharp_frames[0]
 
     def fed_sharp(self) -> Self:
-        """Return this sample with the sharp images as input, which a network should leave unchanged."""
+        """Return this sample with its sharp images as input. A network should leave sharp images unchanged."""
         return replace(self, blur=self.sharp_frames, is_fed_sharp=True)
 
 
@@ -58,15 +58,15 @@ def _around(run: range, index: int, frames: int) -> list[int]:
 
 
 class Source(ABC):
-    """Base class of data sets: lists the samples of each split and selects the measure of the evaluation.
+    """Base class of data sets. A data set lists the samples of each split, and selects the measure of its evaluation.
 
-    Subclasses set `name`, `protocol` and `blur_folder`, which are part of every result. `consecutive = False` declares
-    that images are not frames of a video. `official` maps each split of a published data set to the number of frames
-    per clip; it is empty for other data sets.
+    Subclasses set `name`, `protocol` (rules of the evaluation, see docs/protocols.md) and `blur_folder`, which are part
+    of every result. `consecutive = False` declares that images are not frames of a video. `official` maps each split of
+    a published data set to the number of frames of each clip; it is empty for unpublished data sets.
 
     Args:
-        common_frames: exclude the frames that a network of this many frames cannot restore, so that networks of fewer
-            frames are evaluated on the same frames. None excludes only the frames that the network itself cannot
+        common_frames: use only frames that a network with this number of input frames can restore, so that networks
+            with fewer input frames are compared on the same frames. None uses all frames that the network itself can
             restore.
     """
 
@@ -76,13 +76,13 @@ class Source(ABC):
     official: Mapping[str, Mapping[str, int]] = {}
     protocol: str
     measure = "plain"
-    """A key of `deblurzoo.metrics.protocols.MEASURES`."""
+    """The procedure that computes metrics, a key of `deblurzoo.metrics.protocols.MEASURES`."""
     blur_folder: str
     splits: tuple[str, ...] = ("train", "test")
     consecutive = True
-    """Whether the frames of a clip are consecutive; otherwise images are independent and may differ in size."""
+    """Whether the frames of a clip are consecutive. If not, different pairs may have different image sizes."""
     root: Path | None = None
-    """Folder of the data set, if there is a single one."""
+    """Folder of the data set; None for data sets without a single folder."""
 
     def __init__(self, common_frames: int | None = None) -> None:
         if common_frames is not None and common_frames not in NEIGHBOURS:
@@ -91,14 +91,14 @@ class Source(ABC):
 
     @abstractmethod
     def samples(self, split: str, frames: int) -> list[Sample]:
-        """Return the samples of a split for a network of `frames` frames."""
+        """Return the samples of a split for a network with `frames` input frames."""
 
     @abstractmethod
     def incomplete_clips(self, split: str) -> list[str]:
-        """Return the official clips that lack frames; results on incomplete clips are not comparable with papers."""
+        """Return the official clips that lack frames. Results on incomplete clips are not comparable with papers."""
 
     def origin(self, split: str) -> dict[str, str]:
-        """Return the folders that a split is read from, by config key, as set by the user."""
+        """Return the folders from which a split is read, by config key and as set by the user."""
         return {f"{self.key}.root": str(self.root)} if self.root else {}
 
     def require_consecutive(self, frames: int) -> None:
@@ -113,16 +113,16 @@ class Source(ABC):
         if frames > 1:
             raise DeblurzooError(
                 f"the images of {self.name} are not consecutive, but this network reads {frames} frames: choose a "
-                "network of one frame, or another data set"
+                "network with one input frame, or another data set"
             )
 
 
 class ClipSource(Source):
-    """Base class of data sets of clips with paired images; subclasses implement `clip_files`.
+    """Base class of data sets that consist of clips with paired images. Subclasses implement `clip_files`.
 
     Args:
         common_frames: see `Source`.
-        packed: a pack of this data set, made by `deblurzoo data pack`; the image files are then optional.
+        packed: a pack of this data set, made by `deblurzoo data pack`. With a pack, the image files are optional.
     """
 
     def __init__(self, common_frames: int | None = None, packed: str | None = None) -> None:
@@ -137,7 +137,7 @@ class ClipSource(Source):
         """Return the files of each clip of a split in order; raise a DeblurzooError if the data set does not exist."""
 
     def restored_frames(self, clip: Clip, split: str) -> set[str]:
-        """Return the names of the frames that the protocol restores; by default all."""
+        """Return the names of the frames that the protocol restores; by default, all frames."""
         return set(clip.frames)
 
     def clips(self, split: str) -> list[Clip]:
@@ -156,7 +156,7 @@ class ClipSource(Source):
         return clips
 
     def pairs(self, split: str) -> list[Pairs]:
-        """Return the paired image files of every clip; raises like `clips`."""
+        """Return the paired image files of every clip; for errors, see `clips`."""
         clips = [self._pair(files) for files in self.clip_files(split)]
         if twice := [name for name, count in Counter(clip.name for clip in clips).items() if count > 1]:
             raise DeblurzooError(f"the {split} split of {self.name} has two clips named {twice[0]}: rename one")
@@ -164,7 +164,7 @@ class ClipSource(Source):
 
     @cached_property
     def index(self) -> Index:
-        """The index of the pack; raises a DeblurzooError if it is invalid or belongs to another data set."""
+        """The index of the pack; raises a DeblurzooError if the index is invalid or of a different data set."""
         key, pack = f"{self.key}.packed", Path(str(self.packed))
         index = open_pack(key, pack)
         index.require_of(self.name, self.blur_folder, key, pack)
@@ -175,10 +175,10 @@ class ClipSource(Source):
         return index
 
     def changed_clips(self, split: str) -> dict[str, str]:
-        """Return the clips that differ from the pack, with the reason; empty if the image files do not exist."""
+        """Return {name: reason} of the clips that differ from the pack; empty if the image files do not exist."""
         try:
             clips = self.clip_files(split)
-        except DeblurzooError:  # for example on a machine with only the pack
+        except DeblurzooError:  # for example, on a machine that has only the pack
             return {}
         return self.index.changes(split, {files.name: partial(self._pair, files) for files in clips})
 
@@ -192,11 +192,11 @@ class ClipSource(Source):
         return self.index.undamaged(split, key, pack)
 
     def origin(self, split: str) -> dict[str, str]:
-        """Return the folders that a split is read from, by config key, as set by the user."""
+        """Return the folders from which a split is read, by config key and as set by the user."""
         return {f"{self.key}.packed": self.packed} if self.packed else super().origin(split)
 
     def incomplete_clips(self, split: str) -> list[str]:
-        """Return the official clips that lack frames; results on incomplete clips are not comparable with papers."""
+        """Return the official clips that lack frames. Results on incomplete clips are not comparable with papers."""
         found = {clip.name: len(clip.blur) for clip in self.clips(split)}
         return [name for name, frames in self.official.get(split, {}).items() if found.get(name, 0) < frames]
 
@@ -213,7 +213,7 @@ class ClipSource(Source):
         return Pairs(files.name, tuple(blur), tuple(blur.values()), tuple(sharp[frame] for frame in blur))
 
     def samples(self, split: str, frames: int) -> list[Sample]:
-        """Return the samples of a split for a network of `frames` frames; frames that lack a neighbour are excluded."""
+        """Return the samples for a network with `frames` input frames; frames that lack a neighbour are excluded."""
         self.require_consecutive(frames)
         needed = max(frames, self.common_frames or 1)
         samples, left_out = [], 0
@@ -229,7 +229,7 @@ class ClipSource(Source):
                     else:
                         left_out += 1
         if not samples:
-            raise DeblurzooError(f"the {split} split of {self.name} has no {needed} consecutive frames in any clip")
+            raise DeblurzooError(f"no clip of the {split} split of {self.name} has {needed} consecutive frames")
         if left_out:
             log.info(
                 "%d of %d %s frames are excluded: %d consecutive frames are required",

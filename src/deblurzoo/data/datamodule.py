@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 def _read(sample: Sample) -> list[Image]:
-    """Return the T blurry frames and the sharp one; raise a DeblurzooError if their sizes differ."""
+    """Return the T blurry images of a sample and then its sharp image; raise a DeblurzooError if sizes differ."""
     sharp = sample.sharp.read()
     images = [frame.read() for frame in sample.blur]
     for frame, image in zip(sample.blur, images, strict=True):
@@ -36,20 +36,20 @@ def _read(sample: Sample) -> list[Image]:
 
 
 def _as_batch(sample: Sample, images: Image) -> Batch:
-    """Return (T+1, H, W, 3) uint8 as a sample without batch dimension; scaling follows on the device."""
+    """Convert (T+1, H, W, 3) uint8 to a sample without batch dimension. Pixels are scaled later, on the device."""
     tensor = torch.from_numpy(images).permute(0, 3, 1, 2)
     return Batch(tensor[:-1], tensor[-1], sample.clip, sample.frame)
 
 
 class _Known(Record):
-    """Position in the training samples, as stored in a checkpoint."""
+    """Position in the training samples, stored in checkpoints: a step and the number of its first sample."""
 
     step: NonNegativeInt
     sample: NonNegativeInt
 
 
 def _require_blur(samples: list[Sample]) -> None:
-    """Raise a DeblurzooError if the images of all pairs are identical; usually only one pair is read."""
+    """Raise a DeblurzooError if both images of every pair are identical. Usually, only the first pair is read."""
     if all(np.array_equal(sample.blur[0].read(), sample.sharp.read()) for sample in samples):
         raise DeblurzooError(
             f"there is nothing to restore: in all {len(samples)} validation pairs, the blurry and the sharp image are "
@@ -97,7 +97,7 @@ def evenly_spaced(samples: list[Sample], count: int) -> list[Sample]:
 
 
 class DeblurDataModule(pl.LightningDataModule):
-    """Data module of a data set for a network of `frames` frames.
+    """Data module of a data set, for a network with `frames` input frames.
 
     Args:
         source: the data set.
@@ -106,12 +106,13 @@ class DeblurDataModule(pl.LightningDataModule):
         batch_size: total number of training samples per step over all devices.
         augmentation: augmentation of the training samples.
         val_frames: number of validation frames during training, evenly spaced over the test split.
-        workers: number of workers; None for `default_workers()`, 0 to load in the training process.
-        no_harm: number of test samples, evenly spaced, that are evaluated again with sharp frames as input.
+        workers: number of data-loader workers; None for `default_workers()`, 0 to load in the training process.
+        no_harm: number of evenly spaced test samples that are restored again with their sharp frames as input, see
+            "Do no harm" in docs/protocols.md.
     """
 
     measured = 0
-    """Number of test samples that a resumed evaluation skips."""
+    """Number of test samples that a resumed evaluation skips, because they have been measured."""
 
     _known = (0, 0)
     """A step and the number of its first sample; restored from a checkpoint."""
@@ -135,7 +136,7 @@ class DeblurDataModule(pl.LightningDataModule):
         self.workers = default_workers() if workers is None else workers
 
     def training_crops(self) -> TrainingCrops:
-        """Return the training samples; raise a DeblurzooError if the size of a frame is unsuitable."""
+        """Return the training samples; raise a DeblurzooError if an image size is unsuitable."""
         samples = self.source.samples("train", self.frames)
         require_sizes(samples, self.augmentation)
         return TrainingCrops(samples, self.augmentation, self.seed)
@@ -165,11 +166,11 @@ class DeblurDataModule(pl.LightningDataModule):
         return describe(self.source, "test", [sample for sample in self.test_samples if not sample.is_fed_sharp])
 
     def require_shares(self, devices: int) -> None:
-        """Raise a DeblurzooError unless each device gets an equal batch share and at least one validation frame."""
+        """Raise a DeblurzooError unless every device gets an equal share of a batch and a validation frame."""
         if self.batch_size % devices:
             raise DeblurzooError(
                 f"datamodule.batch_size={self.batch_size} cannot be split equally between {devices} devices: set a "
-                f"multiple of {devices}, or another number of trainer.devices"
+                f"multiple of {devices}, or a different number of trainer.devices"
             )
         if len(self.val_samples) < devices:
             raise DeblurzooError(
@@ -202,7 +203,7 @@ class DeblurDataModule(pl.LightningDataModule):
         return known_sample + (step - known_step) * self.trainer.accumulate_grad_batches * self.batch_size
 
     def state_dict(self) -> dict[str, int]:
-        """Return the position in the samples, so that a run can resume with another batch size."""
+        """Return the position in the samples, so that a run can resume with a different batch size."""
         assert self.trainer is not None
         step = self.trainer.global_step
         return {"step": step, "sample": self._first_sample(step)}
@@ -216,17 +217,17 @@ class DeblurDataModule(pl.LightningDataModule):
         self._known = known.step, known.sample
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """Return the loader of this process's share of the validation frames, one per batch; shares do not overlap."""
+        """Return the loader of validation frames, one frame per batch. Each process loads different frames."""
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         ends = [share * len(self.val_samples) // world_size for share in (rank, rank + 1)]
         return self._loader(FullFrames(self.val_samples[slice(*ends)]), batch_size=1)
 
     def test_dataloader(self) -> DataLoader[Batch]:
-        """Return the loader of the test samples, one per batch, followed by the `no_harm` samples."""
+        """Return the loader of the test samples and then the `no_harm` samples, one sample per batch."""
         return self._loader(FullFrames(self.test_samples[self.measured :]), batch_size=1)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Scale uint8 to [0, 1]; done on the device, so that uint8 is transferred instead of float."""
+        """Scale uint8 to [0, 1] on the device. Batches are transferred as uint8, which is smaller than float."""
 
         def scale(images: Tensor) -> Tensor:
             return images.to(torch.float32, memory_format=torch.contiguous_format).div_(255)

@@ -30,13 +30,14 @@ _SU30 = {2 + 95 * i // 29 for i in range(30)}
 
 
 class Dvd(ClipSource):
-    """71 videos of 720p frames, `quantitative_datasets/VIDEO/{input,GT}/NNNNN.jpg`; the split is by video name.
+    """71 videos of 720p frames in `quantitative_datasets/VIDEO/{input,GT}/NNNNN.jpg`. Each video is in one split.
 
     Args:
         root: the folder that contains `quantitative_datasets`.
-        protocol: the frames of the ten test videos that are restored. `flow`: frames 0 to 98 of each video (990;
-            TCSVT 2021). `su30`: 30 frames of each video, registered and evaluated by Köhler's code as the authors of
-            the data set do. `all`: all 1000 frames.
+        protocol: selects the frames of the ten test videos to restore. `flow` selects frames 0 to 98 of each video (990
+            in total), as in the FlowRNN paper. `su30` selects 30 frames of each video, and registers each result to its
+            sharp image before measuring, as Köhler's benchmark and the authors of DVD do. `all` selects all 1000
+            frames.
         common_frames, packed: see `ClipSource`.
     """
 
@@ -55,7 +56,7 @@ class Dvd(ClipSource):
         self.measure = "kohler" if protocol == "su30" else "plain"
 
     def clip_files(self, split: str) -> list[ClipFiles]:
-        """Return the files of the official videos of a split that exist."""
+        """Return the files of each official video of a split. Missing videos are skipped."""
         layout = "quantitative_datasets/VIDEO/{input,GT}/NNNNN.jpg"
         folder = require_folder(f"{self.key}.root", self.root, "quantitative_datasets", layout)
         return [

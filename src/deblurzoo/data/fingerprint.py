@@ -1,4 +1,4 @@
-"""Fingerprints of image data, unchanged if the image files are moved, copied or packed."""
+"""Fingerprints of image data. A fingerprint stays the same if the image files are moved, copied or packed."""
 
 import hashlib
 import json
@@ -13,11 +13,11 @@ from deblurzoo.errors import escaped
 PROBES = 4
 """Number of samples whose pixels are hashed; decoding all samples would take minutes."""
 LOSSY = (".jpg", ".jpeg", ".webp")
-"""Formats whose pixels are not hashed, since decoders differ; file names and sizes are hashed for all formats."""
+"""Formats whose pixels are not hashed, because decoders differ. File names and sizes are hashed for all formats."""
 
 
 def describe(source: Source, split: str, samples: list[Sample]) -> dict[str, str]:
-    """Return a description of samples: `name` and `place` for display, `fingerprint` for comparison."""
+    """Return a description of samples: `name` and `place` are for display, `fingerprint` is for comparison."""
     origin = source.origin(split)
     folder = os.path.commonpath([Path(place).resolve() for place in origin.values()]) if origin else ""
     place = " ".join(f"{key}={value}" for key, value in origin.items())
@@ -25,10 +25,10 @@ def describe(source: Source, split: str, samples: list[Sample]) -> dict[str, str
 
 
 def fingerprint(samples: list[Sample]) -> str:
-    """Return the SHA-256 of the names and sizes in bytes of all image files, and of the pixels of a few.
+    """Return a SHA-256 of the names and file sizes of all images, and of the pixels of a few images.
 
-    A pack has the same fingerprint as the packed image files. Clip names are not hashed, since the clip name of
-    `Folder` depends on the location of the images.
+    A pack has the same fingerprint as the packed image files. Clip names are not hashed, because the clip names
+    of `Folder` depend on the location of the images.
     """
     known, sha256 = cache(_stored), hashlib.sha256()
     for sample in samples:

@@ -10,13 +10,13 @@ from deblurzoo.media.naming import image_files
 
 
 class Folder(ClipSource):
-    """A folder of blurry and a folder of sharp images with the same file names; each split is one clip, sorted by name.
+    """A folder of blurry and a folder of sharp images with matching names. Each split is one clip, sorted by name.
 
     Args:
         train: `{blur: DIR, sharp: DIR}`, or null values if the data set is not used for training.
         test: the same for the test split.
-        consecutive: whether the images are the frames of a video; otherwise they are independent and may differ in
-            size.
+        consecutive: whether the images are the frames of a video. If false, the images are independent, and different
+            pairs may have different sizes.
         common_frames, packed: see `ClipSource`.
     """
 

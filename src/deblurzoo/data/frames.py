@@ -1,4 +1,4 @@
-"""Frames of a clip: images in files or archives, and images of a pack."""
+"""Frames of a clip: images in files, archives or packs."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -12,7 +12,7 @@ from deblurzoo.media import Image
 
 
 class Frame(Protocol):
-    """An image of a clip, read on demand; `str` returns its location."""
+    """An image of a clip, read on demand. `str(frame)` returns the location of the image."""
 
     def __hash__(self) -> int: ...
 
@@ -24,10 +24,10 @@ class Frame(Protocol):
         """
 
     def size(self) -> tuple[int, int]:
-        """Return width and height, read from the header only; raises like `read` if the header is invalid."""
+        """Return the width and height from the file header; raise a DeblurzooError if the header is invalid."""
 
     def stored(self) -> tuple[str, int]:
-        """Return name and size in bytes of the image file; for a packed frame, of the original image file."""
+        """Return the name of the image file and its size in bytes; for a packed frame, of the original image file."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class PackedFrame:
         return f"{self.file} ({self.picture})"
 
     def read(self) -> Image:
-        """Return a read-only memory-mapped view; only the pixels that are accessed are read from disk."""
+        """Return a read-only memory-mapped view of the image. Only accessed pixels are read from disk."""
         pixels = self.height * self.width
         return _bytes(self.file)[self.offset : self.offset + 3 * pixels].reshape(self.height, self.width, 3)
 
@@ -57,7 +57,7 @@ class PackedFrame:
         return self.width, self.height
 
     def stored(self) -> tuple[str, int]:
-        """Return name and size in bytes of the original image file."""
+        """Return the name of the original image file and its size in bytes."""
         return self.picture, self.picture_bytes
 
 
@@ -72,7 +72,7 @@ class Clip:
 
 
 def _bytes(file: Path) -> Image:
-    """Return a packed array as flat bytes; a file is memory-mapped once per process."""
+    """Return a packed array as flat bytes. Each file is memory-mapped once per process."""
     try:
         status = file.stat()
         return _map(file, (status.st_dev, status.st_ino, status.st_mtime_ns))
@@ -84,6 +84,6 @@ def _bytes(file: Path) -> Image:
 
 @cache
 def _map(file: Path, _identity: tuple[int, int, int]) -> Image:
-    """Return a memory-mapped file, cached by path and identity: a replaced file is mapped again."""
+    """Return a memory-mapped file. The cache also depends on the file's identity: a replaced file is mapped again."""
     array: Image = np.load(file, mmap_mode="r").view(np.ndarray).reshape(-1)
     return array

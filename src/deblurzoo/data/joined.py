@@ -1,4 +1,4 @@
-"""Concatenation of data sets, such as GOPRO and DVD, on which the SVRNN paper trains."""
+"""Concatenation of data sets. For example, the SVRNN paper trains on GOPRO and DVD together."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,20 +10,20 @@ from deblurzoo.errors import DeblurzooError
 
 
 class Joined(ClipSource):
-    """Concatenation of several data sets. Clip names are prefixed with the key of their data set.
+    """Concatenation of several data sets. Each clip name is prefixed with the key of its data set.
 
     All samples are drawn equally often, regardless of their data set.
 
     Args:
         packed: a folder with one pack per data set, in subfolders named after the data sets.
-        datasets: at least two data sets by key.
+        datasets: two or more data sets by key.
     """
 
     def __init__(self, packed: str | None = None, **datasets: ClipSource) -> None:
         super().__init__(packed=packed)
         if len(datasets) < 2:
             raise DeblurzooError(
-                f"data joins {len(datasets)} data sets, at least two are required: for example, set data=gopro_dvd"
+                f"data joins {len(datasets)} data sets, but at least two are required: set data=gopro_dvd, for example"
             )
         self.datasets, self.parts = datasets, tuple(datasets.values())
         (first, leader), *others = datasets.items()
@@ -70,7 +70,7 @@ class Joined(ClipSource):
         ]
 
     def samples(self, split: str, frames: int) -> list[Sample]:
-        """Return the samples of all data sets, each according to its own protocol."""
+        """Return the samples of all data sets. Each data set uses its own protocol."""
         return [
             replace(sample, clip=f"{key}_{sample.clip}")
             for key, part in self.datasets.items()

@@ -29,21 +29,21 @@ ARCHIVES = {
 
 _PAIRS = [(image, kernel) for image in range(1, 5) for kernel in range(1, 13)]
 _FRAMES = {(2, 11): 200, **dict.fromkeys([(1, 10), (1, 12), (2, 10), (3, 7), (3, 12), (4, 12)], 198), (1, 3): 197}
-"""Number of ground-truth frames of the (image, kernel) pairs that do not have 199."""
+"""Number of ground-truth frames for some (image, kernel) pairs. All pairs that are not listed have 199 frames."""
 _NAME = re.compile(r"(?:Blurry|GroundTruth)(\d+)_(\d+)(?:_(\d+))?\.(?i:png)")
 _LAYOUT = "BlurryImages.zip and GroundTruth_pngs_Image{1..4}.zip, or their unpacked content"
 
 
 class Kohler(Source):
-    """48 images blurred by camera shake: four scenes, each with twelve recorded hand motions played back by a robot.
+    """48 images blurred by camera shake. A robot photographed four scenes with twelve recorded hand motions each.
 
-    The ground truth of each image is a sequence of about 200 sharp frames along the motion path. None of the frames is
-    the unique ground truth, so a restored image is registered to every frame, and the best value counts.
+    The ground truth of each image is a sequence of about 200 sharp frames along the motion path. No single
+    frame is the correct result. A restored image is therefore registered to every frame, and the best value counts.
 
     Args:
-        root: the folder with the official archives, which are read without unpacking, or with their unpacked content:
-            `Blurry{image}_{kernel}.png` and `GroundTruth{image}_{kernel}_{frame}.png` at any depth.
-        verify: whether to require the official MD5 sums of the archives; false for your own images in this layout.
+        root: a folder with the official archives, which are read without unpacking; or a folder with their content,
+            `Blurry{image}_{kernel}.png` and `GroundTruth{image}_{kernel}_{frame}.png`, in sub-folders of any depth.
+        verify: whether to require the official MD5 sums of the archives. Use false for your own images in this layout.
     """
 
     name = "kohler"
@@ -61,10 +61,10 @@ class Kohler(Source):
         self._found: list[Sample] | None = None
 
     def samples(self, split: str, frames: int) -> list[Sample]:
-        """Return one sample per blurry image with ground truth; samples have a single frame, without neighbours."""
+        """Return one sample for each blurry image that has ground truth. A sample has a single blurry frame."""
         if split != "test":
             raise DeblurzooError(
-                "kohler has no training split: train on another data set, use kohler only for evaluation"
+                "kohler has no training split: train on another data set, and use kohler only for evaluation"
             )
         self.require_consecutive(frames)
         if self._found is None:
@@ -97,7 +97,7 @@ class Kohler(Source):
             image, kernel, frame = (int(number or 0) for number in match.groups())
             if not frame:
                 blurry[image, kernel] = picture
-            elif (image, kernel) != (1, 3) or (frame != 30 and frame <= 198):  # as in the official script
+            elif (image, kernel) != (1, 3) or (frame != 30 and frame <= 198):  # like the official script
                 truth.setdefault((image, kernel), {})[frame] = picture
         samples = []
         for image, kernel in sorted(blurry.keys() & truth.keys() & set(_PAIRS)):
@@ -141,12 +141,12 @@ def members(archive: Path) -> list[str]:
         raise DeblurzooError(f"{archive} is corrupt ({error}): download it again") from error
     for name in names:
         if name.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", name) or ":" in name:
-            raise DeblurzooError(f"{archive} has a member {name!r} that points outside it: do not use this archive")
+            raise DeblurzooError(f"{archive} has a member {name!r} with an unsafe path: do not use this archive")
     return names
 
 
 def require_md5(archive: Path, expected: str) -> None:
-    """Raise a DeblurzooError unless an archive has the expected MD5 sum; success is cached in a file next to it."""
+    """Raise a DeblurzooError if an archive has a wrong MD5 sum. Success is cached in a file next to the archive."""
     status = archive.stat()
     remembered = archive.with_name(f".{archive.name}.verified")
     state = f"{expected} {status.st_size} {status.st_mtime_ns}"

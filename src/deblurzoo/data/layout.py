@@ -17,8 +17,8 @@ class ClipFiles:
     Args:
         name: name of the clip, unique within its split.
         blur, sharp: paths of the blurry and the sharp images, in any order.
-        frame: function from a path to the name of its frame; a blurry and a sharp image of the same frame form a pair.
-            By default, the file name without suffix.
+        frame: function that returns the frame name of a file. A blurry and a sharp image with the same frame name form
+            a pair. The default is the file name without its suffix.
     """
 
     name: str
@@ -42,10 +42,10 @@ class Pairs:
 
 
 def require_folder(key: str, root: Path | None, inside: str, layout: str) -> Path:
-    """Return the folder `root/inside`; raise a DeblurzooError with the config key and layout if it does not exist."""
+    """Return the folder `root/inside`; raise a DeblurzooError that states `key` and `layout` if it does not exist."""
     if root is None:
         packed = key.replace("root", "packed")
-        raise DeblurzooError(f"{key} is not set: give {key}=FOLDER with {layout}, or {packed}=FOLDER with its pack")
+        raise DeblurzooError(f"{key} is not set: set {key}=FOLDER with {layout}, or {packed}=FOLDER with its pack")
     folder = root / inside
     if not folder.is_dir():
         problem = "is not a folder" if not root.is_dir() else f"has no folder {inside}"

@@ -1,7 +1,8 @@
-"""Packing (`deblurzoo data pack`): stores one uint8 array per clip and kind, so that crops need no decoding.
+"""Packing (`deblurzoo data pack`): stores the images of clips as uint8 arrays, so that crops need no decoding.
 
-Each array is written to a temporary file and renamed. `unfinished.json` lists the finished clips and is renamed to
-`index.json` at the end. An interrupted or killed run can be resumed and produces the same bytes.
+Each clip has one array of blurry and one array of sharp images. Each array is written to a temporary file, which is
+then renamed. `unfinished.json` lists the finished clips and is renamed to `index.json` at the end. An interrupted or
+killed run can be resumed; the resulting files are the same as without the interruption.
 """
 
 import hashlib
@@ -44,8 +45,8 @@ def pack(source: ClipSource, out: Path) -> Index:
     """Pack every clip of a data set into the folder `out`, or resume an unfinished pack; return the index.
 
     Raises:
-        DeblurzooError: `out` has other content, the images of a pair differ in size, an image cannot be read, or the
-            disk is full. Finished clips are kept, and partially written files are removed.
+        DeblurzooError: `out` contains files other than a pack of this data set, the images of a pair differ in size, an
+            image cannot be read, or the disk is full. Finished clips are kept, and partially written files are removed.
     """
     originals = {(split, clip.name): clip for split in source.splits for clip in source.pairs(split) if clip.blur}
     planned = {place: _expected(place[0], clip) for place, clip in originals.items()}
@@ -71,18 +72,18 @@ def pack(source: ClipSource, out: Path) -> Index:
             for kind in KINDS:
                 entry.sha256[kind] = _write(entry, out, kind, originals[place], pictures)
         if damage := entry.damage(out, pixels=True):
-            raise DeblurzooError(f"{damage}, directly after writing: the disk of {out} is faulty, use another disk")
+            raise DeblurzooError(f"{damage}, although just written: the disk of {out} is faulty; use a different disk")
         kept[place] = entry
         index = write_index()
-    next(pictures, None)  # exhausted: only ends the progress bar
+    next(pictures, None)  # the iterator is exhausted; this ends the progress bar
     (out / UNFINISHED).replace(out / INDEX)
     return index
 
 
 def _read(paths: list[Path]) -> Iterator[Tensor]:
-    """Return an iterator over the images, decoded in workers because kornia-rs holds the GIL.
+    """Return an iterator over the images. Workers decode the images, because kornia-rs holds the GIL.
 
-    The workers are forked immediately, before this process starts a thread.
+    The workers are forked when this function is called, before this process starts any thread.
     """
     loader = DataLoader(_Pictures(paths), batch_size=None, **worker_options(min(8, cores())))
     return iter(loader) if paths else iter(())
@@ -93,14 +94,14 @@ def _paths(clip: Pairs, kind: Kind) -> tuple[Path, ...]:
 
 
 def _expected(split: str, clip: Pairs) -> PackedClip:
-    """Return the index entry of a clip, without checksums; image sizes are read from the file headers."""
+    """Return the index entry of a clip without checksums. Image sizes are read from the file headers."""
     sizes = []
     for blur, sharp in zip(clip.blur, clip.sharp, strict=True):
         size, other = image_size(blur), image_size(sharp)
         if size != other:
             raise DeblurzooError(
                 f"{sharp} is {other[0]}x{other[1]} but {blur} is {size[0]}x{size[1]}, and the images of a pair must "
-                "have the same size: fix or remove them (`deblurzoo data check` lists all such pairs)"
+                "have the same size: fix or remove the pair (`deblurzoo data check` lists all such pairs)"
             )
         sizes.append(size)
     found = {kind: stamps(_paths(clip, kind)) for kind in KINDS}
@@ -108,7 +109,7 @@ def _expected(split: str, clip: Pairs) -> PackedClip:
 
 
 def _finished(out: Path, source: ClipSource) -> dict[tuple[str, str], PackedClip]:
-    """Return the index entries of the clips that an earlier run has packed into `out`."""
+    """Return the index entries of the clips that an earlier run packed into `out`."""
     indices = [out / name for name in (UNFINISHED, INDEX) if (out / name).exists()]
     if not indices and out.exists() and (not out.is_dir() or any(file.name != LOCK for file in out.iterdir())):
         raise DeblurzooError(f"out={out} exists and is not a pack: choose another folder")
@@ -122,7 +123,7 @@ def _finished(out: Path, source: ClipSource) -> dict[tuple[str, str], PackedClip
 
 
 def _is_kept(packed: PackedClip | None, plan: PackedClip, out: Path) -> bool:
-    """Whether the arrays of a clip exist, are intact, and were packed from the same image files."""
+    """Whether the arrays of a clip exist, are intact, and match the current image files."""
     return packed is not None and replace(packed, sha256={}) == plan and packed.damage(out, pixels=True) is None
 
 
@@ -137,9 +138,10 @@ def _require_space(out: Path, needed: int) -> None:
 
 
 def _write(entry: PackedClip, out: Path, kind: Kind, clip: Pairs, pictures: Iterator[Tensor]) -> str:
-    """Write the images of one kind to a .npy file, one image in memory at a time; return the SHA-256 of the pixels.
+    """Write the blurry or the sharp images of a clip to a .npy file, and return the SHA-256 of the pixels.
 
-    The file is not memory-mapped, since a full disk would then kill the process instead of raising an error.
+    Only one image is in memory at a time. The file is not memory-mapped, because a full disk would then kill the
+    process instead of raising an error.
     """
     sha256 = hashlib.sha256()
 
@@ -149,12 +151,12 @@ def _write(entry: PackedClip, out: Path, kind: Kind, clip: Pairs, pictures: Iter
         for path, (width, height) in zip(_paths(clip, kind), entry.sizes, strict=True):
             picture = next(pictures).numpy()
             if picture.shape != (height, width, 3):
-                raise DeblurzooError(f"{path} changed during packing: pack again while nothing modifies the data set")
+                raise DeblurzooError(f"{path} changed during packing: pack again, and do not modify the images")
             sha256.update(picture.data)
             file.write(picture.data)
         file.flush()
         os.fsync(file.fileno())
-        if hasattr(os, "posix_fadvise"):  # verification then reads from disk, not from the page cache
+        if hasattr(os, "posix_fadvise"):  # verification then reads the disk, not the page cache
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
     replace_atomically(entry.file(out, kind), write)

@@ -1,4 +1,4 @@
-"""Packs, made by `deblurzoo data pack`: one uint8 array per clip and kind, and an index."""
+"""Packs, made by `deblurzoo data pack`. A pack has an index, and two uint8 arrays per clip: blurry and sharp images."""
 
 import hashlib
 import json
@@ -26,7 +26,7 @@ FileStamp = tuple[str, int, int]
 
 
 def stamps(paths: Iterable[Path]) -> list[FileStamp]:
-    """Return the stamps of image files, by which changes since packing are detected."""
+    """Return the stamps of image files. A different stamp shows that a file was changed after packing."""
     return [(path.name, (found := path.stat()).st_size, found.st_mtime_ns) for path in paths]
 
 
@@ -53,7 +53,7 @@ class PackedClip:
 
     @property
     def nbytes(self) -> int:
-        """Size in bytes of the pixels of each array."""
+        """Size of each array in bytes, without the file header."""
         return sum(3 * prod(size) for size in self.sizes)
 
     def file(self, pack: Path, kind: Kind) -> Path:
@@ -96,7 +96,7 @@ class PackedClip:
             if array.shape != self.shape or array.dtype != np.uint8:
                 return f"{file} is {array.dtype} {array.shape}, but the index declares uint8 {self.shape}"
             if pixels and digest(array) != self.sha256[kind]:
-                return f"{file} is corrupt: its checksum differs from the index"
+                return f"{file} is corrupt: its checksum differs from the checksum in the index"
         return None
 
 
@@ -128,7 +128,7 @@ class Index:
 
     @classmethod
     def read(cls, file: Path) -> "Index":
-        """Load an index of any supported format; raise a DeblurzooError if it is invalid."""
+        """Load an index of any supported format; raise a DeblurzooError if the index is invalid."""
         try:
             index: Index | _Index1 = _ANY_INDEX.validate_json(file.read_bytes(), strict=True)
             index = index.as_now() if isinstance(index, _Index1) else index
@@ -139,11 +139,14 @@ class Index:
             raise DeblurzooError(f"{file} is not a pack index ({reason}): pack again into another folder") from error
 
     def of(self, split: str) -> Iterator[PackedClip]:
-        """Yield the entries of a split."""
+        """Yield the clip entries of a split."""
         return (clip for clip in self.clips if clip.split == split)
 
     def require_of(self, dataset: str, blur_folder: str, key: str, pack: Path) -> None:
-        """Raise a DeblurzooError with the config key `key` if the pack is of another data set or blur folder."""
+        """Raise a DeblurzooError unless the pack is of this data set and blur folder.
+
+        `key` and `pack` are the config key of the pack and its folder, for the message.
+        """
         theirs, ours = (self.dataset, self.blur_folder), (dataset, blur_folder)
         if theirs != ours:
             raise DeblurzooError(
@@ -152,18 +155,18 @@ class Index:
             )
 
     def undamaged(self, split: str, key: str, pack: Path) -> list[Clip]:
-        """Return the clips of a split; raise a DeblurzooError with `key` if an array is missing or invalid."""
+        """Return the clips of a split; raise a DeblurzooError that states `key` if an array is missing or invalid."""
         for entry in self.of(split):
             if damage := entry.damage(pack, pixels=False):
                 raise DeblurzooError(f"{key}: {damage}: run `deblurzoo data pack` again, or copy the file again")
         return [entry.clip(pack) for entry in self.of(split)]
 
     def changes(self, split: str, pictures: Mapping[str, Callable[[], Pairs]]) -> dict[str, str]:
-        """Return the names of the clips whose image files differ from the pack, with the reason.
+        """Return the clips whose image files differ from the pack, as a dict from clip name to reason.
 
         Args:
             split: the split to compare.
-            pictures: by clip name, a function that pairs the image files; it may raise a DeblurzooError.
+            pictures: for each clip name, a function that returns the paired image files or raises a DeblurzooError.
         """
         found, changed = {}, {}
         for name, pair in pictures.items():
@@ -185,7 +188,7 @@ class Index:
 
 @dataclass(frozen=True)
 class _Clip1:
-    """A clip of format 1; all frames have the same size."""
+    """A clip of index format 1. All its frames have the same size."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")
     split: str
@@ -203,7 +206,7 @@ class _Clip1:
 
 @dataclass(frozen=True)
 class _Index1:
-    """An index of format 1: the arrays are the same, but clips and frames are in lexicographic order."""
+    """An index of format 1. Arrays are as in format 2, but clips and frames are in lexicographic order."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")
     dataset: str
@@ -230,10 +233,10 @@ def _require_sane(clips: list[PackedClip]) -> None:
         if len(set(clip.frames)) != len(clip.frames) or not clip.frames or len(clip.sizes) != len(clip.frames):
             raise ValueError(f"clip {clip.name} has no frames, duplicate frames, or not exactly one size per frame")
         if set(clip.sha256) != set(KINDS) or set(clip.sources) != set(KINDS):
-            raise ValueError(f"clip {clip.name} does not have checksums and stamps of blur and sharp")
+            raise ValueError(f"clip {clip.name} lacks the checksum or the stamps of its blurry or its sharp images")
         for pictures in clip.sources.values():
             if [tuple(map(type, picture)) for picture in pictures] != [(str, int, int)] * len(clip.frames):
-                raise ValueError(f"clip {clip.name} does not have name, size and modification time of each image file")
+                raise ValueError(f"clip {clip.name} lacks the name, the size or the modification time of an image file")
 
 
 def _is_name(name: str) -> bool:
@@ -241,7 +244,7 @@ def _is_name(name: str) -> bool:
 
 
 def open_pack(key: str, folder: Path) -> Index:
-    """Return the index of the pack in `folder`, which is the value of config key `key`.
+    """Return the index of the pack in `folder`. `key` is the config key of this folder, for messages.
 
     Raises:
         DeblurzooError: the folder is not a pack, or the pack is unfinished.

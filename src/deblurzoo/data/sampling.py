@@ -1,4 +1,4 @@
-"""Training samples as a function of seed, step and index, so that a resumed run sees the same samples."""
+"""Deterministic selection of training samples: a resumed run sees the same samples as an uninterrupted run."""
 
 from collections.abc import Iterator
 
@@ -7,14 +7,14 @@ from torch.utils.data import Sampler
 
 
 class StepSampler(Sampler[list[int]]):
-    """Batch sampler of sample numbers; batch `b` has `batch_size` numbers, starting at `b * batch_size + shift`.
+    """Batch sampler of sample numbers. Batch `b` has `batch_size` numbers, starting at `b * batch_size + shift`.
 
     Args:
         batch_size: number of samples per batch over all processes.
         start: index of the first batch.
         stop: number of batches of the whole run.
-        rank, world_size: rank of this process and number of processes, which share each batch equally.
-        shift: offset of all sample numbers, for a run resumed with another batch size.
+        rank, world_size: rank of this process and number of processes. Every process gets an equal share of each batch.
+        shift: offset of all sample numbers, for a run that is resumed with a different batch size.
     """
 
     def __init__(
@@ -24,7 +24,7 @@ class StepSampler(Sampler[list[int]]):
         self.rank, self.share = rank, batch_size // world_size
 
     def __len__(self) -> int:
-        """Return the number of batches of the whole run, regardless of `start`, since Lightning counts from 0."""
+        """Return the number of batches of the whole run, regardless of `start`: Lightning counts batches from 0."""
         return self.stop
 
     def __iter__(self) -> Iterator[list[int]]:
@@ -42,7 +42,7 @@ class Shuffle:
         self._cached: tuple[int, np.ndarray] | None = None
 
     def __getitem__(self, number: int) -> int:
-        """Return the sample index of sample number `number`."""
+        """Return the index of the sample with number `number`."""
         epoch, position = divmod(number, self.size)
         if self._cached is None or self._cached[0] != epoch:
             self._cached = epoch, np.random.default_rng([self.seed, epoch]).permutation(self.size)

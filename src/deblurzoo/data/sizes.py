@@ -29,7 +29,7 @@ def require_sizes(samples: list[Sample], augmentation: Augmentation | None = Non
 
 
 def other_size(frame: Frame, size: tuple[int, int], other: Frame, others: tuple[int, int]) -> DeblurzooError:
-    """Return the error for two frames of a sample that differ in size, each given as (width, height)."""
+    """Return the error for two frames of a sample with different sizes. A size is (width, height)."""
     return DeblurzooError(
         f"{frame} is {size[0]}x{size[1]} but {other} is {others[0]}x{others[1]}: "
         "all frames of a sample must have the same size"

@@ -1,4 +1,4 @@
-"""Augmentation; all images of a sample get the same transformation."""
+"""Augmentation of training samples. All images of a sample are transformed alike."""
 
 import os
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from pydantic import AfterValidator, ConfigDict, Field, PositiveInt
 from deblurzoo.media import Image
 from deblurzoo.synthesis.extra_blur import ExtraBlur
 
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it checks for updates on every import
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # disables the update check of albumentations
 import albumentations as A
 
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -46,9 +46,10 @@ class Augmentation:
     extra_blur: ExtraBlur | None = None
 
     def compose(self, images: int) -> A.Compose:
-        """Return the albumentations pipeline for `images` images, named as in `names`; the crops include the margin.
+        """Return the albumentations pipeline for samples of `images` images; its crops include the margin.
 
-        The crop is the first transform, so that only its pixels are read from a packed frame.
+        Cropping comes first, so that only the pixels of the crop are read from a packed frame. For the keys of the
+        pipeline, see `names`.
         """
         side = self.crop + 2 * self.margin
         steps: list[A.BasicTransform] = [A.RandomCrop(side, side)]
@@ -64,20 +65,20 @@ class Augmentation:
         return A.Compose(steps, additional_targets=dict.fromkeys(names(images)[1:], "image"))
 
     def smallest_side(self) -> int:
-        """Return the minimum height and width of a frame."""
+        """Return the minimum height and width of a frame in pixels."""
         return round((self.crop + 2 * self.margin) / (self.zoom[0] if self.zoom else 1))
 
     @property
     def margin(self) -> int:
-        """Width in pixels of the border around the crop that extra blur can move into the crop."""
+        """Width in pixels of the border around the crop. Extra blur can move pixels of the border into the crop."""
         return self.extra_blur.margin if self.extra_blur else 0
 
 
 class ZoomedCrop(A.RandomSizedCrop):  # type: ignore[misc]
-    """Random square crop, downscaled to `size`; the scale factor is uniform, not the side of the square."""
+    """Random square crop, downscaled to `size`. The scale factor is drawn uniformly, not the side of the square."""
 
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
-        """Return the crop coordinates in an image of `params["shape"]`."""
+        """Return the crop coordinates in an image of shape `params["shape"]`."""
         least, most = self.min_max_height
         side = round(1 / self.py_random.uniform(1 / most, 1 / least))
         height, width = params["shape"][:2]
@@ -86,12 +87,12 @@ class ZoomedCrop(A.RandomSizedCrop):  # type: ignore[misc]
 
 
 def names(images: int) -> list[str]:
-    """Return the pipeline's keys of the images of a sample; images are passed separately to avoid full-size copies."""
+    """Return the pipeline's keys for `images` images. One key per image avoids copies of full-size images."""
     return ["image", *(f"image{number}" for number in range(1, images))]
 
 
 def apply(augmentation: Augmentation, pipeline: A.Compose, images: list[Image], dataset: str, seed: int) -> Image:
-    """Return the augmented images of a sample, (N, crop, crop, 3), the sharp one last; deterministic given `seed`."""
+    """Return the augmented images (N, crop, crop, 3), with the sharp image last; deterministic for a given `seed`."""
     pipeline.set_random_seed(seed)
     keys = names(len(images))
     transformed = pipeline(**dict(zip(keys, images, strict=True)))

@@ -8,6 +8,6 @@ from numpy.typing import NDArray
 Image = NDArray[np.uint8]
 """RGB pixels (H, W, 3), from 0 to 255."""
 Pixels = NDArray[Any]
-"""Pixels (H, W, C): 8 bit, 16 bit, or float in [0, 1]."""
+"""Pixels (H, W, C): 8-bit, 16-bit, or float in [0, 1]."""
 Floats = NDArray[np.float32]
 """Pixel values for computation."""

@@ -1,4 +1,4 @@
-"""JPEG decoding that rejects truncated files, and EXIF orientation.
+"""Decoding of JPEGs, which rejects truncated files, and EXIF orientation.
 
 Common JPEG decoders fill the missing part of a truncated file with gray.
 """
@@ -18,24 +18,25 @@ from numpy.typing import NDArray
 from deblurzoo.media import Image
 
 ORIENTATION = 274
-"""EXIF tag."""
+"""EXIF tag of the orientation."""
 AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 _DAMAGED_EXIF = (OSError, SyntaxError, ValueError, LookupError, TypeError, ArithmeticError, struct.error)
 _PNG = b"\x89PNG\r\n\x1a\n"
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-"""JPEG marker other than a restart marker. Within a scan, 0xFF is also an escaped byte, a restart marker or padding."""
+"""A JPEG marker, except restart markers. Within a scan, 0xFF is also an escaped byte, a restart marker or padding."""
 _END = b"\xff\xd9"
 _UNFINISHED = re.compile(rb"(\xff+[\xd0-\xd7])*\xff*\Z")
-"""Trailing restart markers and padding. They hold no pixels, but 0xFF and an appended byte may form a marker."""
+"""Trailing restart markers and padding. They hold no pixels, and a trailing 0xFF could form a marker with the byte
+that is appended to it."""
 _MORE = b"\xaa" * 64 + b"".join(bytes([0xFF, 0xD0 + n]) + b"\xaa" * 64 for n in range(8))
-"""Bytes that a decoder consumes if a scan is incomplete, either immediately or after a restart marker."""
+"""Data to append to a scan. A decoder reads it, at once or after a restart marker, only if the scan is incomplete."""
 
 
 def decode_jpeg(data: bytes) -> Image:
-    """Return an RGB or gray JPEG in its stored orientation, (H, W, 3) RGB uint8; data after its end is ignored.
+    """Return an RGB or gray JPEG in its stored orientation as (H, W, 3) RGB uint8; data after its end is ignored.
 
     Raises:
-        ValueError: the JPEG is corrupt, is truncated (whatever data follows), or is neither RGB nor gray.
+        ValueError: the JPEG is corrupt, is truncated (even if other data follows), or is neither RGB nor gray.
     """
     try:
         return _decode_strictly(data)
@@ -53,22 +54,22 @@ def _decode_strictly(data: bytes) -> Image:
     """Decode with libjpeg-turbo, treating each warning as an error; other decoders only warn about truncation."""
     try:
         image: Image = kornia_rs.io.decode_image_jpegturbo(data, "rgb")
-    except Exception as error:  # it raises bare Exception
+    except Exception as error:  # kornia-rs raises bare Exception
         raise ValueError("the JPEG is truncated or corrupt") from error
     return image
 
 
 def _without_padding(scans: bytes) -> Iterator[bytes]:
-    """Yield the data before the end marker, shortened by several numbers of bytes: some cameras pad scans."""
+    """Yield versions of the data before the end marker without trailing bytes, because some cameras pad scans."""
     padded = len(scans) - len(scans.rstrip(scans[-1:]))
     yield from (scans[:-count] for count in sorted({*range(1, 9), *range(max(1, padded - 2), padded + 1)}))
 
 
 def decode_cmyk_jpeg(data: bytes) -> Image:
-    """Return a CMYK JPEG in its stored orientation, (H, W, 3) RGB uint8.
+    """Return a CMYK JPEG in its stored orientation as (H, W, 3) RGB uint8.
 
-    Only OpenCV decodes CMYK, and it fills the missing part of a truncated file. Truncation is detected by adding data
-    before the end marker: added data changes pixels only if the scan is incomplete.
+    Only OpenCV decodes CMYK, and it fills the missing part of a truncated file. To detect truncation, data is added
+    before the end marker: it changes pixels only if the scan is incomplete.
 
     Raises:
         ValueError: the JPEG is corrupt or truncated.
@@ -81,7 +82,7 @@ def decode_cmyk_jpeg(data: bytes) -> Image:
 
 
 def _end_of_jpeg(data: bytes) -> int:
-    """Return the position of the end marker; segments are skipped by their lengths, scans are searched.
+    """Return the position of the end marker; segments are skipped by their lengths, and scans are searched.
 
     Raises:
         ValueError: the JPEG has no end marker.
@@ -95,9 +96,9 @@ def _end_of_jpeg(data: bytes) -> int:
 
 
 def orientation_of(picture: PIL.Image.Image) -> int:
-    """Return the EXIF orientation, 1 to 8, that must still be applied to the decoded pixels; pixels are not decoded.
+    """Return the EXIF orientation (1 to 8) that must be applied to decoded pixels, without decoding them.
 
-    Return 1 for TIFF, because decoders apply its orientation, and if EXIF is corrupt.
+    The result is 1 for TIFF, because decoders already apply its orientation, and 1 if EXIF is corrupt.
     """
     if picture.format == "TIFF":
         return 1
@@ -112,7 +113,7 @@ def orientation_of(picture: PIL.Image.Image) -> int:
 
 
 def _exif_behind_pixels(picture: PIL.Image.Image) -> bytes | None:
-    """Return the EXIF chunk after the pixels of a PNG; None if the PNG has none or its file is closed."""
+    """Return the EXIF chunk after the pixels of a PNG; None if the PNG has no such chunk or its file is closed."""
     if (file := getattr(picture, "fp", None)) is None:
         return None
     place = file.tell()
@@ -122,14 +123,14 @@ def _exif_behind_pixels(picture: PIL.Image.Image) -> bytes | None:
             length = int.from_bytes(head[:4], "big")
             if head[4:] == b"eXIf":
                 return bytes(file.read(length))
-            file.seek(length + 4, os.SEEK_CUR)  # chunk and checksum
+            file.seek(length + 4, os.SEEK_CUR)  # skips the chunk and its checksum
     finally:
         file.seek(place)
     return None
 
 
 def upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """Return (H, W, C) rotated and mirrored according to an EXIF orientation, contiguous in memory."""
+    """Return pixels (H, W, C) rotated and mirrored according to an EXIF orientation, contiguous in memory."""
     if orientation in (5, 6, 7, 8):
         pixels = pixels.swapaxes(0, 1)
     if orientation in (2, 3, 6, 7):
@@ -140,6 +141,6 @@ def upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
 
 
 def upright_size(picture: PIL.Image.Image) -> tuple[int, int]:
-    """Return width and height of an opened image after its EXIF orientation is applied."""
+    """Return the width and height that an opened image has after its EXIF orientation is applied."""
     width, height = picture.size
     return (height, width) if orientation_of(picture) >= 5 else (width, height)

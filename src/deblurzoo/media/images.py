@@ -64,7 +64,7 @@ class Zipped:
 
 @functools.cache
 def _opened(archive: Path, process: int) -> ZipFile:
-    """Return an opened archive, cached per process: forked processes would share the file position."""
+    """Return an opened archive; it is cached per process, because forked processes would share the file position."""
     return ZipFile(archive)
 
 
@@ -91,7 +91,7 @@ class ImageFile:
 
 
 def read_image(path: Path) -> Image:
-    """Return an image as (H, W, 3) RGB uint8, 0 to 255, upright; data after the end of the image is ignored.
+    """Return an upright image (H, W, 3), RGB uint8 from 0 to 255. Data after the end of the image is ignored.
 
     Raises:
         DeblurzooError: the file is missing, corrupt, truncated or not an image.
@@ -105,7 +105,9 @@ def read_image(path: Path) -> Image:
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Return width and height of the upright image from its header, in microseconds; pixels are not checked.
+    """Return the width and height of the upright image.
+
+    Only the header is read, which takes microseconds. Pixels are not checked.
 
     Raises:
         DeblurzooError: the file is missing or not an image.
@@ -126,7 +128,7 @@ def _size(file: BinaryIO) -> tuple[int, int]:
 
 @contextmanager
 def _head(file: BinaryIO) -> Iterator[PIL.Image.Image]:
-    """Open an image without decoding it; raise a ValueError for other data and for implausibly large images."""
+    """Open an image without decoding it; raise a ValueError if it is not an image or is implausibly large."""
     try:
         with PIL.Image.open(file) as head:
             yield head
@@ -137,14 +139,14 @@ def _head(file: BinaryIO) -> Iterator[PIL.Image.Image]:
 
 
 def _decoded(data: bytes) -> Image:
-    """Decode 8-bit RGB PNG and JPEG with kornia-rs, twice as fast as OpenCV; decode other formats with OpenCV.
+    """Decode 8-bit RGB PNGs and JPEGs with kornia-rs, which is twice as fast as OpenCV; decode the rest with OpenCV.
 
     Raises:
         ValueError: the data is corrupt, truncated or not an image.
     """
     with _head(io.BytesIO(data)) as head:
         kind, mode, (width, height), orientation = head.format, head.mode, head.size, orientation_of(head)
-    if kind in ("JPEG", "MPO"):  # MPO: phones append smaller images
+    if kind in ("JPEG", "MPO"):  # MPO: a JPEG to which a phone appended smaller images
         image = decode_cmyk_jpeg(data) if mode == "CMYK" else decode_jpeg(data)
     else:
         if kind == "PNG" and data.rfind(_END_OF_PNG) < 0:
@@ -157,7 +159,7 @@ def _decoded(data: bytes) -> Image:
 def _decoded_png(data: bytes, shape: tuple[int, int]) -> Image:
     try:
         image: Image = kornia_rs.io.decode_image_png_u8(data, shape, "rgb")
-    except Exception:  # it raises bare Exception for corrupt data, 16 bit and transparent colours
+    except Exception:  # kornia-rs raises bare Exception for corrupt data, 16-bit data and transparent colours
         return _decoded_by_opencv(data)
     return image
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from deblurzoo.errors import DeblurzooError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-"""Suffixes of image files; upper case is accepted, too."""
+"""Suffixes of image files. Upper case is also accepted."""
 
 _LEFT_BEHIND = frozenset(
     {"__macosx", "@eadir", "@recycle", "#recycle", "$recycle.bin", "@tmp", "@recently-snapshot", "lost+found"}
@@ -24,7 +24,7 @@ NaturalKey = tuple[list[str | int], str]
 
 
 def is_left_behind(name: str) -> bool:
-    """Whether a name belongs to a system or hidden file or folder, in which no images are expected."""
+    """Whether this is the name of a system or hidden file or folder. Data sets ignore these files and folders."""
     return name.startswith((".", "~$")) or name.casefold() in _LEFT_BEHIND
 
 
@@ -34,7 +34,7 @@ def is_image_file(path: Path) -> bool:
 
 
 def natural(name: str) -> NaturalKey:
-    """Return the sort key of natural order: 2 precedes 10, and different names have different keys."""
+    """Return a sort key for natural order, in which 2 precedes 10. Different names have different keys."""
     return [int(part) if index % 2 else part for index, part in enumerate(_parts(name))], name
 
 
@@ -62,7 +62,7 @@ def _entries(folder: Path, are_folders: bool) -> list[Path]:
 
 
 def below(folder: Path) -> list[Path]:
-    """Return all files below a folder, recursively, in natural order, without system files."""
+    """Return all files in a folder and its sub-folders in natural order, without system files."""
     found: list[Path] = []
     for place, inside, files in os.walk(folder):
         inside[:] = [name for name in inside if not is_left_behind(name)]
@@ -76,7 +76,7 @@ def stem(path: Path) -> str:
 
 
 def by_frame(files: Iterable[Path], frame: Callable[[Path], str] = stem) -> tuple[dict[str, Path], list[str]]:
-    """Return files by frame name in natural order, and a message for each duplicate frame.
+    """Return the files by frame name in natural order, and a message for each duplicate frame name.
 
     Args:
         files: the files of one clip, either blurry or sharp, in any order.
@@ -91,7 +91,7 @@ def by_frame(files: Iterable[Path], frame: Callable[[Path], str] = stem) -> tupl
 
 
 def require_frames(files: Iterable[Path], frame: Callable[[Path], str] = stem) -> dict[str, Path]:
-    """Return files by frame name in natural order; raise a DeblurzooError for a duplicate frame."""
+    """Return the files by frame name in natural order; raise a DeblurzooError for a duplicate frame name."""
     found, ambiguous = by_frame(files, frame)
     if ambiguous:
         raise DeblurzooError(ambiguous[0])
@@ -108,10 +108,11 @@ class Gap(NamedTuple):
 
 
 def gaps(frames: Sequence[str]) -> list[Gap]:
-    """Return the gaps in the numbers of a clip's frames.
+    """Return the gaps in the frame numbers of a clip.
 
-    A frame's number is the only group of digits that differs among the names. If several groups or none differ, the
-    frames are consecutive. The step between numbers is 1 or larger; it may vary by half, as time stamps do.
+    The frame number is the only group of digits that differs between the names. If no group or more than one group
+    differs, all frames count as consecutive. The usual step between frame numbers may be larger than 1, for example
+    with time stamps. A step is a gap if it is 0 or exceeds the usual step by more than half.
 
     Args:
         frames: the names of the frames in natural order.
@@ -155,6 +156,6 @@ def runs(frames: int, found: Sequence[Gap]) -> list[range]:
 
 
 def described(found: Sequence[Gap]) -> str:
-    """Return the missing frames of the first gap and the number of further gaps, as an object of "lacks"."""
+    """Return a text to follow "lacks": the missing frames of the first gap, and the number of further gaps."""
     more = len(found) - 1
     return found[0].missing + (f" (and {more} more gap{'s' if more > 1 else ''})" if more else "")

@@ -1,4 +1,4 @@
-"""Photos: 8 or 16 bit, gray or colour, with alpha, colour profile and EXIF."""
+"""Reading and writing of photos: 8-bit or 16-bit, gray or colour, with alpha channel, colour profile and EXIF."""
 
 import struct
 import zlib
@@ -17,10 +17,10 @@ from deblurzoo.files import replace_atomically
 from deblurzoo.media import Pixels
 from deblurzoo.media.encoded import decode_jpeg, orientation_of, upright
 
-Image.MAX_IMAGE_PIXELS = 2**30  # OpenCV's limit; Pillow's default rejects photos of 200 megapixels
+Image.MAX_IMAGE_PIXELS = 2**30  # OpenCV's limit. Pillow's default limit rejects photos of 200 megapixels.
 
 _MODES = {"1": "L", "L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA", "P": "RGB", "PA": "RGBA", "RGBX": "RGB"}
-"""Pillow modes of up to 8 bit, each with the mode to which it is converted."""
+"""Pillow modes of up to 8 bits per channel, and the mode to which each is converted."""
 _DEEP_MODES = ("I", "I;16", "I;16B", "RGB", "RGBA", "LA")
 _DESCRIBING = (270, 271, 272, 305, 306, 315, 33432)
 """EXIF tags: description, maker, model, software, date, artist, copyright."""
@@ -35,10 +35,10 @@ _QUALITY = 95
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo with its metadata; the pixels are upright, whatever the orientation in the file."""
+    """A photo with its metadata. The pixels are upright: the EXIF orientation has been applied."""
 
     pixels: Pixels
-    """(H, W, C), uint8 or uint16; C is 1 gray, 2 gray and alpha, 3 RGB, 4 RGB and alpha."""
+    """(H, W, C), uint8 or uint16; C is 1 for gray, 2 for gray and alpha, 3 for RGB, 4 for RGB and alpha."""
     format: str
     """PNG, JPEG, TIFF, WEBP or BMP."""
     icc: bytes | None = None
@@ -49,25 +49,25 @@ class Photo:
 
     @property
     def rgb(self) -> Pixels:
-        """(H, W, 3), gray repeated, without alpha."""
+        """Colours (H, W, 3) without alpha. Gray is repeated in all three channels."""
         return self.pixels[..., :3] if self.pixels.shape[2] > 2 else self.pixels[..., :1].repeat(3, axis=2)
 
     def with_rgb(self, rgb: Pixels) -> "Photo":
-        """Return the photo with other colours (H, W, 3) of the same dtype: gray stays gray, alpha is unchanged."""
+        """Return the photo with colours `rgb` (H, W, 3) of the same dtype. Gray photos stay gray, and alpha is kept."""
         alpha = self.pixels[..., 3:] if self.pixels.shape[2] > 2 else self.pixels[..., 1:]
         colours = rgb if self.pixels.shape[2] > 2 else cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)[..., None]
         return replace(self, pixels=np.concatenate([colours, alpha], axis=2) if alpha.size else colours)
 
     def beside(self, other: "Photo") -> "Photo":
-        """Return the photo with another photo to its right."""
+        """Return a photo that shows this photo and, to its right, another photo."""
         return replace(self, pixels=np.concatenate([self.pixels, other.pixels], axis=1))
 
 
 def read_photo(path: Path) -> Photo:
-    """Return a PNG, JPEG, TIFF, WebP or BMP upright, in its bit depth.
+    """Return the photo in a PNG, JPEG, TIFF, WebP or BMP file, upright and with its bit depth.
 
     Raises:
-        DeblurzooError: the file is missing, corrupt, animated, in another format, or neither gray nor RGB.
+        DeblurzooError: the file is missing, corrupt, animated, in an unsupported format, or neither gray nor RGB.
     """
     if not path.is_file():
         raise DeblurzooError(f"{path} does not exist: check the path")
@@ -82,19 +82,19 @@ def read_photo(path: Path) -> Photo:
 
 def _photo(path: Path, image: Image.Image) -> Photo:
     data = path.read_bytes()
-    kind = "JPEG" if image.format == "MPO" else str(image.format)  # phones append smaller images to JPEGs
+    kind = "JPEG" if image.format == "MPO" else str(image.format)  # MPO: a JPEG with smaller images appended
     tags: Mapping[int, Any] = getattr(image, "tag_v2", {})
     deep = (kind == "PNG" and data[24] == 16) or (kind == "TIFF" and 16 in tags.get(258, ()))
     if deep and (tags.get(284) == 2 or tags.get(262) == 0 or 1 in tags.get(338, ())):
         raise DeblurzooError(
-            f"{path}: 16-bit TIFF with planes, inverted gray or premultiplied alpha is not supported: convert it first"
+            f"{path}: 16-bit TIFF with separate planes, inverted gray or premultiplied alpha is unsupported: convert it"
         )
     if deep and image.mode in ("I", "I;16", "I;16B") and "transparency" in image.info:
         raise DeblurzooError(
             f"{path}: 16-bit gray with a transparent level is not supported: convert it to gray with alpha first"
         )
     if image.mode not in (_DEEP_MODES if deep else _MODES):
-        raise DeblurzooError(f"{path}: mode {image.mode} is neither gray nor RGB of 8 or 16 bit: convert it first")
+        raise DeblurzooError(f"{path}: mode {image.mode} is neither gray nor RGB of 8 or 16 bits: convert it first")
     if kind == "JPEG":
         pixels: Pixels = decode_jpeg(data)
         pixels = pixels[..., :1] if image.mode == "L" else pixels
@@ -122,7 +122,7 @@ def _pixels(image: Image.Image) -> Pixels:
 
 
 def _deep_pixels(data: bytes, gray: bool) -> Pixels:
-    """Decode a 16-bit PNG or TIFF; Pillow keeps only 8 bit of RGB."""
+    """Decode a 16-bit PNG or TIFF with OpenCV, because Pillow reduces RGB to 8 bits."""
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.dtype != np.uint16:
         raise ValueError("not 16-bit gray or RGB")
@@ -134,7 +134,7 @@ def _deep_pixels(data: bytes, gray: bool) -> Pixels:
 
 
 def _describing(exif: Image.Exif, height: int, width: int) -> dict[int, Any]:
-    """Return the tags that hold for a restored, upright photo: no orientation, no thumbnail, the upright size."""
+    """Return the tags that are valid for the upright photo, with its size, without orientation and thumbnail."""
     own = dict(exif.get_ifd(_EXIF_IFD))
     own |= {tag: size for tag, size in ((_WIDTH, width), (_HEIGHT, height)) if tag in own}
     kept = {tag: exif[tag] for tag in _DESCRIBING if tag in exif}
@@ -203,11 +203,11 @@ def _write_tiff(file: BinaryIO, picture: Photo) -> None:
 
 
 def _deep_png(picture: Photo) -> bytes:
-    """Encode a 16-bit PNG with colour profile and EXIF; Pillow lacks 16-bit RGB, and OpenCV lacks metadata."""
+    """Encode a 16-bit PNG with metadata. Pillow cannot write 16-bit RGB, and OpenCV cannot write metadata."""
     height, width, channels = picture.pixels.shape
     header = struct.pack(">IIBBBBB", width, height, 16, {1: 0, 2: 4, 3: 2, 4: 6}[channels], 0, 0, 0)
     rows = picture.pixels.astype(">u2").view(np.uint8).reshape(height, -1)
-    up = np.diff(rows, axis=0, prepend=np.zeros_like(rows[:1]))  # filter 2: difference to the row above, modulo 256
+    up = np.diff(rows, axis=0, prepend=np.zeros_like(rows[:1]))  # PNG filter 2: difference from row above, mod 256
     filtered = np.concatenate([np.full((height, 1), 2, np.uint8), up], axis=1)
     chunks = [(b"IHDR", header)]
     chunks += [(b"iCCP", b"ICC\0\0" + zlib.compress(picture.icc))] if picture.icc else []

@@ -19,14 +19,14 @@ from deblurzoo.errors import DeblurzooError
 from deblurzoo.media import Image
 
 ACCURATE = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.BITEXACT
-"""Flags of colour conversion; swscale's default is faster, but off by up to 4 levels."""
+"""Flags for colour conversion. The default of swscale is faster, but its results are off by up to 4 levels."""
 _HDR = {16: "PQ", 18: "HLG"}
 """HDR transfer characteristics, by number in ITU-T H.273."""
 
 
 @dataclass(frozen=True)
 class Video:
-    """Number of frames of a video, their displayed size in pixels, and frames per second."""
+    """Properties of a video: number of frames, displayed size in pixels, and frames per second."""
 
     frames: int
     width: int
@@ -70,9 +70,9 @@ def inspect_video(path: Path) -> Video:
 
 
 def read_video(path: Path) -> Iterator[Callable[[], Image]]:
-    """Yield a function per frame, which converts the decoded frame to (H, W, 3) RGB uint8 when called.
+    """Yield one function per frame. When called, it converts the decoded frame to (H, W, 3) RGB uint8.
 
-    Colours follow the matrix and the range that the video declares. The defaults are BT.601 and limited range.
+    Colours are converted with the matrix and range that the video declares, by default BT.601 and limited range.
 
     Raises:
         DeblurzooError: the video is corrupt.
@@ -91,14 +91,14 @@ def _picture(frame: av.VideoFrame) -> Image:
 
 
 def _promised(stream: VideoStream) -> int:
-    """Return a lower bound of the number of frames, from the file's header."""
+    """Return a lower bound of the number of frames, according to the file's header."""
     if stream.frames:
         return stream.frames
     return int(promised_seconds(stream) * float(stream.average_rate or 0)) - 1
 
 
 def _require_constant_rate(path: Path, stream: VideoStream, times: list[int | None]) -> None:
-    """Raise unless frames are evenly spaced, within 10 % and the rounding of time stamps."""
+    """Raise a DeblurzooError unless intervals between frames are equal, up to 10 % and the rounding of time stamps."""
     known = sorted(time for time in times if time is not None)
     if len(known) < max(3, len(times)):  # raw streams have no time stamps
         return
@@ -108,7 +108,7 @@ def _require_constant_rate(path: Path, stream: VideoStream, times: list[int | No
         if abs(gap - usual) > 0.1 * usual + 1:
             raise DeblurzooError(
                 f"{path} has a variable frame rate: frame {number} comes {gap * tick:.1f} ms after the previous frame, "
-                f"other frames {usual * tick:.1f} ms: cut out such parts, or convert it to a constant frame rate"
+                f"but the usual gap is {usual * tick:.1f} ms: cut out such parts, or convert to a constant frame rate"
             )
 
 
@@ -128,10 +128,10 @@ def unreadable(path: Path, error: av.FFmpegError) -> DeblurzooError:
 
 
 def promised_seconds(stream: VideoStream) -> float:
-    """Return the duration of a stream in seconds that a Matroska header declares; 0 for other containers."""
+    """Return the duration in seconds that a Matroska header declares for a stream; 0 for any other container."""
     try:
         hours, minutes, seconds = stream.metadata.get("DURATION", "0:0:0").split(":")
         duration = 3600 * int(hours) + 60 * int(minutes) + float(seconds)
-    except ValueError:  # a tag with another meaning
+    except ValueError:  # the tag is not a duration
         return 0.0
     return duration if math.isfinite(duration) else 0.0

@@ -1,4 +1,4 @@
-"""Metrics: the table `METRICS`, and the entries of trusted packages."""
+"""Metrics: built-in metrics (`METRICS`), and metrics of trusted packages."""
 
 import re
 from collections.abc import Callable
@@ -11,11 +11,11 @@ from deblurzoo.metrics.mssim import image_mssim
 from deblurzoo.metrics.psnr_ssim import image_psnr, image_ssim, image_ssim_matlab3d
 
 PictureFunction = Callable[[Image, Image], float]
-"""Maps an image and its sharp image, both uint8 (H, W, 3), to a value."""
+"""Function that maps an image and its sharp image, both uint8 (H, W, 3), to a metric value."""
 FIGURE = r"^[a-z][a-z0-9_]{0,39}$"
-"""The pattern of a metric's name."""
+"""Regular expression of valid metric names."""
 LARGEST = 1e9
-"""Exclusive limit of the magnitude of values in JSON and tables."""
+"""Exclusive upper limit for the magnitude of metric values, in JSON and tables."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Metric(Figure):
     """A metric that can be measured.
 
     Args:
-        function: maps an image and its sharp image, both uint8 (H, W, 3), to a finite number; called in threads.
+        function: maps an image and its sharp image, both uint8 (H, W, 3), to a finite number. It must be thread-safe.
     """
 
     function: PictureFunction
@@ -62,11 +62,11 @@ METRICS = {
     "ssim_matlab3d": Metric("SSIM 3-D", 4, "", True, image_ssim_matlab3d),
     "mssim": Metric("MSSIM", 4, "", True, image_mssim),
 }
-"""The built-in metrics by name, supported in results, tables, CSV, Markdown, page and W&B."""
+"""The built-in metrics by name. Results, tables, CSV, Markdown, the HTML page and W&B support every metric."""
 
 
 def known_metrics() -> dict[str, Metric]:
-    """Return all available metrics by name, in the order of their columns: built-in metrics, then trusted packages.
+    """Return all available metrics by name, in column order: first built-in metrics, then metrics of trusted packages.
 
     Raises:
         DeblurzooError: an entry of a package's `METRICS` is not a `Metric`.
@@ -106,11 +106,11 @@ def measured(name: str, image: Image, sharp: Image) -> float:
         raise ValueError(f"metric {name} failed ({type(error).__name__}: {first_line(error)})") from error
     if not abs(value) < LARGEST:
         ssims = name.startswith("ssim")
-        reason = "SSIM requires 11 pixels per side" if ssims else f"values must be finite and below {LARGEST:g}"
+        reason = "SSIM needs at least 11 pixels per side" if ssims else f"values must be finite and below {LARGEST:g}"
         raise ValueError(f"metric {name} returned {value}: {reason}")
     return value
 
 
 def figure(name: str) -> Figure:
-    """Return the display properties of a metric; an unknown metric is shown by its name, with four digits."""
+    """Return the display properties of a metric; an unknown metric is shown by its name with four decimals."""
     return METRICS.get(name) or known_metrics().get(name) or Figure(name, 4, "", True)

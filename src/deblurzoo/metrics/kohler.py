@@ -24,25 +24,25 @@ Region = tuple[slice, ...]
 def best_match(
     images: Sequence[Image], references: Iterable[Image], names: Sequence[str] = FIXED
 ) -> list[dict[str, float]]:
-    """Return the named metrics of each image, each value the best over all references.
+    """Return the named metrics of each image. Each value is the best value over all references.
 
     `psnr` (dB) and `mssim` are measured on luminance. Other metrics are measured on the registered colour image,
-    rounded to 8 bits; image and reference are 0 outside their overlap.
+    rounded to 8 bits. All pixels outside the overlap of image and reference are set to 0.
 
     Args:
-        images: uint8 (H, W, 3) of one size.
-        references: sharp images of this size, read one at a time.
+        images: uint8 images (H, W, 3) of the same size.
+        references: sharp images of the same size, read one at a time.
         names: keys of `METRICS`.
 
     Raises:
-        DeblurzooError: a reference has another size, or the images are too small for multi-scale SSIM.
+        DeblurzooError: a reference has a different size, or the images are too small for multi-scale SSIM.
     """
     pictures = [_Prepared(image) for image in images]
     best: list[dict[str, float]] = [{} for _ in images]
     for reference in references:
         if reference.shape != images[0].shape:
             raise DeblurzooError(
-                f"a sharp image has {reference.shape[1]}x{reference.shape[0]} pixels, the blurry image "
+                f"a sharp image has {reference.shape[1]}x{reference.shape[0]} pixels, but the blurry image has "
                 f"{images[0].shape[1]}x{images[0].shape[0]}: both must have the same size"
             )
         sharp = _Prepared(reference)
@@ -62,7 +62,7 @@ class _Prepared:
         self.spectrum = np.fft.rfft2(cv2.transform(self.values, np.full((1, 3), 1 / 3)))
 
     def registration(self, sharp: Self) -> tuple[float, Region, Region]:
-        """Return the gain of this image, and the overlap as a region of this image and of `sharp`.
+        """Return the gain for this image, and the region of the overlap in this image and in `sharp`.
 
         The gain minimises the squared error over all pixels and channels. The shift, in whole pixels, is the peak of
         the circular cross-correlation. As in the original code, the gain is computed before the shift.
@@ -81,7 +81,7 @@ def _figures(image: _Prepared, sharp: _Prepared, names: Sequence[str]) -> dict[s
     gain, here, there = image.registration(sharp)
 
     def registered(plane: Floats, other: Floats) -> tuple[Floats, Floats]:
-        """Return `plane` scaled and shifted, and `other`, both 0 outside the overlap."""
+        """Return `plane` scaled and shifted, and `other`; both are 0 outside the overlap."""
         moved, overlap = np.zeros_like(plane), np.zeros_like(plane)
         moved[there] = np.float32(gain) * plane[here]
         overlap[there] = other[there]

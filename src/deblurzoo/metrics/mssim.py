@@ -18,16 +18,16 @@ SMALLEST_SIDE = 11 * 2 ** (len(_LEVELS) - 1) - 15
 
 
 def luminance(image: Floats) -> Floats:
-    """Return 0.299 R + 0.587 G + 0.114 B of float32 (H, W, 3)."""
+    """Return 0.299 R + 0.587 G + 0.114 B of a float32 image (H, W, 3)."""
     return np.asarray(cv2.transform(image, np.array([[0.299, 0.587, 0.114]])), np.float32)
 
 
 def mssim(image: Floats, sharp: Floats) -> float:
     """Return the multi-scale SSIM (not the mean SSIM) of two float32 planes (H, W) from 0 to 255.
 
-    It has five levels, each half the size of the previous level. The result is the product of the mean contrasts and
-    mean structures of all levels and the mean luminance of the coarsest level, each raised to its exponent. A negative
-    mean structure, for which MATLAB's result is complex, counts as 0.
+    Images are compared at five levels, and each level has half the size of the previous level. The result is
+    the product of the mean contrasts and mean structures of all levels and the mean luminance of the coarsest level,
+    each raised to its exponent. A negative mean structure counts as 0; MATLAB's result would be a complex number.
 
     Raises:
         DeblurzooError: a side is shorter than `SMALLEST_SIDE`.

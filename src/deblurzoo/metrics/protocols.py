@@ -1,4 +1,4 @@
-"""Measures of the evaluation protocols; each data set (`data/`) names its measure."""
+"""Measures: the procedures that compute metrics. Each data set (`data/`) names its measure."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ Figures = dict[str, float]
 
 @dataclass(frozen=True)
 class Measure:
-    """The procedure by which a protocol computes metrics.
+    """A procedure that computes metrics in an evaluation.
 
     Args:
         fixed: names of the metrics that are always measured.
-        function: maps images of one scene, its sharp references (all uint8 (H, W, 3)) and metric names to the values
-            of each image.
+        function: maps images of one scene, the sharp references of the scene (all uint8 (H, W, 3)) and metric names to
+            the metric values of each image.
     """
 
     fixed: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""PSNR and two SSIM variants of one image on 8-bit pixels, as in the papers."""
+"""PSNR and two variants of SSIM for single 8-bit images, as in the papers."""
 
 import math
 
@@ -8,11 +8,11 @@ import numpy as np
 from deblurzoo.media import Floats, Image
 
 UNCHANGED = 100.0
-"""The highest PSNR in dB: of identical images, or of 720p frames that differ by 1 in fewer than 18 values."""
+"""Upper limit of PSNR in dB. Identical images reach it, and 720p frames that differ by 1 in fewer than 18 values."""
 
 
 def decibels(squared_error: float) -> float:
-    """Return the PSNR in dB of a mean squared error of values from 0 to 255, at most `UNCHANGED`."""
+    """Return the PSNR in dB for a mean squared error of pixel values from 0 to 255; at most `UNCHANGED`."""
     return min(10 * math.log10(255**2 / squared_error), UNCHANGED) if squared_error else UNCHANGED
 
 
@@ -29,9 +29,10 @@ _CHANNEL_MIXING = np.array([[TAPS[np.clip(o + np.arange(-5, 6), 0, 2) == i].sum(
 
 
 def _ssim_map(image: Image, sharp: Image, mix_channels: bool) -> Floats:
-    """Return the SSIM map of one image, (H, W, 3): 11x11 Gaussian, sigma 1.5, replicated borders.
+    """Return the SSIM map (H, W, 3) of one image, with an 11x11 Gaussian of sigma 1.5 and replicated borders.
 
-    C1 = (0.01 * 255)^2, C2 = (0.03 * 255)^2. OpenCV filters twenty times as fast as torch on a CPU.
+    The constants are C1 = (0.01 * 255)^2 and C2 = (0.03 * 255)^2. On a CPU, filtering with OpenCV is twenty times as
+    fast as with torch.
     """
 
     def smooth(x: Floats) -> Floats:
@@ -50,19 +51,20 @@ def _ssim_map(image: Image, sharp: Image, mix_channels: bool) -> Floats:
 
 
 def image_ssim(image: Image, sharp: Image) -> float:
-    """Return the SSIM of one uint8 image (H, W, 3): mean over channels and the valid region.
+    """Return the SSIM of one uint8 image (H, W, 3), the mean over channels and the valid region.
 
-    Agrees with scikit-image for `gaussian_weights=True, sigma=1.5, use_sample_covariance=False`.
+    The value agrees with scikit-image for `gaussian_weights=True, sigma=1.5, use_sample_covariance=False`.
     Reference: Wang et al., 2004.
     """
     return float(_ssim_map(image, sharp, mix_channels=False)[5:-5, 5:-5].mean(dtype=np.float64))
 
 
 def image_ssim_matlab3d(image: Image, sharp: Image) -> float:
-    """Return MATLAB's `ssim(rgb, rgb)` of one uint8 image (H, W, 3): the SSIM of the three papers.
+    """Return MATLAB's `ssim(rgb, rgb)` of one uint8 image (H, W, 3): the SSIM that the three papers report.
 
-    MATLAB interprets H x W x 3 as a volume: it uses an 11x11x11 Gaussian, sigma 1.5, with replicated borders on all
-    three axes, and averages over the whole map. The value is higher than the per-channel `ssim`; do not compare them.
+    MATLAB interprets H x W x 3 as a volume: it uses an 11x11x11 Gaussian of sigma 1.5 with replicated borders on all
+    three axes, and averages over the whole map. The value is higher than the per-channel `ssim`, so do not compare the
+    two.
     Reference: S. Nah, DeepDeblur_release, issue 51.
     """
     return float(_ssim_map(image, sharp, mix_channels=True).mean(dtype=np.float64))

@@ -1,4 +1,4 @@
-"""Networks: PyTorch only, one file per paper, each with `forward(blur: (B, T, 3, H, W)) -> Restored`."""
+"""Networks, one file per paper. All have `forward(blur: (B, T, 3, H, W)) -> Restored`, and require only PyTorch."""
 
 from deblurzoo.nets.flow_rnn import FlowRNN
 from deblurzoo.nets.liu2016 import Liu2016

@@ -1,4 +1,4 @@
-"""Interface of networks, construction of networks, and restoration of images of any size."""
+"""Interface and construction of networks, and restoration of images of any size."""
 
 from typing import Any, cast
 
@@ -20,11 +20,11 @@ class DeblurNet(nn.Module):
     frames: int
     """T, the number of consecutive input frames: 1, 2 or 3."""
     size_multiple: int
-    """Required divisor of the input's height and width."""
+    """The input's height and width must be multiples of this number."""
 
 
 def pad_to_multiple(frames: Tensor, multiple: int) -> Tensor:
-    """Replicate the bottom and right edge of (B, T, 3, H, W) until H and W are multiples of `multiple`."""
+    """Replicate the bottom and right edges of (B, T, 3, H, W) until H and W are multiples of `multiple`."""
     bottom, right = -frames.shape[-2] % multiple, -frames.shape[-1] % multiple
     if not bottom and not right:
         return frames
@@ -33,7 +33,7 @@ def pad_to_multiple(frames: Tensor, multiple: int) -> Tensor:
 
 
 def restore_any_size(net: DeblurNet, blur: Tensor) -> Tensor:
-    """Return images (B, 3, H, W) restored from (B, T, 3, H, W) of any size; pads to `size_multiple` and crops."""
+    """Return images (B, 3, H, W) restored from (B, T, 3, H, W) of any size, by padding and cropping."""
     height, width = blur.shape[-2:]
     image = restored_by(net, pad_to_multiple(blur, net.size_multiple)).image
     return image[..., :height, :width].float()
@@ -43,7 +43,7 @@ def build_network(target: str | type[nn.Module] | None, arguments: dict[str, Any
     """Build a network.
 
     Args:
-        target: network class, or its import path from a user's config.
+        target: network class, or its import path as stated in a config.
         arguments: keyword arguments of the class.
 
     Raises:

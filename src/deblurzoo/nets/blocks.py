@@ -8,7 +8,7 @@ from deblurzoo.ops import spatial_rnn
 
 
 def conv(inputs: int, outputs: int, kernel_size: int, stride: int = 1) -> nn.Conv2d:
-    """Return a convolution with bias and padding, which divides H and W by `stride`."""
+    """Return a convolution with bias and padding; it divides H and W by `stride`."""
     return nn.Conv2d(inputs, outputs, kernel_size, stride, padding=kernel_size // 2)
 
 
@@ -18,7 +18,7 @@ def deconv(inputs: int, outputs: int) -> nn.ConvTranspose2d:
 
 
 def leaky(x: Tensor) -> Tensor:
-    """Apply LeakyReLU with slope 0.1, as in both spatial-RNN papers."""
+    """Apply LeakyReLU with slope 0.1, as in the papers of SVRNN and FlowRNN."""
     return F.leaky_relu(x, 0.1)
 
 
@@ -28,10 +28,10 @@ def up2(x: Tensor) -> Tensor:
 
 
 def cascade(h: Tensor, w: Tensor) -> Tensor:
-    """Filter quarter d of the channels of h (B, 4C, H, W) along direction d, with weights w (B, 4C, H, W).
+    """Apply a spatial RNN to h (B, 4C, H, W) with weights w (B, 4C, H, W): quarter d of the channels in direction d.
 
-    The operator computes four directions for each quarter, three of which are discarded. Only ablations and baselines
-    have this overhead: their RNNs are not separated by convolutions.
+    `spatial_rnn` computes all four directions of each quarter, and three of them are discarded. Only ablations and
+    baselines have this overhead, because no convolutions separate their RNNs.
     """
     quarters = enumerate(h.chunk(4, dim=1))
     return torch.cat([spatial_rnn(quarter, w).chunk(4, dim=1)[d] for d, quarter in quarters], dim=1)

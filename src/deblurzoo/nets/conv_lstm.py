@@ -33,7 +33,7 @@ class ConvLSTM(nn.Module):
 
 
 class ConvRNN(nn.Module):
-    """Simple recurrent cell of Table 1: `h = tanh(W_x x + W_h h)`, with output `relu(W_o h)` to the decoder.
+    """Simple recurrent cell of the paper's Table 1: `h = tanh(W_x x + W_h h)`, with output `relu(W_o h)`.
 
     The paper does not describe this cell. Three 3x3 convolutions match its parameter count; the activations are our
     choice.

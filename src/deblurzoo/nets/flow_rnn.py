@@ -17,15 +17,15 @@ VARIANTS: tuple[Variant, ...] = get_args(Variant)  # fmt: skip
 
 
 class FlowNet(nn.Module):
-    """FlowNetS at 3/8 width: predicts optical flow at five scales and RNN weights at three, from shared features.
+    """FlowNetS with 3/8 of its channels, which predicts optical flow at five scales and RNN weights at three scales.
 
-    Reference: Table I of the paper, checked against the code's `flownets_deblur_train.prototxt`, with the same layer
-    names.
+    Flow and RNN weights are predicted from shared features. Reference: Table I of the paper, checked against
+    `flownets_deblur_train.prototxt` of the published code, which has the same layer names.
 
     Args:
-        frames: T, the number of input frames; the first is the frame to restore.
-        flows: number of other frames to which flow is predicted.
-        width: factor of the channel numbers.
+        frames: T, the number of input frames. The first frame is the frame to restore.
+        flows: number of neighbouring frames to which flow is predicted.
+        width: multiplier of the number of channels.
     """
 
     def __init__(self, frames: int, flows: int, width: float) -> None:
@@ -42,7 +42,7 @@ class FlowNet(nn.Module):
         self.conv5_1 = conv(c192, c192, 3)
         self.conv6 = conv(c192, c384, 3, stride=2)  # (B, 384, H/64, W/64)
         self.conv6_1 = conv(c384, c384, 3)
-        # Channels of K_s, the features at scale s: conv_s, deconv_(s+1) and the upsampled flow_(s+1), concatenated.
+        # Channels of K_s, the features at scale s: concatenation of conv_s, deconv_(s+1) and the upsampled flow_(s+1).
         k6, k5, k4, k3, k2 = c384, 2 * c192 + f, c192 + c96 + f, c96 + c48 + f, c48 + c24 + f
         self.flow6, self.up6to5, self.deconv6 = conv(k6, f, 3), deconv(f, f), deconv(k6, c192)  # H/64 to H/32
         self.flow5, self.up5to4, self.deconv5 = conv(k5, f, 3), deconv(f, f), deconv(k5, c96)  # H/32 to H/16
@@ -57,8 +57,8 @@ class FlowNet(nn.Module):
         """Map (B, 3T, H, W), with H and W multiples of 64, to flows and RNN weights.
 
         Returns:
-            Flows (B, 2 or 4, h, w) at scales 1/4, 1/8, 1/16, 1/32, 1/64, in pixels of their scale, and RNN weights in
-            (-1, 1) at scales 1/2, 1/4, 1/8.
+            Flows (B, 2 or 4, h, w) at scales 1/4, 1/8, 1/16, 1/32 and 1/64, in pixels of their scale, and RNN weights
+            in (-1, 1) at scales 1/2, 1/4 and 1/8.
         """
         conv1 = leaky(self.conv1(frames))
         conv2 = leaky(self.conv2(conv1))
@@ -76,7 +76,7 @@ class FlowNet(nn.Module):
         k2 = torch.cat([conv2, leaky(self.deconv3(k3)), self.up3to2(flow3)], dim=1)
         flow2 = self.flow2(k2)
         k1 = torch.cat([conv1, leaky(self.deconv2(k2)), self.up2to1(flow2)], dim=1)
-        # In float32 even under autocast: near 1, bfloat16 has a resolution of 0.004.
+        # Computed in float32 even under autocast, because bfloat16 has a resolution of only 0.004 near 1.
         weights = tuple(
             torch.tanh(layer(k).float()) for layer, k in ((self.rnnw1, k1), (self.rnnw2, k2), (self.rnnw3, k3))
         )
@@ -86,24 +86,26 @@ class FlowNet(nn.Module):
 class FlowRNN(DeblurNet):
     """U-Net with spatially variant RNNs at three scales; a flow network predicts the RNN weights.
 
-    Reference: section III and Table I of the paper; code zhjwustc/tcsvt21_flow_deblur_matcaffe. Table III states 8.7M
-    parameters, which matches neither Table I nor any published prototxt (see `papers.yaml`).
+    Reference: section III and Table I of the paper; github.com/zhjwustc/tcsvt21_flow_deblur_matcaffe. Table III states
+    8.7M parameters, which matches neither Table I nor any published prototxt (see `papers.yaml`).
 
     The input frames are the frame to restore, the next frame and, for `two_directions`, the previous frame. The encoder
-    has no activations, the four directions of each RNN are concatenated, and the output is the image itself, without a
-    residual connection.
+    has no activations, and the four directions of each RNN are concatenated. The network predicts the image itself,
+    without a residual connection.
 
     Args:
-        variant: `full`, or an ablation of Table IV. `no_rnns`: neither RNNs nor flow network. `concat_weights`: each
-            RNN is replaced by the concatenation of features and weights. `no_flow`: the flow network reads only the
-            frame to restore, and flow is not learned. `no_flow_losses`: the same network as `full`, trained without
-            the warping losses. `two_directions`: flow to the next and the previous frame. `rnn_decoder`: RNNs in the
-            decoder, at the layers whose widths match (the paper does not specify the layers).
-        width: factor of the channel numbers.
-        same_frame: at inference only, replace the neighbouring frames in the flow network's input by the frame to
-            restore (Fig. 6b).
-        residual: predict the difference to the blurry image. Not in the paper: it lets small networks with a small
-            training budget start from the identity (the last convolution is initialised to zero).
+        variant: `full`, or an ablation of Table IV. `no_rnns` has neither RNNs nor flow network. `concat_weights`
+            replaces each RNN by the concatenation of features and weights. In `no_flow`, the flow network reads only
+            the frame to restore, and flow is not learned. `no_flow_losses` is the same network as `full`, trained
+            without the warping losses. `two_directions` predicts flow to the next and to the previous frame.
+            `rnn_decoder` has RNNs in the decoder, at the layers whose widths match (the paper does not specify
+            the layers).
+        width: multiplier of the number of channels.
+        same_frame: whether the flow network reads the frame to restore in place of its neighbours, at inference only
+            (Fig. 6b).
+        residual: whether to predict the difference from the blurry image (not in the paper). Training then starts from
+            the identity, because the last convolution is initialised to zero. This helps small networks with a small
+            training budget.
     """
 
     frames: int
@@ -120,7 +122,7 @@ class FlowRNN(DeblurNet):
         if variant != "no_rnns":
             self.flow_net = FlowNet(self.frames, flows=2 if variant == "two_directions" else 1, width=width)
         c12, c24, c48, c96 = (max(1, round(c * width)) for c in (12, 24, 48, 96))
-        # Factors by which `encode` and `decode` multiply the channels.
+        # Factors by which `encode` and `decode` multiply the number of channels.
         e = {"no_rnns": 1, "rnn_decoder": 1, "concat_weights": 5}.get(variant, 4)
         d = 4 if variant == "rnn_decoder" else 1
         self.d_conv1 = conv(3, c24, 5, stride=2)  # (B, 24, H/2, W/2)
@@ -138,10 +140,10 @@ class FlowRNN(DeblurNet):
         self._initialise()
 
     def _initialise(self) -> None:
-        """Initialise weights: He in the flow network and the decoder's deconvolutions, Xavier elsewhere; zero biases.
+        """Initialise weights: Xavier in `d_conv…` and `rnnw…`, He in all other layers. Biases are zero.
 
-        The assignment follows the code, but both are torch's versions: Caffe's Xavier depends only on the number of
-        inputs, and its He initialisation ignores the negative slope.
+        The choice for each layer follows the code, but both methods are torch's versions. Caffe's Xavier depends only
+        on the number of inputs, and Caffe's He initialisation ignores the negative slope.
         """
         for name, module in self.named_modules():
             if not isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
@@ -168,7 +170,7 @@ class FlowRNN(DeblurNet):
         return spatial_rnn(x.float(), weights) if self.variant == "rnn_decoder" else x
 
     def forward(self, blur: Tensor) -> Restored:
-        """Restore (B, T, 3, H, W), H and W multiples of 64; flows are (B, 2 or 4, h, w) at scales 1/4 to 1/64."""
+        """Restore (B, T, 3, H, W), H and W multiples of 64. Flows are (B, 2 or 4, h, w) at scales 1/4 to 1/64."""
         image = blur[:, 0]
         flows: tuple[Tensor, ...] = ()
         w1 = w2 = w3 = image  # placeholders, unused by `no_rnns`

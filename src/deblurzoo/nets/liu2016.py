@@ -13,8 +13,8 @@ from deblurzoo.ops import spatial_rnn
 class Liu2016(DeblurNet):
     """Two stages of spatial RNNs at full resolution; the RNN weights are predicted from image gradients.
 
-    Reference: code Liusifei/caffe-lowlevel, `LRNN_v1.prototxt`. The SVRNN paper retrained "the network by Liu et al."
-    without specifying which of its two versions; this is v1.
+    Reference: `LRNN_v1.prototxt` of github.com/Liusifei/caffe-lowlevel. The authors of the SVRNN paper retrained "the
+    network by Liu et al.", but do not state which of its two versions they used. This class is version 1.
     """
 
     frames = 1
@@ -54,7 +54,7 @@ class Liu2016(DeblurNet):
         return torch.cat([x1, x1, y1, y1], dim=1), torch.cat([x2, x2, y2, y2], dim=1)
 
     def forward(self, blur: Tensor) -> Restored:
-        """Restore (B, 1, 3, H, W), H and W multiples of 16; the output is in (0, 1)."""
+        """Restore (B, 1, 3, H, W); H and W must be multiples of 16. The output is in (0, 1)."""
         image = blur[:, 0]
         gray = (image * image.new_tensor([0.2989, 0.5870, 0.1140])[:, None, None]).sum(dim=1, keepdim=True)
         dy, dx = torch.gradient(gray, dim=(2, 3))  # central differences, like MATLAB's `gradient`

@@ -18,7 +18,7 @@ Block = Literal["residual", "plain"]
 
 
 class ConvPair(nn.Module):
-    """Two convolutions without normalisation: `x + conv(relu(conv(x)))`, or `relu(conv(relu(conv(x))))` if `plain`."""
+    """Two convolutions without normalisation: `x + conv(relu(conv(x)))`, or `relu(conv(relu(conv(x))))` for `plain`."""
 
     def __init__(self, channels: int, kernel_size: int, block: Block) -> None:
         super().__init__()
@@ -34,12 +34,12 @@ class ConvPair(nn.Module):
 
 
 class OneScale(nn.Module):
-    """Network at one scale: encoder, bottleneck, decoder. `flat` keeps full resolution, without skip connections.
+    """Network of one scale: encoder, bottleneck and decoder. If `flat`, it has full resolution and no skip connections.
 
     Args:
         channels: number of image channels.
         widths: channel numbers at full, half and quarter resolution.
-        kernel_size, blocks, bottleneck, body, block: as in `SRN`.
+        kernel_size, blocks, bottleneck, body, block: see `SRN`.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class OneScale(nn.Module):
         self.out_block = nn.Sequential(*pairs(c1), conv(c1, channels, k))  # (B, 3, H, W)
 
     def forward(self, blurry: Tensor, coarse: Tensor, state: State) -> tuple[Tensor, State]:
-        """Return the restored image and the new state from a blurry and a coarse image, both (B, C, h, w)."""
+        """Return the result and the new state for the blurry image and the coarser prediction, both (B, C, h, w)."""
         e0 = self.in_block(torch.cat([blurry, coarse], dim=1))
         e1 = self.encoder1(e0)
         g, state = self.bottleneck(self.encoder2(e1), state)
@@ -95,27 +95,30 @@ def _bottleneck(name: Bottleneck, channels: int) -> nn.Module:
 class SRN(DeblurNet):
     """Encoder-decoder with a ConvLSTM, applied to three scales from coarse to fine with shared weights.
 
-    Reference: section 3.2 of the paper; code jiangsutx/SRN-Deblur, `models/model.py`. Where paper and code disagree,
-    the code is followed: in the paper, all kernels are 5x5; in the code, transposed convolutions are 4x4 and the
-    ConvLSTM is 3x3. The parameter counts of Table 1 also require the kernel sizes of the code. The defaults are the
-    full network. The networks of Table 1 have 3x3 kernels: `kernel_size=3` with the other defaults is SR-EDRB3.
+    Reference: section 3.2 of the paper; `models/model.py` of github.com/jiangsutx/SRN-Deblur. If paper and code
+    disagree, this class follows the code. In the paper, all kernels are 5x5; in the code, transposed convolutions have
+    4x4 kernels and the ConvLSTM has 3x3 kernels. The parameter counts of Table 1 also match only the kernel sizes of
+    the code. The default arguments give the full network. The networks of Table 1 have 3x3 kernels: `kernel_size=3`
+    with all other arguments at their default gives SR-EDRB3.
 
     Args:
-        kernel_size: kernel size of every convolution outside the bottleneck except transposed convolutions; odd.
+        kernel_size: odd kernel size of every convolution outside the bottleneck, except transposed convolutions.
         blocks: number of convolution pairs in each of the six stages (n in Table 1).
-        width: factor of the channel numbers 32, 64, 128.
-        residual: predict the difference to the blurry image. Not in the paper: it lets small networks with a small
-            training budget start from the identity (the last convolution is initialised to zero).
-        resize: `half_pixel`: torch's bilinear interpolation. `tf1`: the original code's, which samples output pixel i
-            at input position i times the ratio of sizes; when downsampling, it takes every second or fourth pixel.
-        bottleneck: `conv_lstm`, or `rnn`, a simple recurrent cell. Without state between scales: `conv`, a 3x3
-            convolution, or `none`.
-        body: `encoder_decoder`, or `flat`: all strides 1, no skip connections between encoder and decoder (SR-Flat,
-            SR-RB).
-        block: `residual`, or `plain`: convolution pairs without identity connection (SR-Flat, SR-ED).
-        scales: 3, or 1: only full resolution (SS).
-        shared: one set of weights for all scales, or one set per scale (SC).
-        channels: 3, or 1: R, G and B are restored independently, as in the authors' `gray` and `lstm` models.
+        width: multiplier of the number of channels (32, 64 and 128).
+        residual: whether to predict the difference from the blurry image (not in the paper). Training then starts from
+            the identity, because the last convolution is initialised to zero. This helps small networks with a small
+            training budget.
+        resize: `half_pixel` is torch's bilinear interpolation. `tf1` is the interpolation of the original code, which
+            samples output pixel i at input position i times the ratio of input to output size; for downsampling, it
+            selects every second or fourth pixel.
+        bottleneck: `conv_lstm`; `rnn`, a simple recurrent cell; `conv`, a 3x3 convolution; or `none`. The last two pass
+            no state from scale to scale.
+        body: `encoder_decoder`, or `flat`, with all strides 1 and without skip connections between encoder and decoder
+            (SR-Flat and SR-RB in Table 1).
+        block: `residual`, or `plain`, with convolution pairs without identity connection (SR-Flat and SR-ED).
+        scales: 3, or 1 for full resolution only (SS).
+        shared: whether all scales share one set of weights; otherwise, each scale has a separate set (SC).
+        channels: 3, or 1 to restore R, G and B independently, as in the authors' `gray` and `lstm` models.
     """
 
     frames = 1
@@ -148,10 +151,10 @@ class SRN(DeblurNet):
             for _ in range(1 if shared else scales)
         )
         self._initialise()
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # 1.1 to 1.2 times faster on a CPU
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # 1.1 to 1.2 times as fast on a CPU
 
     def _initialise(self) -> None:
-        """Initialise weights: Xavier, but near zero in the ConvLSTM, as in the code; zero biases."""
+        """Initialise weights like the code: Xavier, but near zero in the ConvLSTM. Biases are zero."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 nn.init.xavier_uniform_(module.weight)
@@ -173,7 +176,7 @@ class SRN(DeblurNet):
         ]
 
     def resize(self, x: Tensor, size: tuple[int, int]) -> Tensor:
-        """Resize (B, C, H, W) to `size`: down by an integer factor, or up by two."""
+        """Resize (B, C, H, W) to `size`: down by an integer factor, or up by a factor of two."""
         if self.resize_mode == "half_pixel":
             return F.interpolate(x, size, mode="bilinear", align_corners=False)
         if size <= (height := x.shape[-2], width := x.shape[-1]):
@@ -184,10 +187,10 @@ class SRN(DeblurNet):
         return grown[..., : size[0], : size[1]]
 
     def forward(self, blur: Tensor) -> Restored:
-        """Restore (B, 1, 3, H, W), H and W multiples of 16; the pyramid goes from coarse to fine."""
+        """Restore (B, 1, 3, H, W); H and W must be multiples of 16. The pyramid is ordered from coarse to fine."""
         height, width = blur.shape[-2:]
         image = blur[:, 0].reshape(-1, self.channels, height, width)  # (3B, 1, H, W) if channels=1
-        # The coarsest scale reads the blurry image as its prediction. Predictions are detached between scales.
+        # The coarsest scale reads the blurry image instead of a prediction. Predictions are detached between scales.
         prediction, pyramid = image, list[Tensor]()
         state: State = ()
         for number, scale in enumerate(self.scales):

@@ -16,13 +16,13 @@ VARIANTS: tuple[Variant, ...] = get_args(Variant)
 
 
 class WeightGeneration(nn.Module):
-    """Auto-encoder conv3 to conv15, from whose output the RNN weights are computed.
+    """Auto-encoder with the layers conv3 to conv15. The RNN weights are computed from its output.
 
-    The first nine layers have the shapes of VGG-16.
+    The first nine layers have the same shapes as in VGG-16.
 
     Args:
-        skip: concatenate conv8 and conv6 with the decoder's features.
-        width: factor of the channel numbers.
+        skip: whether to concatenate the outputs of conv8 and conv6 with the decoder's features.
+        width: multiplier of the number of channels.
     """
 
     def __init__(self, skip: bool, width: float) -> None:
@@ -56,25 +56,26 @@ class WeightGeneration(nn.Module):
 
 
 class SVRNN(DeblurNet):
-    """Four spatially variant RNNs at half resolution; a second CNN predicts their per-pixel weights from the image.
+    """Four spatially variant RNNs at half resolution; a second CNN predicts RNN weights per pixel from the image.
 
-    Reference: section 3 and Table 1 of the paper; code zhjwustc/cvpr18_rnn_deblur_matcaffe, `train.prototxt`. Where
-    paper and code disagree, the code is followed: conv2 has no activation (in the paper, LeakyReLU follows every
-    convolution of the feature extraction), and the weights are outputs of tanh in (-1, 1) (0 to 1 in section 3.2).
-    Bilinear resizing is torch's; Caffe's darkens the last row and column. The output is the image itself,
-    without a residual connection.
+    Reference: section 3 and Table 1 of the paper; `train.prototxt` of github.com/zhjwustc/cvpr18_rnn_deblur_matcaffe.
+    If paper and code disagree, this class follows the code. In the paper, LeakyReLU follows every convolution of the
+    feature extraction; here, conv2 has no activation. In section 3.2, RNN weights are between 0 and 1; here, they are
+    outputs of tanh in (-1, 1). Unlike in the code, bilinear resizing is torch's, because Caffe's darkens the last row
+    and column. The network predicts the image itself, without a residual connection.
 
     Args:
-        variant: `full`, or an ablation of Tables 2 and 4, whose code was never published. `no_skip`: without the four
-            concatenations. `no_convs`: without conv17 to conv19; each direction of an RNN reads the same direction of
-            the previous RNN. `no_rnns`: neither RNNs nor weight generation. `weights_only`: only the weight generation,
-            with a head similar to the reconstruction of `full`.
-        width: factor of the channel numbers.
-        disable_rnn: at inference only, set all RNN weights to 0, so that every RNN is the identity (section 5.1,
-            Fig. 7b).
-        conv2_act: apply LeakyReLU after conv2, as in the paper but not in its code.
-        residual: predict the difference to the blurry image. Not in the paper: it lets small networks with a small
-            training budget start from the identity (the last convolution is initialised to zero).
+        variant: `full`, or an ablation of Tables 2 and 4. The code of the ablations was never published. `no_skip` has
+            none of the four concatenations. `no_convs` has no conv17 to conv19: each direction of an RNN reads the same
+            direction of the previous RNN. `no_rnns` has neither RNNs nor weight generation. `weights_only` has only the
+            weight generation, and a head similar to the reconstruction of `full`.
+        width: multiplier of the number of channels.
+        disable_rnn: whether to set all RNN weights to 0 at inference (not in training), so that every RNN is the
+            identity (section 5.1, Fig. 7b).
+        conv2_act: whether to apply LeakyReLU after conv2, as in the paper but not in its code.
+        residual: whether to predict the difference from the blurry image (not in the paper). Training then starts from
+            the identity, because the last convolution is initialised to zero. This helps small networks with a small
+            training budget.
     """
 
     frames = 1
@@ -115,21 +116,21 @@ class SVRNN(DeblurNet):
             nn.init.zeros_(self.conv22.weight)
 
     def features(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Return conv1 (B, 16, H, W) and conv2 (B, 32, H/2, W/2) of (B, 3, H, W)."""
+        """Return the outputs of conv1 (B, 16, H, W) and conv2 (B, 32, H/2, W/2) for an image (B, 3, H, W)."""
         conv1 = leaky(self.conv1(image))
         conv2 = self.conv2(conv1)
         return conv1, leaky(conv2) if self.conv2_act else conv2
 
     def rnn_weights(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Return the weights of the four RNNs, each (B, 4*32, H/2, W/2) in (-1, 1), from (B, 3, H, W)."""
-        # In float32 even under autocast: near 1, bfloat16 has a resolution of 0.004.
+        """Return the weights of the four RNNs, each (B, 4*32, H/2, W/2) in (-1, 1), for an image (B, 3, H, W)."""
+        # Computed in float32 even under autocast, because bfloat16 has a resolution of only 0.004 near 1.
         maps = torch.tanh(self.conv16(self.weight_generation(image)).float())
         return (
             torch.zeros_like(maps).chunk(4, dim=1) if self.disable_rnn and not self.training else maps.chunk(4, dim=1)
         )
 
     def deconvolve(self, conv2: Tensor, image: Tensor) -> Tensor:
-        """Apply the four RNNs and the convolutions after them to conv2 (B, 32, H/2, W/2)."""
+        """Apply the four RNNs, and the convolution after each RNN, to the output of conv2 (B, 32, H/2, W/2)."""
         x = conv2
         weights = () if self.variant == "no_rnns" else self.rnn_weights(image)
         for i, name in enumerate(("conv17", "conv18", "conv19", "conv20")):
@@ -140,7 +141,7 @@ class SVRNN(DeblurNet):
         return x
 
     def forward(self, blur: Tensor) -> Restored:
-        """Restore (B, 1, 3, H, W), H and W multiples of 8."""
+        """Restore (B, 1, 3, H, W); H and W must be multiples of 8."""
         image = blur[:, 0]
         if self.variant == "weights_only":
             x = up2(F.relu(self.conv16(self.weight_generation(image))))

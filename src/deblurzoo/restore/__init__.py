@@ -1,4 +1,4 @@
-"""Restoring of photos and videos with a trained network."""
+"""Restoration of photos and videos with a trained network."""
 
 from typing import Literal
 

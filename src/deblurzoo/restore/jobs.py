@@ -1,4 +1,4 @@
-"""Inputs of `deblurzoo deblur`, their results, and neighbouring frames."""
+"""Files that `deblurzoo deblur` restores, paths of the results, and neighbouring frames."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,20 +16,20 @@ class Job:
     source: Path
     target: Path
     neighbours: tuple[Path | None, Path | None] = (None, None)
-    """The next and the previous frame, if the files of a folder are frames."""
+    """Files of the next and the previous frame, if the photos of a folder are consecutive frames."""
 
     @property
     def compare(self) -> Path:
-        """Path of the comparison, blurry | restored."""
+        """Path of the comparison, which shows the blurry and the restored file side by side."""
         return self.target.with_name(f"{self.target.stem}.compare{self.target.suffix}")
 
 
 def find_jobs(inputs: Sequence[Path], out: Path, frames: bool = False, compare: bool = False) -> list[Job]:
-    """Return the files to restore: files into `out`, folders with the same structure below `out`.
+    """Return one job per file to restore. Results are written to `out`; the structure of folders is preserved.
 
     Raises:
-        DeblurzooError: a folder contains nothing to restore or two files of one frame, two results have the same path,
-            or a result would replace an input.
+        DeblurzooError: a folder contains nothing to restore, or two files with the same frame name; two results have
+            the same path; or a result would replace an input.
     """
     jobs: list[Job] = []
     for given in inputs:
@@ -52,7 +52,7 @@ def find_jobs(inputs: Sequence[Path], out: Path, frames: bool = False, compare: 
                 raise DeblurzooError(f"--out {out} would replace the input {result}: choose another folder")
             if result in taken:
                 raise DeblurzooError(
-                    f"{job.source} and {taken[result]} would both become {result}: use two --out folders"
+                    f"{job.source} and {taken[result]} would both be saved as {result}: use two --out folders"
                 )
             taken[result] = job.source
     return jobs
@@ -62,7 +62,7 @@ def _below(folder: Path, out: Path) -> list[Path]:
     """Return the files below a folder, except results in `out`, which may be inside the folder."""
     results = out.resolve()
     files = [path for path in below(folder) if path.is_file()]
-    if results == folder.resolve():  # rejected by `find_jobs`
+    if results == folder.resolve():  # `find_jobs` raises an error
         return files
     return [path for path in files if not path.resolve().is_relative_to(results)]
 
@@ -81,7 +81,7 @@ def _clips(files: Iterable[Path]) -> dict[Path, list[Path]]:
 
 
 def _neighbours(files: Iterable[Path]) -> dict[Path, tuple[Path | None, Path | None]]:
-    """Return the next and the previous frame of each frame, within a folder and not across a gap."""
+    """Return the next and the previous frame of each frame. Neighbours are in one folder, with no gap between them."""
     found: dict[Path, tuple[Path | None, Path | None]] = {}
     for clip in _clips(files).values():
         for run in runs(len(clip), gaps([frame.stem for frame in clip])):
@@ -92,7 +92,7 @@ def _neighbours(files: Iterable[Path]) -> dict[Path, tuple[Path | None, Path | N
 
 
 def is_video(job: Job) -> bool:
-    """Whether the file is read as a video: its suffix is not an image suffix."""
+    """Whether the file is a video. Every file without an image suffix is read as a video."""
     return job.source.suffix.lower() not in SUFFIXES
 
 
@@ -102,10 +102,10 @@ def notes(jobs: list[Job], reads: int, frames: bool) -> list[str]:
         return []
     notes = []
     if any(is_video(job) for job in jobs) or frames:
-        notes.append(f"the network reads {reads} frames: the last frame of a video replaces its missing next frame")
+        notes.append(f"the network reads {reads} frames: the last frame of a video is also used as its own next frame")
     if not frames and not all(is_video(job) for job in jobs):
         notes.append(
-            f"the network reads {reads} frames: each photo replaces its missing neighbours "
+            f"the network reads {reads} frames: each photo is also used as its own neighbours "
             "(add --frames if the photos of a folder are consecutive frames)"
         )
     return notes

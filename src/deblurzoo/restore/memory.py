@@ -1,4 +1,4 @@
-"""Available memory, and memory that a network needs per pixel."""
+"""Measurement of the available memory, and of the memory that a network needs per pixel."""
 
 import re
 import threading
@@ -15,9 +15,9 @@ from deblurzoo.errors import DeblurzooError
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "KI": 2**10, "MI": 2**20, "GI": 2**30}
 _WARM_UP, _PROBE = 64, 384
-"""Sides in pixels, multiples of each network's `size_multiple`."""
+"""Sides in pixels of the two inputs of `measure`. They are multiples of each network's `size_multiple`."""
 _CAUTION = 1.25
-"""Safety factor: larger tiles fragment the memory more than the probe does."""
+"""Safety factor, because tiles that are larger than the probe fragment the memory more."""
 
 
 def parse_bytes(text: str) -> int:
@@ -40,7 +40,7 @@ class Peak:
 
 @contextmanager
 def watched(device: torch.device) -> Iterator[Peak]:
-    """Record the peak memory of a block; on a CPU, by polling the resident size every millisecond."""
+    """Record the peak memory of a `with` block. On a CPU, the resident size is polled every millisecond."""
     peak = Peak()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -83,16 +83,16 @@ class Need(NamedTuple):
 
 
 def measure(run: Callable[[Tensor], object], frames: int, device: torch.device) -> Need:
-    """Return the memory that `run` needs for (1, frames, 3, H, W), measured in two runs on noise.
+    """Return the memory that `run` needs for an input (1, frames, 3, H, W). It is measured in two runs on noise.
 
-    The memory depends on network, width, precision, device and operator backends, so it cannot be tabulated. The
+    The memory depends on network, width, precision, device and operator backend, so it cannot be tabulated. The
     first, smaller run triggers one-time loading and compilation.
     """
 
     def noise(side: int) -> Tensor:
         return torch.rand(1, frames, 3, side, side)
 
-    give_back()  # otherwise `run` reuses freed memory, and its need is underestimated
+    give_back()  # otherwise `run` would reuse freed memory, and the result would be too small
     run(noise(_WARM_UP))
     base = used(device)
     with watched(device) as peak:

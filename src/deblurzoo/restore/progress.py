@@ -1,4 +1,4 @@
-"""Restoring of several files, with a progress bar and a printed line per file."""
+"""Restoration of several files, with a progress bar and a printed line per file."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ def restore_all(jobs: Sequence[Job], restorer: Restorer, compare: bool) -> int:
     """Restore all files, print a line for each, and return the number of failures."""
     failed = 0
     console, errors = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
-    read = lru_cache(maxsize=restorer.frames)(read_photo)  # each frame is also read as a neighbour
+    read = lru_cache(maxsize=restorer.frames)(read_photo)  # frames are read again as neighbours
     columns = (MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn())
     with Progress(
         TextColumn("{task.description}", markup=False),
@@ -94,7 +94,7 @@ def _restore_picture(
 
 
 def _neighbour(path: Path | None, picture: Photo, read: Callable[[Path], Photo]) -> Pixels | None:
-    """Return a neighbouring frame, or None if it is unreadable (its own job reports it) or of another size or dtype."""
+    """Return a neighbouring frame; None if it differs in size or dtype, or is unreadable (its own job reports this)."""
     if path is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""A trained network as a function of images."""
+"""A trained network as a function from blurry to restored images."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,14 +21,14 @@ _WHITE = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 
 
 class Restorer:
-    """A trained network for images and frames of any size; images that exceed the memory are restored in tiles.
+    """Function that restores images and frames of any size with a trained network, in tiles if memory is insufficient.
 
     Args:
         net: the network.
         device: `auto` uses the GPU if available.
         precision: `bf16` computes convolutions in bfloat16.
-        memory: limit in bytes for this process, or on a GPU for its tensors; None for the memory in use plus 80 % of
-            the free memory. Images that the caller holds, except the one being restored, are not counted.
+        memory: memory limit in bytes, for this process or, on a GPU, for its tensors. None for the memory in use plus
+            80 % of the free memory. The limit covers the image being restored, but not other images of the caller.
 
     Raises:
         DeblurzooError: an argument is invalid, or `cuda` is requested without a GPU.
@@ -47,18 +47,18 @@ class Restorer:
         if memory is not None and (not isinstance(memory, int) or memory <= 0):
             raise DeblurzooError(f"memory={memory!r} must be a positive number of bytes, such as 2 * 10**9")
         if device == "cuda" and not torch.cuda.is_available():
-            raise DeblurzooError("device cuda: torch finds no GPU: use cpu or auto")
+            raise DeblurzooError("device=cuda requires a GPU, but torch finds none: use cpu or auto")
         wanted = "cuda" if device == "auto" and torch.cuda.is_available() else device
         self.device = torch.device("cpu" if wanted == "auto" else wanted)
         self.precision, self.memory = precision, memory
         self.net = net.eval().to(self.device)
         self._need: Need | None = None
-        if memory is not None:  # before images occupy memory
+        if memory is not None:  # measured before images occupy memory
             self._measured()
 
     @property
     def frames(self) -> int:
-        """Number of frames that the network reads, in this order: the frame itself, the next, the previous."""
+        """Number of frames that the network reads. Their order is the frame itself, the next and the previous frame."""
         return self.net.frames
 
     @overload
@@ -71,14 +71,16 @@ class Restorer:
         """Return the restored image, or a list of restored consecutive frames.
 
         Args:
-            picture: (H, W, 3) RGB, uint8, uint16 or float in [0, 1]; or a list of them, of one size and dtype.
+            picture: an RGB image (H, W, 3), uint8, uint16 or float in [0, 1]; or a list of consecutive frames of the
+                same shape and dtype.
 
         Returns:
-            The restored image or frames, with the shape, dtype and range of the input. A frame replaces its missing
-            neighbours: both neighbours of a single image, the next of the last frame, the previous of the first.
+            The restored image or frames, with the shape, dtype and range of the input. A frame is used in place of its
+            missing neighbours: a single image has no neighbours, the first frame has no previous frame, and the last
+            frame has no next frame.
 
         Raises:
-            DeblurzooError: shape, dtype or range are not supported, or the memory is insufficient.
+            DeblurzooError: the shape, dtype or range is not supported, or the memory is insufficient.
         """
         if isinstance(picture, np.ndarray):
             return self.restore(picture)
@@ -87,7 +89,7 @@ class Restorer:
         return list(self.stream(picture))
 
     def stream(self, frames: Iterable[Pixels], extra: int = 0) -> Iterator[Pixels]:
-        """Yield the restored frames, holding at most three input frames in memory; `extra` as in `restore`."""
+        """Yield the restored frames. At most three input frames are held in memory. For `extra`, see `restore`."""
         previous = current = None
         for following in chain(frames, (None,)):
             if current is not None:
@@ -104,10 +106,10 @@ class Restorer:
     ) -> Pixels:
         """Return the restored frame.
 
-        The frame replaces its missing neighbours. Neighbours that the network does not read are ignored.
+        The frame is used in place of missing neighbours. Neighbours that the network does not read are ignored.
 
         Args:
-            frame, following, previous: frames as in `__call__`.
+            frame, following, previous: the frame to restore, its next and its previous frame, each as in `__call__`.
             extra: bytes of the memory limit that are reserved for the caller.
             on_tile: called after each tile.
         """
@@ -133,7 +135,7 @@ class Restorer:
         """Return the tiles of an image with `itemsize` bytes per value.
 
         Raises:
-            DeblurzooError: even the smallest tiles exceed the memory.
+            DeblurzooError: even the smallest tiles exceed the memory limit.
         """
         size = height * width
         multiple = self.net.size_multiple
@@ -141,7 +143,7 @@ class Restorer:
             return grid_for(height, width, math.inf, multiple)
         need = self._measured()
         memory = self.memory or used(self.device) + int(0.8 * free(self.device))
-        # In addition to the tile: the frames, the result, and a copy of the result for encoding.
+        # Memory in addition to the tile: the frames, the result, and a copy of the result for encoding.
         held = need.base + extra
         held += 0 if self.device.type == "cuda" else size * (3 * itemsize * (self.frames + 2) + 4)
         side = math.sqrt(max(memory - held, 0) / need.per_pixel)
@@ -150,8 +152,8 @@ class Restorer:
         if pixels < LEAST**2:
             least = held + 2 * LEAST**2 * need.per_pixel
             raise DeblurzooError(
-                f"an image of {width}x{height} needs about {least / 1e9:.1f} GB, {memory / 1e9:.1f} GB are allowed: "
-                "increase the memory limit, or downscale the image"
+                f"an image of {width}x{height} needs about {least / 1e9:.1f} GB, but the memory limit is "
+                f"{memory / 1e9:.1f} GB: increase the memory limit, or downscale the image"
             )
         return grid_for(height, width, pixels, multiple)
 
@@ -179,11 +181,11 @@ def _require_frames(frames: Sequence[Pixels]) -> None:
         if frame.shape != frames[0].shape or frame.dtype != frames[0].dtype:
             raise DeblurzooError(
                 f"consecutive frames differ: {frames[0].shape} {frames[0].dtype} and {frame.shape} {frame.dtype}: "
-                "pass frames of one shape and dtype"
+                "pass frames of the same shape and dtype"
             )
         if frame.dtype in _WHITE:
             continue
         if not np.issubdtype(frame.dtype, np.floating):
             raise DeblurzooError(f"an image has dtype {frame.dtype}: pass uint8, uint16 or floats in [0, 1]")
-        if not (frame.min() >= 0 and frame.max() <= 1):  # also for NaN
+        if not (frame.min() >= 0 and frame.max() <= 1):  # also rejects NaN
             raise DeblurzooError(f"an image of floats ranges from {frame.min()} to {frame.max()}: scale it to [0, 1]")

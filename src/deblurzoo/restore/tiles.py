@@ -11,9 +11,9 @@ from deblurzoo.media import Floats
 Restore = Callable[[slice, slice], Floats]
 
 MARGIN = 64
-"""Pixels discarded at each inner edge of a tile, where the network lacks context."""
+"""Width in pixels of the border that is discarded at each inner edge of a tile, where the network lacks context."""
 RAMP = 64
-"""Pixels over which neighbouring tiles are blended."""
+"""Width in pixels of the zone in which neighbouring tiles are blended."""
 OVERLAP = 2 * MARGIN + RAMP
 """Overlap of neighbouring tiles in pixels; a multiple of each network's `size_multiple`."""
 LEAST = 2 * OVERLAP
@@ -33,10 +33,10 @@ class Grid(NamedTuple):
 
 
 def grid_for(height: int, width: int, pixels: float, multiple: int) -> Grid:
-    """Return tiles that cover an image, each of at most `pixels` pixels or the minimum size; one tile if it suffices.
+    """Return tiles that cover an image. A tile has at most `pixels` pixels, unless its sides have the minimum length.
 
-    Tiles start at multiples of `multiple`, so that strides fall on the same pixels as in the whole image. Tiles of an
-    image have about the same size.
+    If one tile suffices, the result is the whole image. Tiles start at multiples of `multiple`, so that strided
+    convolutions sample the same pixels as in the whole image. All tiles of an image have about the same size.
     """
     if _up(height, multiple) * _up(width, multiple) <= pixels:
         return Grid([slice(0, height)], [slice(0, width)])
@@ -62,9 +62,9 @@ def _cut(size: int, tile: int, multiple: int) -> list[slice]:
 
 
 def blended(grid: Grid, restore: Restore) -> Iterator[tuple[slice, Floats]]:
-    """Yield finished rows of the restored image from top to bottom, (h, W, 3) float32.
+    """Yield the restored image in strips from top to bottom: the rows as a slice, and the pixels (h, W, 3) in float32.
 
-    At most one row of tiles is in memory, because the whole result in float32 may not fit.
+    Only one row of tiles is in memory at a time, because the memory may be too small for the whole result in float32.
     """
     width = grid.columns[-1].stop
     below = np.zeros((0, width, 3), np.float32)  # contribution of the tiles above to the overlap

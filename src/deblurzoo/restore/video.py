@@ -1,4 +1,4 @@
-"""Restoring of videos frame by frame, keeping time stamps, rotation, colours and sound."""
+"""Restoration of videos, frame by frame. Time stamps, rotation, colour metadata and sound are preserved."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -25,18 +25,19 @@ from deblurzoo.restore.restorer import Restorer
 SUFFIXES = frozenset(
     (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".mts", ".m2ts", ".ts", ".wmv", ".flv", ".3gp")
 )
-"""Suffixes of videos in folders; a file that is given by name may have any other suffix."""
+"""Suffixes by which videos in folders are recognised. A video that is given by name may have any other suffix."""
 _CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
-"""Containers for H.264, by suffix; other suffixes become Matroska, which supports all audio codecs."""
+"""Containers for H.264 by suffix. All other videos become Matroska, which supports all audio codecs."""
 _FORMATS = {"yuvj420p": "yuv420p", "yuvj422p": "yuv422p", "yuvj444p": "yuv444p"} | {
     f"yuv{chroma}p{depth}": f"yuv{chroma}p{depth}" for chroma in (420, 422, 444) for depth in ("", "10le")
 }
-"""Pixel formats for libx264, by pixel format of the input; other formats become yuv420p."""
+"""Pixel formats of results by pixel format of the input. All other formats are converted to yuv420p."""
 _MATRICES = {1: Colorspace.ITU709, 9: Colorspace.BT2020}
-"""Colour matrices by number in ITU-T H.273; other and undeclared matrices are read and written as BT.601."""
+"""Colour matrices by number in ITU-T H.273. All other and undeclared matrices are read and written as BT.601."""
 _ENCODER = {"crf": "14", "preset": "medium"}
 _BYTES_PER_PIXEL = 160
-"""Memory of decoder and encoder: about 60 frames of 4:2:0, and the frames around the network."""
+"""Memory in bytes per pixel of a frame: about 60 frames in 4:2:0 in the decoder and the encoder, and the RGB frames
+before and after the network."""
 _NOT_TRUE_ANY_MORE = ("major_brand", "minor_version", "compatible_brands", "encoder", "ENCODER")
 
 
@@ -58,7 +59,7 @@ class InputVideo:
 
     @property
     def deep(self) -> bool:
-        """Whether the result has more than 8 bit per value."""
+        """Whether the result has more than 8 bits per value."""
         return self.pix_fmt.endswith("10le")
 
 
@@ -90,36 +91,37 @@ def inspect(path: Path) -> InputVideo:
 
 
 def _is_cut_off(stream: VideoStream, packets: int, end: int) -> bool:
-    """Whether a video is shorter than its header declares: in packets for MP4 and MOV, in seconds for Matroska."""
+    """Whether a video is shorter than its header declares. MP4 and MOV declare packets; Matroska declares seconds."""
     if "mp4" in stream.container.format.name:
         return packets < stream.frames
     return end * (stream.time_base or 0) < promised_seconds(stream) - 2 / float(stream.average_rate or 1)
 
 
 def target_of(path: Path) -> Path:
-    """Return the path of a video's result: unchanged, or with `.mkv` appended if the suffix is not for H.264."""
+    """Return the path of a video's result: `path`, with `.mkv` appended if its suffix has no container for H.264."""
     return path if path.suffix.lower() in _CONTAINERS else path.with_name(f"{path.name}.mkv")
 
 
 def restore_video(
     source: InputVideo, target: Path, restorer: Restorer, on_frame: Callable[[], None], compare: Path | None = None
 ) -> int:
-    """Restore a video to H.264 at crf 14, in 10 bit if the input is 10-bit YUV; sound is copied, subtitles are not.
+    """Restore a video and encode it as H.264 (crf 14), with 10 bits per value if the input is 10-bit YUV.
 
-    The first frame replaces its missing previous frame, and the last frame its missing next frame.
+    Sound is copied, and subtitles are dropped. The first frame is also used as its own previous frame, and the last
+    frame as its own next frame.
 
     Args:
         source: the input, from `inspect`.
         target: path of the result, from `target_of`; written atomically.
         restorer: the network.
         on_frame: called after each frame.
-        compare: path of a video with blurry and restored frames side by side, without sound.
+        compare: path of an additional video that shows blurry and restored frames side by side, without sound.
 
     Returns:
         The number of frames.
 
     Raises:
-        DeblurzooError: the video is corrupt or truncated, or the result cannot be written; no result is left then.
+        DeblurzooError: the video is corrupt or truncated, or the result cannot be written. No result is kept.
     """
 
     frames = 0
@@ -185,7 +187,7 @@ def _restore(
 
 
 def _pixels(frame: av.VideoFrame, source: InputVideo) -> Pixels:
-    """Return a frame as stored, without rotation, (H, W, 3) RGB."""
+    """Return a frame as RGB (H, W, 3) in its stored orientation."""
     return frame.reformat(
         format="rgb48le" if source.deep else "rgb24",
         src_colorspace=_MATRICES.get(source.matrix, Colorspace.ITU601),
@@ -209,7 +211,7 @@ def _beside(blurry: Pixels, restored: Pixels, rotation: int) -> Pixels:
 
 
 class Writer:
-    """Writer of an H.264 stream with the time stamps, rotation and colours of the input, and copies of its sound."""
+    """Writer of an H.264 video that keeps the time stamps, rotation, colour metadata and sound of the input."""
 
     def __init__(
         self,
@@ -258,7 +260,7 @@ class Writer:
         self.container.mux(self.stream.encode(frame))
 
     def copy(self, packet: "av.Packet[Stream]") -> None:
-        """Copy a packet of sound; the empty packet that ends a stream is skipped."""
+        """Copy a sound packet. The empty packet at the end of a stream is skipped."""
         if packet.dts is None:
             return
         packet.stream = self.audio[packet.stream.index]
