@@ -1,11 +1,11 @@
-"""Time the training data loader on PNGs with OpenCV, PNGs with kornia-rs, JPEGs and a pack.
+"""Time the training data loader on PNGs (decoded by OpenCV and by kornia-rs), on JPEGs and on a pack.
 
 python benchmarks/data.py [ROOT] [--repeats 3] [--seconds 2] [--step 100]
 
-ROOT has GOPRO's layout; without ROOT, toy clips of 1280x720 are created. Two upper bounds are measured as well: only
-the augmentation, of frames in memory, in the same number of processes without a loader; and only copying the bytes of
-the crops from memory to memory. `waits` is the time that a training step waits for its batch if the step itself takes
---step milliseconds on another device.
+ROOT has GOPRO's layout; without ROOT, toy clips of 1280x720 pixels are created. Two upper bounds are measured as well,
+in the same number of processes and without a loader: the augmentation of frames in memory, and copying the bytes of the
+crops from memory to memory. `waits` is the time that a training step waits for its batch if the step itself takes
+--step milliseconds and does not use the CPU.
 """
 
 import multiprocessing
@@ -50,7 +50,7 @@ CV2, KORNIA, JPEG, PACKED, MEMORY, COPY = (
 
 
 class Case(NamedTuple):
-    """A recipe, the number of frames of a sample, the number of workers, and the kind of image source."""
+    """A recipe, the number of blurry frames in a sample, the number of workers, and the kind of image source."""
 
     recipe: str
     frames: int
@@ -72,7 +72,7 @@ def as_jpegs(root: Path, out: Path) -> None:
 
 
 def loaded(crops: TrainingCrops, workers: int, seconds: float, step: float) -> Figures:
-    """Return samples per second of the loader, and milliseconds that a step of `step` seconds waits for its batch."""
+    """Return the samples per second, and the milliseconds that a step of `step` seconds waits for its batch."""
     loader = iter(BatchLoader(crops, workers, batch_sampler=StepSampler(BATCH, 0, 1_000_000)))
     next(loader)
     rate = BATCH * repeated(lambda _: next(loader), seconds)
@@ -95,7 +95,7 @@ def repeated(work: Callable[[int], object], seconds: float) -> float:
 
 
 def in_parallel(work: Callable[[int], object], workers: int, seconds: float) -> float:
-    """Return the number of calls of `work` per second by all of `workers` processes."""
+    """Return the number of calls of `work` per second, summed over `workers` processes."""
     context = multiprocessing.get_context("fork")
     rates: multiprocessing.Queue[float] = context.Queue()
 
@@ -113,7 +113,7 @@ def in_parallel(work: Callable[[int], object], workers: int, seconds: float) -> 
 
 
 def measure(case: Case, source: ClipSource, seconds: float, step: float) -> Figures:
-    """Return samples per second of a case and, except for the upper bounds, the milliseconds that a step waits."""
+    """Return the samples per second of a case and, except for upper bounds, the milliseconds that a step waits."""
     crops = TrainingCrops(source.samples("train", case.frames), RECIPES[case.recipe], SEED)
     if case.source == COPY:
         image = np.zeros((case.frames + 1, 256, 256, 3), np.uint8)

@@ -2,9 +2,10 @@
 
 python benchmarks/flow.py [--steps N] [--out DIR]
 
-Creates toy clips with true flow and trains the variants `full` and `no_flow_losses` for the same number of steps. For
-each variant, prints means over the test clips: the end-point errors of the finest flow, enlarged to the frame size, and
-of zero flow; the absolute differences between a frame and the next frame, warped and unwarped.
+The script creates toy clips with true flow and trains the variants `full` and `no_flow_losses` for the same number of
+steps. For each variant, it prints means over the test clips: the end-point error (EPE) of the finest flow, enlarged to
+the frame size; the EPE of zero flow; and the absolute difference between a frame and the next frame, with and without
+warping.
 """
 
 import argparse

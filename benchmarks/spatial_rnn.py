@@ -2,9 +2,9 @@
 
 python benchmarks/spatial_rnn.py [--device cuda] [--dtype bfloat16] [--repeats N] [--threads N]
 
-Prints medians of rounds; each round measures the bandwidth and all backends in turn. The limit is the time to move the
-minimum number of bytes (forward 9 maps of the size of x: x, w, h; forward and backward 27) at the bandwidth of
-`a + b -> c` on arrays of 128 MiB.
+The script prints medians over rounds. Each round measures the bandwidth and all backends in turn. The limit is the time
+to move the minimum number of bytes at the bandwidth of `a + b -> c` on arrays of 128 MiB. The forward pass moves 9 maps
+of the size of x (x, w and h); the forward and the backward pass together move 27 maps.
 """
 
 from deblurzoo.allocator import keep_memory
@@ -36,7 +36,7 @@ BACKENDS = {"cpu": ["numba", "rows", NAIVE], "cuda": ["triton", "rows", NAIVE]}
 FORWARD_MAPS, ALL_MAPS = 9, 27
 Shape = tuple[int, ...]
 Case = tuple[str, str]
-"""Name of the shape, and backend or bandwidth."""
+"""Name of the shape, and name of the backend or `BANDWIDTH`."""
 
 
 @cache
@@ -63,7 +63,7 @@ def both(name: str, x: Tensor, w: Tensor, g: Tensor) -> tuple[Tensor, ...]:
 
 
 def milliseconds(task: Callable[[], object], device: str) -> float:
-    """Return the milliseconds of a task; the device is idle before and after."""
+    """Return the time of a task in milliseconds. The device is idle before and after the task."""
     if device == "cpu":
         start = time.perf_counter()
         task()
@@ -86,7 +86,7 @@ def rate(device: str) -> float:
 
 @cache
 def error(name: str, shape: Shape, device: str, dtype: torch.dtype) -> float:
-    """Return the largest absolute error of result and gradients, compared with float64 on the same inputs."""
+    """Return the largest absolute error of the result and the gradients, compared with float64 on the same inputs."""
     x, w, g = inputs(shape, device, dtype)
     exact = [t.detach().double().requires_grad_() for t in (x, w)]
     pairs = zip(both(name, x, w, g), both("rows", *exact, g.double()), strict=True)
@@ -132,7 +132,7 @@ def main() -> None:
             return {"rate": rate(device)}
         place = shapes[title], device, dtype
         x, w, g = inputs(*place)
-        # Both are cached: only the first round computes them, which also compiles.
+        # `error` and `peak_bytes` are cached: only the first round calls them, which also compiles the backend.
         once = {"error": error(name, *place), **peak_bytes(name, *place)}
         with torch.no_grad():
             forward = milliseconds(lambda: operator(name)(x, w), device)
@@ -144,7 +144,7 @@ def main() -> None:
 
 
 def print_shape(found: dict[Case, Figures], title: str, place: str, map_bytes: int) -> None:
-    """Print the backends at a shape; `map_bytes` is the size of x in bytes."""
+    """Print a table of the backends for a shape. `map_bytes` is the size of x in bytes."""
     moved, naive = found[title, BANDWIDTH]["rate"], found[title, NAIVE]
     limits = {"forward": FORWARD_MAPS * map_bytes / moved, "both": ALL_MAPS * map_bytes / moved}
 
@@ -163,7 +163,7 @@ def print_shape(found: dict[Case, Figures], title: str, place: str, map_bytes: i
         "peak maps": lambda case: f"{found[case]['peak'] / map_bytes:.0f}",
     }
     rows = {case: row for case, row in found.items() if case[0] == title and case[1] != BANDWIDTH}
-    ends = f"{moved / 1e6:.0f} GB/s: limits {limits['forward']:.2f} and {limits['both']:.2f} ms"
+    ends = f"{moved / 1e6:.0f} GB/s: limits {limits['forward']:.2f} ms (forward), {limits['both']:.2f} ms (f + b)"
     show(rows, {"backend": lambda case: case[1]}, figures, f"{place}; {ends}")
 
 

@@ -1,12 +1,12 @@
-"""Time the training of the three networks with their papers' recipes: `before`, `default`, `fast` (`preset=fast`).
+"""Time the training of the three networks with their papers' recipes, in the cases `before`, `default` and `fast`.
 
 python benchmarks/train.py [ROOT] [--networks svrnn srn flow_rnn] [--batch 2] [--steps 8] [--repeats 3] [--device cpu]
 
-ROOT has GOPRO's layout; without ROOT, toy clips of 1280x720 are created. Each case is `deblurzoo train` in a separate
-process. `before` computes in float32 and returns freed memory to the system; `default` is the default configuration;
-`fast` is compiled in addition. SRN uses channels_last in all cases. `waits` is the fraction of time that steps wait for
-their samples. `limit` is the FLOP/s of forward and backward pass as a fraction of the FLOP/s of a large matrix product
-of the same precision.
+ROOT has GOPRO's layout; without ROOT, toy clips of 1280x720 pixels are created. Each case runs `deblurzoo train` in a
+separate process. `before` computes in float32 and returns freed memory to the system. `default` is the default
+configuration. `fast` (`preset=fast`) also compiles the network. SRN uses channels_last in all cases. `waits` is the
+fraction of time that steps wait for their samples. `limit` is the FLOP/s of the forward and backward pass as a fraction
+of the FLOP/s of a large matrix product in the same precision.
 """
 
 import math
@@ -45,14 +45,14 @@ CASES: dict[str, list[str]] = {
     "fast": ["preset=fast"],
 }
 WARM_UP = 3
-"""Steps that are not counted: the first steps allocate memory, compile and select algorithms."""
+"""Number of first steps that are not counted: they allocate memory, compile and select algorithms."""
 STEP, WAIT = "run_training_batch", "[_TrainingEpochLoop].train_dataloader_next"
 Case = tuple[str, str]
-"""Network, and a key of CASES."""
+"""Name of the network, and a key of `CASES`."""
 
 
 class Clock(SimpleProfiler):
-    """Lightning's profiler; returns values after training."""
+    """A profiler for Lightning that keeps its values after training."""
 
     last: "Clock"
 
@@ -68,7 +68,7 @@ class Clock(SimpleProfiler):
         super().start(action_name)
 
     def figures(self) -> Figures:
-        """Return seconds per step, the fraction of time that steps wait for samples, and peak memory in bytes."""
+        """Return the seconds per step, the fraction of time that steps wait for samples, and the peak in bytes."""
         periods = [after - before for before, after in zip(self.starts, self.starts[1:], strict=False)][WARM_UP:]
         waits = self.recorded_durations[WAIT][WARM_UP + 1 : WARM_UP + 1 + len(periods)]
         on_gpu = torch.cuda.is_available() and torch.cuda.max_memory_allocated() > 0
@@ -77,14 +77,14 @@ class Clock(SimpleProfiler):
 
 
 def train(overrides: list[str]) -> Figures:
-    """Return the values of `deblurzoo train`, run with `Clock` as its profiler."""
+    """Run `deblurzoo train` with `Clock` as its profiler, and return the measured values."""
     sys.argv = ["deblurzoo", "train", *overrides]
     cli.main()
     return Clock.last.figures()
 
 
 def measure(case: Case, device: str, steps: int, data: list[str]) -> Figures:
-    """Return the values of a few training steps in a new process."""
+    """Return the values measured over a few training steps in a new process."""
     network, how = case
     with tempfile.TemporaryDirectory() as runs:
         overrides = [
@@ -99,7 +99,7 @@ def measure(case: Case, device: str, steps: int, data: list[str]) -> Figures:
 
 @cache
 def work_per_sample(network: str) -> tuple[int, int]:
-    """Return the FLOPs of the forward and backward pass of a sample, and the recipe's batch size."""
+    """Return the FLOPs of the forward and backward pass for one sample, and the recipe's batch size."""
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         cfg: Any = compose("train", [f"experiment={EXPERIMENTS[network]}", "trainer=cpu"])
     net = make_module(as_dicts(cfg.model)).net.to("meta")
@@ -112,8 +112,8 @@ def work_per_sample(network: str) -> tuple[int, int]:
 def matrix_rate(device: str, low: bool) -> float:
     """Return the FLOP/s of a large matrix product in float32 or bfloat16.
 
-    It is computed as a 1x1 convolution, which on a CPU uses the same library as the other convolutions; torch's matrix
-    product may use a library that is several times slower.
+    The product is computed as a 1x1 convolution, which on a CPU uses the same library as the networks' convolutions.
+    torch's matrix product may use a library that is several times slower.
     """
     channels, side = (4096, 128) if device == "gpu" else (2048, 32)
     place = torch.device("cuda" if device == "gpu" else "cpu")
@@ -136,7 +136,7 @@ def main() -> None:
     options.add_argument("--networks", nargs="+", choices=EXPERIMENTS, default=list(EXPERIMENTS))
     options.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     options.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
-    options.add_argument("--batch", type=int, help="samples per step (default: the paper's 16 or 20)")
+    options.add_argument("--batch", type=int, help="samples per step (default: 16 or 20, as in the paper)")
     options.add_argument("--steps", type=int, default=8)
     given = options.parse_args()
     rates = dict.fromkeys(CASES, 0.0)

@@ -19,13 +19,13 @@ MARKED = re.compile(r"(<!-- table: (?P<name>[\w ]+) -->\n).*?(<!-- end -->)", re
 SIZE = 256
 NETWORKS: dict[str, type[DeblurNet]] = {"svrnn": SVRNN, "srn": SRN, "flow_rnn": FlowRNN, "liu2016": Liu2016}
 EXPERIMENTS = {"svrnn": "svrnn_gopro", "srn": "srn_gopro", "flow_rnn": "flow_dvd"}
-"""The experiment of each full network, whose name begins the names of its ablations."""
+"""Experiment of each full network. The names of the network's ablations begin with the name of this experiment."""
 STAGES = re.compile(r"(?:at_scale\.0|flow_net|weight_generation|between)\.?")
-"""Containers that are left out of the names of layers."""
+"""Names of containers, which are removed from the names of layers."""
 
 
 def convolutions(net: DeblurNet) -> Iterator[tuple[str, nn.Conv2d | nn.ConvTranspose2d, int]]:
-    """Yield name, layer and output height of the convolutions of a network at 256x256, in the order of its module."""
+    """Yield the name, the layer and the output height of each convolution of a network, for input of 256x256."""
     heights: dict[nn.Module, int] = {}
 
     def note(layer: nn.Module, _: object, out: Tensor) -> None:
@@ -40,7 +40,10 @@ def convolutions(net: DeblurNet) -> Iterator[tuple[str, nn.Conv2d | nn.ConvTrans
 
 
 def layer_table(net: DeblurNet) -> list[list[str]]:
-    """Return a row for each stage of convolutions of one name: name, layers, output size, parameters."""
+    """Return a table with a row per stage: its name, convolutions, output size and parameters.
+
+    The names of all convolutions of a stage begin with the name of the stage.
+    """
     stages: dict[str, list[tuple[nn.Conv2d | nn.ConvTranspose2d, int]]] = {}
     for name, layer, height in convolutions(net):
         stages.setdefault(STAGES.sub("", name).partition(".")[0], []).append((layer, height))
@@ -62,7 +65,7 @@ def _described(layer: nn.Conv2d | nn.ConvTranspose2d) -> str:
 
 
 def variant_table(network: str) -> list[list[str]]:
-    """Return a row for each published variant: experiment, overrides, parameters, and the paper's PSNR and SSIM."""
+    """Return a table with a row per variant: experiment, overrides, parameters, and the paper's PSNR and SSIM."""
     full = EXPERIMENTS[network]
     table = [["experiment", "`model.net`", "parameters", "paper, PSNR", "paper, SSIM"]]
     for name in sorted(names(), key=lambda name: (name != full, parameters()[name])):
@@ -88,14 +91,14 @@ def overrides(experiment: str) -> dict[str, Any]:
 
 
 def markdown(table: list[list[str]], right: int) -> str:
-    """Return a Markdown table whose columns from number `right` on are aligned to the right."""
+    """Return a Markdown table. Columns from index `right` on are right-aligned."""
     head, *rows = table
     rule = ["---:" if number >= right else "---" for number in range(len(head))]
     return "".join(f"| {' | '.join(row)} |\n" for row in (head, rule, *rows))
 
 
 def written(page: str) -> str:
-    """Return the page with its marked tables up to date."""
+    """Return the page with updated tables at its marks."""
 
     def table(match: re.Match[str]) -> str:
         network, kind = match["name"].split()

@@ -1,4 +1,4 @@
-"""Draw the three architectures as SVG files; `make pictures` runs it."""
+"""Draw the architectures of the three networks as SVG files. `make pictures` runs this script."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -11,7 +11,7 @@ FILLS = {
     "weights": "#dcedd3",
     "memory": "#f2c4c4",
 }
-"""Colour by kind of box; `rnn` is a spatially variant RNN, `weights` the branch that gives its per-pixel weights."""
+"""Colour by kind of box; `rnn` is a spatially variant RNN, `weights` the branch that predicts its weights."""
 Point = tuple[float, float]
 
 
@@ -29,7 +29,7 @@ class Drawing:
         self.parts: list[str] = []
 
     def box(self, x: float, y: float, width: float, height: float, kind: str, *lines: str) -> None:
-        """Draw a box around (x, y), with one label per line."""
+        """Draw a box with its centre at (x, y) and a label for each of `lines`."""
         left, top = x - width / 2, y - height / 2
         self.parts.append(
             f'<rect x="{left}" y="{top}" width="{width}" height="{height}" rx="3" fill="{FILLS[kind]}" stroke="#444"/>'
@@ -47,11 +47,11 @@ class Drawing:
         self.parts.append(f'<polyline points="{path}" fill="none" stroke="#444"{style}/>')
 
     def arrow(self, *points: Point, dashed: bool = False) -> None:
-        """Draw a line through points with a tip at its end."""
+        """Draw an arrow along points, with the tip at the last point."""
         self.line(*points, style=' marker-end="url(#tip)"' + (' stroke-dasharray="4 3"' if dashed else ""))
 
     def chain(self, y: float, boxes: Sequence[tuple[float, float]]) -> None:
-        """Draw the arrows between boxes of a row, given as centre and width."""
+        """Draw the arrows between the boxes of a row. A box is given by its centre x and its width."""
         for (x, width), (following, other) in pairwise(boxes):
             self.arrow((x + width / 2, y), (following - other / 2, y))
 
@@ -61,9 +61,9 @@ class Drawing:
 
 
 def svrnn() -> Drawing:
-    """Draw SVRNN-Deblur: four RNNs in a row, and the branch that gives their weights."""
+    """Draw SVRNN-Deblur: four RNNs in a row, and the branch that predicts their weights."""
     d = Drawing(800, 224)
-    d.label(8, 16, "SVRNN-Deblur: a CNN sees the same image and gives the RNNs' per-pixel weights", "start")
+    d.label(8, 16, "SVRNN-Deblur: a CNN predicts the RNNs' per-pixel weights from the same image", "start")
     row = [(40.0, 56.0), (104, 40), (162, 44), (222, 44), (274, 32), (326, 44), (378, 32), (430, 44), (482, 32),
            (534, 44), (586, 32), (646, 44), (704, 40), (762, 56)]  # fmt: skip
     names = ["blurry", "conv1", "conv2", "RNN 1", "17", "RNN 2", "18", "RNN 3", "19", "RNN 4", "20", "conv21", "conv22",
@@ -113,14 +113,14 @@ def srn() -> Drawing:
     d.label(408, 122, "state of the LSTM, enlarged", "start")
     d.label(136, 122, "prediction, enlarged: second half of the input", "start")
     d.label(402, 42, "skips: addition")
-    d.label(402, 300, "the same weights at all scales; E, D: strided convolutions and residual pairs")
+    d.label(402, 300, "the same weights at all scales; E: encoder blocks, D: decoder blocks")
     return d
 
 
 def flow_rnn() -> Drawing:
-    """Draw FlowRNN: a U-Net with RNNs, and the flow network that gives their weights."""
+    """Draw FlowRNN: a U-Net with RNNs, and the flow network that predicts their weights."""
     d = Drawing(800, 262)
-    d.label(8, 16, "FlowRNN: a flow network sees two frames and gives the RNNs' weights", "start")
+    d.label(8, 16, "FlowRNN: a flow network predicts the RNNs' weights from two frames", "start")
     y = 90.0
     row = [(44.0, 64.0), (118, 44), (174, 44), (234, 44), (290, 44), (350, 44), (406, 44), (470, 58), (535, 48),
            (596, 50), (659, 50), (712, 40), (768, 56)]  # fmt: skip
@@ -141,7 +141,7 @@ def flow_rnn() -> Drawing:
     for x, size in zip(xs, sizes, strict=True):
         d.box(x, 200, 18, size, "weights")
     d.chain(200, [(44, 64), *((x, 18.0) for x in xs)])
-    d.label(258, 240, "FlowNetS at 3/8 width, down to 1/64 and up again")
+    d.label(258, 240, "FlowNetS with 3/8 of its channels, down to 1/64 of the size and up again")
     for (x, top), target in zip([(xs[-1], 176.0), (xs[-2], 180), (xs[-3], 184)], (174, 290, 406), strict=True):
         level = {174: 136, 290: 146, 406: 156}[target]
         d.arrow((x, top), (x, level), (target, level), (target, y + {174: 24, 290: 18, 406: 13}[target]))

@@ -1,4 +1,4 @@
-"""Make the pictures of README and docs from the results of `make demo`: `make pictures`."""
+"""Draw the pictures of the README and the docs from the results of `make demo`. `make pictures` runs this script."""
 
 import json
 import shutil
@@ -20,7 +20,7 @@ CAPTION, GAP = 30, 4
 
 
 def make_strip(target: Path) -> None:
-    """Write blurry, restored and sharp image of the frame with the largest gain, with their PSNR."""
+    """Write a strip of the blurry, restored and sharp image of the frame with the largest gain, with PSNR captions."""
 
     def gain(image: dict[str, Any]) -> float:
         return float(image["restored"]["psnr"] - image["blurry"]["psnr"])
@@ -48,12 +48,12 @@ def make_strip(target: Path) -> None:
 
 
 def results(network: str) -> Path:
-    """Return `results.json` of a network of the demo."""
+    """Return the path of the `results.json` of a network of the demo."""
     return DEMO / network / "evaluate" / EVALUATION / "results.json"
 
 
 def make_page(target: Path) -> None:
-    """Write a screenshot of the page at its nominal width."""
+    """Write a screenshot of the demo's comparison page, 1280 pixels wide."""
     browser_path = next(filter(None, map(shutil.which, BROWSERS)), None)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])

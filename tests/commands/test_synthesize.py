@@ -143,7 +143,7 @@ def test_pairs_with_nothing_to_restore_are_counted_and_named(
     equal = [f"{clip}/00000{number}" for clip in ("train/first_03_00", "test/last_03_00") for number in (4, 5)]
     run(*sources, "--frames", 3, "--out", tmp_path / "out")
     assert OmegaConf.load(tmp_path / "out" / "synthesis.yaml").nothing_to_restore == equal
-    said = f"4 of them have nothing to restore (identical images): {', '.join(equal)}; synthesis.yaml lists all"
+    said = f"4 pairs have nothing to restore (identical images): {', '.join(equal)}; synthesis.yaml lists all"
     assert said in " ".join(capsys.readouterr().out.split())
     run(*sources, "--frames", 3, "--out", tmp_path / "out")  # already complete
     assert said in " ".join(capsys.readouterr().out.split())

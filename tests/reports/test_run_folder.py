@@ -152,8 +152,8 @@ def test_a_folder_given_is_never_taken_from_another_evaluation(deblurzoo: Run, i
     refused = deblurzoo("evaluate", f"checkpoint={identity}", *reds, "out=out", *FAST)
     assert refused.returncode == 1 and "Traceback" not in refused.stderr
     message = " ".join(refused.stderr.split())
-    assert "out=out holds the results of another evaluation (data: data.test.blur=" in message
-    assert "HIDE/sharp stored, data.test.blur=" in message and "REDS/sharp requested): choose another" in message
+    assert "out=out contains the results of a different evaluation (data: data.test.blur=" in message
+    assert "HIDE/sharp stored, data.test.blur=" in message and "REDS/sharp requested): choose a different" in message
     change(identity / "checkpoints" / "step_00000000.ckpt", tmp_path / "b.ckpt")
     refused = deblurzoo("evaluate", "checkpoint=b.ckpt", *hide, "out=out", *FAST)
     assert refused.returncode == 1 and "(checkpoint: " in refused.stderr and "b.ckpt (" in refused.stderr

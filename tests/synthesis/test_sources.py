@@ -61,7 +61,7 @@ def test_frames_of_several_sizes(folder: Path) -> None:
     with pytest.raises(DeblurzooError, match=r"frames of different sizes: 1\.png is 6x4, 7\.png is 5x5"):
         inspect(folder, photographs=False)
     assert [photo.size for photo in inspect(folder, photographs=True)][5:8] == ["6x4", "5x5", "6x4"]
-    with pytest.raises(DeblurzooError, match="frame 6 is 5x5, the first is 6x4"):
+    with pytest.raises(DeblurzooError, match="frame 6 is 5x5, but the first frame is 6x4"):
         list(source.windows([range(4, 7)]))
 
 

@@ -1,7 +1,10 @@
-"""Benchmarks of speed, memory and size; the choices of `deblurzoo benchmark` are importable without torch."""
+"""Benchmarks of speed, memory and size.
+
+This module lists the choices of `deblurzoo benchmark`; it can be imported without torch.
+"""
 
 NAMES = ("svrnn", "srn", "flow_rnn")
-"""Networks that are measured."""
+"""Networks that can be measured."""
 PAPERS_SIZE = (720, 1280)
 """Height and width in pixels for which the papers report their run times."""
 HOWS = ("naive", "eager", "compiled", "onnxruntime")

@@ -22,14 +22,14 @@ from deblurzoo.nets.base import DeblurNet, restore_any_size
 from deblurzoo.version import __version__
 
 NEVER = {
-    ("naive", "bf16"): "the naive network is only the baseline of the factors, in fp32",
+    ("naive", "bf16"): "the naive network is only the baseline of the speed-up, in fp32",
     ("onnxruntime", "bf16"): "the ONNX file is float32: autocast exists only in PyTorch",
 }
-"""Cases that are not measured, with the reason. Pure bfloat16 is not supported: it would round RNN weights near 1."""
+"""Cases that are not measured, with the reason. Pure bfloat16 is not supported: RNN weights near 1 would become 1."""
 START = 400_000
-"""Estimated cost of starting a process, as a number of pixels; used for the remaining time."""
+"""Estimated cost of starting a process, expressed as a number of pixels; used to estimate the remaining time."""
 ENOUGH_SECONDS, ENOUGH_RUNS = 1.0, 10
-"""Limits of the repetitions in a process: total seconds and number of runs, whichever is reached first."""
+"""A process stops repeating its run after this total number of seconds, or after this number of runs."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Case:
 
 
 def benchmark(cases: Sequence[Case], size: tuple[int, int], repeats: int, out: Path) -> Report:
-    """Return the report of all cases; JSON and plot are written to the folder `out` after each round."""
+    """Return the report of all cases. After each round, JSON and plots are written to the folder `out`."""
     sizes = sorted({case.size for case in cases}, key=lambda size: size[0] * size[1])
     width = cases[0].width
     report: Report = {
@@ -109,10 +109,11 @@ def write(network: str, width: float, onnx_file: str) -> Figures:
 
 
 def measure(given: dict[str, Any], onnx_file: str) -> Figures:
-    """Return seconds of the first run, median wall-clock and CPU seconds of later runs, and peak memory in bytes.
+    """Return the seconds of the first run, the median seconds and CPU seconds of later runs, and the peak in bytes.
 
-    `cpu_seconds` is the sum over all threads of the process; other processes affect it less than `seconds`. On a CPU,
-    the peak is the resident memory of the whole process; on a GPU, the maximum memory allocated by torch.
+    `seconds` is wall-clock time. `cpu_seconds` is the sum over all threads of the process, and less affected by other
+    processes. On a CPU, the peak is the resident memory of the whole process; on a GPU, it is the maximum memory
+    allocated by torch.
     """
     case = Case(**given | {"size": tuple(given["size"])})
     net = make(case.network, case.width)
@@ -153,7 +154,7 @@ def _on_torch(net: DeblurNet, case: Case, blur: Tensor) -> Callable[[], object]:
 
 
 def _on_onnxruntime(onnx_file: str, on_gpu: bool, blur: Tensor) -> Callable[[], object]:
-    """Return a function that runs the file on an image in main memory; on a GPU, the time includes both transfers."""
+    """Return a function that runs the file on an image in main memory; on a GPU, a run includes both transfers."""
     import onnxruntime  # requires deblurzoo[onnx]
 
     provider = "CUDAExecutionProvider" if on_gpu else "CPUExecutionProvider"

@@ -1,7 +1,7 @@
 """Common harness of all benchmarks: repeated rounds, separate processes, medians, failure reasons, tables, JSON.
 
-`python -m deblurzoo.benchmark.harness MODULE FUNCTION ARGUMENTS` runs a separate process. torch is not imported here,
-since the allocator must be configured before.
+`python -m deblurzoo.benchmark.harness MODULE FUNCTION ARGUMENTS` is the command of a separate process. This module does
+not import torch at the top, since the allocator must be configured first.
 """
 
 import argparse
@@ -42,8 +42,8 @@ def in_rounds(
 ) -> Iterator[dict[C, Figures]]:
     """Yield the medians of all cases after each round.
 
-    Rounds distribute drift of the machine's speed over all cases. A case that fails is not repeated. `cost` estimates
-    the relative duration of a case.
+    A round measures each case once, so that drift of the machine's speed affects all cases. A case that fails is not
+    repeated. `cost` estimates the relative duration of a case.
     """
     found: dict[C, list[Figures]] = {case: [] for case in cases}
     with _Progress(repeats * sum(map(cost, cases))) as progress:
@@ -56,7 +56,10 @@ def in_rounds(
 
 
 def medians(rounds: list[Figures]) -> Figures:
-    """Return medians of all values (None if no round has it) and all `seconds` as `rounds`, or the failure reason."""
+    """Return the median of each value over all rounds, or the reason if a round failed.
+
+    A median is None if no round has the value. `rounds` lists the `seconds` of all rounds.
+    """
     reason = next((figures["reason"] for figures in rounds if "reason" in figures), None)
     if reason is not None:
         return {"reason": reason}
@@ -68,7 +71,12 @@ def medians(rounds: list[Figures]) -> Figures:
 def in_new_process(function: Callable[..., Figures], *arguments: Any, keep: bool = True) -> Figures:
     """Return the values of a function called in a new process, or the reason for its failure.
 
-    The function is imported by name, its arguments are passed as JSON. `keep`: whether the process keeps freed memory.
+    The function is imported by name, and its arguments are passed as JSON.
+
+    Args:
+        function: a function at the top level of a module.
+        arguments: arguments of the function, of JSON types.
+        keep: whether the process keeps freed memory instead of returning it to the system.
     """
     path = [sys.path[0], os.environ.get("PYTHONPATH", "")]  # sys.path[0] is the folder of the script
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, path))}
@@ -108,7 +116,7 @@ def resident_peak() -> int:
 
 
 def machine() -> dict[str, Any]:
-    """Return the names of CPU and GPU, the torch version, the number of threads and the load average."""
+    """Return the names of the CPU and the GPU, the number of threads, the torch version and the load average."""
     import torch  # imported late: memory benchmarks configure the allocator first
 
     names = Path("/proc/cpuinfo")
@@ -131,7 +139,7 @@ def machine_line(found: dict[str, Any]) -> str:
 
 
 def table(cases: Iterable[C], words: dict[str, Column[C]], figures: dict[str, Column[C]]) -> Table:
-    """Return a table with a row per case; `words` are left-aligned, `figures` right-aligned."""
+    """Return a table with a row per case. Columns of `words` are left-aligned, columns of `figures` right-aligned."""
     result = Table()
     for heading in [*words, *figures]:
         result.add_column(heading, justify="left" if heading in words else "right", no_wrap=heading in figures)
@@ -156,7 +164,7 @@ def parser(description: str | None, repeats: int) -> argparse.ArgumentParser:
 
 
 def measured(cases: Sequence[C], measure: Callable[[C], Figures], options: argparse.Namespace) -> dict[C, Figures]:
-    """Return the medians of all cases; `options`, from `parser`, specify rounds and JSON file."""
+    """Return the medians of all cases. `options`, from `parser`, specify the number of rounds and the JSON file."""
     start = machine()
     *_, found = in_rounds(cases, measure, options.repeats, _name)
     if options.json:
@@ -191,7 +199,7 @@ def _name(case: object) -> str:
 
 
 class _Progress:
-    """Progress display: a bar with the remaining time on a terminal, a line per case elsewhere."""
+    """Progress display: on a terminal, a bar with the remaining time; otherwise, a line per case."""
 
     def __init__(self, total: float) -> None:
         self.console = Console(stderr=True)

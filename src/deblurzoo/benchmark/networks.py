@@ -23,13 +23,17 @@ def make(name: str, width: float) -> DeblurNet:
 
 
 def with_naive_recurrence() -> None:
-    """Replace the spatial RNN of all networks in this process by the reference: torch operations column by column."""
+    """Replace the spatial RNN of all networks in this process by the reference, a loop over columns and rows."""
     for module in (blocks, svrnn, flow_rnn):
         module.spatial_rnn = reference.forward  # type: ignore[attr-defined]
 
 
 def describe(name: str, width: float, sizes: list[tuple[int, int]]) -> dict[str, Any]:
-    """Return parameter count, bytes of the safetensors file, multiply-adds by size, and the paper's seconds or None."""
+    """Return the class, the parameter count and the cost of a network.
+
+    The cost consists of the bytes of the safetensors file, the paper's run time in seconds (or None), and the
+    multiply-adds by image size.
+    """
     net = make(name, width)
     facts = {
         "class": type(net).__name__,
@@ -43,7 +47,7 @@ def describe(name: str, width: float, sizes: list[tuple[int, int]]) -> dict[str,
 def macs(net: DeblurNet, size: tuple[int, int]) -> int:
     """Return the multiply-adds for one image of `size`: convolutions, transposed convolutions and the spatial RNN.
 
-    Padding to a size that the network supports is included; activations and resizing are not counted.
+    The image is padded to a size that the network supports. Activations and resizing are not counted.
     """
     counter = FlopCounterMode(display=False, custom_mapping={torch.ops.deblurzoo.spatial_rnn: _recurrence_flops})
     on_paper = net.to("meta")
@@ -53,11 +57,11 @@ def macs(net: DeblurNet, size: tuple[int, int]) -> int:
 
 
 def _recurrence_flops(x: torch.Size, w: torch.Size, *_: Any, **__: Any) -> int:
-    """Return two products and two sums, `(1 - w) x + w h`, for each of the four results of a pixel."""
+    """Return the FLOPs of the spatial RNN: two products and two sums per result, `(1 - w) x + w h`."""
     return 4 * math.prod(w)
 
 
 def _paper_seconds(net: DeblurNet) -> float | None:
-    """Return the seconds that a paper reports, on its GPU, for a network of the same parameter count, or None."""
+    """Return the seconds on the authors' GPU that a paper reports for a network of this parameter count, or None."""
     size = sum(p.numel() for p in net.parameters())
     return next((row.seconds for row in rows() if row.seconds and row.parameters == size), None)

@@ -14,15 +14,16 @@ Report = dict[str, Any]
 Line = tuple[str, str, str, str]
 """Network, device, execution mode (`how`) and precision."""
 NOTES = (
-    "naive: PyTorch only, the spatial RNN as a loop over columns and rows, freed memory returned to the system. "
-    "SRN has no such loop: its factor is due to memory only.",
-    "Seconds: median of rounds, each case in a separate process, without the first run (compilation, warm-up). "
-    "bf16: torch's autocast; the spatial RNN stays in float32.",
-    "CPU s: CPU time of all threads at the main size; on a busy machine it varies less than the milliseconds.",
-    "Peak: on a CPU, the resident memory of the whole process with torch and, if compiled, its compiler; on a GPU, the "
-    "memory allocated by torch. Freed memory that is kept is included.",
-    "Multiply-adds: convolutions and the spatial RNN, two per result of the RNN; without activations and resizing.",
-    "paper: published value for 720x1280 on another, older GPU; not comparable with this machine.",
+    "naive: in PyTorch only, with the spatial RNN as a loop over columns and rows. Freed memory is returned to the "
+    "system. SRN has no spatial RNN; its speed-up (x naive) is due to memory only.",
+    "ms: median of all rounds. Each case runs in a separate process; its first run (compilation, warm-up) is not "
+    "counted. bf16: torch's autocast; the spatial RNN stays in float32.",
+    "CPU s: CPU time of all threads at the main size. On a busy machine, it varies less than the milliseconds.",
+    "peak MB: on a CPU, the resident memory of the whole process, including torch and, if compiled, its compiler; on a "
+    "GPU, the memory allocated by torch. Freed memory that the process keeps is included.",
+    "GMAC: 10^9 multiply-adds of convolutions and of the spatial RNN (two per result of the RNN), without activations "
+    "and resizing.",
+    "paper s: published seconds for 720x1280 on an older GPU. They are not comparable with times of this machine.",
 )
 COLOURS = ("#0072b2", "#d55e00", "#009e73")
 DASHES = {"naive": "dot", "eager": "solid", "compiled": "dash", "onnxruntime": "longdashdot"}
@@ -58,7 +59,7 @@ def _networks(report: Report) -> Table:
 
 
 def _times(report: Report) -> Table:
-    """Return a table of milliseconds by size and, at the main size, speed-up over naive, CPU seconds and peak."""
+    """Return a table of the milliseconds at each size, and of the speed-up, CPU seconds and peak at the main size."""
     sizes = sorted({tuple(case["size"]) for case in report["cases"]}, key=lambda size: size[0] * size[1])
     main = tuple(report["size"])
     lines = {line: {tuple(c["size"]): c for c in cases if "seconds" in c} for line, cases in _lines(report)}
@@ -109,7 +110,7 @@ def factor_of(report: Report, case: Report) -> float | None:
 
 
 def reasons(report: Report) -> list[str]:
-    """Return a message for each line and failure reason; it lists the sizes unless all sizes share the reason."""
+    """Return a message per table row and failure reason. It lists the sizes unless all sizes failed for this reason."""
     found = []
     for line, cases in _lines(report):
         failed = [(case["reason"], "x".join(map(str, case["size"]))) for case in cases if "reason" in case]

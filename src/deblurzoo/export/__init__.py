@@ -21,7 +21,7 @@ def export(checkpoint: Path, out: Path, onnx: bool) -> dict[str, float]:
         onnx: whether to also write `model.onnx` and check it.
 
     Returns:
-        The largest difference between the outputs of the ONNX file and torch, by image size; empty without `onnx`.
+        The largest difference between the outputs of the ONNX file and of torch, by image size; empty without `onnx`.
 
     Raises:
         DeblurzooError: the checkpoint cannot be read, `out` exists, or the outputs differ by more than 1e-4.
@@ -37,7 +37,7 @@ def export(checkpoint: Path, out: Path, onnx: bool) -> dict[str, float]:
         differences = largest_difference(net, folder / ONNX)
         if not all(math.isfinite(d) and d <= TOLERANCE for d in differences.values()):
             raise DeblurzooError(
-                f"the output of the ONNX file differs from torch by {listed(differences)}, more than {TOLERANCE:g}; "
+                f"the outputs of the ONNX file and of torch differ by {listed(differences)}, more than {TOLERANCE:g}; "
                 "nothing was written: export without --onnx, and report the versions of torch and onnxruntime"
             )
     return differences

@@ -14,7 +14,7 @@ from deblurzoo.errors import DeblurzooError
 from deblurzoo.nets.base import DeblurNet, restore_any_size
 
 SIZES = ((256, 256), (333, 517))
-"""Image sizes of the comparison with torch, without and with padding."""
+"""Image sizes, (height, width), of the comparison with torch. Only the second size requires padding."""
 TOLERANCE = 1e-4
 LEAST, LARGEST = 16, 16384
 """Smallest and largest height and width that the file supports, in pixels."""
@@ -22,14 +22,17 @@ REMEDY = "pip install 'deblurzoo[onnx]'"
 
 
 class AnySize(nn.Module):
-    """A network with padding and cropping in its graph: (B, T, 3, H, W) to (B, 3, H, W), for any H and W."""
+    """A network that includes padding and cropping: (B, T, 3, H, W) to (B, 3, H, W), for any H and W."""
 
     def __init__(self, net: DeblurNet) -> None:
         super().__init__()
         self.net, self.multiple = net, net.size_multiple
 
     def forward(self, blur: Tensor) -> Tensor:
-        """Return the restored image, see `DeblurModule.restore`, without branches on the size, which is symbolic."""
+        """Return the restored image, like `restore_any_size`.
+
+        H and W are symbolic during export; therefore, this function has no branches that depend on the size.
+        """
         batch, frames, _, height, width = blur.shape
         padded = F.pad(blur.flatten(0, 1), (0, -width % self.multiple, 0, -height % self.multiple), mode="replicate")
         # Not -(-size // multiple): ONNX rounds the quotient of negative numbers towards 0.
@@ -47,9 +50,9 @@ def _require_packages() -> None:
 
 
 def write_onnx(net: DeblurNet, path: Path) -> None:
-    """Write a network with input `blur` (1, T, 3, H, W) in [0, 1] and output `image` (1, 3, H, W), not clamped.
+    """Write a network as an ONNX file with input `blur` (1, T, 3, H, W) in [0, 1] and output `image` (1, 3, H, W).
 
-    H and W are dynamic, from 16 to 16384 pixels. The spatial RNN becomes ONNX's Scan.
+    The output is not clamped. H and W are dynamic, from 16 to 16384 pixels. The spatial RNN becomes ONNX's Scan.
 
     Raises:
         DeblurzooError: onnx, onnxscript or onnxruntime is not installed.
@@ -80,7 +83,7 @@ def write_onnx(net: DeblurNet, path: Path) -> None:
 
 @torch.no_grad()
 def largest_difference(net: DeblurNet, path: Path) -> dict[str, float]:
-    """Return the largest absolute difference between onnxruntime and torch on random images, by image size.
+    """Return the largest absolute difference of the outputs of onnxruntime and torch for random images, by image size.
 
     Raises:
         DeblurzooError: onnx, onnxscript or onnxruntime is not installed.

@@ -18,7 +18,13 @@ from deblurzoo.version import __version__
 
 
 def write_export(folder: Path, net: DeblurNet, trained: dict[str, Any]) -> None:
-    """Write a network and the metadata of its checkpoint, see `read_trained`, to a folder; nothing is pickled."""
+    """Write a network and the metadata of its checkpoint to a folder, without pickle.
+
+    Args:
+        folder: an existing folder.
+        net: the network, with the weights to be written.
+        trained: the content of the checkpoint, from `read_trained`.
+    """
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
     config = {
         **trained["hyper_parameters"]["net"],

@@ -10,10 +10,10 @@ from torch import Tensor
 
 
 def warp(image: Tensor, flow: Tensor) -> Tensor:
-    """Return `image` (B, C, H, W) sampled bilinearly at (x + u, y + v): the second frame, aligned with the first.
+    """Return `image` (B, C, H, W), the second frame, aligned with the first by bilinear sampling at (x + u, y + v).
 
-    Outside of [0, W) x [0, H), the result is 0 and the flow receives no gradient. Inside, but beyond the centre of the
-    last pixel, this pixel is repeated. Where the flow is NaN, the result is NaN.
+    If this point is outside of [0, W) x [0, H), the result is 0 and the flow receives no gradient. If it is inside, but
+    beyond the centre of the last pixel, the last pixel is repeated. If the flow is NaN, the result is NaN.
 
     Reference: the FlowWarp layer of the TCSVT 2021 code.
     """

@@ -17,11 +17,11 @@ def colour_wheel() -> Tensor:
 
 
 def flow_colours(flow: Tensor, longest: float) -> Tensor:
-    """Return flows (B, 2, H, W) as colours (B, 3, H, W) in [0, 1]: hue is the direction, white is no motion.
+    """Return flows (B, 2, H, W) as colours (B, 3, H, W) in [0, 1]: the hue shows the direction, white no motion.
 
     Args:
         flow: displacements in pixels.
-        longest: length of a fully saturated flow; longer flows are darker, and non-finite flows are black.
+        longest: length of a flow that is drawn fully saturated; longer flows are darker, non-finite flows are black.
     """
     wheel, known = colour_wheel().to(flow), flow.isfinite().all(dim=1, keepdim=True)
     u, v = flow.nan_to_num(0, 0, 0).unbind(1)

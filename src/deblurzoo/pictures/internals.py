@@ -1,4 +1,4 @@
-"""Internals of networks with spatial RNNs or flow, as tensors and as pictures.
+"""Internals of networks with spatial RNNs or optical flow, as tensors and as pictures.
 
 Reference: Zhang et al., CVPR 2018: Fig. 8 (weight maps), Fig. 7 (features before and after the RNNs), Fig. 3
 (receptive field).
@@ -27,7 +27,7 @@ _CAPTION, _CAPTION_WIDTH = 18, 100
 
 
 class Recurrence(NamedTuple):
-    """A call of the spatial RNN: input x (B, C, H, W), weights w and result h, both (B, 4C, H, W)."""
+    """A call of the spatial RNN: the input x (B, C, H, W), and the weights w and the result h, both (B, 4C, H, W)."""
 
     x: Tensor
     w: Tensor
@@ -57,18 +57,19 @@ def _watch(net: DeblurNet, blur: Tensor) -> tuple[Restored, list[Recurrence]]:
 
 
 def recurrences(net: DeblurNet, blur: Tensor) -> list[Recurrence]:
-    """Return all calls of the spatial RNN, in order, while `net` restores (B, T, 3, H, W) of any size.
+    """Restore `blur` (B, T, 3, H, W), of any size, and return all calls of the spatial RNN in order.
 
-    In networks with a separate RNN per direction (`no_convs`, Liu2016), a stage has four calls with the same w.
+    A network with a separate RNN per direction (`no_convs`, Liu2016) makes four calls with the same w in each stage.
     """
     return _watch(net, blur)[1]
 
 
 def receptive_field(net: SVRNN, blur: Tensor) -> Tensor:
-    """Return the influence of each pixel of conv2's output on the centre after the last RNN, (H/2, W/2), at least 0.
+    """Return the influence (H/2, W/2) of each pixel of conv2's output on the centre pixel after all RNNs.
 
     The influence is the absolute gradient of the centre pixel, summed over channels, with the RNN weights held fixed.
-    Its support is a cross without convolutions between the RNNs, and an area with convolutions (Fig. 3).
+    If there are no convolutions between the RNNs, only the pixels of a cross have an influence; with convolutions, the
+    pixels of an area do (Fig. 3).
 
     Args:
         net: a network with RNNs: any variant except `no_rnns` and `weights_only`.
@@ -94,11 +95,11 @@ def pictures(net: DeblurNet, blur: Tensor, channels: Sequence[int]) -> dict[str,
     Args:
         net: any network.
         blur: (1, T, 3, H, W) of any size.
-        channels: indices of the channels to draw; indices beyond the network's width are ignored.
+        channels: indices of the channels to draw; indices beyond the number of channels are ignored.
     """
     restored, calls = _watch(net, blur)
     drawn = {f"weights_{n}": weight_picture(w, channels) for n, w in enumerate(_weights(net, blur, calls), 1)}
-    if calls and calls[0].x.shape[-2:] == calls[-1].h.shape[-2:]:  # FlowRNN has RNNs at three scales
+    if calls and calls[0].x.shape[-2:] == calls[-1].h.shape[-2:]:  # not for FlowRNN, which has RNNs at three scales
         drawn["features"] = feature_picture(calls[0].x, calls[-1].h, channels)
     if calls and isinstance(net, SVRNN):
         drawn["receptive_field"] = receptive_field_picture(receptive_field(net, blur))
@@ -109,7 +110,7 @@ def pictures(net: DeblurNet, blur: Tensor, channels: Sequence[int]) -> dict[str,
 
 @torch.no_grad()
 def _weights(net: DeblurNet, blur: Tensor, calls: list[Recurrence]) -> list[Tensor]:
-    """Return the weights of every RNN, or the weights that `concat_weights` concatenates."""
+    """Return the weights of every RNN, or the maps that `concat_weights` uses in place of RNNs."""
     if isinstance(net, FlowRNN) and net.variant == "concat_weights":
         return list(net.flow_net(pad_to_multiple(blur, net.size_multiple).flatten(1, 2))[1])
     # The four calls of a stage share their weights.
@@ -119,7 +120,7 @@ def _weights(net: DeblurNet, blur: Tensor, calls: list[Recurrence]) -> list[Tens
 def weight_columns(w: Tensor, channels: Sequence[int]) -> dict[str, Image]:
     """Draw the weights (B, 4C, H, W) of the first image: a column per direction, a row per channel.
 
-    Blue is -1, white 0, red 1. A weight of 0 outputs the input pixel, a weight of 1 the previous output.
+    Blue is -1, white is 0, red is 1. With a weight of 0, the RNN outputs the input pixel; with 1, its previous output.
     """
     directions = [maps.float().cpu().numpy() for maps in w[0].chunk(4)]
     drawn = _existing(channels, directions[0])
@@ -135,9 +136,9 @@ def weight_picture(w: Tensor, channels: Sequence[int]) -> Image:
 
 
 def feature_columns(before: Tensor, after: Tensor, channels: Sequence[int]) -> dict[str, Image]:
-    """Draw the features (B, C, H, W) of the first image: columns before and after the RNNs, a row per channel.
+    """Draw the features (B, C, H, W) of the first image before and after the RNNs: two columns, a row per channel.
 
-    Each map is divided by its largest magnitude: blue is -1, white 0, red 1.
+    Each map is divided by its largest magnitude. Blue is -1, white is 0, red is 1.
     """
     sides = {"before the RNNs": before[0].float().cpu().numpy(), "after the RNNs": after[0].float().cpu().numpy()}
     drawn = _existing(channels, *sides.values())
@@ -152,7 +153,7 @@ def feature_picture(before: Tensor, after: Tensor, channels: Sequence[int]) -> I
 
 
 def receptive_field_picture(field: Tensor) -> Image:
-    """Draw a receptive field (H, W) on a logarithmic scale; black is at most a millionth of the largest value."""
+    """Draw a receptive field (H, W) on a logarithmic scale; values below a millionth of the largest value are black."""
     values = field.float().cpu().numpy()
     exponent = np.log10(np.maximum(values / values.max().clip(1e-30), 1e-6))
     grey = ((1 + exponent / 6) * 255).round().astype(np.uint8)
@@ -160,12 +161,12 @@ def receptive_field_picture(field: Tensor) -> Image:
 
 
 def flow_picture(blur: Tensor, flow: Tensor) -> Image:
-    """Draw a row per neighbouring frame: the frame, the flow, the warped neighbour and 4 times the difference.
+    """Draw a row per neighbouring frame: the frame to restore, the flow, the warped neighbour, 4 |neighbour - frame|.
 
     Args:
         blur: (1, T, 3, H, W) of any size.
-        flow: (1, 2 (T - 1), h, w), the finest flow: at a quarter of the padded resolution and in pixels of this scale;
-            two channels per neighbouring frame, first the next and then the previous frame.
+        flow: (1, 2 (T - 1), h, w), the finest flow, at a quarter of the padded resolution and in pixels of this scale.
+            Each neighbouring frame has two channels; the next frame is first, the previous frame second.
     """
     height, width = blur.shape[-2:]
     frame, *others = blur.float().unbind(1)

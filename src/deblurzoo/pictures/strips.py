@@ -1,4 +1,4 @@
-"""Joined images: strips for comparison, and contact sheets of samples."""
+"""Pictures of several images: strips for comparison, and contact sheets of samples."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ GAP = 8
 
 
 def strip(*pictures: Image) -> Image:
-    """Return n images (H, W, 3) of one size joined from left to right, (H, n W, 3)."""
+    """Return n images of the same size (H, W, 3), joined from left to right to (H, n W, 3)."""
     return np.concatenate(pictures, axis=1)
 
 
@@ -25,15 +25,15 @@ def outer_thirds(joined: Image) -> tuple[Image, Image]:
     """
     width = joined.shape[1] // 3
     if width == 0 or joined.shape[1] % 3:
-        raise DeblurzooError(f"not a blurry | restored | sharp strip: {joined.shape[1]} pixels wide")
+        raise DeblurzooError(f"not a blurry | restored | sharp strip: width {joined.shape[1]} is not a multiple of 3")
     return joined[:, :width], joined[:, -width:]
 
 
 def contact_sheet(samples: Sequence[Sequence[Image]]) -> Image:
-    """Return samples from left to right, `COLUMNS` per row, the images of each sample stacked vertically.
+    """Return a picture of samples, `COLUMNS` per row. The images of a sample are stacked vertically.
 
     Args:
-        samples: T blurry frames and the sharp frame of each sample, all (h, w, 3).
+        samples: for each sample, its T blurry frames and its sharp frame, all (h, w, 3).
     """
     towers = [np.concatenate(list(sample)) for sample in samples]
     height, width, _ = towers[0].shape

@@ -10,7 +10,7 @@ import yaml
 from deblurzoo.reports.results import Network, Results
 
 FIGURES = {"psnr": "psnr", "ssim": "ssim_matlab3d", "mssim": "mssim"}
-"""Metric names by their keys in `papers.yaml`; the papers' `ssim` is MATLAB's SSIM over the volume."""
+"""Metric names by key in `papers.yaml`. The papers report MATLAB's SSIM of an RGB image as a volume."""
 
 
 @dataclass(frozen=True)
@@ -18,14 +18,14 @@ class Row:
     """A row of a paper's table.
 
     Args:
-        table, name: keys of the row in `papers.yaml`.
-        source: reference of the paper.
-        conditions: conditions of the paper's measurement, by keys of `results.json`; always includes `dataset`.
+        table, name: keys of the table and of the row in `papers.yaml`.
+        source: bibliographic reference of the table.
+        conditions: conditions of the paper's measurement, by key of `results.json`; `dataset` is always included.
         figures: values by metric name; PSNR in dB.
-        network: class and arguments of the network; None if deblurzoo does not implement it.
-        experiment: experiment that trains this network.
+        network: class and arguments of the network; None if deblurzoo does not implement the network.
+        experiment: name of the experiment that trains this network.
         parameters: parameter count of this network.
-        seconds: time of a 1280x720 frame on the authors' GPU.
+        seconds: run time in seconds for a 1280x720 frame on the authors' GPU.
     """
 
     table: str
@@ -66,12 +66,12 @@ def _row(table: str, name: str, source: str, conditions: dict[str, Any], content
 
 
 def rows_of(experiment: str) -> list[Row]:
-    """Return the rows of the network of an experiment, one per data set; empty if no paper reports it."""
+    """Return the rows for the network that an experiment trains: one per data set, or none if it is not published."""
     return [row for row in rows() if row.experiment == experiment]
 
 
 def parameters() -> dict[str, int]:
-    """Return the parameter counts of the papers' networks, the released models and the toy networks, by experiment."""
+    """Return parameter counts by experiment, for the papers' networks, the released models and the toy networks."""
     return _content()["parameters"]
 
 
@@ -84,14 +84,15 @@ def _content() -> dict[str, dict[str, Any]]:
 def published(results: Results) -> Row | None:
     """Return the row that matches the network and the conditions of an evaluation, or None.
 
-    A row matches if class, parameter count and all listed arguments agree; a narrower network does not match.
+    The network matches if its class, its parameter count and the arguments listed in the row agree. A network with
+    `residual`, `disable_rnn` or `same_frame` never matches.
     """
     fitting = (row for row in rows() if _is_of(results, row.conditions) and _is_network(results.network, row))
     return next(fitting, None)
 
 
 def published_figures(results: Results) -> dict[str, float]:
-    """Return the values of `published` by metric name; empty if no row matches."""
+    """Return the values of the row that `published` returns, by metric name; an empty dict if no row matches."""
     row = published(results)
     return row.figures if row else {}
 

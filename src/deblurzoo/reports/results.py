@@ -20,7 +20,7 @@ RESULTS = "results.json"
 Value = Annotated[float, Field(gt=-LARGEST, lt=LARGEST)]
 Figures = dict[Annotated[str, Field(pattern=FIGURE)], Value]
 Plain = Annotated[dict[str, Any], AfterValidator(lambda value: json.loads(json.dumps(value)))]
-"""A dict of values of JSON types; tuples become lists."""
+"""A dict whose values have JSON types; tuples are converted to lists."""
 
 
 class Network(Record):
@@ -54,7 +54,7 @@ class WithPrecision(Record):
 
 
 class Settings(Record):
-    """The keys of an evaluation's config that distinguish evaluations."""
+    """The keys of an evaluation's config by which evaluations are distinguished."""
 
     data: dict[str, Any]
     trainer: WithPrecision
@@ -68,7 +68,7 @@ def _has_settings(config: dict[str, Any]) -> dict[str, Any]:
 
 
 class Facts(Record):
-    """`facts.json` of an unfinished evaluation: all metadata known before the measurement."""
+    """`facts.json` of an unfinished evaluation: all metadata that is known before the measurement."""
 
     name: str
     network: Network
@@ -87,7 +87,7 @@ class Facts(Record):
 
     @property
     def settings(self) -> Settings:
-        """The keys of the config that distinguish evaluations."""
+        """The keys of the config by which evaluations are distinguished."""
         return Settings.model_validate(self.config)
 
 
@@ -114,7 +114,7 @@ class FrameName(Record):
 
 
 class FedSharp(FrameName):
-    """A sharp frame used as input, and the PSNR in dB of the output against this frame."""
+    """A sharp frame used as network input, and the PSNR in dB between the output and this frame (`do_no_harm`)."""
 
     psnr: float
 
@@ -126,7 +126,7 @@ class NothingToRestore(FrameName):
 
 
 def _has_equal_names(measured: Any) -> Any:
-    """Return `measured`; raise a ValueError if restored and blurry image have different metrics, or no PSNR."""
+    """Return `measured`; raise a ValueError if its restored and blurry image have different metrics, or no PSNR."""
     if "psnr" not in measured.restored or list(measured.restored) != list(measured.blurry):
         raise ValueError("restored and blurry must have the same metrics in the same order, including psnr")
     return measured
@@ -157,7 +157,10 @@ def row_of(line: bytes) -> Row:
 
 
 class Results(Facts):
-    """`results.json`: means over images, gain in dB, median time, resolutions and values per image."""
+    """`results.json`: metadata, means over images, gain in dB, median time, resolutions, and values per image.
+
+    `do_no_harm` contains measurements with sharp input, see `FedSharp`; `do_no_harm_psnr` is their mean.
+    """
 
     frames: Count
     nothing_to_restore: list[Name] = Field(default_factory=list)

@@ -1,6 +1,6 @@
 """Run folders: identity, status and evaluations of a run.
 
-Evaluations are distinguished by images, conditions and checkpoint.
+Evaluations of a run are distinguished by their images, conditions and checkpoint.
 """
 
 import hashlib
@@ -35,14 +35,14 @@ class Status(Record):
 
 
 class Identity(Record):
-    """`run.json`: the id for loggers, and the displayed name."""
+    """`run.json`: the run's id for loggers, and its display name."""
 
     id: Literally
     name: str
 
 
 class RunConfig(Record):
-    """The complete `config.yaml`; W&B requires the declared keys."""
+    """The complete `config.yaml` of a run. Only the keys that W&B requires are declared here."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -52,7 +52,7 @@ class RunConfig(Record):
 
 @contextmanager
 def recorded(run: Path) -> Iterator[None]:
-    """Record the state of a run in its folder: running, then done, or failed with the reason."""
+    """Record the state of a run in its folder: first `running`, at the end `done`, or `failed` with the reason."""
     _write(run, "running")
     try:
         yield
@@ -71,7 +71,7 @@ def _write(run: Path, state: State, reason: str | None = None) -> None:
 
 
 def problem(run: Path) -> str | None:
-    """Return the reason if a run is failed, interrupted or still running; None if it is done or has no status."""
+    """Return the problem of a run that failed, was interrupted or is running; None if it is done or has no status."""
     if not (run / STATUS).is_file():
         return None
     try:
@@ -100,11 +100,11 @@ def identity_of(run: Path) -> Identity:
     Raises:
         DeblurzooError: the file is missing or corrupt.
     """
-    return load_record(run / IDENTITY, Identity, "start the run under another name")
+    return load_record(run / IDENTITY, Identity, "start the run under a different name")
 
 
 def name_of(run: Path) -> str:
-    """Return the name of a run from its `run.json`, or else the name of the folder."""
+    """Return the name of a run from its `run.json`, or the name of the folder if the file cannot be read."""
     try:
         return identity_of(run).name
     except DeblurzooError:
@@ -127,9 +127,9 @@ def run_of(results: Path) -> Path | None:
 
 
 def differences(theirs: Facts, ours: Facts) -> dict[str, str]:
-    """Return a description of each condition that differs between two evaluations, by name of the condition.
+    """Return descriptions of the conditions that differ between two evaluations, by name of the condition.
 
-    Results of version 0.1 have no fingerprint of the images; their `data` config is compared instead.
+    Results of version 0.1 have no fingerprint of the images; the `data` configs are compared instead.
     """
     by_pictures = bool(theirs.data.fingerprint and ours.data.fingerprint)
     there, here = (_conditions(facts, by_pictures) for facts in (theirs, ours))
@@ -142,7 +142,7 @@ def differences(theirs: Facts, ours: Facts) -> dict[str, str]:
 
 
 def _conditions(facts: Facts, by_pictures: bool) -> dict[str, Any]:
-    """Return the conditions that distinguish an evaluation from others."""
+    """Return the conditions of an evaluation by name. Evaluations with equal conditions count as the same."""
     settings = facts.settings
     return {
         "checkpoint": facts.checkpoint.sha256,
@@ -163,7 +163,7 @@ def _in_words(facts: Facts) -> dict[str, str]:
 
 
 def held(folder: Path) -> Facts | None:
-    """Return the `Facts` of the finished or unfinished evaluation of a folder; None if missing or corrupt."""
+    """Return the metadata of the evaluation in a folder, finished or not; None if it is missing or corrupt."""
     for file in (folder / RESULTS, unfinished(folder) / FACTS):
         with suppress(DeblurzooError):
             return load_record(file, Facts, "run `deblurzoo evaluate` again")
@@ -171,7 +171,7 @@ def held(folder: Path) -> Facts | None:
 
 
 def is_finished(folder: Path, facts: Facts, metrics: Sequence[str]) -> bool:
-    """Whether a folder holds the results of this evaluation, including all given metrics."""
+    """Whether a folder contains the results of the evaluation that `facts` describes, with all of `metrics`."""
     with suppress(DeblurzooError):
         results = read(folder / RESULTS)
         return not differences(results, facts) and set(metrics) <= set(results.restored)
@@ -179,20 +179,21 @@ def is_finished(folder: Path, facts: Facts, metrics: Sequence[str]) -> bool:
 
 
 def require_free(folder: Path, facts: Facts) -> None:
-    """Raise a DeblurzooError with the differences if a folder holds the results of another evaluation."""
+    """Raise a DeblurzooError that lists the differences if a folder contains results of a different evaluation."""
     theirs = held(folder) if (folder / RESULTS).is_file() else None
     if theirs and (differing := differences(theirs, facts)):
         raise DeblurzooError(
-            f"out={folder} holds the results of another evaluation ({'; '.join(differing.values())}): "
-            "choose another folder"
+            f"out={folder} contains the results of a different evaluation ({'; '.join(differing.values())}): "
+            "choose a different folder"
         )
 
 
 def folder_for(parent: Path, usual: str, facts: Facts) -> Path:
-    """Return the folder of an evaluation below `parent`: its existing folder, else a free folder.
+    """Return the folder of an evaluation below `parent`: the folder that contains it, otherwise a free folder.
 
-    The name is `usual` unless another evaluation uses it. It is then extended by the name of the images and the step,
-    such as `folder_blur_REDS_step1000`, or, if this name is also in use, by a hash of all conditions.
+    A free folder is named `usual`. If a different evaluation uses this name, the name of the images and the step are
+    appended, as in `folder_blur_REDS_step1000`. If that name is also in use, a hash of all conditions is appended to
+    `usual` instead.
     """
     name, step = facts.data.name, f"step{facts.checkpoint.step}"
     longer = [usual, step] if name in ("", facts.protocol) else [usual, name, step]

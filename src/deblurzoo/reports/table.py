@@ -1,4 +1,4 @@
-"""Tables of evaluations, grouped by their conditions: in the terminal, in Markdown and in CSV."""
+"""Tables of evaluations, grouped by conditions: for the terminal, as Markdown and as CSV."""
 
 import csv
 import html
@@ -24,17 +24,20 @@ from deblurzoo.reports.run_folder import STATUS, name_of, problem
 
 
 class Failure(NamedTuple):
-    """A run or a file without a result, and the reason."""
+    """A run or a file that has no result, and the reason."""
 
     name: str
     reason: str
 
 
 def gather(paths: Sequence[Path]) -> tuple[dict[Path, Results], list[Failure]]:
-    """Return the evaluations at or below paths (folders or files) by file, and the failures.
+    """Return the evaluations by path of their `results.json`, and the failures.
+
+    Args:
+        paths: `results.json` files, or folders that are searched recursively.
 
     Raises:
-        DeblurzooError: a path has neither results nor runs.
+        DeblurzooError: a path contains neither results nor runs.
     """
     results: dict[Path, Results] = {}
     failed: dict[Path, Failure] = {}
@@ -56,14 +59,14 @@ def gather(paths: Sequence[Path]) -> tuple[dict[Path, Results], list[Failure]]:
 
 
 def _failure(run: Path) -> Failure | None:
-    """Return the failure of a run that is not done."""
+    """Return the failure of a run that is not done, otherwise None."""
     reason = problem(run)
     earlier = "; the table shows an earlier evaluation" if any(run.glob(f"evaluate/*/{RESULTS}")) else ""
     return Failure(name_of(run), reason + earlier) if reason else None
 
 
 def _tell_apart(all_results: list[Results]) -> None:
-    """Append the step to names that occur several times in a group."""
+    """Append the step to each name that occurs with different steps in a group of comparable results."""
     for group in groups(all_results):
         steps = [f" step {results.checkpoint.step}" for results in group]
         for results, name in zip(group, told_apart([results.name for results in group], steps), strict=True):
@@ -71,14 +74,14 @@ def _tell_apart(all_results: list[Results]) -> None:
 
 
 def told_apart(texts: Sequence[str], additions: Sequence[str]) -> list[str]:
-    """Return texts; each text that occurs with different additions gets its addition appended."""
+    """Return the texts. The addition is appended to each text that also occurs with a different addition."""
     pairs = set(zip(texts, additions, strict=True))
     count = Counter(text for text, _ in pairs)
     return [text + more if count[text] > 1 else text for text, more in zip(texts, additions, strict=True)]
 
 
 def _is_wandbs(file: Path) -> bool:
-    """Whether a file belongs to W&B's local copy of a run inside the run folder."""
+    """Whether a file belongs to the local copy of a run that W&B stores in the run folder."""
     return any(a == "wandb" and b.startswith(("offline-run-", "run-")) for a, b in pairwise(file.parts))
 
 
@@ -93,17 +96,17 @@ def conditions(results: Results) -> tuple[str, ...]:
         f"{results.frames} frames",
         results.rounding,
         results.measure,
-        f"{results.blurry['psnr']:.6f}",  # differs for other images
+        f"{results.blurry['psnr']:.6f}",  # differs if the images differ
     )
 
 
 def groups(all_results: list[Results]) -> list[list[Results]]:
-    """Return results grouped by conditions; results of different conditions are never in the same table."""
+    """Return results grouped by conditions. Each group has a separate table, since only its results are comparable."""
     return [list(group) for _, group in groupby(sorted(all_results, key=conditions), key=conditions)]
 
 
 def figure_names(all_results: Sequence[Results]) -> list[str]:
-    """Return the names of all metrics in some results, in the order of `known_metrics`; unknown metrics last."""
+    """Return the names of all metrics in the results, in the order of `known_metrics`, followed by unknown metrics."""
     names = {name: None for results in all_results for name in results.blurry}
     return [name for name in known_metrics() if name in names] + [name for name in names if name not in known_metrics()]
 
@@ -121,7 +124,10 @@ def headings(group: list[Results]) -> list[str]:
 
 
 def do_no_harm(results: Results) -> str:
-    """Return the PSNR in dB of the output for sharp input against this input, as text; "" if not measured."""
+    """Return the mean PSNR in dB between sharp frames and the network's output for these frames, as text.
+
+    The text is "unchanged" for identical images, and "" if nothing was measured.
+    """
     value = results.do_no_harm_psnr
     if value is None:
         return ""
@@ -129,7 +135,7 @@ def do_no_harm(results: Results) -> str:
 
 
 def rows(group: list[Results]) -> list[list[str]]:
-    """Return the table of a group: the blurry input, then every network; the paper's values are in brackets."""
+    """Return the rows of a group's table: the blurry input, then each network, with the paper's values in brackets."""
     names = figure_names(group)
     table = [["blurry input", "", *_figures(names, blurry(group), {}), "", "", ""]]
     for results in group:
@@ -147,7 +153,7 @@ def rows(group: list[Results]) -> list[list[str]]:
 
 
 def blurry(group: Sequence[Results]) -> dict[str, float]:
-    """Return the metric values of the blurry input of a group, merged from all its results."""
+    """Return the metric values of a group's blurry input, merged from all results of the group."""
     return {name: value for results in group for name, value in results.blurry.items()}
 
 
@@ -159,13 +165,13 @@ def left_out(group: Sequence[Results]) -> str:
 
 
 def subject(results: Results) -> str:
-    """Return the data set of an evaluation and, if its name differs, the folder of the images: `folder HIDE`."""
+    """Return the name of an evaluation's data set and, if it differs, of the images' folder, e.g. `folder HIDE`."""
     name = results.data.name
     return results.dataset if name in ("", results.dataset) else f"{results.dataset} {name}"
 
 
 def titles(all_groups: list[list[Results]]) -> list[str]:
-    """Return the title of each group; equal titles also have the place of the images."""
+    """Return the title of each group. The location of the images is appended to distinguish equal titles."""
     places = [f", {group[0].data.place}" for group in all_groups]
     return told_apart([title(group) for group in all_groups], places)
 
@@ -219,7 +225,7 @@ def _escaped(text: str) -> str:
 
 
 def as_csv(all_results: list[Results], failed: Sequence[Failure]) -> str:
-    """Return a line for each evaluation, in full precision, and a line with the reason for each failure."""
+    """Return CSV with a line for each evaluation, in full precision, and a line with the reason for each failure."""
     given = ("dataset", "protocol", "split", "blur_folder", "resolution", "frames", "rounding", "place")
     measured = ("gain_db", "do_no_harm_psnr", "ms_per_image")
     names = list(dict.fromkeys([*METRICS, *figure_names(all_results)]))
@@ -251,7 +257,7 @@ def as_csv(all_results: list[Results], failed: Sequence[Failure]) -> str:
 
 
 def _figures(names: list[str], means: dict[str, float], paper: dict[str, float]) -> list[str]:
-    """Return the named values as text, the paper's values in brackets; "" for metrics that were not measured."""
+    """Return the values of the named metrics as text, with the paper's values in brackets; "" if not measured."""
     texts = []
     for name in names:
         ours = figure(name).text(means[name]) if name in means else ""

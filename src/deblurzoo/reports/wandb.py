@@ -1,4 +1,4 @@
-"""Weights & Biases: start of runs, and upload and download of run folders."""
+"""Weights & Biases (W&B): starting runs, uploading and downloading run folders."""
 
 import logging
 import os
@@ -20,14 +20,14 @@ log = logging.getLogger(__name__)
 
 INIT_SECONDS = 10.0
 TAG_LENGTH = 64
-"""W&B rejects longer tags."""
+"""Maximum length of a tag; W&B rejects longer tags."""
 STEP = "trainer/global_step"
 """The x axis of all charts: the key under which Lightning's logger stores the step."""
 FILES = ("config.yaml", "run.json", "csv/*/metrics.csv", "evaluate/*/results.json", "evaluate/*/side_by_side/*.png")
 RESTORED = "evaluate/*/restored/*.png"
-"""Uploaded only for frames that have a strip in `side_by_side`."""
+"""Restored images. They are uploaded only for frames that have a strip in `side_by_side`."""
 STATES: dict[str, State] = {"finished": "done", "running": "running", "pending": "running"}
-"""States of a run by their name in W&B; all other names are failures."""
+"""States of a run by the name of the state in W&B. A state that is not listed here means `failed`."""
 
 
 def start_run(
@@ -36,7 +36,7 @@ def start_run(
     """Start a W&B run without delaying training, and return it.
 
     The run is online if an API key is configured and the server answers within `INIT_SECONDS`. Otherwise it is
-    recorded offline in `run/wandb`, and the command for its upload is logged once. `WANDB_MODE` takes precedence.
+    recorded offline in `run/wandb`, and the command that uploads it is logged once. `WANDB_MODE` takes precedence.
 
     Args:
         project: W&B project.
@@ -44,7 +44,7 @@ def start_run(
         run_id: W&B run id; a resumed run continues the W&B run of this id.
         name, group, tags, job_type: properties of the run in W&B.
     """
-    # W&B's error reports would delay the end of a run by another 20 s if the server does not answer.
+    # If the server does not answer, W&B's error reports would delay the end of a run by 20 more seconds.
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     folder = Path(run)
     folder.mkdir(parents=True, exist_ok=True)
@@ -67,7 +67,7 @@ def start_run(
                 started = wandb.init(**arguments, resume="allow")
             except (wandb.Error, TimeoutError) as error:
                 reason = f"the server did not answer ({error})"
-                wandb.teardown()  # otherwise its service rejects the run id on the second call
+                wandb.teardown()  # otherwise W&B's service rejects the run id in the second `init`
     if started is None:
         started = wandb.init(**arguments, mode="disabled" if mode == "disabled" else "offline")
         log.info("W&B records offline: %s. To upload: wandb sync %s", reason, folder / "wandb" / "offline-run-*")
@@ -78,7 +78,7 @@ def start_run(
 def _define_axis(run: wandb.Run) -> None:
     """Set the step as x axis of all charts; Lightning's logger does so only for runs that it opens itself.
 
-    The summary of a run has the best and the last value of each validation metric.
+    In addition, the best and the last value of each validation metric are stored in the summary of the run.
     """
     run.define_metric(STEP)
     run.define_metric("*", step_metric=STEP, step_sync=True)
@@ -88,7 +88,7 @@ def _define_axis(run: wandb.Run) -> None:
 
 
 def finish_wandb(exit_code: int) -> None:
-    """Close the open W&B run, if any; otherwise the next job of a multirun would be merged into it."""
+    """Close the W&B run if one is open. Otherwise, the next job of a multirun would be logged to the same W&B run."""
     if wandb.run is None:
         return
     try:
@@ -98,7 +98,7 @@ def finish_wandb(exit_code: int) -> None:
 
 
 def send_evaluation(run: Path, results: Path) -> None:
-    """Upload an evaluation to the open W&B run, if any: summary `test/…`, image table and files of the run.
+    """Upload an evaluation to the open W&B run, if any: summary `test/…`, table of images, and the run's files.
 
     Args:
         run: the run folder.
@@ -131,7 +131,7 @@ def _send(file: Path, run: Path) -> None:
 
 
 def _strips(folder: Path, results: Results) -> Iterator[tuple[Measured, Path]]:
-    """Yield the images of an evaluation that have a blurry | restored | sharp strip, and its path."""
+    """Yield each image of an evaluation that has a blurry | restored | sharp strip, with the path of the strip."""
     for image in results.images:
         strip = folder / image.strip
         if strip.is_file():
@@ -139,15 +139,16 @@ def _strips(folder: Path, results: Results) -> Iterator[tuple[Measured, Path]]:
 
 
 def send_run(results: Path, project: str) -> None:
-    """Create or continue the W&B run of a run folder, with its config, group and tags, and upload an evaluation.
+    """Upload an evaluation to the W&B run of its run folder, with the run's config, group and tags.
 
-    The summary of a W&B run shows the last evaluation uploaded. `fetch_runs` downloads all evaluations.
+    The W&B run is created if it does not exist. Its summary shows the evaluation that was uploaded last; `fetch_runs`
+    downloads all evaluations.
     """
     run = run_of(results)
     if run is None:
         raise DeblurzooError(f"{results} is not in a run folder: give RUN/evaluate/KIND/results.json")
     require_utf8(run)
-    config, identity = config_of(run, "choose another run"), identity_of(run)
+    config, identity = config_of(run, "choose a different run"), identity_of(run)
     started = start_run(project, str(run), identity.id, identity.name, config.group, config.tags, job_type="train")
     started.config.update(config.model_dump(), allow_val_change=True)  # type: ignore[no-untyped-call]
     send_evaluation(run, results)
@@ -155,14 +156,15 @@ def send_run(results: Path, project: str) -> None:
 
 
 def fetch_runs(project: str, out: Path) -> None:
-    """Download the run folders of a W&B project to `out`: the files of `FILES` and `RESTORED`, and `status.json`.
+    """Download the runs of a W&B project to `out`: the files that match `FILES` or `RESTORED`, and `status.json`.
 
     Args:
         project: ENTITY/PROJECT.
         out: an empty folder.
 
     Raises:
-        DeblurzooError: no API key, no such project, no answer, or no run with an evaluation.
+        DeblurzooError: no API key is configured, the server does not answer, the project does not exist, or no run has
+            an evaluation.
     """
     if project.count("/") != 1:
         raise DeblurzooError(f"--wandb {project} must be ENTITY/PROJECT")
@@ -171,7 +173,7 @@ def fetch_runs(project: str, out: Path) -> None:
             _fetch_run(run, out / run.id)
     except (wandb.Error, ValueError, OSError) as error:  # ValueError: the API did not find the project
         raise DeblurzooError(
-            f"W&B project {project} cannot be read ({error}): check the name and `wandb login`"
+            f"W&B project {project} cannot be read ({error}): check the name, and log in with `wandb login`"
         ) from error
     if not any(out.glob("*/evaluate/*/results.json")):
         raise DeblurzooError(

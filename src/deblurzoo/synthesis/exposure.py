@@ -21,7 +21,7 @@ FOLDERS = ("blur", "blur_gamma", "sharp")
 
 
 MOST_STEPS = 32
-"""Maximum number of interpolation steps from one frame to the next; all sub-frames are held in memory."""
+"""Maximum number of interpolation steps from one frame to the next. All sub-frames are held in memory."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Camera:
     """Properties of the simulated camera.
 
     Args:
-        response: camera response of `blur_gamma`: the gamma, or `srgb`.
+        response: camera response for `blur_gamma`: a gamma, or `srgb`.
         noise: standard deviation of the Gaussian noise in the blurry images, in 8-bit levels.
         jpeg: JPEG quality of the blurry images, 1 to 100; None disables compression.
     """
@@ -48,7 +48,9 @@ class Camera:
 
 
 def interpolated(frames: Sequence[Image]) -> list[Image]:
-    """Return the frames with interpolated frames in between, evenly spaced in time and about one pixel of motion apart.
+    """Return the frames, with additional frames interpolated between them.
+
+    The result is evenly spaced in time, with about one pixel of motion between consecutive frames.
 
     Raises:
         DeblurzooError: the motion is too large to be interpolated.
@@ -69,7 +71,7 @@ def interpolated(frames: Sequence[Image]) -> list[Image]:
 
 
 def write_pair(clip: Path, number: int, exposure: Sequence[Image], camera: Camera, rng: np.random.Generator) -> None:
-    """Average an odd number of sub-frames, whose middle one is the sharp image, and write the pair.
+    """Average an odd number of sub-frames and write the pair. The middle sub-frame is the sharp image.
 
     If writing fails, all files of the pair are removed.
 

@@ -20,18 +20,18 @@ SUBFRAMES = 64
 
 @dataclass(frozen=True)
 class ExtraBlur:
-    """Additional blur: motion blur of the whole image, or a foreground object with separate motion blur.
+    """Additional blur: motion blur of the whole image, or a moving object in the foreground.
 
-    Each call applies one of the two, with equal probability. In the paper (section 3.3), half of the DVD images get the
-    first, half the second, with at most 20 pixels of motion. The paper's code does not contain this augmentation:
-    kernels, object sizes and positions are ours.
+    Each call applies one of these two kinds, with equal probability. In the paper (section 3.3), half of the DVD images
+    get the first kind and half the second kind, with at most 20 pixels of motion. The paper's code does not contain
+    this augmentation; we chose the kernels, and the sizes and positions of objects.
 
     Args:
         datasets: names of the data sets that are augmented.
         max_length: maximum length of the motion path in pixels; the length is drawn from [1, max_length].
         path: `shake` for a random camera shake, `line` for straight motion.
-        objects: a folder of PNGs with an alpha channel (the paper: Caltech-101 objects, cut out along the annotations);
-            None for round patches of the image itself with permuted colour channels.
+        objects: a folder of PNGs with an alpha channel; the paper uses objects of Caltech-101, cut out along their
+            annotations. None uses round patches of the image itself, with permuted colour channels.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -43,15 +43,20 @@ class ExtraBlur:
     def __post_init__(self) -> None:
         key = "datamodule.augmentation.extra_blur"
         if self.objects is not None and not _cutouts(Path(self.objects)):
-            raise DeblurzooError(f"{key}.objects={self.objects} has no PNGs: choose a folder of cut-outs, or null")
+            raise DeblurzooError(f"{key}.objects={self.objects} has no PNGs: choose a folder of object PNGs, or null")
 
     @property
     def margin(self) -> int:
-        """Width in pixels of the surroundings from which blur can reach into a crop."""
+        """Width in pixels of the margin around a crop from which blur can reach into the crop."""
         return int(np.ceil(self.max_length)) + 1
 
     def __call__(self, images: Image, seed: int) -> Image:
-        """Return T blurry images and the sharp one, (T+1, H, W, 3) uint8, with more blur; deterministic in `seed`."""
+        """Return `images` with additional blur; the result is a function of `images` and `seed`.
+
+        Args:
+            images: T blurry images and, at the end, their sharp image, (T+1, H, W, 3) uint8.
+            seed: random seed.
+        """
         rng = np.random.default_rng(seed)
         blurry, sharp = images[:-1].astype(np.float32), images[-1].astype(np.float32)
         if rng.random() < 0.5:
@@ -76,7 +81,8 @@ class ExtraBlur:
     def foreground(self, rng: np.random.Generator, sharp: Floats) -> Floats:
         """Return a randomly placed object, (H, W, 4): RGB in [0, 255] premultiplied by opacity, and opacity in [0, 1].
 
-        H and W include the margins. The object's longer side is 0.2 to 0.6 of the shorter side without margins.
+        H and W include the margins. The object's longer side is 0.2 to 0.6 times the shorter side of the image without
+        margins.
         """
         height, width = sharp.shape[:2]
         inside = np.array([width, height]) - 2 * self.margin
@@ -87,7 +93,7 @@ class ExtraBlur:
         return np.asarray(placed, np.float32)
 
     def _patch(self, rng: np.random.Generator, sharp: Floats, side: int) -> Floats:
-        """Return an object whose longer side is `side`, (h, w, 4): premultiplied RGB in [0, 255], and opacity."""
+        """Return an object (h, w, 4) whose longer side is `side`: premultiplied RGB in [0, 255], and opacity."""
         if self.objects is None:
             patch = strange_patch(rng, sharp, side)
             patch[..., :3] *= patch[..., 3:]
@@ -105,13 +111,13 @@ def _cutouts(folder: Path) -> list[Path]:
 
 
 def _read_cutout(path: Path) -> Floats:
-    """Return an 8-bit PNG with alpha as premultiplied RGB in [0, 255], and opacity in [0, 1]."""
+    """Return an 8-bit PNG with an alpha channel as premultiplied RGB in [0, 255], and opacity in [0, 1]."""
     pixels = read_photo(path).pixels
     if pixels.dtype != np.uint8 or pixels.shape[2] != 4:
         raise DeblurzooError(f"{path} is not an 8-bit PNG with alpha channel: cut the object out, or remove the file")
     rgba = pixels.astype(np.float32)
     rgba[..., 3] /= 255
-    rgba[..., :3] *= rgba[..., 3:]  # before interpolation: transparent pixels contribute no colour
+    rgba[..., :3] *= rgba[..., 3:]  # before the resizing, so that transparent pixels contribute no colour
     return rgba
 
 

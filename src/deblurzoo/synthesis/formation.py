@@ -13,14 +13,14 @@ from deblurzoo.synthesis.options import Response
 def form_blur(frames: Iterable[Tensor], response: Response = None) -> Tensor:
     """Return the average of N consecutive sharp frames as a blurry image (..., H, W); frames are read one by one.
 
-    The average is computed in float64: the average of identical frames is exactly this frame. Without `response`, sums
-    of uint8 are exact.
+    The average is computed in float64. The average of identical frames is therefore exactly equal to these frames, and
+    without `response` sums of uint8 values are exact.
 
     Args:
         frames: (N, ..., H, W), or an iterable of N frames (..., H, W), as stored by the camera: float in [0, 1], or
             uint8.
         response: None averages the stored values (GOPRO's `blur`). With a camera response, frames are converted to
-            linear light, averaged and converted back (GOPRO's `blur_gamma`, with 2.2).
+            linear light, averaged and converted back (GOPRO's `blur_gamma`, with a gamma of 2.2).
 
     Returns:
         The blurry image in the dtype of the frames; uint8 is rounded half to even.
@@ -50,7 +50,7 @@ def expose(frames: Iterable[Image], response: Response = None) -> Image:
 
 
 def _light_of(dtype: torch.dtype, response: Response) -> Callable[[Tensor], Tensor]:
-    """Return the function that converts a frame to the values to be averaged, for uint8 by a lookup table."""
+    """Return the function that converts a frame to the values to be averaged; uint8 frames use a lookup table."""
     if dtype != torch.uint8:
         return lambda frame: _to_light(frame.double(), response)
     if response is None:

@@ -1,4 +1,4 @@
-"""Interpolation of video frames by optical flow: blur from video of ordinary frame rates without ghosting."""
+"""Interpolation of video frames by optical flow, for blur without ghosting from videos of ordinary frame rates."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,13 +11,14 @@ from deblurzoo.errors import DeblurzooError
 from deblurzoo.media import Floats, Image
 
 SMALLEST_SIDE = 32
-"""Minimum side in pixels, required by the coarsest scale of the optical flow."""
+"""Minimum height and width in pixels, required by the coarsest scale of the optical flow."""
 
 # Measured on GOPRO's raw video (GOPR0477_11_00, 240 frames per second, at 1280x720 and at 426x240): the PSNR of the
-# interpolated middle frame is 31 to 36 dB for motion of up to 0.033 of the width, but 25 to 31 dB from 0.036 on, where
-# it is partly no better than the mean of both frames. Between unrelated images (a cut), the motion is 0.07 and more.
+# interpolated middle frame is 31 to 36 dB if the motion is at most 0.033 of the width. It is 25 to 31 dB if the motion
+# is at least 0.036 of the width; some of these frames are no better than the mean of the two given frames. Between
+# unrelated images (a cut), the motion is at least 0.07 of the width.
 LARGEST_MOTION = 0.035
-"""Maximum motion between two frames that is measured reliably, as a fraction of the frame's longer side."""
+"""Maximum motion between two frames that can be interpolated reliably, as a fraction of the frame's longer side."""
 
 
 def motion(first: Image, second: Image) -> float:
@@ -39,7 +40,9 @@ def flow_between(first: Image, second: Image) -> Floats:
     """
     if first.shape != second.shape or min(first.shape[:2]) < SMALLEST_SIDE:
         sizes = " and ".join(f"{frame.shape[1]}x{frame.shape[0]}" for frame in (first, second))
-        raise DeblurzooError(f"frames of {sizes} pixels: sizes must be equal, at least {SMALLEST_SIDE}x{SMALLEST_SIDE}")
+        raise DeblurzooError(
+            f"frames of {sizes} pixels: both sizes must be equal, and at least {SMALLEST_SIDE}x{SMALLEST_SIDE}"
+        )
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (first, second)]
     return np.asarray(search.calc(grey[0], grey[1], None), np.float32)  # type: ignore[call-overload]
@@ -48,9 +51,9 @@ def flow_between(first: Image, second: Image) -> Floats:
 def in_between(first: Image, second: Image, times: Sequence[float]) -> list[Image]:
     """Return the frames (H, W, 3) at `times` between 0 (`first`) and 1 (`second`), both exclusive, in RGB uint8.
 
-    Every point moves at constant speed along its flow. Each result is a weighted mean of both frames, warped to its
-    time; the frame nearer in time has the larger weight. A point that is visible in only one frame (occluded or
-    outside the image in the other frame) is taken from this frame.
+    Every point moves at constant speed along its flow. Each result is a weighted mean of both frames, which are warped
+    to the time of the result; the frame that is nearer in time has the larger weight. A point that is occluded or
+    outside the image in one frame is taken from the other frame.
 
     Raises:
         DeblurzooError: a time is not between 0 and 1, or the frames do not match (see `flow_between`).
@@ -71,7 +74,7 @@ def _arrive(frame: Image, flow: Floats, time: float) -> tuple[Image, Floats]:
     """Return `frame` warped by a fraction `time` of its flow, and the confidence of each pixel, (H, W) in (0, 1].
 
     The point that arrives at p comes from q with q + time * flow(q) = p, found by fixed-point iteration. In uncovered
-    regions, no such q exists: the iteration does not converge, and its last step lowers the confidence.
+    regions, no such q exists: the iteration does not converge, and the length of its last step lowers the confidence.
     """
     height, width = flow.shape[:2]
     here = np.dstack(np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)))

@@ -33,9 +33,10 @@ def _smooth(rng: np.random.Generator, steps: int, dimensions: int) -> Floats:
 
 
 def hand_shake(rng: np.random.Generator, steps: int, exposure: int, length: float) -> Trajectory:
-    """Return a random camera trajectory; its mean path length per exposure of `exposure` sub-frames is `length` pixels.
+    """Return a random camera trajectory of `steps` sub-frames.
 
-    Direction and speed vary slowly; the mean shift is zero.
+    Its mean path length per exposure (`exposure` sub-frames) is `length` pixels. Direction and speed vary slowly. The
+    mean shift is zero.
     """
     drift, pace, turn, zoom = _smooth(rng, steps, 4).T
     heading = rng.uniform(0, 2 * np.pi) + drift
@@ -54,14 +55,17 @@ def blob(rng: np.random.Generator, side: int) -> NDArray[np.float32]:
 
 
 def strange_patch(rng: np.random.Generator, picture: NDArray[Any], side: int) -> NDArray[np.float32]:
-    """Return a blob of an image, rotated by 180 degrees, with permuted colours: (side, side, 4), RGB and opacity."""
+    """Return a round patch of an image, rotated by 180 degrees, with permuted colours.
+
+    The patch is (side, side, 4): RGB in the range of `picture`, and opacity in [0, 1].
+    """
     top, left = (rng.integers(0, extent - side + 1) for extent in picture.shape[:2])
     texture = picture[top : top + side, left : left + side, rng.permutation(3)]
     return np.dstack([np.rot90(texture, 2), blob(rng, side)]).astype(np.float32)
 
 
 def motion_kernel(path: Floats) -> NDArray[np.float32]:
-    """Return the blur kernel (k, k), k odd, of a path (S, 2) in pixels; its sum is 1, its centroid the centre."""
+    """Return the blur kernel (k, k), k odd, of a path (S, 2) in pixels. It sums to 1; its centroid is its centre."""
     points = path - path.mean(axis=0)
     middle = int(np.ceil(np.abs(points).max())) + 1
     corner = np.floor(points).astype(int)

@@ -1,4 +1,4 @@
-"""Options of blur formation and toy data; this module imports no heavy dependencies."""
+"""Options of blur formation and toy data. This module imports no heavy dependencies."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -9,7 +9,10 @@ CAMERA_GAMMA = 2.2
 """Gamma of the camera response that GOPRO assumes (Nah et al., CVPR 2017, section 2.1)."""
 
 Response = float | Literal["srgb"] | None
-"""Camera response, from light x in [0, 1] to the stored value: None: x; a number g: x^(1/g); `srgb`: IEC 61966-2-1."""
+"""Camera response: the mapping from light x in [0, 1] to the stored value.
+
+None maps to x, a number g to x^(1/g), and `srgb` is the response of IEC 61966-2-1.
+"""
 
 
 @dataclass(frozen=True)
@@ -21,8 +24,8 @@ class ToyOptions:
         train_clips, test_clips: number of clips per split.
         frames: number of consecutive blurry frames per clip.
         height, width: size of the frames in pixels.
-        min_blur, max_blur: range of the mean length in pixels of the camera's path during one exposure.
-        flow: also write the true flow from each sharp frame to the next, `flow/NNNNNN.npy` (2, H, W) float32.
+        min_blur, max_blur: range of the mean path length per exposure in pixels, of the camera and of moving objects.
+        flow: whether to write the true flow from each sharp frame to the next, `flow/NNNNNN.npy` (2, H, W) float32.
     """
 
     seed: int = 0

@@ -53,14 +53,14 @@ class Recipe:
     interpolate: bool = False
 
     def exposure(self, source: SharpInput, window: list[Image], rng: np.random.Generator) -> list[Image]:
-        """Return the sub-frames of one exposure; their number is odd, the middle one is the sharp image."""
+        """Return the sub-frames of one exposure. Their number is odd; the middle sub-frame is the sharp image."""
         if source.kind == "photograph":
             return shaken(window[0], rng, self.shake)
         return interpolated(window) if self.interpolate else window
 
 
 def inspect_all(paths: list[Path], photographs: bool) -> list[SharpInput]:
-    """Return all sources, checked before anything is written; raise one DeblurzooError that lists all problems."""
+    """Return the sources at all paths; raise one DeblurzooError that lists the problems of all paths."""
     sources: list[SharpInput] = []
     problems = []
     for path in paths:
@@ -82,8 +82,8 @@ def inspect_all(paths: list[Path], photographs: bool) -> list[SharpInput]:
 def synthesize(sources: list[SharpInput], out: Path, recipe: Recipe, workers: int = 2) -> None:
     """Write `out/{train,test}/CLIP/{blur,blur_gamma,sharp}/NNNNNN.png` and `out/synthesis.yaml`.
 
-    All files are written to `.OUT.unfinished` next to `out`, which is renamed when complete; an interrupted run is
-    resumed. A source that is corrupt, or whose motion is too large for interpolation, is left out entirely.
+    All files are written to `.OUT.unfinished` next to `out`; this folder is renamed when it is complete. An interrupted
+    synthesis is resumed. A source is left out entirely if it is corrupt or its motion is too large for interpolation.
 
     Args:
         sources: sources returned by `inspect`.
@@ -168,12 +168,12 @@ class _Job(NamedTuple):
     source: SharpInput
     pair: Pair
     window: list[Image] | DeblurzooError
-    """Frames, or the error raised on reading them."""
+    """Frames of the window, or the error that was raised when they were read."""
 
 
 def _make(sources: list[SharpInput], pairs: list[list[Pair]], out: Path, recipe: Recipe, workers: int) -> list[str]:
     """Write the missing pairs and return an error message for each source that was left out."""
-    cv2.setNumThreads(1)  # windows run in parallel; optical flow depends on the number of threads
+    cv2.setNumThreads(1)  # windows are processed in parallel, and optical flow depends on the number of threads
     missing = [[pair for pair in wanted if not _is_done(out, pair)] for wanted in pairs]
     total = sum(map(len, pairs))
     refused: dict[int, str] = {}
@@ -191,7 +191,7 @@ def _make(sources: list[SharpInput], pairs: list[list[Pair]], out: Path, recipe:
 
 
 def _equal(out: Path, pairs: list[list[Pair]]) -> list[str]:
-    """Return the pairs with a blurry image identical to the sharp image, found by comparing the bytes of the PNGs."""
+    """Return the pairs whose sharp image is identical to a blurry image, found by comparing the bytes of the PNGs."""
     names = []
     for pair in chain.from_iterable(pairs):
         *blurry, sharp = pair_files(out / pair.clip, pair.number)
@@ -234,9 +234,9 @@ def _make_pair(out: Path, recipe: Recipe, job: _Job) -> tuple[int, str | None]:
 
 
 def _side_by_side(function: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
-    """Yield the results of a function called on items in threads, in order, with at most `workers` + 1 items in flight.
+    """Yield `function(item)` for all items, in order, called in threads. At most `workers` + 1 items are in flight.
 
-    Threads suffice, since the work releases the GIL, and they end with the process if it is killed.
+    Threads suffice, because the work releases the GIL. If this process is killed, its threads end, too.
     """
     pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
     running: deque[Future[R]] = deque()
@@ -264,6 +264,6 @@ def _tell(out: Path) -> None:
         )
     made = load_record(out / FILE, Synthesis, "remove the folder and synthesize it again")
     if equal := made.nothing_to_restore:
-        print(f"{len(equal)} of them have nothing to restore (identical images): {few_of(equal)}; {FILE} lists all")
+        print(f"{len(equal)} pairs have nothing to restore (identical images): {few_of(equal)}; {FILE} lists all")
     if made.refused:
         raise DeblurzooError("\n".join(["complete, but these sources were left out:", *made.refused]))

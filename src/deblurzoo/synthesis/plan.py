@@ -17,15 +17,16 @@ from deblurzoo.synthesis.sources import SharpInput
 
 @checked_dataclass(frozen=True)
 class Cut:
-    """Division of sources into windows, clips and splits.
+    """Division of sources into windows, clips and splits. A window of frames becomes a pair.
 
     Args:
         frames: minimum and maximum number N of frames in a window, both odd; N is drawn per clip.
-        stride: number of frames from the start of a window to the start of the next; None uses N (adjacent windows).
+        stride: number of frames from the start of a window to the start of the next window; None uses N (adjacent
+            windows).
         clip_length: maximum number of pairs in a clip.
-        split: `source` uses the last sources for testing, `time` the end of each source.
-        test_share: fraction of the sources, or of the frames of each source, for testing: 0 to 1.
-        gap: number of pairs left out between the splits of a source.
+        split: `source` uses the last sources for testing, `time` uses the end of each source.
+        test_share: fraction used for testing, from 0 to 1: of the sources, or of the frames of each source.
+        gap: number of pairs that are left out of each source between training and test frames.
         seed: random seed for N.
     """
 
@@ -41,7 +42,7 @@ class Cut:
         least, most = self.frames
         if not (3 <= least <= most and least % 2 == most % 2 == 1):
             raise DeblurzooError(
-                f"--frames {least}-{most} must be an odd number of at least 3, or two in ascending order"
+                f"--frames {least}-{most} must be an odd number of at least 3, or two such numbers in ascending order"
             )
         if not 0 <= self.test_share <= 1:
             raise DeblurzooError(f"--test-share {self.test_share} must be between 0 and 1")
@@ -52,11 +53,11 @@ class Pair:
     """A pair to be synthesized."""
 
     span: range
-    """Frames of the source."""
+    """Numbers of the frames of the source."""
     clip: Path
     """Folder SPLIT/CLIP."""
     number: int
-    """Number in the clip, from 1."""
+    """Number of the pair in the clip, from 1."""
 
 
 def plan(sources: list[SharpInput], cut: Cut) -> list[list[Pair]]:
@@ -78,7 +79,7 @@ def plan(sources: list[SharpInput], cut: Cut) -> list[list[Pair]]:
             found = list(_clips(name, parts, cut, np.random.default_rng([cut.seed, index])))
         if not found:
             raise DeblurzooError(
-                f"{source.path} has {source.frames} frames, too few for a window of {cut.frames[0]} in a split: "
+                f"{source.path} has {source.frames} frames, too few for a window of {cut.frames[0]} frames in a split: "
                 "reduce --frames or --gap, or leave out this source"
             )
         pairs.append(found)
@@ -93,7 +94,7 @@ def plan(sources: list[SharpInput], cut: Cut) -> list[list[Pair]]:
 
 
 def _names(sources: list[SharpInput]) -> list[str]:
-    """Return the name of each source for its clips, with a number if the name is already in use."""
+    """Return the name of each source for its clips. A number is appended if the name is already in use."""
     names: list[str] = []
     for source in sources:
         numbered = (f"{source.name}-{number}" for number in count(2))
@@ -102,19 +103,22 @@ def _names(sources: list[SharpInput]) -> list[str]:
 
 
 def _share_of(count: int, share: float) -> int:
-    """Return the share of a number of sources; with a share between 0 and 1, both splits get at least one source."""
+    """Return the number of test sources. If the share is between 0 and 1, each split gets at least one source."""
     return round(count * share) if share in (0, 1) else min(max(round(count * share), 1), count - 1)
 
 
 def _halves(frames: int, cut: Cut) -> list[tuple[str, range]]:
-    """Return the frames for training and testing, split by time with a gap in between."""
+    """Return the frames for training and the frames for testing, split by time with a gap in between."""
     border = frames - round(frames * cut.test_share)
     gap = cut.gap * max(cut.stride or 0, cut.frames[1]) if 0 < border < frames else 0
     return [("train", range(border - gap)), ("test", range(border, frames))]
 
 
 def _clips(name: str, parts: list[tuple[str, range]], cut: Cut, rng: np.random.Generator) -> Iterator[Pair]:
-    """Yield the pairs of clips without common frames; each clip has one N, drawn from the values that fit."""
+    """Yield the pairs of the clips of a source. Different clips have no common frames.
+
+    The number of frames per window is drawn for each clip, from the values for which enough frames are left.
+    """
     clip = 0
     for split, part in parts:
         start = part.start

@@ -12,7 +12,7 @@ from deblurzoo.synthesis.motion import Floats, Trajectory
 
 
 def affine(trajectory: Trajectory, step: int, centre: Floats, size: tuple[int, int]) -> Floats:
-    """Return the 2x3 matrix from output pixels to layer pixels at a sub-frame."""
+    """Return the 2x3 matrix that maps pixels of a sub-frame to pixels of the layer."""
     angle, zoom = trajectory.rotation[step], trajectory.zoom[step]
     linear = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) / zoom
     middle = np.array([(size[1] - 1) / 2, (size[0] - 1) / 2])
@@ -24,13 +24,13 @@ def affine(trajectory: Trajectory, step: int, centre: Floats, size: tuple[int, i
 class Layer:
     """An image (h, w, 4) of RGB in [0, 255] and opacity in [0, 1], which moves in front of the camera.
 
-    To be rendered, the rearmost layer needs no opacity: (h, w, 3), also uint8.
+    The rearmost layer of `render` may also be an image (h, w, 3) without opacity, float32 or uint8.
     """
 
     picture: NDArray[np.float32] | Image
     trajectory: Trajectory
     centre: Floats
-    """Point of the image, x and y, that is at the centre of the frame at rest."""
+    """Point of the image, x and y, that is at the centre of the frame if the trajectory's shift is 0."""
     border: int
     """OpenCV's border mode outside the image."""
 
@@ -59,7 +59,7 @@ def render(layers: list[Layer], step: int, size: tuple[int, int]) -> Image:
 def true_flow(layers: list[Layer], step: int, later: int, size: tuple[int, int]) -> NDArray[np.float32]:
     """Return the flow from a sub-frame to a later sub-frame: u and v in pixels, (2, H, W).
 
-    At soft edges, where two layers are visible, it is the flow of the more opaque layer.
+    At a soft edge, where two layers are visible, the flow of the front layer counts if its opacity is above 0.5.
     """
     here = np.mgrid[: size[0], : size[1]][::-1].reshape(2, -1)  # x, y
     flow = np.zeros((2, *size), np.float32)

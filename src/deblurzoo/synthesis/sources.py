@@ -26,7 +26,7 @@ class SharpInput:
     fps: float | None
     """Frames per second of a video."""
     stamp: tuple[int, int] = field(default=(0, 0), compare=False)
-    """Total bytes and latest modification time in ns, to detect changed files."""
+    """Total size in bytes and latest modification time in ns of the files, to detect changes."""
 
     @property
     def name(self) -> str:
@@ -66,17 +66,18 @@ class SharpInput:
         size = _size_text(image.shape[1], image.shape[0])
         if size != self.size:
             raise DeblurzooError(
-                f"{self.path}: frame {number} is {size}, the first is {self.size}: all frames must have the same size"
+                f"{self.path}: frame {number} is {size}, but the first frame is {self.size}: all frames must have the "
+                "same size"
             )
         return image
 
 
 def inspect(path: Path, photographs: bool) -> list[SharpInput]:
-    """Return the sources at a path; only the headers of image files are read.
+    """Return the sources at a path. Of image files, only the headers are read.
 
     Args:
         path: a video, a photo, or a folder of frames or photos.
-        photographs: whether a folder contains photos, each a separate source, instead of consecutive frames.
+        photographs: whether a folder contains photos, which are separate sources, instead of consecutive frames.
 
     Raises:
         DeblurzooError: `path` does not exist, contains no readable file, or contains frames that are not consecutive or
@@ -101,13 +102,13 @@ def inspect(path: Path, photographs: bool) -> list[SharpInput]:
     if left_out := gaps(list(require_frames(files))):
         raise DeblurzooError(
             f"{path} lacks {described(left_out)}: give a separate folder for each part, or use --photographs if "
-            "these are not consecutive frames"
+            "the images are not consecutive frames"
         )
     for file, size in zip(files, sizes, strict=True):
         if size != sizes[0]:
             raise DeblurzooError(
                 f"{path} has frames of different sizes: {files[0].name} is {sizes[0]}, {file.name} is {size}: give a "
-                "separate folder for each clip, or use --photographs if these are not consecutive frames"
+                "separate folder for each clip, or use --photographs if they are not consecutive frames"
             )
     return [SharpInput(str(path), "frames", len(files), sizes[0], None, _stamp(*files))]
 

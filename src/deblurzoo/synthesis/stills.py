@@ -19,11 +19,12 @@ class Shake:
     """Motion during the exposure of a photo.
 
     Args:
-        min_length, max_length: range of the length of motion paths in pixels: for the camera, which moves the whole
-            image, and for the additional motion of each object.
-        roll: maximum motion of the corners by rotation, and by zoom, as a fraction of the length of the camera's path;
-            the centre does not move.
-        objects: maximum number of round patches of the photo, with permuted colours, that move in front of it.
+        min_length, max_length: range of path lengths in pixels, both for the camera, whose path moves the whole image,
+            and for the additional motion of each object.
+        roll: maximum motion of the image corners by rotation, and also by zoom, as a fraction of the length of the
+            camera's path. The image centre is not moved by rotation and zoom.
+        objects: maximum number of objects that move in front of the photo. An object is a round patch of the photo with
+            permuted colours.
     """
 
     min_length: float = 5.0
@@ -45,10 +46,10 @@ class Shake:
 def shaken(photo: Image, rng: np.random.Generator, options: Shake) -> list[Image]:
     """Return the sub-frames (h, w, 3) of one exposure of a photo (H, W, 3), all uint8.
 
-    Their number is odd, at least 9, and large enough that nothing moves by more than about a pixel between consecutive
-    sub-frames. In the middle sub-frame, the camera is at rest: it is the photo itself (with the objects), without
-    resampling. All sides are cropped by the same number of pixels, so that nothing outside the photo is visible; the
-    scale is unchanged. Memory: the bytes of the sub-frames, and about 15 bytes per pixel (with objects: 60).
+    The number of sub-frames is odd, at least 9, and large enough that nothing moves by more than about a pixel between
+    consecutive sub-frames. The middle sub-frame shows the photo itself without resampling, with the objects in front of
+    it. All sides are cropped by the same number of pixels, so that nothing outside the photo is visible; the scale is
+    unchanged. The required memory is the size of the sub-frames, plus about 15 bytes per pixel (60 with objects).
 
     Raises:
         DeblurzooError: the photo is too small for the motion.
@@ -70,7 +71,7 @@ def shaken(photo: Image, rng: np.random.Generator, options: Shake) -> list[Image
 
 
 def _path(rng: np.random.Generator, options: Shake, reach: float) -> Trajectory:
-    """Return a path at rest in its middle; rotation and zoom are scaled for points `reach` pixels from the centre."""
+    """Return a path whose middle is at rest. Rotation and zoom are scaled for points `reach` pixels from the centre."""
     length = rng.uniform(options.min_length, options.max_length)
     drawn = hand_shake(rng, POINTS, POINTS, length)
     share = options.roll * length / reach * rng.uniform(0, 1, 2)
@@ -91,7 +92,7 @@ def _speed(places: Floats) -> float:
 
 
 def _displacements(camera: Trajectory, middle: Floats) -> Floats:
-    """Return the displacements of the image corners, (POINTS, 4, 2); no other pixel is displaced farther."""
+    """Return the displacements (POINTS, 4, 2) of the image corners; no pixel inside the image is displaced farther."""
     width, height = 2 * middle + 1
     corners = np.array([[x, y] for x in (0, width - 1) for y in (0, height - 1)])
     maps = (affine(camera, point, middle, (height, width)) for point in range(POINTS))
@@ -103,14 +104,14 @@ def _together(camera: Trajectory, own: Trajectory) -> Trajectory:
 
 
 def _resampled(path: Trajectory, steps: int) -> Trajectory:
-    """Return a path of POINTS points, resampled to another odd number; the middle point is unchanged."""
+    """Return a path of POINTS points, resampled to `steps` points (odd); the middle point is unchanged."""
     old, new = np.linspace(-1, 1, POINTS), np.linspace(-1, 1, steps)
     x, y, rotation, zoom = (np.interp(new, old, values) for values in (*path.shift.T, path.rotation, path.zoom))
     return Trajectory(np.stack([x, y], axis=1), rotation, zoom)
 
 
 def _object(rng: np.random.Generator, photo: Image, size: tuple[int, int], path: Trajectory) -> Layer:
-    """Return a random patch with its centre in the frame; its side is 0.1 to 0.4 of the frame's shorter side."""
+    """Return a random patch with its centre in the frame; its side is 0.1 to 0.4 times the frame's shorter side."""
     side = max(2, int(min(size) * rng.uniform(0.1, 0.4)))
     place = (rng.uniform(0, 1, 2) - 0.5) * np.array([size[1], size[0]])
     patch = strange_patch(rng, photo, side)

@@ -38,7 +38,10 @@ PHOTOGRAPHS = {
 
 
 def _photograph(rng: np.random.Generator, paths: tuple[Path, ...], side: int) -> NDArray[np.float32]:
-    """Return a random photo, downscaled to be sharp; its shorter side is 1.2 to 2.4 times `side`, or less."""
+    """Return a random photo, downscaled to be sharp.
+
+    Its shorter side is 1.2 to 2.4 times `side`, or less if the photo is small.
+    """
     photo = read_image(paths[rng.integers(len(paths))])
     factor = min(0.75, side * rng.uniform(1.2, 2.4) / min(photo.shape[:2]))
     small = cv2.resize(photo, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
@@ -58,7 +61,7 @@ def _background(rng: np.random.Generator, paths: tuple[Path, ...], size: tuple[i
 def _object(
     rng: np.random.Generator, paths: tuple[Path, ...], size: tuple[int, int], camera: Trajectory, own: Trajectory
 ) -> Layer:
-    """Return a blob of a photo with soft edges; its motion is the sum of `camera` and `own`."""
+    """Return a round patch of a photo with soft edges. Its motion is the sum of `camera` and `own`."""
     photo = _photograph(rng, paths, min(size))
     side = int(min(*photo.shape[:2], min(size) * rng.uniform(0.3, 0.6)))
     top, left = (int(rng.integers(0, extent - side + 1)) for extent in photo.shape[:2])
@@ -93,9 +96,9 @@ def _write_clip(folder: Path, paths: tuple[Path, ...], rng: np.random.Generator,
 def write_toy(out: Path, options: ToyOptions) -> None:
     """Write `out/{train,test}/CLIP/{blur,blur_gamma,sharp}/NNNNNN.png` and `out/toy.json`.
 
-    Each blurry frame is the average of 7, 9, 11 or 13 consecutive sub-frames (one number per clip), whose middle one is
-    the sharp frame; `blur` averages the stored values, `blur_gamma` averages in linear light. With `flow`, also writes
-    `flow/NNNNNN.npy`. `out` is created only when complete.
+    Each blurry frame is the average of 7, 9, 11 or 13 consecutive sub-frames; this number is drawn per clip. The middle
+    sub-frame is the sharp frame. `blur` averages the stored values, `blur_gamma` averages in linear light. If `flow` is
+    set, `flow/NNNNNN.npy` is also written. `out` appears only when it is complete.
 
     Raises:
         DeblurzooError: `out` exists already, or cannot be written.

@@ -19,9 +19,10 @@ from deblurzoo.ops.spatial_rnn import scan
 log = logging.getLogger(__name__)
 
 BACKENDS = {"triton": "triton_gpu", "numba": "numba_cpu", "rows": "rows"}
-"""Backends by name, and the modules that define their `forward` and `backward`.
+"""Modules of the backends by name. Each module defines `forward` and `backward`.
 
-16-bit maps are converted to float32 unless the module sets `ACCUMULATES = True`, i.e. accumulates in float32 itself.
+16-bit maps are converted to float32, unless the module sets `ACCUMULATES = True`, because it accumulates in float32
+itself.
 """
 REMEDIES = {"triton": "pip install 'deblurzoo[gpu]'", "numba": "pip install numba"}
 """Installation commands of backends that may be missing."""
@@ -29,7 +30,7 @@ FASTEST = {
     "cuda": ("triton", "many times slower (one kernel launch per row)"),
     "cpu": ("numba", "about 4 times slower"),
 }
-"""Fastest backend of each device, and the slowdown of `rows`; other devices support only `rows`."""
+"""Fastest backend for each type of device, and the slowdown of `rows`. All other devices support only `rows`."""
 VARIABLE = "DEBLURZOO_SPATIAL_RNN"
 """Environment variable that selects a backend."""
 
@@ -39,12 +40,13 @@ def spatial_rnn(x: Tensor, w: Tensor, backend: str | None = None) -> Tensor:
 
     Args:
         x: (B, C, H, W), any floating dtype; 16-bit maps are accumulated in float32, under autocast as well.
-        w: (B, 4C, H, W), the weight of each pixel, channel and direction; stable for |w| < 1. Blocks of C channels in
-            the order left to right, right to left, top to bottom, bottom to top.
-        backend: `triton` (GPU; on a CPU with TRITON_INTERPRET=1, for tests), `numba` (CPU) or `rows` (PyTorch only).
-            None uses the environment variable DEBLURZOO_SPATIAL_RNN or, if it is not set, the fastest backend for the
-            device. The selected backend is logged once. The argument may also be `scan`: slow, but differentiable by
-            torch, for export to programs without deblurzoo. ONNX export (dynamo=True) always uses `scan`.
+        w: (B, 4C, H, W), the weight of each pixel, channel and direction. The channels are four blocks of C, in the
+            order left to right, right to left, top to bottom, bottom to top. The filter is stable for |w| < 1.
+        backend: `triton` (GPU; for tests also CPU, with TRITON_INTERPRET=1), `numba` (CPU), `rows` (PyTorch only), or
+            `scan`. None uses the environment variable DEBLURZOO_SPATIAL_RNN or, if it is not set, the fastest backend
+            for the device. The selected backend is logged once. `scan` is for export to programs without deblurzoo: it
+            is slow and consists of PyTorch operators that torch can differentiate. The environment variable does not
+            support `scan`. ONNX export (dynamo=True) always uses `scan`.
 
     Returns:
         (B, 4C, H, W): the results of the four directions in the order of w, in the dtype of x; float32 under autocast.
@@ -155,7 +157,10 @@ def _load(name: str) -> ModuleType:
 
 @functools.cache
 def _fastest(device: str, process: int) -> str:
-    """Return the fastest available backend of a device in a process; log a warning on fallback to `rows`."""
+    """Return the fastest backend that is available for a device; log a warning on fallback to `rows`.
+
+    `process` is the id of the current process, because a forked process may support fewer backends.
+    """
     if device not in FASTEST:
         return "rows"
     name, loss = FASTEST[device]

@@ -1,9 +1,9 @@
-"""The spatially variant RNN on a CPU, compiled by numba: one task per plane, with all four directions.
+"""The spatially variant RNN on a CPU, compiled by numba. One task computes the four directions of a plane (H, W).
 
 A plane is read once and stays in the cache for its four directions. Operations without recurrence run over whole
-planes; the compiler vectorises them. The recurrence `h[t] += v[t] h[t-1]` is the same in the forward pass, with v = w,
-and in the backward pass, with v[t] = w[t+1] and t reversed. Along columns, the recurrence is vectorised too. Along
-rows, each step depends on the previous step; therefore four rows are scanned in parallel.
+planes; the compiler vectorises them. The recurrence `h[t] += v[t] h[t-1]` is the same in both passes: the forward pass
+sets v = w, and the backward pass sets v[t] = w[t+1] and reverses t. Vertical scans are vectorised over the columns. In
+a horizontal scan, each step depends on the previous step; therefore, four rows are scanned in parallel.
 """
 
 import os
@@ -29,7 +29,10 @@ def _add_product(h, v, before):  # type: ignore[no-untyped-def]
 
 @_plane_code
 def _scan_columns(h, v, upwards):  # type: ignore[no-untyped-def]
-    """Scan the columns of h (H, W) in place; v is (H - 1, W), v[t] for row t + 1 downwards, row t upwards."""
+    """Scan the columns of h (H, W) in place.
+
+    v (H - 1, W) contains the weights: v[t] is for row t + 1 in a scan downwards, and for row t in a scan upwards.
+    """
     steps = v.shape[0]
     for step in range(steps):
         if upwards:
@@ -41,7 +44,11 @@ def _scan_columns(h, v, upwards):  # type: ignore[no-untyped-def]
 
 @_plane_code
 def _scan_rows(h, v, leftwards):  # type: ignore[no-untyped-def]
-    """Scan the rows of h (H, W) in place; v is (H, W - 1), v[:, t] for column t + 1 rightwards, column t leftwards."""
+    """Scan the rows of h (H, W) in place.
+
+    v (H, W - 1) contains the weights: v[:, t] is for column t + 1 in a scan to the right, and for column t in a scan to
+    the left.
+    """
     height, steps = v.shape
     start = steps if leftwards else 0
     for i in range(0, height - 3, 4):
@@ -65,7 +72,7 @@ def _scan_rows(h, v, leftwards):  # type: ignore[no-untyped-def]
 
 @_plane_code
 def _scan(h, w, direction, backwards):  # type: ignore[no-untyped-def]
-    """Scan h (H, W) in place; `backwards` is the transpose: the same weights in the opposite direction."""
+    """Scan h (H, W) in place. `backwards` selects the transposed scan: the same weights, the opposite direction."""
     if direction == 0:
         _scan_rows(h, w[:, 1:], backwards)
     elif direction == 1:
@@ -85,7 +92,10 @@ def _fill_inputs(h, x, w):  # type: ignore[no-untyped-def]
 
 @_plane_code
 def _fill_gradients(x, w, before, gx, gw):  # type: ignore[no-untyped-def]
-    """Add to gx, and replace gh, stored in gw, by the gradient of w; `before` is h[t-1]; all arrays are flat."""
+    """Add to gx, the gradient of x, and replace the content of gw, the gradient of h, by the gradient of w.
+
+    `before` is h[t-1]. All arrays are flat.
+    """
     for i in range(x.size):
         gh = gw[i]
         gx[i] += gh - w[i] * gh
@@ -94,7 +104,7 @@ def _fill_gradients(x, w, before, gx, gw):  # type: ignore[no-untyped-def]
 
 @_plane_code
 def _gradients(x, w, h, gx, gw, direction):  # type: ignore[no-untyped-def]
-    """Apply `_fill_gradients` to a plane (H, W); h[t-1] is the previous pixel of its row or column."""
+    """Apply `_fill_gradients` to a plane (H, W); h[t-1] is the previous pixel of the row or column."""
     height, width = x.shape
     shift = 1 if direction < 2 else width
     start = width - 1 if direction == 1 else 0
@@ -126,7 +136,7 @@ def _forward(x, w, h):  # type: ignore[no-untyped-def]
 
 @_parallel_code
 def _backward(g, x, w, h, gx, gw):  # type: ignore[no-untyped-def]
-    """Fill gx (B, C, H, W) and gw (B, 4, C, H, W)."""
+    """Fill gx (B, C, H, W) and gw (B, 4, C, H, W) with the gradients of x and w."""
     batch, channels, _, _ = x.shape
     for n in prange(batch * channels):
         b, c = n // channels, n % channels
@@ -138,7 +148,7 @@ def _backward(g, x, w, h, gx, gw):  # type: ignore[no-untyped-def]
 
 
 def obstacle(process: int) -> str | None:
-    """Return the reason not to use this backend in a process, or None."""
+    """Return the reason if this backend cannot be used in a process, otherwise None."""
     return None if process == PROCESS else "its threads do not survive a fork of the process"
 
 

@@ -14,7 +14,7 @@ def left_right(x: Tensor, w: Tensor) -> Tensor:
 
 
 def forward(x: Tensor, w: Tensor) -> Tensor:
-    """Return the results of the four directions, (B, 4C, H, W), by differentiable PyTorch operations."""
+    """Return the results of the four directions, (B, 4C, H, W), computed by differentiable PyTorch operations."""
     lr, rl, tb, bt = w.chunk(4, dim=1)
     down = left_right(x.mT, tb.mT).mT
     up = left_right(x.mT.flip(-1), bt.mT.flip(-1)).flip(-1).mT

@@ -1,7 +1,7 @@
-"""The spatially variant RNN by PyTorch operations on whole rows: any device, any floating dtype, no compiler.
+"""The spatially variant RNN in PyTorch, by operations on whole rows: any device and floating dtype, no compiler.
 
-The recurrence `h[t] += v[t] h[t-1]` is one fused operation per row: in the forward pass with v = w, in the backward
-pass with v[t] = w[t+1] and t reversed. Horizontal directions are scanned on transposed copies.
+The recurrence `h[t] += v[t] h[t-1]` is one fused operation per row. The forward pass sets v = w; the backward pass sets
+v[t] = w[t+1] and reverses t. Horizontal directions are scanned on transposed copies.
 """
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def _scan_columns(h: Tensor, w: Tensor, downwards: bool, backwards: bool) -> None:
-    """Scan h (B, C, H, W) in place along H; `backwards` is the transpose: same weights, opposite direction."""
+    """Scan h (B, C, H, W) in place along H. `backwards` transposes: the same weights in the opposite direction."""
     rows, v = h.unbind(2), (w[:, :, 1:] if downwards else w[:, :, :-1]).unbind(2)
     if downwards != backwards:
         for t in range(len(v)):

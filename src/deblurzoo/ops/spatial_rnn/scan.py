@@ -1,4 +1,4 @@
-"""The spatially variant RNN for export, by torch's scan operator: ONNX keeps it as a loop with dynamic sizes."""
+"""The spatially variant RNN for export, by torch's scan operator, which ONNX keeps as a loop with dynamic sizes."""
 
 import torch
 from torch import Tensor
@@ -12,8 +12,8 @@ def _step(h: Tensor, x_and_w: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
 
 
 def _down(x: Tensor, w: Tensor) -> Tensor:
-    """Return the recurrence (B, C, H, W) from the first to the last row."""
-    # `zeros_like` would preserve strides; torch rejects strides that differ from the loop's output.
+    """Return the result (B, C, H, W) of the recurrence from the first row to the last row."""
+    # Not `zeros_like`, which preserves strides: torch requires the initial value to have the strides of the output.
     _, h = scan(_step, x.new_zeros(x[:, :, 0].shape), (x.movedim(2, 0), w.movedim(2, 0)))
     down: Tensor = h.movedim(0, 2)
     return down

@@ -1,11 +1,12 @@
-"""The spatially variant RNN on a GPU, in Triton: each program scans a few lines of one plane, tile by tile.
+"""The spatially variant RNN on a GPU, in Triton: each program scans a few lines of one plane (H, W), tile by tile.
 
-The recurrence `h[t] = a[t] + b[t] h[t-1]` is associative, so that the steps of a tile are scanned in parallel; the last
-step of a tile is carried into the next tile. In vertical directions (2, 3), lines are columns and steps are rows. In
-horizontal directions (0, 1), lines are rows and steps are columns. Tiles have the layout of the maps, (rows, columns):
-scans run along AXIS, 0 for vertical and 1 for horizontal, and neighbouring threads always read neighbouring columns.
+The recurrence `h[t] = a[t] + b[t] h[t-1]` is associative, so that the steps of a tile are scanned in parallel. The
+result of the last step of a tile is carried into the next tile. In vertical directions (2, 3), lines are columns and
+steps are rows. In horizontal directions (0, 1), lines are rows and steps are columns. The axes of a tile are always
+(rows, columns), so that neighbouring threads read neighbouring columns. AXIS is the axis of the scan: 0 in vertical and
+1 in horizontal directions.
 
-Pointers to planes have 64 bits, offsets within a plane 32 bits: a plane must have fewer than 2^31 pixels.
+Pointers to planes have 64 bits, but offsets within a plane have 32 bits: a plane must have fewer than 2^31 pixels.
 """
 
 # Triton compiles these functions: arguments have Triton types, and compile-time constants have upper-case names.
@@ -24,7 +25,7 @@ ACCUMULATES = True
 """16-bit maps are loaded and stored in 16 bits and accumulated in float32."""
 VERTICAL_TILE = (8, 128)
 HORIZONTAL_TILE = (256, 4)
-"""Steps and lines, powers of 2: threads read 16 bytes of a row at a time without register spills (sm_90)."""
+"""Numbers of steps and lines, powers of 2. Threads read 16 bytes of a row at a time without register spills (sm_90)."""
 
 
 @triton.jit
@@ -46,7 +47,7 @@ def _plane(plane, direction, channels, batch_stride, channel_stride):
 def _pixels(step, line, height, width, REVERSE: tl.constexpr, AXIS: tl.constexpr):
     """Return the offsets of a tile's pixels within the plane, and a mask of the pixels that exist.
 
-    REVERSE counts the steps from the far end, since `associative_scan(reverse=True)` is unreliable.
+    With REVERSE, steps are counted from the far end, since `associative_scan(reverse=True)` is unreliable.
     """
     if AXIS == 0:
         row = height - 1 - step if REVERSE else step
@@ -60,7 +61,7 @@ def _pixels(step, line, height, width, REVERSE: tl.constexpr, AXIS: tl.constexpr
 
 @triton.jit
 def _scan(added, kept, carry, step, AXIS: tl.constexpr, STEPS: tl.constexpr):
-    """Return `h[t] = added[t] + kept[t] h[t-1]` in a tile, where h[-1] is `carry`, and the next carry."""
+    """Return `h[t] = added[t] + kept[t] h[t-1]` for a tile, with h[-1] = `carry`, and the carry for the next tile."""
     added, kept = tl.associative_scan((added, kept), AXIS, _after)
     h = added + kept * carry
     return h, tl.sum(tl.where(step == STEPS - 1, h, 0), axis=AXIS, keep_dims=True)
@@ -100,7 +101,7 @@ def _forward(
     w += _plane(plane, direction, channels, w_batch, w_channel)
     h += _plane(plane, direction, channels, h_batch, h_channel)
     first_line = tl.program_id(1) * LINES
-    # Two compiled branches instead of a computed flip: the compiler sees contiguous steps and vectorises the loads.
+    # Two compiled branches instead of a computed flip, so that the compiler sees contiguous steps and vectorises loads.
     if backwards == 0:
         _scan_lines(x, w, h, height, width, first_line, False, AXIS, STEPS, LINES, EXACT)
     else:
@@ -113,9 +114,10 @@ def _scan_lines_backward(
     ADD: tl.constexpr,
     REVERSE: tl.constexpr, AXIS: tl.constexpr, STEPS: tl.constexpr, LINES: tl.constexpr, EXACT: tl.constexpr,
 ):  # fmt: skip
-    """Fill LINES lines of a plane of gw, and fill gx, or add to gx if ADD; all arguments are pointers to planes (H, W).
+    """Fill LINES lines of a plane of gw and gx; with ADD, add to gx instead of filling it.
 
-    Gradients run against the recurrence, `gh[t] = g[t] + w[t+1] gh[t+1]`: steps are counted from the last pixel.
+    g, x, w, h, gx and gw are pointers to planes (H, W). Gradients are scanned in the opposite direction,
+    `gh[t] = g[t] + w[t+1] gh[t+1]`: steps are counted from the last pixel.
     """
     step = tl.expand_dims(tl.arange(0, STEPS), 1 - AXIS)
     line = first_line + tl.expand_dims(tl.arange(0, LINES), AXIS)
@@ -146,7 +148,7 @@ def _backward(
 ):  # fmt: skip
     """Scan LINES lines of a plane in the directions FIRST to END - 1, in order; the grid is (B C, blocks of lines).
 
-    Direction 0 fills gx, the other directions add to gx. gw has the strides of h.
+    Direction 0 fills gx, the other directions add to gx. gw has the same strides as h.
     """
     plane = tl.program_id(0).to(tl.int64)
     x += _plane(plane, 0, channels, x_batch, x_channel)
@@ -174,18 +176,18 @@ def _backward(
 
 
 def obstacle(process: int) -> str | None:
-    """Return the reason not to use this backend in a process, or None."""
+    """Return the reason if this backend cannot be used in a process, otherwise None."""
     compilers = (os.environ.get("CC"), "cc", "gcc", "clang")
     return None if any(name and shutil.which(name) for name in compilers) else "no C compiler is installed"
 
 
 def _with_contiguous_planes(maps: Tensor) -> Tensor:
-    """Return maps with contiguous planes, copied only if necessary; `chunk` of contiguous maps is not copied."""
+    """Return maps with contiguous planes, copied only if necessary. A `chunk` of contiguous maps is not copied."""
     return maps if maps[0, 0].is_contiguous() else maps.contiguous()
 
 
 def _exact(x: Tensor) -> tuple[torch.dtype, tl.dtype]:
-    """Return the dtype of the accumulation, for torch and for Triton."""
+    """Return the dtype in which maps are accumulated, as a torch dtype and as a Triton dtype."""
     return (torch.float64, tl.float64) if x.dtype == torch.float64 else (torch.float32, tl.float32)
 
 
@@ -197,7 +199,7 @@ def forward(x: Tensor, w: Tensor) -> Tensor:
     x, w = _with_contiguous_planes(x), _with_contiguous_planes(w)
     batch, channels, height, width = x.shape
     strides = [stride for maps in (x, w, h) for stride in maps.stride()[:2]]
-    with torch.cuda.device(x.get_device()):  # -1 for the interpreter's CPU maps: no effect
+    with torch.cuda.device(x.get_device()):  # no effect for maps on the CPU (Triton's interpreter): their device is -1
         for axis, (steps, lines), size in ((1, HORIZONTAL_TILE, height), (0, VERTICAL_TILE, width)):
             grid = (2 * batch * channels, triton.cdiv(size, lines))
             _forward[grid](x, w, h, channels, height, width, *strides, axis, steps, lines, _exact(x)[1])
@@ -218,7 +220,7 @@ def backward(g: Tensor, x: Tensor, w: Tensor, h: Tensor) -> tuple[Tensor, Tensor
     batch, channels, height, width = x.shape
     strides = [stride for maps in (g, x, w, h, gx) for stride in maps.stride()[:2]]
     arguments = (g, x, w, h, gx, gw, channels, height, width, *strides)
-    with torch.cuda.device(x.get_device()):  # -1 for the interpreter's CPU maps: no effect
+    with torch.cuda.device(x.get_device()):  # no effect for maps on the CPU (Triton's interpreter): their device is -1
         for first, end, axis, (steps, lines), size in (
             (0, 2, 1, HORIZONTAL_TILE, height),
             (2, 3, 0, VERTICAL_TILE, width),

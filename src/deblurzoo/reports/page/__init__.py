@@ -1,7 +1,7 @@
 """A self-contained HTML page that compares networks: table, curves, per-image differences, viewer.
 
-The page works offline: it contains style, script, plotting library and plots. Images are in the page or in a folder
-next to it.
+The page works offline: it contains the style sheet, the script, the plotting library and the plots. Images are
+embedded in the page or stored in a folder next to it.
 """
 
 import html
@@ -29,7 +29,7 @@ def write_page(evaluations: list[Evaluation], failures: list[Failure], out: Path
     """Write the page of evaluations and failed runs.
 
     Args:
-        evaluations: the evaluations; each set of conditions has a separate section.
+        evaluations: the evaluations to compare; each set of conditions has a separate section.
         failures: runs without a result, shown as rows with the reason.
         out: path of the page, such as `comparison.html`; images are written to `comparison_files` next to it.
         inline_pictures: whether to embed the images, so that the page is a single file.
@@ -116,7 +116,7 @@ def _metric(name: str) -> dict[str, Any]:
 
 
 def _images(group: list[Network], names: list[str]) -> list[dict[str, Any]]:
-    """Return the named metrics of each image before and after each network; None where not measured."""
+    """Return the named metrics of each blurry image and of each network's result for it; None if not measured."""
     measured = [{(i.clip, i.frame): i for i in n.results.images} for n in group]
     images = []
     for key in sorted({key for of in measured for key in of}):

@@ -1,7 +1,8 @@
-"""Figures of one section as plotly traces and layouts; the script adds the colours of the page.
+"""Figures of one section as plotly traces and layouts. The page's script adds the colours of the page.
 
-A figure has plotly's `data` and `layout`, and `labels`: the points that the script labels with the networks' numbers,
-without overlap. Labels are next to the ends of curves if `beside` is true, otherwise around the points.
+A figure is a dict with plotly's `data` and `layout`, and with `labels`: the points that the script labels with the
+networks' numbers, without overlap. If `beside` is true, the labels are placed next to the ends of curves, otherwise
+around the points.
 """
 
 import csv
@@ -17,14 +18,15 @@ Figure = dict[str, Any]
 Points = list[tuple[int, float]]
 
 MOST_POINTS = 500
-"""Longer curves are averaged over neighbouring steps; a page with 500,000 points would be too slow to scroll."""
+"""Maximum number of points of a curve. Longer curves are averaged over neighbouring steps, because a page with 500,000
+points would scroll too slowly."""
 
 _LOG_FROM = 8.0
-"""Ratio of the largest to the smallest value from which an axis is logarithmic."""
+"""Minimum ratio of the largest to the smallest value for which an axis is logarithmic."""
 
 
 def figures(group: list[Network]) -> dict[str, Figure]:
-    """Return the figures that have data, by the id of their element in the page."""
+    """Return the figures that have data, by the `data-figure` attribute of their element in the page."""
     curves = {network.number: read_curves(network.evaluation.run) for network in group}
     times = [network.results.ms_per_image for network in group]
     sizes = [network.results.network.parameters for network in group]
@@ -38,7 +40,7 @@ def figures(group: list[Network]) -> dict[str, Figure]:
 
 
 def read_curves(run: Path | None) -> dict[str, Points]:
-    """Return (step, value) of `val/psnr` and `train/loss`; at equal steps, the file of the resumed run wins."""
+    """Return the points (step, value) of `val/psnr` and `train/loss`. For a duplicate step, the latest file is used."""
     found: dict[str, dict[int, float]] = {"val/psnr": {}, "train/loss": {}}
     versions = run.glob("csv/version_*/metrics.csv") if run else []
     for path in sorted(versions, key=_version):
@@ -57,7 +59,7 @@ def _version(path: Path) -> tuple[int, str]:
 
 
 def _number(text: str | None) -> float | None:
-    """Return a finite number, or None; a killed run can leave an incomplete line."""
+    """Return the number in a text, or None if it is not finite or not a number: a killed run can leave half a line."""
     try:
         value = float(text or "")
     except ValueError:
@@ -66,7 +68,7 @@ def _number(text: str | None) -> float | None:
 
 
 def thin(points: Points, most: int = MOST_POINTS) -> Points:
-    """Return at most `most` points, each the mean of consecutive values at their last step."""
+    """Return at most `most` points. Each point is the mean of consecutive values, at the last of their steps."""
     width = math.ceil(len(points) / most) if points else 1
     chunks = (points[start : start + width] for start in range(0, len(points), width))
     return [(chunk[-1][0], sum(value for _, value in chunk) / len(chunk)) for chunk in chunks]
@@ -102,7 +104,7 @@ def _trace(network: Network, points: list[Any]) -> Figure:
 
 
 def _dash(network: Network) -> str:
-    """Return the dash of a curve, which changes from the eighth network on, where colours repeat."""
+    """Return the dash style of a curve. It changes after every seventh network, because colours repeat there."""
     return ("solid", "dash", "dot", "dashdot")[(network.number - 1) // 7 % 4]
 
 
@@ -121,7 +123,7 @@ def _scatter(group: list[Network], values: Sequence[float], label: str) -> Figur
 
 
 def _psnr_and_blurry(psnr: list[float], blurry: float) -> Figure:
-    """Return the PSNR axis with the blurry input as a line, or as text if the line is too far from the points."""
+    """Return the PSNR axis, and a line at the blurry input's PSNR or, if it is far from the points, only a text."""
     lowest, highest = min(psnr), max(psnr)
     spread = max(highest - lowest, 0.2)
     far = not lowest - 2 * spread < blurry < highest + 2 * spread
@@ -139,7 +141,7 @@ def _psnr_and_blurry(psnr: list[float], blurry: float) -> Figure:
 
 
 def _axis(values: Sequence[float], label: str, from_zero: bool = True) -> Figure:
-    """Return a linear axis, or a logarithmic axis with round ticks if their ratio is at least `_LOG_FROM`."""
+    """Return a linear axis, or a logarithmic axis with round ticks if the maximum is `_LOG_FROM` times the minimum."""
     lowest, highest = min(values), max(values)
     if lowest <= 0 or highest / lowest < _LOG_FROM:
         margin = 0.06 * (highest - lowest or abs(highest) or 1.0)

@@ -1,4 +1,4 @@
-"""Figures and images of the page in a notebook."""
+"""Display of the page's figures and images in a notebook."""
 
 import html
 import textwrap
@@ -11,13 +11,13 @@ from deblurzoo.media import Image
 from deblurzoo.reports.page.figures import Figure
 
 _WIDTH = 1000
-"""Approximate width of a notebook cell in pixels; figures adapt their width, but not their height."""
+"""Approximate width of a notebook cell in pixels. Figures adapt their width to the cell, but not their height."""
 _LETTERS = 150
-"""Number of letters of a heading that fit into this width."""
+"""Number of characters of a heading that fit into `_WIDTH`."""
 
 
 def plot(figure: Figure) -> go.Figure:
-    """Return a figure of `figures.figures` with the networks' names in a legend."""
+    """Return a figure from `figures.figures` as a plotly figure, with the networks' names in a legend."""
     traces = [{key: value for key, value in trace.items() if key != "network"} for trace in figure["data"]]
     plotted = go.Figure(traces, figure["layout"])
     plotted.update_shapes(layer="below", line={"color": "#777", "dash": "dash", "width": 1.5})
@@ -31,7 +31,7 @@ def plot(figure: Figure) -> go.Figure:
 
 
 def show(pictures: dict[str, Image]) -> go.Figure:
-    """Return named images of one size side by side, with linked zoom."""
+    """Return a figure of named images side by side, with linked zoom; all images must have the same size."""
     figure = px.imshow(np.stack(list(pictures.values())), facet_col=0, facet_col_spacing=0.005, binary_string=True)
     headings = [textwrap.wrap(name, _LETTERS // len(pictures)) for name in pictures]
     for heading, lines in zip(figure.layout.annotations, headings, strict=True):

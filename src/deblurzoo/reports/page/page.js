@@ -73,7 +73,7 @@
     };
   }
 
-  const drawn = new Map(); // plot element → function that redraws it when the colours of the page change
+  const drawn = new Map(); // plot element → function that redraws the plot when the colours of the page change
   function draw(place, traces, layout) {
     const again = () => Plotly.react(place, traces, themed(layout), { displayModeBar: false, responsive: true });
     drawn.set(place, again);
@@ -111,7 +111,7 @@
     }
   }
 
-  // Labels are placed next to the ends of curves, in vertical order, or around points, at the nearest free position.
+  // Labels of curves are placed next to their ends, in vertical order. Labels of points are placed at the nearest free position.
   const LABEL = 19;
   const AROUND = [17, 30, 44, 60, 80].flatMap((radius) => [90, 0, 180, 45, 135, 270, 225, 315].map((angle) =>
     [radius * Math.cos((angle * Math.PI) / 180), -radius * Math.sin((angle * Math.PI) / 180)]));
@@ -222,7 +222,7 @@
     const place = box.querySelector(".bars");
     place.hidden = !rows.length;
     if (!rows.length) {
-      box.querySelector(".verdict").textContent = "No image has values for both.";
+      box.querySelector(".verdict").textContent = "No image has values for both choices.";
       box.querySelector(".extremes").replaceChildren();
       return;
     }
@@ -297,7 +297,7 @@
     const stage = box.querySelector(".stage");
     const choice = Object.fromEntries([...box.querySelectorAll("[data-choice]")].map((made) => [made.dataset.choice, made]));
     const layers = ["blurry", ...group.networks.map((_, index) => String(index)), "sharp"];
-    const state = { scale: 1, x: 0, y: 0 }; // x, y: top left corner of the image, in widths and heights of the stage
+    const state = { scale: 1, x: 0, y: 0 }; // x, y: top left corner of the image, as fractions of the stage's width and height
     const frame = () => group.frames[choice.frame.selectedIndex];
 
     const place = () => {

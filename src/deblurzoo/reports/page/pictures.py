@@ -1,4 +1,4 @@
-"""Images of a page, as files next to it or as data URIs."""
+"""Images of a page, as files next to the page or as data URIs in the page."""
 
 import base64
 import hashlib
@@ -25,7 +25,7 @@ class PictureStore:
 
     Args:
         folder: folder of the files.
-        inline: whether to embed the images in the page instead.
+        inline: whether to embed the images in the page instead of writing files.
     """
 
     def __init__(self, folder: Path, inline: bool) -> None:
@@ -45,14 +45,14 @@ class PictureStore:
         return key
 
     def write(self) -> None:
-        """Write the files that are missing or differ."""
+        """Write the files that do not exist yet or have different content."""
         for key, png in self._data.items():
             path = self.folder / f"{key}.png"
             if not path.is_file() or path.read_bytes() != png:
                 write_atomically(path, png)
 
     def remove_stale(self) -> None:
-        """Remove images of an earlier page, and the folder if it is then empty; other files stay."""
+        """Remove images of an earlier page, and the folder if it is then empty. All other files are kept."""
         if not self.folder.is_dir():
             return
         for path in self.folder.glob("*.png"):
@@ -67,8 +67,8 @@ def viewer_frames(group: list[Network], store: PictureStore) -> list[dict[str, A
     """Return the frames that have a blurry | restored | sharp strip.
 
     Returns:
-        For each frame `id` (CLIP/FRAME), `width`, `height`, and the keys of its images in `store`: `blurry`, `sharp`
-        and `restored`, a list with one key per network, None for a missing image.
+        For each frame, its `id` (CLIP/FRAME), its `width` and `height`, and the keys of its images in `store`:
+        `blurry`, `sharp`, and `restored`, a list with one key per network. The key of a missing image is None.
     """
     frames = []
     for image in group[0].results.images:

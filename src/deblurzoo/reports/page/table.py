@@ -17,7 +17,7 @@ class Column:
     Args:
         heading: heading of the column, as text.
         higher_is_better: whether sorting starts with the highest value.
-        value: returns the value of a network for sorting, or None.
+        value: returns the value of a network by which rows are sorted, or None.
         text: returns the cell of a network as HTML.
     """
 
@@ -28,7 +28,7 @@ class Column:
 
 
 def table(group: list[Network], failures: list[Failure], label: str) -> str:
-    """Return the table; in any order, the blurry input is the first row and failed runs are the last rows."""
+    """Return the table. However it is sorted, the blurry input is the first row, and failed runs are the last rows."""
     shown = columns(group)
     headings = _heading(0, "network", descending=False)
     headings += "".join(_heading(n, column.heading, column.higher_is_better) for n, column in enumerate(shown, 1))
@@ -38,7 +38,7 @@ def table(group: list[Network], failures: list[Failure], label: str) -> str:
 
 
 def failed_table(failures: list[Failure]) -> str:
-    """Return a table of failed runs only, for a page on which their section is unknown."""
+    """Return a table of only the failed runs, for a page on which it is unknown to which section they belong."""
     headings = '<th scope="col">network</th><th scope="col">reason</th>'
     return _table(headings, [_failed_row(failure, 1) for failure in failures], "Failed runs")
 
@@ -56,7 +56,7 @@ def badge(network: Network) -> str:
 
 
 def columns(group: list[Network]) -> list[Column]:
-    """Return the columns of a section, except the networks' names."""
+    """Return the columns of a section's table, except the column of the networks' names."""
     return [
         Column(
             "parameters",
@@ -127,6 +127,6 @@ def _failed_row(failure: Failure, width: int) -> str:
 
 
 def _name(mark: str, name: str) -> str:
-    """Return a mark and a name with optional line breaks after punctuation."""
+    """Return a mark and a name that may be wrapped after punctuation."""
     words = "<wbr>".join(html.escape(word) for word in re.split(r"(?<=[._/-])", name) if word)
     return f'<div class="name">{mark}<span>{words}</span></div>'

@@ -1,4 +1,4 @@
-"""Evaluations of a page and the networks of a section."""
+"""Data types of the page: evaluations and networks."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Network:
-    """An evaluation with its number and colour in all tables and figures."""
+    """An evaluation, with the number and colour of its network in all tables and figures."""
 
     evaluation: Evaluation
     name: str
@@ -54,7 +54,7 @@ class Network:
 
     @property
     def colour(self) -> str:
-        """The colour; colours repeat from the eighth network on, numbers are unique."""
+        """The colour. Colours repeat from the eighth network on; numbers are unique."""
         return COLOURS[(self.number - 1) % len(COLOURS)]
 
     @property
@@ -64,11 +64,11 @@ class Network:
 
 
 def networks(evaluations: list[Evaluation], numbers: dict[str, int]) -> list[Network]:
-    """Return the networks of a section; the suffix ` (2)` distinguishes the second of two equal names.
+    """Return the networks of a section. If two evaluations have the same name, ` (2)` is appended to the second.
 
     Args:
         evaluations: evaluations under the same conditions.
-        numbers: numbers of the networks of earlier sections by name, from 1; new names are added.
+        numbers: numbers of networks by name, from 1, as assigned in earlier sections; new names are added.
     """
     seen: Counter[str] = Counter()
     found = []
