@@ -116,7 +116,7 @@ def test_missing_root_split_and_frames_are_told_apart(tmp_path: Path) -> None:
         Gopro(str(tmp_path), "blur").samples("train", 1)
     for kind in ("blur", "sharp"):
         touch(tmp_path / "train" / "A" / kind, [1, 3, 9])
-    with pytest.raises(DeblurzooError, match="no 2 consecutive frames"):
+    with pytest.raises(DeblurzooError, match="no clip of the train split of gopro has 2 consecutive frames"):
         Gopro(str(tmp_path), "blur").samples("train", 2)
 
 
