@@ -111,9 +111,7 @@ def test_without_the_entry_point_it_is_refused_until_it_is_trusted(
     assert deblurzoo(*train, "trainer.max_steps=3", "resume=auto").returncode == 0
 
     done = deblurzoo("train", "data=toy", f"data.root={toy}", "model.loss={edges:1}")
-    refused(
-        done, "model.loss.edges is not a known loss: choose from mse, l1, charbonnier, psnr, or name the package that"
-    )
+    refused(done, "model.loss.edges is not a known loss: choose from mse, l1, charbonnier, psnr, or, if a package")
     told = "smalldeblur.net:Small is in the package smalldeblur, which is not trusted and could run any code: if you "
     evaluate = ["evaluate", "checkpoint=runs/small", "data=toy", f"data.root={toy}", "trainer=cpu"]
     picture = root / "test" / "b" / "blur" / "blur_10.png"
@@ -171,8 +169,8 @@ def test_a_metric_that_fails_is_named(
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ("LOSSES = {'odd': 5}", "torchmine.LOSSES['odd'] is not a function, or deblurzoo already has it"),
-        ("LOSSES = {'mse': print}", "torchmine.LOSSES['mse'] is not a function, or deblurzoo already has it"),
+        ("LOSSES = {'odd': 5}", "torchmine.LOSSES['odd'] is not a function, or deblurzoo already has an entry of"),
+        ("LOSSES = {'mse': print}", "torchmine.LOSSES['mse'] is not a function, or deblurzoo already has an entry of"),
         ("LOSSES = {'odd': lambda a, b: 1.0}", "model.loss.odd returned float: a loss must return a scalar tensor"),
         ("LOSSES = {'odd': lambda a, b: a - b}", "model.loss.odd returned a tensor of shape (2, 3, "),
         ("LOSSES = {'odd': lambda a, b: 1 / 0}", "model.loss.odd failed (ZeroDivisionError: "),

@@ -24,13 +24,13 @@ def load(
     """Load a trained network as a function of images.
 
     Args:
-        path: a checkpoint, an export, or a run folder (loads its newest checkpoint); `~` is the home folder.
+        path: a checkpoint, an exported network, or a run folder, whose newest checkpoint is loaded; `~` is expanded.
         trust: packages that may define the network's class, in addition to packages with the entry point
             `deblurzoo.extension`.
         device, precision, memory: see `deblurzoo.restore.restorer.Restorer`.
 
     Returns:
-        A callable that restores an image or a list of consecutive frames and returns the same type. Images are RGB
+        A callable that restores an image or a list of consecutive frames, and returns the same type. Images are RGB
         (H, W, 3), uint8, uint16 or floating point in [0, 1].
 
     Raises:
@@ -39,7 +39,7 @@ def load(
     from deblurzoo.extensions import trust as trust_packages
     from deblurzoo.files import user_path
     from deblurzoo.restore.restorer import Restorer
-    from deblurzoo.training.checkpoints import load_any  # torch takes seconds to import
+    from deblurzoo.training.checkpoints import load_any  # deferred: torch takes seconds to import
 
     trust_packages(trust)
     return Restorer(load_any(user_path(path)), device, precision, memory)

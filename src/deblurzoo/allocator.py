@@ -5,7 +5,7 @@ import os
 import sys
 
 SWITCH = "DEBLURZOO_KEEP_MEMORY"
-"""Environment variable: 0 leaves the allocator unchanged."""
+"""Environment variable; if its value is 0, the allocator is not configured."""
 _LARGEST = 2**31 - 1
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
@@ -14,8 +14,8 @@ def keep_memory() -> bool:
     """Configure glibc to reuse large blocks and torch to request huge pages; return whether this succeeded.
 
     By default, glibc returns a large freed block to the system, and the output of each layer causes new page faults.
-    With reuse, the memory of the process stays at its peak. Must run before torch is imported; child processes inherit
-    the configuration through the environment.
+    With reuse, the memory of the process stays at its peak. Call this function before torch is imported. Child
+    processes inherit the configuration through the environment.
     """
     if "torch" in sys.modules or os.environ.get(SWITCH) == "0" or not sys.platform.startswith("linux"):
         return False

@@ -18,7 +18,7 @@ USAGE = """usage: deblurzoo COMMAND …
   experiments  list all experiments:         deblurzoo experiments
   synthesize   synthesize training data:     deblurzoo synthesize VIDEO… --out DIR
   data toy     generate the toy data set:    deblurzoo data toy --out DIR
-  data check   find corrupt, missing files:  deblurzoo data check data=gopro data.root=GOPRO
+  data check   check a data set's files:     deblurzoo data check data=gopro data.root=GOPRO
   data pack    pack images for fast reading: deblurzoo data pack data=gopro data.root=GOPRO out=DIR
   data show    draw training samples:        deblurzoo data show experiment=srn_gopro data.root=GOPRO
 
@@ -32,7 +32,7 @@ VERBS = (
 )
 """Commands; each is a module of `commands`, with `_` in place of a space."""
 OF_HYDRA = ("train", "evaluate", "data check", "data pack", "data show")
-"""Commands that take overrides of a config."""
+"""Commands that are Hydra programs, with overrides of a config as arguments."""
 
 
 def _run(verb: str, arguments: list[str]) -> None:

@@ -1,6 +1,6 @@
-"""Objects built from configs: a class is imported, its arguments are checked against its type hints, and it is called.
+"""Building of objects from configs: import a class, check the arguments against its type hints, and call the class.
 
-A file may be untrusted: its content never decides which code runs, see `deblurzoo.extensions.resolve`.
+A config in a file may be untrusted. It therefore never decides which code runs, see `deblurzoo.extensions.resolve`.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ Find = Callable[[str, Any], type[Any]]
 def build(config: Any, kind: Callable[..., T], place: str, find: Find = resolve, **given: Any) -> T:
     """Return an instance of the class that a config names as `_target_`.
 
-    An argument that has a `_target_` is built first by the same rules, unless the class declares it as a dict.
+    An argument that has a `_target_` is built first, by the same rules, unless the class declares it as a dict.
 
     Args:
         config: `_target_` and keyword arguments of JSON types.
@@ -33,7 +33,7 @@ def build(config: Any, kind: Callable[..., T], place: str, find: Find = resolve,
         place: the key of the config, for messages.
         find: a function that returns the class for a name and a base class: `extensions.resolve` for the content of a
             file, `extensions.imported` for the user's own config, which may name any class.
-        given: further keyword arguments of any type.
+        given: additional keyword arguments of any type.
 
     Raises:
         DeblurzooError: the class does not exist, or it rejects its arguments.
@@ -84,10 +84,10 @@ def rebuild(config: Any, key: str, kind: Callable[..., T], file: Path) -> T:
 
 
 def checked(cls: type[Any], arguments: Mapping[str, Any], place: str) -> dict[str, Any]:
-    """Return a class's arguments, converted to its type hints: a list to a tuple, a dict to a dataclass.
+    """Return arguments, converted to a class's type hints: for example, a list to a tuple, or a dict to a dataclass.
 
     Args:
-        cls: the class. Only for classes of deblurzoo, values of JSON types are checked and converted.
+        cls: the class. Values of JSON types are checked and converted only if the class belongs to deblurzoo.
         arguments: values of JSON types; other objects are returned unchanged.
         place: the key of the config, for messages.
 
@@ -126,7 +126,7 @@ def _validated(hint: Any, value: Any, place: str, cls: type[Any]) -> Any:
 
 
 def _hint(cls: type[Any], key: str) -> Any:
-    """Return the type hint of a class's argument, with its bounds, or None."""
+    """Return the type hint of a class's argument, including bounds, or None if the argument has no hint."""
     hints = get_type_hints(cls.__init__, include_extras=True)
     parameters = inspect.signature(cls).parameters.values()
     rest = next((parameter.name for parameter in parameters if parameter.kind is parameter.VAR_KEYWORD), "")
@@ -145,9 +145,9 @@ def _stays_dict(hint: Any) -> bool:
 
 
 def require_plain(value: Any, place: str) -> None:
-    """Raise a DeblurzooError unless a value is None, a bool, an int, a float or a str, or dicts and lists of these.
+    """Raise a DeblurzooError unless a value is None, a bool, an int, a float, a str, or a dict or list of such values.
 
-    Keys with a meaning in Hydra, such as `_target_` and `_args_`, are rejected at any depth.
+    Keys with a special meaning in Hydra, such as `_target_` and `_args_`, are rejected at any depth.
     """
     if isinstance(value, dict):
         for key, inner in value.items():

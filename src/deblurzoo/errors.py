@@ -1,4 +1,4 @@
-"""The exception for errors that a user can fix, and printing of names that are not UTF-8."""
+"""The exception for errors that a user can fix, and functions for names that are not UTF-8."""
 
 import codecs
 import io
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ESCAPES = "deblurzoo.escapes"
-"""Codec error handler for all written text: the byte 0xE9 of a name that is not UTF-8 becomes `\\xe9`."""
+"""Codec error handler for all output, which escapes bytes that are not UTF-8: the byte 0xE9 becomes `\\xe9`."""
 
 
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
@@ -34,20 +34,20 @@ codecs.register_error(ESCAPES, _escape)
 def escaped(text: str | Path) -> str:
     """Return text that can be printed and written to any file.
 
-    Bytes of names that are not UTF-8, and control characters, are escaped.
+    Bytes that are not UTF-8, as in some file names, and control characters are escaped.
     """
     return str(text).encode("utf-8", ESCAPES).decode().translate(_CONTROLS)
 
 
 def print_escaped() -> None:
-    """Escape printed characters that the output's encoding lacks, such as file names that are not UTF-8."""
+    """Configure stdout and stderr to escape characters that their encoding lacks, such as bytes that are not UTF-8."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=ESCAPES)
 
 
 def is_utf8(name: str | Path) -> bool:
-    """Whether a name is UTF-8, which configs, results and loggers require; Linux allows any bytes."""
+    """Whether a name is UTF-8, which configs, results and loggers require; file names on Linux may be any bytes."""
     return not any("\ud800" <= character <= "\udfff" for character in str(name))
 
 
@@ -59,11 +59,11 @@ def require_utf8(name: str | Path) -> None:
 
 def first_line(error: BaseException | None) -> str:
     """Return the first non-empty line of the message, or the exception's class name."""
-    lines = [line for line in str(error).splitlines() if line.strip() and not line.startswith("backend=")]  # inductor's
+    lines = [line for line in str(error).splitlines() if line.strip() and not line.startswith("backend=")]  # inductor
     return lines[0].strip() if lines else type(error).__name__
 
 
 def few_of(names: Sequence[str], most: int = 5) -> str:
-    """Return the first names in one line, and the number of omitted names."""
+    """Return the first `most` names in one line, followed by the number of omitted names."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

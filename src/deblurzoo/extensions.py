@@ -1,8 +1,8 @@
 """Names of classes in files, and the external packages that may provide the classes.
 
-A file never decides which code runs. A name is resolved without a call, and only in deblurzoo itself and in trusted
-packages: an installed package that declares the entry point `deblurzoo.extension`, or a package that the user names
-(`trust=PACKAGE`).
+A file never decides which code runs. A class name is resolved without calling the class, and only in deblurzoo and in
+trusted packages. A trusted package is an installed package that declares the entry point `deblurzoo.extension`, or a
+package that the user names (`trust=PACKAGE`).
 """
 
 import argparse
@@ -33,9 +33,9 @@ NETWORKS = {
     "liu2016": "deblurzoo.nets.liu2016:Liu2016",
     "flow_rnn": "deblurzoo.nets.flow_rnn:FlowRNN",
 }
-"""Stable names of deblurzoo's modules and networks; the module `any` trains any network that the config names."""
+"""Stable names of deblurzoo's training modules and networks. The module `any` trains any network."""
 _EARLIER = {"SRNDeblur": "srn", "SVRNNDeblur": "svrnn", "Liu2016Deblur": "liu2016", "FlowRNNDeblur": "flow_rnn"}
-"""Names of modules in files of version 0.1."""
+"""Names of training modules in files of version 0.1, and their current names."""
 
 MOVED = {
     "deblurzoo.modules.DeblurModule": "deblurzoo.training.module.DeblurModule",
@@ -50,7 +50,7 @@ MOVED = {
 """Classes that configs of version 0.1 name as `_target_`, and their current names."""
 
 _trusted: dict[str, None] = {}
-"""Packages, or their modules with tables (see `with_entries`), that the user has named in this process."""
+"""Packages, or modules with tables (see `with_entries`), that the user has trusted in this process."""
 
 
 def trust(packages: str | Sequence[str] | None) -> None:
@@ -86,29 +86,29 @@ def add_trust(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="PACKAGE",
-        help="trust a package, which may provide networks, losses and metrics; packages with the entry point "
+        help="trust a package that provides networks, losses or metrics; packages with the entry point "
         f"{GROUP} are always trusted",
     )
 
 
 def trusted() -> list[str]:
-    """Return the trusted packages, or their modules with tables (see `with_entries`)."""
+    """Return the names of the trusted packages, or of their modules with tables (see `with_entries`)."""
     return list(dict.fromkeys([*_declared(tuple(sys.path)), *_trusted]))
 
 
 @functools.cache
 def _declared(path: tuple[str, ...]) -> list[str]:
-    """Return the modules that installed packages declare, cached by `sys.path` since the search is slow."""
+    """Return the modules that installed packages declare. The slow search is cached for each `sys.path`."""
     return [point.module for point in entry_points(group=GROUP)]
 
 
 def with_entries(table: str, ours: dict[str, T]) -> dict[str, T]:
-    """Return the entries of a table, such as `METRICS` or `LOSSES`, of deblurzoo and of trusted packages.
+    """Return the entries of a table, such as `METRICS` or `LOSSES`, from deblurzoo and from trusted packages.
 
-    A package adds entries by a dict of the table's name.
+    To add entries, a package defines a dict with the name of the table.
 
     Raises:
-        DeblurzooError: a package cannot be imported, or its entry has a wrong type or a name that deblurzoo defines.
+        DeblurzooError: a package cannot be imported, or an entry has a wrong type or a name that deblurzoo uses.
     """
     found = dict(ours)
     for module in trusted():
@@ -117,7 +117,8 @@ def with_entries(table: str, ours: dict[str, T]) -> dict[str, T]:
         for name, entry in theirs.items() if isinstance(theirs, dict) else [(table, None)]:
             if not (isinstance(entry, kind) or (callable(entry) and kind is FunctionType)) or name in ours:
                 raise DeblurzooError(
-                    f"{module}.{table}[{name!r}] is not a {kind.__name__}, or deblurzoo already has it: fix it there"
+                    f"{module}.{table}[{name!r}] is not a {kind.__name__}, or deblurzoo already has an entry of "
+                    "this name: fix the package"
                 )
             found[name] = entry
     return found
@@ -150,7 +151,7 @@ def name_of(cls: type) -> str:
 
 
 def current(name: str) -> str:
-    """Return the current name of a module, given its current name or its name in version 0.1."""
+    """Return the current name of a training module, given its current name or its name in version 0.1."""
     return _EARLIER.get(name, name)
 
 

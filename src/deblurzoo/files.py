@@ -29,14 +29,14 @@ def conf_dir() -> Path:
 
 
 def user_path(text: str | PathLike[str]) -> Path:
-    """Return a path with a leading `~` or `~USER` expanded; unchanged if the user does not exist."""
+    """Return a path with a leading `~` or `~USER` expanded. If the user does not exist, the path is unchanged."""
     with suppress(RuntimeError):
         return Path(text).expanduser()
     return Path(text)
 
 
 def replace_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write a temporary file next to `path` by `write`, flush it to disk and rename it to `path`.
+    """Call `write` with a new temporary file next to `path`, flush the file to disk, and rename it to `path`.
 
     Raises:
         DeblurzooError: the disk is full or the folder cannot be written; `path` is then unchanged.
@@ -65,7 +65,7 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder next to `path`, renamed to `path` on success and removed after an error.
+    """Yield a temporary folder next to `path`; rename it to `path` on success, or remove it after an error.
 
     Raises:
         DeblurzooError: `path` exists, or cannot be written.
@@ -86,12 +86,12 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def claim(folder: Path) -> None:
-    """Lock a folder for this process; released on exit, including a crash. Locking it again has no effect.
+    """Lock a folder until this process exits or crashes. Locking a folder again has no effect.
 
     Raises:
-        DeblurzooError: another process has locked it.
+        DeblurzooError: another process has locked the folder.
     """
-    if folder.resolve() in _claimed or sys.platform == "win32":  # has no such locks
+    if folder.resolve() in _claimed or sys.platform == "win32":  # Windows has no fcntl
         return
     import fcntl  # not on Windows
 
@@ -103,7 +103,7 @@ def claim(folder: Path) -> None:
             f"{folder} cannot be written ({error.strerror or error}): free disk space or choose another folder"
         ) from error
     try:
-        # Not flock: workers would inherit its lock, and outlive a killed run by seconds.
+        # Not flock: workers would inherit its lock, and they outlive a killed run by seconds.
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError) as error:
         file.close()
@@ -112,7 +112,7 @@ def claim(folder: Path) -> None:
         ) from error
     except OSError as error:
         log.warning("%s cannot be locked (%s): do not start two runs in it", folder, error.strerror)
-    if not _is_at(file, folder / LOCK):  # released and removed by another process meanwhile
+    if not _is_at(file, folder / LOCK):  # another process has removed the lock file meanwhile
         file.close()
         claim(folder)
         return
@@ -136,12 +136,12 @@ def _is_at(file: BinaryIO, path: Path) -> bool:
 
 
 def take_over(folder: Path, half_written: str = "**/.*.tmp") -> None:
-    """Lock a folder, and remove partial files of a killed process, which match the pattern `half_written`."""
+    """Lock a folder, and remove the partial files (pattern `half_written`) that a killed process left."""
     claim(folder)
     for leftover in folder.glob(half_written):
         leftover.unlink()
 
 
 def unfinished(folder: Path) -> Path:
-    """Return the temporary folder next to `folder` that collects its content until complete; see `take_over`."""
+    """Return the temporary folder next to `folder`, used until the content is complete; see `take_over`."""
     return folder.parent / f".{folder.resolve().name}.unfinished"

@@ -1,4 +1,4 @@
-"""Files with a schema, validated when read, since a file may be untrusted."""
+"""Schemas of files. A file may be untrusted, so it is validated when it is read."""
 
 import json
 from pathlib import Path, PurePath
@@ -17,7 +17,7 @@ from deblurzoo.errors import DeblurzooError
 
 
 class Record(BaseModel):
-    """Base class of schemas: the required content of a file. Further keys are allowed."""
+    """Base class of schemas. A schema declares the required content of a file; additional keys are allowed."""
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
@@ -58,12 +58,12 @@ def checked(content: Any, shape: type[R]) -> R:
 
 
 def shown(value: Any) -> str:
-    """Return a value in the syntax of configs: null, true, a string without quotes."""
+    """Return a value in the syntax of configs, such as null, true, or a string without quotes."""
     return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
 
 
 def first_problem(error: ValidationError) -> str:
-    """Return the first validation error in one line: its key, the value if it is short, and the reason."""
+    """Return the first validation error in one line: the key, the value if the value is short, and the reason."""
     first = error.errors()[0]
     place, value = ".".join(map(str, first["loc"])), first["input"]
     if place and isinstance(value, bool | int | float | str | None) and len(str(value)) < 100:
@@ -78,7 +78,7 @@ def _stays_inside(name: str) -> str:
 
 
 Name = Annotated[str, Field(max_length=200), AfterValidator(_stays_inside)]
-"""Relative path that stays in the folder of the file in which it is stored; empty for the folder itself."""
+"""Relative path that stays inside the folder of the file that states the path; empty for the folder itself."""
 Literally = Annotated[str, Field(pattern=r"^([^$]|\$[^{])*$")]
-"""Text without `${`, since it becomes part of a config, which would resolve `${…}`."""
+"""Text without `${`. The text becomes part of a config, in which `${…}` would be interpolated."""
 Count = Annotated[int, Field(ge=0, lt=2**53)]

@@ -1,4 +1,4 @@
-"""Optuna's sweeper for deblurzoo; Hydra finds sweepers only in this namespace."""
+"""Optuna's sweeper for deblurzoo. Hydra finds sweepers only in the namespace `hydra_plugins`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ from deblurzoo.errors import first_line
 
 
 class Search(Sweeper):
-    """A sweeper that runs all trials of an Optuna search, then fails if a trial failed; Optuna's sweeper does not fail.
+    """A sweeper that runs all trials of an Optuna search, then fails if a trial failed; `OptunaSweeper` does not fail.
 
     Args:
         options: options of `hydra_optuna_sweeper`; a `max_failure_rate` below 1 may end the search early.
@@ -56,7 +56,7 @@ class Search(Sweeper):
 
 
 class _Trials:
-    """A launcher that records failed trials, and runs a repeated trial of a batch once."""
+    """A launcher that records failed trials, and runs identical trials of a batch only once."""
 
     def __init__(self, launcher: Launcher) -> None:
         self.launcher, self.count = launcher, 0

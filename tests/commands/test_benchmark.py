@@ -79,7 +79,7 @@ def test_the_papers_figures_belong_to_the_full_networks(name: str, seconds: floa
     [
         (["--repeats", "0"], "argument --repeats: 0 must be a whole number of at least 1"),
         (["--width", "0"], r"--width=0\.0 must be above 0"),
-        (["--size", "720"], "'720' is not HEIGHTxWIDTH of at least 16x16"),
+        (["--size", "720"], "'720' is not a size HEIGHTxWIDTH of at least 16x16 pixels"),
         (["--networks", "unet"], "invalid choice: 'unet'"),
     ],
 )

@@ -60,7 +60,7 @@ def test_truncated_png_during_evaluation_leaves_no_results(deblurzoo: Run, copy:
 def test_checkpoint_of_another_network(deblurzoo: Run, run: Path, toy: Path, tmp_path: Path) -> None:
     before = {p: p.read_bytes() for p in (tmp_path / "runs/run/checkpoints").iterdir()}
     done = deblurzoo("train", *SHORT, f"data.root={toy}", "resume=auto", "model.net.width=0.25", "trainer.max_steps=5")
-    refused(done, "is a checkpoint of another network or run (width: 0.125 in the checkpoint, 0.25 in the config)")
+    refused(done, "is a checkpoint of a different network or run (width: 0.125 in the checkpoint, 0.25 in the config)")
     assert {p: p.read_bytes() for p in (tmp_path / "runs/run/checkpoints").iterdir()} == before
 
 
@@ -185,7 +185,7 @@ def test_truncated_checkpoint(deblurzoo: Run, run: Path, toy: Path, tmp_path: Pa
         ("+trainer.reload_dataloaders_every_n_epochs=1", "error: trainer.reload_dataloaders_every_n_epochs=1 is not"),
         ("trainer.use_distributed_sampler=true", "error: trainer.use_distributed_sampler=True is not supported"),
         ("trainer.enable_checkpointing=false", "error: trainer.enable_checkpointing=False is not supported"),
-        ("~callbacks.checkpoints", "error: callbacks.checkpoints is missing, so nothing would be saved: keep it;"),
+        ("~callbacks.checkpoints", "error: callbacks.checkpoints is missing, so nothing would be saved: keep this"),
         ("callbacks.checkpoints=null", "error: callbacks.checkpoints is missing"),
         ("+trainer.max_time=00:00:00:00", "error: training ended at step 0 of 3 (time limit reached) without a"),
         ("data.blur=linear", "error: data.blur=linear is not a blur folder of toy: choose blur or blur_gamma"),
@@ -265,7 +265,7 @@ def test_shadowed_config_is_warned_of(deblurzoo: Run, toy: Path, tmp_path: Path)
     (folder / "srn_toy.yaml").write_text("# @package _global_\nname: mine\n")
     done = deblurzoo("train", "--config-dir", "mine", *SHORT, f"data.root={toy}", "experiment=srn_toy", "logger=csv")
     assert done.returncode == 0, done.stderr
-    assert "srn_toy.yaml has no effect: deblurzoo ships a config of that name" in done.stdout + done.stderr
+    assert "srn_toy.yaml has no effect: deblurzoo ships a config of the same name" in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("part", ["optimizer_states", "loops", "callbacks"])

@@ -48,7 +48,7 @@ def test_kohlers_protocol(deblurzoo: Run, identity: Path, tmp_path: Path) -> Non
     out = identity / "evaluate" / "kohler_BlurryImages"
     results = evaluated(done, out)
     assert (results["dataset"], results["protocol"], results["measure"], results["frames"]) == ("kohler",) * 3 + (48,)
-    assert len(results["incomplete_clips"]) == 48 and "48 of 48 official test clips are missing or short" in done.stdout
+    assert len(results["incomplete_clips"]) == 48 and "48 of 48 official test clips are missing or too" in done.stdout
     assert list(results["restored"]) == list(results["blurry"]) == ["psnr", "mssim"]
     for image in results["images"]:
         assert image["blurry"]["psnr"] == pytest.approx(_kohler_psnr(int(image["frame"].rpartition("_")[2])), abs=0.5)

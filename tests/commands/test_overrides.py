@@ -31,7 +31,7 @@ def test_quotes_of_messages_keep_every_character(value: str) -> None:
     except DeblurzooError as error:
         _, typed, argument = str(error).partition(" type ")
         if typed and value[0] not in "[{\"'":
-            (typed,) = readable(shlex.split(argument.partition(", for a list")[0]))
+            (typed,) = readable(shlex.split(argument.partition("; for a list")[0]))
             assert OverridesParser.create().parse_override(typed).value() == value
 
 
@@ -52,9 +52,9 @@ def test_a_renamed_word_is_answered_with_the_new_one(verb: str, argument: str, m
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("loader: {batch_size: 2}\n", "loader is now datamodule: rename it there"),
-        ("defaults: [override /trainer: smoke]\n", "trainer=smoke is now debug=smoke: rename it there"),
-        ("defaults: [override /loader: default]\n", "loader is now datamodule: rename it there"),
+        ("loader: {batch_size: 2}\n", "loader is now datamodule: rename it in this file"),
+        ("defaults: [override /trainer: smoke]\n", "trainer=smoke is now debug=smoke: rename it in this file"),
+        ("defaults: [override /loader: default]\n", "loader is now datamodule: rename it in this file"),
     ],
 )
 def test_a_renamed_word_in_a_users_config_is_named_with_its_file(

@@ -94,7 +94,7 @@ def test_every_path_is_taken_or_answered_with_the_quotes_it_needs(path: str, deb
     told = evaluate(f"checkpoint={path}")
     if found not in told:
         assert told.count("\n") == 1 and "; " in told
-        (argument,) = shlex.split(told.partition(" type ")[2].partition(", for a list")[0])
+        (argument,) = shlex.split(told.partition(" type ")[2].partition("; for a list")[0])
         assert found in evaluate(argument)
 
 
@@ -113,9 +113,9 @@ def test_the_message_for_a_sweeps_folder(deblurzoo: Run) -> None:
         ("tags=[~/a=b,c]", """cannot be read: '~' '=' need quotes; type 'tags=["~/a=b",c]'"""),
         (
             "tags=a,b",
-            """has several values: for one run per value add -m; for a single text type 'tags="a,b"', for a list""",
+            """has several values: for one run per value, add -m; for a single text, type 'tags="a,b"'; for a list""",
         ),
-        ("experiment=glob(srn*)", "has several values: for one run per value add -m"),
+        ("experiment=glob(srn*)", "has several values: for one run per value, add -m"),
         ("experiment", "experiment is not an override: type experiment=VALUE"),
         ("größe=1", "größe=1 cannot be read: größe is not a key"),
     ],

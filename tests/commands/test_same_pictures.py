@@ -37,7 +37,7 @@ def test_a_run_does_not_resume_on_other_pictures(
     refused = deblurzoo(*arguments, f"data.root={other}")
     assert refused.returncode == 1 and "Traceback" not in refused.stderr
     message = " ".join(refused.stderr.split())
-    assert f"was trained on other images (data.root={toy} then, data.root={other} now): use the original" in message
+    assert f"was trained on different images (data.root={toy} then, data.root={other} now): use the original" in message
     assert "is finished" not in refused.stdout and contents(tmp_path / "runs") == before
 
 
@@ -76,7 +76,7 @@ def test_a_sweep_over_other_pictures_leaves_finished_runs_alone(
     refused = deblurzoo(*sweep[:-1], f"data.root={other}", "model.net.variant=full,no_rnns")
     told = " ".join((refused.stdout + refused.stderr).split())
     assert refused.returncode == 1 and "Traceback" not in told
-    assert f"was trained on other images (data.root={toy} then, data.root={other} now)" in told
+    assert f"was trained on different images (data.root={toy} then, data.root={other} now)" in told
     assert "is finished" not in told
     assert contents(run, "checkpoints", "evaluate") == before
     second = run.with_name("model.net.variant-no_rnns")

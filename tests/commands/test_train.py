@@ -166,7 +166,7 @@ def test_whatever_ends_training_saves_the_last_step_and_says_so(deblurzoo: Run, 
     assert any(not torch.equal(averages[name], weights[name]) for name in weights)
 
     out = train(deblurzoo, toy, *averaged, "resume=auto", "+trainer.max_time=0:00:00:00")
-    assert "ended at step 2 of 4 (time limit reached; resume=auto resumes)" in out
+    assert "ended at step 2 of 4 (time limit reached; resume=auto resumes training)" in out
     out = train(deblurzoo, toy, *averaged, "resume=auto")
     assert "done. Next: deblurzoo evaluate checkpoint=runs/run" in out
     assert checkpoint.with_name("step_00000004.ckpt").is_file()

@@ -312,7 +312,7 @@ def test_every_data_set_can_be_packed(toy: Path, dvd: Path, tmp_path: Path) -> N
 def test_gopro_is_packed_without_a_word_on_blur(deblurzoo: Run, toy: Path) -> None:
     done = deblurzoo("data", "pack", "data=gopro", f"data.root={toy}", "out=pack")
     assert done.returncode == 0, done.stderr
-    assert "using the frames of blur/" in done.stdout and "to read the pack: data.packed=pack" in done.stdout
+    assert "using the blurry frames of blur/" in done.stdout and "to read the pack, set data.packed=pack" in done.stdout
 
 
 def test_training_finds_a_truncated_pack_before_it_starts(packed_copy: Path) -> None:

@@ -21,7 +21,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write one checkpoint, serialised in memory first, because torch's file writer hides disk-full errors."""
+        """Write one checkpoint. It is serialised in memory first: torch's file writer hides disk-full errors."""
         content = io.BytesIO()
         torch.save(checkpoint, content)
         write_atomically(Path(path), content.getbuffer())
@@ -30,10 +30,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 class StepCheckpoints(Checkpoint):
     """Callback that saves `checkpoints/step_NNNNNNNN.ckpt` every `every` steps, after the last step, and on SIGTERM.
 
-    A checkpoint has the state at the end of a step. With gradient accumulation, a checkpoint saved between two batches
-    of the next step has no gradients, and resuming restarts at the first batch of that step.
+    A checkpoint has the state at the end of a step. With gradient accumulation, a checkpoint that is saved between two
+    batches of the next step has no gradients, and resuming restarts at the first batch of the next step.
 
-    No best checkpoint is selected: the papers report the last one, and validation images belong to the test split.
+    No best checkpoint is selected: the papers report the last checkpoint, and validation images are test images.
 
     Args:
         run: the run folder.
@@ -65,22 +65,22 @@ class StepCheckpoints(Checkpoint):
         fit_loop["epoch_loop.state_dict"] = {"_batches_that_stepped": step - 1}
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Store the identity of the training images for the checkpoints."""
+        """Read the place and fingerprint of the training images, which checkpoints record."""
         self._data = trainer.datamodule.trained_on  # type: ignore[attr-defined]
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save every `every` steps and after the last step, once per optimiser step."""
+        """Save a checkpoint every `every` steps and after the last step, but only once per optimiser step."""
         if trainer.global_step % self.every == 0 or trainer.global_step == trainer.max_steps:
             self._save(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save the last step, even if training ends early; in `on_train_end`, the weights may be EMA averages."""
+        """Save the last step, even if training ends early. `on_train_end` is too late: weights may be EMA averages."""
         self._save(trainer)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Save on SIGTERM, which Lightning handles between steps; skip in validation, where weights may be averages."""
+        """Save on SIGTERM, which Lightning handles between steps; not in validation: weights may be EMA averages."""
         told = isinstance(exception, SIGTERMException) or trainer.received_sigterm  # later errors follow from SIGTERM
         if told and not trainer.validating:
             self._save(trainer)

@@ -15,10 +15,10 @@ class InsidePictures(pl.Callback):
     """Callback that draws the internals of a network for one validation frame.
 
     Depending on the network: weight maps of the RNNs, features before and after the RNNs, the receptive field (SVRNN),
-    and the flow next to the warped neighbour (FlowRNN).
+    and the optical flow next to the warped neighbouring frame (FlowRNN).
 
     Args:
-        run: the run folder; pictures in `pictures/inside/` are replaced at each validation.
+        run: the run folder. Its pictures in `pictures/inside/` are replaced at each validation.
         channels: channels to draw.
     """
 

@@ -6,7 +6,7 @@ from deblurzoo.reports.wandb import start_run
 
 
 class WandbRun(WandbLogger):
-    """Lightning logger of a W&B run started by `deblurzoo.reports.wandb.start_run`, with the same arguments."""
+    """Lightning logger that starts a W&B run; for the arguments, see `deblurzoo.reports.wandb.start_run`."""
 
     def __init__(
         self, project: str, run: str, run_id: str, name: str, group: str | None, tags: list[str], job_type: str

@@ -28,7 +28,7 @@ class RestoredPictures(pl.Callback):
     """Callback that writes blurry | restored | sharp strips of the first validation frames to files and loggers.
 
     Args:
-        run: the run folder; pictures `pictures/CLIP_FRAME.png` are replaced at each validation.
+        run: the run folder. Its pictures `pictures/CLIP_FRAME.png` are replaced at each validation.
         count: number of frames.
     """
 

@@ -54,7 +54,8 @@ class ResultsWriter(pl.Callback):
             earlier evaluation are replaced after all frames have been measured.
         facts: metadata, copied into `results.json`: network, checkpoint, data set, config. An unfinished evaluation
             resumes only if `facts` are unchanged, except for the config of the data module.
-        samples: samples to measure, in this order; sharp inputs come last.
+        samples: samples to measure, in this order. The input of the last samples is a sharp frame, to
+            measure the harm to sharp input.
         metrics: names of the metrics.
         pictures: number of blurry | restored | sharp strips to write, evenly spaced.
         threads: number of measuring threads.
@@ -75,7 +76,7 @@ class ResultsWriter(pl.Callback):
         self.finished, self.facts, self.samples = out, facts, samples
         self.out = unfinished(out)
         self._rows = self.out / "measured.jsonl"
-        # Without results.json, images are accepted if an evaluation was killed while moving them here.
+        # Without results.json, images are accepted if an evaluation was killed while moving images here.
         ours = (out / RESULTS).is_file() or self._rows.is_file()
         if not ours and any((out / name).exists() for name in ("restored", "side_by_side")):
             raise DeblurzooError(f"out={out} contains images that are not from an evaluation: choose another folder")
@@ -117,7 +118,7 @@ class ResultsWriter(pl.Callback):
             names = [(sample.clip, sample.frame) for sample in self.samples[: len(rows)]]
             if _decisive(begun) == _decisive(self.facts) and names == [(row.clip, row.frame) for row in rows]:
                 return len(rows)
-            reason = "is from an evaluation with other options"
+            reason = "is from an evaluation with different options"
         except (ValueError, RecursionError) as error:
             reason = f"is corrupt ({error})"
         log.warning("%s %s: restarting the evaluation", self.out, reason)
@@ -207,13 +208,13 @@ class ResultsWriter(pl.Callback):
         write_atomically(self.out / RESULTS, results.as_json(indent=1))
         self.finished.mkdir(parents=True, exist_ok=True)
         (self.finished / RESULTS).unlink(missing_ok=True)
-        for name in ("restored", "side_by_side", RESULTS):  # other files are kept
+        for name in ("restored", "side_by_side", RESULTS):  # all other files are kept
             if (self.out / name).exists():
                 shutil.rmtree(self.finished / name, ignore_errors=True)
                 (self.out / name).rename(self.finished / name)
         self._clear()
         release(self.out)
-        with suppress(OSError):  # another evaluation may have started in it
+        with suppress(OSError):  # another evaluation may have started in this folder
             self.out.rmdir()
         return results
 
@@ -232,6 +233,7 @@ class _Watched:
 
 
 def _do_no_harm(sample: Sample, restored: Image, sharp: Image) -> FedSharp:
+    """Return the PSNR of a restored sharp frame, which shows whether the network harms sharp input."""
     return FedSharp(**dict(_frame(sample)), psnr=image_psnr(restored, sharp))
 
 
@@ -254,7 +256,7 @@ def _read_rows(file: Path) -> list[Row]:
 
 
 def _decisive(facts: Facts) -> Facts:
-    """Return the metadata that metric values depend on, which excludes the config of the data module."""
+    """Return the metadata on which metric values depend: all except the config of the data module."""
     return facts.model_copy(update={"config": {**facts.config, "datamodule": None}})
 
 

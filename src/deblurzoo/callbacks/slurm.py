@@ -13,10 +13,10 @@ from deblurzoo.errors import DeblurzooError
 
 
 def slurm_plugins() -> list[SLURMEnvironment]:
-    """Return the plugin that disables Lightning's requeueing and extra checkpoints in Slurm tasks; [] elsewhere.
+    """Return the plugin that disables Lightning's requeueing and extra checkpoints in Slurm tasks, otherwise [].
 
     Raises:
-        DeblurzooError: Lightning does not support the options with which the tasks were requested.
+        DeblurzooError: Lightning does not support the Slurm options of this job.
     """
     if TorchElasticEnvironment.detect() or not SLURMEnvironment.detect():
         return []
@@ -27,7 +27,7 @@ def slurm_plugins() -> list[SLURMEnvironment]:
 
 
 class SlurmRequeue(pl.Callback):
-    """Callback that delays requeueing by submitit until the step is finished, its checkpoint saved and logging closed.
+    """Callback that delays requeueing by submitit until the step, its checkpoint and logging are finished.
 
     submitit requeues a job immediately when Slurm signals preemption or an approaching time limit. During training,
     this callback converts the signal to SIGTERM, which ends training after the current step, with a checkpoint.
@@ -38,7 +38,7 @@ class SlurmRequeue(pl.Callback):
         self._arrived = False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Replace submitit's signal handler; before training, nothing needs to be saved."""
+        """Replace submitit's signal handler, which suffices before training, when nothing has to be saved."""
         if os.environ.get("SUBMITIT_EXECUTOR") == "slurm":
             self._submitit = signal.signal(self._number(), self._stop)
 
@@ -51,7 +51,7 @@ class SlurmRequeue(pl.Callback):
         signal.raise_signal(signal.SIGTERM)
 
     def hand_on(self) -> None:
-        """Restore submitit's handler. If the signal arrived, raise it again: submitit requeues the job and exits."""
+        """Restore submitit's handler. If a signal arrived, raise it again, so that submitit requeues the job."""
         if self._submitit is not None:
             signal.signal(self._number(), self._submitit)
         if self._arrived:

@@ -1,1 +1,1 @@
-"""The commands, one module each."""
+"""The commands of `deblurzoo`, one module per command."""

@@ -1,4 +1,4 @@
-"""`deblurzoo benchmark`: measure speed, memory and size of the networks on this machine."""
+"""`deblurzoo benchmark`: measure the speed, memory use and size of the networks on this machine."""
 
 import argparse
 from itertools import product
@@ -10,14 +10,14 @@ from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import user_path
 
 LEAST = 16
-"""Minimum height and width, as of ONNX files."""
+"""Minimum height and width in pixels; exported ONNX files have the same minimum."""
 
 
 def main(arguments: list[str]) -> None:
     """Run `deblurzoo benchmark`."""
     parser = argparse.ArgumentParser(
         "deblurzoo benchmark",
-        description="Measure time, memory, size and multiply-adds of the networks on this machine. By default, all "
+        description="Measure the time, memory, size and multiply-adds of the networks on this machine. By default, all "
         "networks, implementations (--how) and precisions are measured.",
     )
     add = parser.add_argument
@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> None:
     add("--device", nargs="+", choices=("cpu", "cuda"), help="devices (default: all available)")
     add("--how", nargs="+", choices=HOWS, default=list(HOWS))
     add("--precision", nargs="+", choices=PRECISIONS, default=list(PRECISIONS))
-    add("--repeats", type=at_least(1), default=3, help="rounds, of which the median is printed (default: 3)")
+    add("--repeats", type=at_least(1), default=3, help="number of timed rounds; their median is printed (default: 3)")
     out = Path("runs/benchmark")
     add(
         "--out",
@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> None:
         raise DeblurzooError(f"--width={options.width} must be above 0")
     there = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
     if missing := set(options.device or ()) - set(there):
-        raise DeblurzooError(f"--device {missing.pop()} is not available, as torch finds no GPU: omit it")
+        raise DeblurzooError(f"--device {missing.pop()} is not available, because torch finds no GPU: omit this device")
     sizes = sorted({*options.sizes, options.size}, key=lambda size: size[0] * size[1])
     cases = [
         Case(network, options.width, how, precision, device, size)
@@ -79,5 +79,5 @@ def run(options: argparse.Namespace) -> None:
 def _size(text: str) -> tuple[int, int]:
     height, _, width = text.partition("x")
     if not (height.isdecimal() and width.isdecimal() and min(int(height), int(width)) >= LEAST):
-        raise argparse.ArgumentTypeError(f"{text!r} is not HEIGHTxWIDTH of at least {LEAST}x{LEAST}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size HEIGHTxWIDTH of at least {LEAST}x{LEAST} pixels")
     return int(height), int(width)

@@ -1,4 +1,4 @@
-"""`deblurzoo compare`: print one table per protocol with evaluated runs and the papers' values."""
+"""`deblurzoo compare`: print one table per evaluation protocol, with the evaluated runs and the papers' values."""
 
 import argparse
 import tempfile
@@ -14,7 +14,7 @@ def main(arguments: list[str]) -> None:
         "deblurzoo compare", description="Compare evaluated runs with each other and with the papers."
     )
     parser.add_argument(
-        "runs", nargs="*", type=user_path, metavar="RUN", help="run folder, folder of runs, or results.json"
+        "runs", nargs="*", type=user_path, metavar="RUN", help="run folder, folder that contains runs, or results.json"
     )
     parser.add_argument("--wandb", metavar="ENTITY/PROJECT", help="also compare the runs of a W&B project")
     parser.add_argument("--csv", type=user_path, metavar="FILE", help="also write all values as CSV")
@@ -28,10 +28,10 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     trust(options.trust)
     if not options.runs and not options.wandb:
-        parser.error("no run: give RUN or --wandb ENTITY/PROJECT")
+        parser.error("no run is given: add RUN or --wandb ENTITY/PROJECT")
     with tempfile.TemporaryDirectory() as fetched:
         if options.wandb:
-            from deblurzoo.reports.wandb import fetch_runs  # W&B's library takes seconds to import
+            from deblurzoo.reports.wandb import fetch_runs  # deferred: W&B's library takes seconds to import
 
             fetch_runs(options.wandb, Path(fetched))
             options.runs.append(Path(fetched))
@@ -51,13 +51,13 @@ def run(options: argparse.Namespace) -> None:
     if options.markdown:
         write_atomically(options.markdown, as_markdown(found, failed).encode())
     if options.html:
-        from deblurzoo.reports.page import Evaluation, write_page  # plotly takes a while to import
+        from deblurzoo.reports.page import Evaluation, write_page  # deferred: plotly takes a while to import
 
         evaluations = [Evaluation.of(file, results) for file, results in files.items()]
         write_page(evaluations, failed, options.html, options.inline)
         print(f"page: {options.html}")
     if options.to_wandb:
-        from deblurzoo.reports.wandb import send_run  # as above
+        from deblurzoo.reports.wandb import send_run  # deferred: W&B's library takes seconds to import
 
         for file in files:
             send_run(file, options.to_wandb)

@@ -1,4 +1,4 @@
-"""`deblurzoo data check`: read a whole data set, count its clips, and report corrupt and missing files."""
+"""`deblurzoo data check`: read all files of a data set, count its clips, and report corrupt and missing files."""
 
 import sys
 
@@ -11,15 +11,15 @@ from deblurzoo.errors import DeblurzooError
 
 
 def source_of(cfg: DictConfig) -> Source:
-    """Return the data set of `cfg.data`; if GOPRO's blur folder is not set, use `blur` and print a note."""
+    """Return the data set of `cfg.data`. If its blur folder is not set, select `blur` and print a note."""
     if chosen := blur_choice(cfg.data, "blur"):
-        print("using the frames of blur/; for the other folder, set data.blur=blur_gamma")
+        print("using the blurry frames of blur/; to use blur_gamma/, set data.blur=blur_gamma")
     data = as_dicts(OmegaConf.merge(cfg, {"data": chosen}))["data"]
     return make(data, Source, "data")
 
 
 def run(cfg: DictConfig) -> None:
-    """Check `cfg.data`; raise a DeblurzooError if it has problems."""
+    """Check the data set `cfg.data`; raise a DeblurzooError if it has problems."""
     source = source_of(cfg)
     if not source.splits:
         raise DeblurzooError("data=folder has nothing to check: set data.test.blur and data.test.sharp")

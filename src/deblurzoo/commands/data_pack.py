@@ -1,4 +1,4 @@
-"""`deblurzoo data pack`: write a data set as arrays, from which crops are read without decoding."""
+"""`deblurzoo data pack`: write the images of a data set as arrays, so that training reads crops without decoding."""
 
 from omegaconf import DictConfig
 
@@ -10,10 +10,10 @@ from deblurzoo.files import user_path
 
 
 def run(cfg: DictConfig) -> None:
-    """Pack `cfg.data` into the folder `cfg.out`; several joined data sets are packed into subfolders."""
+    """Pack the data set `cfg.data` into the folder `cfg.out`, or each part of a joined data set into a subfolder."""
     source, out = source_of(cfg), user_path(str(cfg.out))
     if not isinstance(source, ClipSource):
-        raise DeblurzooError(f"data={source.name} cannot be packed: use the data set itself")
+        raise DeblurzooError(f"data={source.name} cannot be packed: use its image files directly")
     if any(part.packed for part in source.parts) or not source.splits:
         raise DeblurzooError(
             "there are no images to pack: set the folders of the data set, and leave data.packed unset"
@@ -26,4 +26,4 @@ def run(cfg: DictConfig) -> None:
         index = pack(part, folder)
         size = 2 * sum(clip.nbytes for clip in index.clips)
         print(f"{folder}: {len(index.clips)} clips of {part.name}, {size / 1e9:.2f} GB, verified")
-    print(f"to read the pack: data.packed={out}; the image files are no longer needed")
+    print(f"to read the pack, set data.packed={out}; the image files are no longer needed")

@@ -14,7 +14,7 @@ from deblurzoo.pictures.strips import contact_sheet
 
 
 def run(cfg: DictConfig) -> None:
-    """Draw the first `cfg.samples` training samples of a `deblurzoo train` config into the PNG `cfg.out`."""
+    """Draw the first `cfg.samples` training samples of a `deblurzoo train` config; write the PNG file `cfg.out`."""
     quiet_lightning()
     settings = settled(cfg, Showing, data=blur_choice(cfg.data, cfg.blur), run_id="")
     frames = make_module(settings.model.content).net.frames
@@ -27,5 +27,5 @@ def run(cfg: DictConfig) -> None:
     write_png(Path(settings.out), contact_sheet(towers))
     for number, sample in enumerate(samples):
         print(f"{number:2d} {sample.clip} {sample.frame}")
-    shown = f"{settings.samples} samples from left to right, each with {frames} blurry above one sharp"
+    shown = f"{settings.samples} samples from left to right, each a column of {frames} blurry and one sharp image"
     print(f"{settings.out}: {shown}; seed={settings.seed}")

@@ -10,9 +10,9 @@ def main(arguments: list[str]) -> None:
     """Run `deblurzoo data toy`."""
     parser = argparse.ArgumentParser(
         "deblurzoo data toy",
-        description="Generate the toy data set: photos recorded by a simulated moving camera, in GOPRO's layout. "
-        "--frames is the number of blurry frames per clip, --min-blur and --max-blur the range of the mean motion in "
-        "pixels during an exposure. --flow also writes the true optical flow.",
+        description="Generate the toy data set: clips of photos, as recorded by a moving camera, in GOPRO's layout. "
+        "--frames is the number of blurry frames per clip. --min-blur and --max-blur bound the camera's mean path "
+        "length per exposure, in pixels. --flow also writes the true optical flow.",
     )
     parser.add_argument("--out", type=user_path, required=True, help="folder to create")
     for name, default in vars(ToyOptions()).items():

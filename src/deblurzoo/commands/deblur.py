@@ -13,20 +13,20 @@ def main(arguments: list[str]) -> None:
     """Run `deblurzoo deblur`."""
     parser = argparse.ArgumentParser(
         "deblurzoo deblur",
-        description="Restore photos (PNG, JPEG, TIFF, WebP), videos, and folders of them.",
-        epilog="Results keep file names, bit depth, grayscale, alpha, colour profile, EXIF, sound and time stamps; "
-        "photos are written upright. Existing results are skipped. If a file fails, the other files are still "
+        description="Restore photos (PNG, JPEG, TIFF, WebP), videos, and folders of photos and videos.",
+        epilog="Results keep the input's name, bit depth, grayscale, alpha, colour profile, EXIF, sound and time "
+        "stamps. Photos are written upright. Existing results are skipped. If a file fails, the other files are still "
         "restored, and the exit code is 1.",
     )
-    parser.add_argument("inputs", nargs="+", type=user_path, metavar="INPUT", help="photo, video, or folder of them")
+    parser.add_argument("inputs", nargs="+", type=user_path, metavar="INPUT", help="photo, video, or folder")
     parser.add_argument(
-        "--checkpoint", type=user_path, required=True, metavar="CKPT", help="run folder, .ckpt file or export"
+        "--checkpoint", type=user_path, required=True, metavar="CKPT", help="run folder, .ckpt file or exported network"
     )
     parser.add_argument("--out", type=user_path, required=True, metavar="OUT", help="folder for the results")
     parser.add_argument("--overwrite", action="store_true", help="replace existing results in OUT")
-    parser.add_argument("--compare", action="store_true", help="also write blurry | restored as NAME.compare.SUFFIX")
+    parser.add_argument("--compare", action="store_true", help="also write NAME.compare.SUFFIX: blurry | restored")
     parser.add_argument("--frames", action="store_true", help="treat the images of a folder as consecutive frames")
-    parser.add_argument("--memory", metavar="SIZE", help="memory limit, such as 2GB (default: the free memory)")
+    parser.add_argument("--memory", metavar="SIZE", help="memory limit, such as 2GB (default: most of the free memory)")
     parser.add_argument("--device", choices=get_args(Device), default="auto")
     parser.add_argument("--precision", choices=get_args(Precision), default="fp32")
     add_trust(parser)
@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Restore the given files; raise a DeblurzooError if a file could not be restored."""
+    """Restore the given files; raise a DeblurzooError if a file cannot be restored."""
     # Deferred: torch takes seconds to import, and --help does not need it.
     from deblurzoo.restore.jobs import find_jobs, gap_notes, notes
     from deblurzoo.restore.memory import parse_bytes
@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> None:
     restorer = Restorer(load_any(options.checkpoint), options.device, options.precision, memory)
     todo = [job for job in jobs if options.overwrite or not job.target.exists()]
     if skipped := len(jobs) - len(todo):
-        print(f"{skipped} of {len(jobs)} skipped: results exist in {options.out} (--overwrite replaces them)")
+        print(f"{skipped} of {len(jobs)} files skipped: results exist in {options.out} (--overwrite replaces results)")
     for note in notes(todo, restorer.frames, options.frames):
         print(note)
     if todo and options.frames and restorer.frames > 1:
@@ -56,4 +56,4 @@ def run(options: argparse.Namespace) -> None:
             print(note)
     failed = restore_all(todo, restorer, options.compare)
     if failed:
-        raise DeblurzooError(f"{failed} of {len(jobs)} could not be restored, see above; all others are done")
+        raise DeblurzooError(f"{failed} of {len(jobs)} files could not be restored, see above; all others are restored")

@@ -39,11 +39,11 @@ def run(cfg: DictConfig) -> None:
 def evaluate(cfg: DictConfig, anew: bool = True) -> Path:
     """Restore the test split of `cfg.data` with the network of `cfg.checkpoint`; write PNGs and `results.json`.
 
-    An interrupted evaluation is resumed. Results of other images, conditions or checkpoints are kept.
+    An interrupted evaluation is resumed. Results for different images, conditions or checkpoints are kept.
 
     Args:
-        cfg: composed from `conf/evaluate.yaml`.
-        anew: repeat a finished evaluation.
+        cfg: config composed from `conf/evaluate.yaml`.
+        anew: repeat an evaluation that is already finished.
 
     Returns:
         The path of `results.json`.
@@ -92,14 +92,14 @@ def evaluate(cfg: DictConfig, anew: bool = True) -> Path:
         with told_reader_failures():
             trainer.test(RestoringModule(net), datamodule, verbose=False)
     print_table([writer.finish()])
-    print(f"per image: {out / RESULTS}")
+    print(f"values per image: {out / RESULTS}")
     if settings.pictures:
-        print(f"pictures:  {out / 'side_by_side'}")
+        print(f"pictures:         {out / 'side_by_side'}")
     return out / RESULTS
 
 
 def run_folder(file: Path) -> Path:
-    """Return the folder for evaluations: the run folder or export; for another file, its path without the suffix."""
+    """Return the folder for evaluations of a checkpoint: its run or export folder, or its path without the suffix."""
     folder = file.parent.resolve()
     if file.name == WEIGHTS:
         return file.parent
@@ -110,12 +110,12 @@ def run_folder(file: Path) -> Path:
 
 
 def begin(cfg: DictConfig, trained: dict[str, Any]) -> Evaluating:
-    """Return the complete config: a missing blur folder is the training's, and precision `auto` is full precision.
+    """Return the complete config. A missing blur folder is set as in training, and `auto` to full precision.
 
     Raises:
         DeblurzooError: a value of the config is missing or invalid.
     """
-    # For several training data sets, the names of the blur folders are joined by +, GOPRO's first.
+    # After training on several data sets, `blur_folder` joins their blur folders by +, with GOPRO's first.
     trained_on = trained["deblurzoo"]["blur_folder"].partition("+")[0]
     if chosen := blur_choice(cfg.data, trained_on):
         log.info("using the blurry frames of %s/, as in training", trained_on)
@@ -136,12 +136,12 @@ def begin(cfg: DictConfig, trained: dict[str, Any]) -> Evaluating:
 
 
 def _conditions(settings: Evaluating, source: Source) -> dict[str, Any]:
-    """Return the conditions under which results are comparable; warn if they are not comparable with published ones."""
+    """Return the conditions that comparable results share. Warn if published results are not comparable."""
     incomplete = source.incomplete_clips("test")
     if incomplete:
         log.warning(
-            "%d of %d official test clips are missing or short (deblurzoo data check lists them): "
-            "the results are not comparable with published ones",
+            "%d of %d official test clips are missing or too short (deblurzoo data check lists these clips): "
+            "the results are not comparable with published results",
             len(incomplete),
             len(source.official["test"]),
         )
@@ -158,7 +158,7 @@ def _conditions(settings: Evaluating, source: Source) -> dict[str, Any]:
 
 
 def _kind(settings: Evaluating, source: Source) -> str:
-    """Return the default folder name of an evaluation, which consists of its conditions."""
+    """Return the default folder name of an evaluation. The name lists the conditions of the evaluation."""
     common = f"common{source.common_frames}" if source.common_frames else None
     rounding = settings.rounding if settings.rounding != "nearest" else None
     return "_".join(
@@ -172,12 +172,12 @@ def _low(settings: Evaluating) -> str | None:
 
 
 def turn_on(net: DeblurNet, switch: str) -> None:
-    """Enable a modification of the network at inference, from a figure of the papers."""
+    """Modify a network at inference: `disable_rnn` (SVRNN paper, Fig. 7b) or `same_frame` (FlowRNN paper, Fig. 6b)."""
     alone = switch == "same_frame" and net.frames == 1
     if switch not in ("disable_rnn", "same_frame") or not hasattr(net, switch) or alone:
         raise DeblurzooError(
-            f"switch={switch} has no effect on this {type(net).__name__}: disable_rnn is for SVRNN, same_frame for "
-            "FlowRNN with more than one frame"
+            f"switch={switch} has no effect on this {type(net).__name__}: disable_rnn is for SVRNN, and same_frame "
+            "is for FlowRNN with more than one input frame"
         )
     setattr(net, switch, True)
 
@@ -192,6 +192,6 @@ def describe_network(net: DeblurNet, arguments: dict[str, Any]) -> dict[str, Any
 
 
 def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal."""
+    """Return the SHA-256 hash of a file in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

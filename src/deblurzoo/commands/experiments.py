@@ -1,4 +1,4 @@
-"""`deblurzoo experiments`: list the shipped experiments, their networks, and the values that the papers report."""
+"""`deblurzoo experiments`: list the shipped experiments, their networks, and the papers' metric values."""
 
 import argparse
 from pathlib import Path
@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> None:
         if head[0]:
             table.add_row(*head, choice(name, "data") or "")
     console = Console()
-    table.width = Measurement.get(console, console.options.update(width=1000), table).maximum  # too wide, but not cut
+    table.width = Measurement.get(console, console.options.update(width=1000), table).maximum  # never truncated
     console.print(table, crop=False)
     for paper in dict.fromkeys(f"{row.table}: {row.source}" for row in rows()):
         console.print(paper, highlight=False, soft_wrap=True)
@@ -47,13 +47,13 @@ def names() -> list[str]:
 
 
 def load_experiment(name: str) -> dict[str, Any]:
-    """Return the content of a shipped experiment's file; {} if none has that name."""
+    """Return the content of a shipped experiment's file, or {} if no experiment has this name."""
     file = Path(conf_dir() / "experiment" / f"{name}.yaml")
     return yaml.safe_load(file.read_text()) or {} if file.is_file() else {}
 
 
 def choice(name: str, group: str) -> str | None:
-    """Return the config of a group that a shipped experiment selects, itself or in an experiment that it extends."""
+    """Return the name of the config that a shipped experiment, or one of its bases, selects from a group; or None."""
     found = None
     for item in load_experiment(name).get("defaults", []):
         if isinstance(item, dict):

@@ -21,11 +21,11 @@ def main(arguments: list[str]) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Export a checkpoint; print the files, and the differences between ONNX Runtime and torch."""
+    """Export a checkpoint; print the written files, and by how much the outputs of ONNX Runtime and torch differ."""
     from deblurzoo.export import export, listed  # deferred: torch takes seconds to import
 
     trust(options.trust)
     differences = export(options.checkpoint, options.out, options.onnx)
-    print(f"export in {options.out}: {', '.join(sorted(file.name for file in options.out.iterdir()))}")
+    print(f"exported to {options.out}: {', '.join(sorted(file.name for file in options.out.iterdir()))}")
     if differences:
         print(f"largest difference between onnxruntime and torch: {listed(differences)}")

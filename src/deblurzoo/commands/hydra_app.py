@@ -1,4 +1,4 @@
-"""Functions shared by the Hydra commands: the program around a command, and its config as a typed value."""
+"""Functions shared by the Hydra commands: running a command as a Hydra program, and validating its config."""
 
 import importlib.util
 import logging
@@ -33,14 +33,14 @@ S = TypeVar("S", bound=Record)
 T = TypeVar("T")
 
 OmegaConf.register_new_resolver("home", lambda path: str(user_path(str(path))), replace=True)
-"""Resolver `${home:PATH}`, which expands `~` in folders that Hydra creates before a command receives its config."""
+"""Resolver `${home:PATH}`, which expands `~` in the folders that Hydra creates before it calls a command."""
 
 
 _GIVE = {
     "checkpoint": "checkpoint=RUN_FOLDER, checkpoint=FILE.ckpt or checkpoint=EXPORT_FOLDER",
-    "data.blur": "data.blur=blur or data.blur=blur_gamma; blur=blur sets it for any data set, as recipes do",
+    "data.blur": "data.blur=blur or data.blur=blur_gamma; or blur=blur for any data set, as recipes do",
 }
-"""Remedies for keys without a value."""
+"""Remedies for mandatory keys that have no value, by key."""
 
 
 def make(config: dict[str, Any], kind: Callable[..., T], place: str, **given: Any) -> T:
@@ -49,13 +49,14 @@ def make(config: dict[str, Any], kind: Callable[..., T], place: str, **given: An
 
 
 def run_verb(verb: str, arguments: list[str]) -> None:
-    """Run a command as a Hydra program with the shipped config of its name; a DeblurzooError is printed as one message.
+    """Run a command as a Hydra program; the shipped config has the same name as the command.
 
-    An invalid config is reported before the command's module, and with it torch, is imported.
+    A DeblurzooError is printed as one message. An invalid config is reported before the command's module and torch are
+    imported.
 
     Args:
-        verb: a module of `deblurzoo.commands` with a function `run` of the composed config.
-        arguments: the user's overrides and options of Hydra.
+        verb: name of a module of `deblurzoo.commands`, whose function `run` receives the composed config.
+        arguments: the user's overrides, and Hydra's options.
 
     Raises:
         DeblurzooError: an argument or a user's config cannot be read.
@@ -67,11 +68,11 @@ def run_verb(verb: str, arguments: list[str]) -> None:
     module = f"deblurzoo.commands.{verb}"
     spec = importlib.util.find_spec(module)
     assert spec is not None and spec.origin is not None
-    # Lightning starts further processes by running __main__ with sys.argv: set it to this command's module.
+    # Lightning starts additional processes by running __main__ with sys.argv: set __main__ to the command's module.
     sys.modules["__main__"].__spec__ = spec
     # Hydra's parser rejects an override after an -m that follows another override: move -m to the front.
     ordered = sorted(arguments, key=lambda argument: argument not in ("-m", "--multirun"))
-    # Hydra's help composes the config, for which evaluate and data check need a data set.
+    # --help composes the config. The configs of evaluate and data check require a data set.
     sys.argv = [spec.origin, *ordered, *(["data=toy"] if "--help" in arguments else [])]
 
     def task(cfg: DictConfig) -> Any:
@@ -80,7 +81,7 @@ def run_verb(verb: str, arguments: list[str]) -> None:
             require_effect(cfg)
             trust(OmegaConf.to_container(cfg).get("trust"))  # type: ignore[union-attr]
             trust(list(_own_packages(cfg)))
-            if not is_sweep():  # in a sweep, the command records failures in the job's folder
+            if not is_sweep():  # in a sweep, the job checks its config and records failures
                 require_settings(cfg, SHAPES[verb])
             return import_module(module).run(cfg)
 
@@ -89,15 +90,15 @@ def run_verb(verb: str, arguments: list[str]) -> None:
 
 @contextmanager
 def told_as_one_message() -> Iterator[None]:
-    """Raise errors that a user can fix as CompactHydraException: Hydra prints only its message, and exits with 1."""
+    """Convert errors that a user can fix to CompactHydraException: Hydra prints only the message, and exits with 1."""
     try:
         yield
-    except SystemExit as stop:  # Lightning exits with 0 on SIGTERM
+    except SystemExit as stop:  # Lightning exits with code 0 on SIGTERM
         sys.exit(stop.code or 1)
     except Exception as error:
         expected, message = isinstance(error, DeblurzooError | OmegaConfBaseException), _message(error)
         if is_sweep():
-            # Sweepers raise only the first job's error, after all jobs, or none.
+            # Sweepers raise at most one error, of the first failed job, and only after all jobs.
             log.error(f"error: {message}", exc_info=not expected)
             _let_go(error)
         if not expected:
@@ -108,7 +109,7 @@ def told_as_one_message() -> Iterator[None]:
 def require_settings(cfg: DictConfig, shape: type[Record]) -> None:
     """Raise a DeblurzooError for a value that is missing, of a wrong type or out of bounds.
 
-    Two values may be missing, since the commands set them: the run id, and for `evaluate` the blur folder.
+    Two values may be missing, because the commands set them: the run id and, in `evaluate`, the blur folder.
     """
     blur = cfg.blur if "blur" in cfg else "blur"
     settled(cfg, shape, data=blur_choice(cfg.data, blur), **({"run_id": ""} if "run_id" in cfg else {}))
@@ -120,7 +121,7 @@ def is_sweep() -> bool:
 
 
 def _own_packages(cfg: DictConfig) -> Iterator[str]:
-    """Yield the external packages of the module, network and data set in the user's own config, which are trusted."""
+    """Yield the external packages of a config's module, network and data set; the config trusts these implicitly."""
     for key in ("model", "model.net", "data"):
         target = OmegaConf.select(cfg, f"{key}._target_")
         if isinstance(target, str) and (package := target.partition(".")[0]) not in ("deblurzoo", "torch"):
@@ -128,7 +129,7 @@ def _own_packages(cfg: DictConfig) -> Iterator[str]:
 
 
 def _let_go(error: BaseException | None) -> None:
-    """Free the local variables of an error's traceback, such as batches on a GPU, for the next job of a sweep."""
+    """Free the local variables in an error's traceback, such as batches on a GPU, before the next job of a sweep."""
     chain: list[BaseException] = []
     while error and error not in chain:
         traceback.clear_frames(error.__traceback__)
@@ -137,7 +138,7 @@ def _let_go(error: BaseException | None) -> None:
 
 
 def _message(error: Exception) -> str:
-    """Return the message without the traceback that the message of a worker's exception contains."""
+    """Return an error's message, without the traceback that torch adds to the message of a worker's error."""
     text = str(error)
     if isinstance(error, OmegaConfBaseException):
         return f"the config is invalid: {' '.join(text.split())}"
@@ -145,12 +146,12 @@ def _message(error: Exception) -> str:
 
 
 def settled(cfg: DictConfig, shape: type[S], **decided: Any) -> S:
-    """Return a composed config as a typed value; `cfg` is unchanged.
+    """Return a composed config, validated and converted to `shape`; `cfg` is unchanged.
 
     Args:
         cfg: the config, with its interpolations.
         shape: the schema, see `deblurzoo.commands.settings`.
-        decided: keys and values that are merged into the config before it is resolved.
+        decided: keys and values that are merged into the config before interpolations are resolved.
 
     Raises:
         DeblurzooError: a mandatory value is missing, or a value has a wrong type or is out of bounds.
@@ -162,7 +163,7 @@ def settled(cfg: DictConfig, shape: type[S], **decided: Any) -> S:
 
 
 def as_dicts(cfg: Any) -> dict[str, Any]:
-    """Return a config as nested dicts and lists, resolved, with `~` expanded.
+    """Return a config as nested dicts and lists, with interpolations resolved and `~` expanded.
 
     Raises:
         DeblurzooError: a mandatory key (`???`) has no value.
@@ -176,7 +177,7 @@ def as_dicts(cfg: Any) -> dict[str, Any]:
 
 
 def _at_home(value: Any) -> Any:
-    """Return a value in which a leading `~` of each string is expanded."""
+    """Return a value with the leading `~` of each string expanded."""
     if isinstance(value, dict):
         return {key: _at_home(inner) for key, inner in value.items()}
     if isinstance(value, list):
@@ -194,17 +195,17 @@ def blur_choice(data: DictConfig, blur: str | None) -> dict[str, Any]:
 
 
 def quiet_lightning() -> None:
-    """Suppress misleading messages of Lightning, and all but errors in processes other than the first."""
+    """Suppress misleading messages of Lightning. In all processes except the first, log only errors."""
     from pytorch_lightning.utilities import rank_zero_only  # deferred: some commands do not need Lightning
 
     if getattr(rank_zero_only, "rank", 0):
         logging.getLogger().setLevel(logging.ERROR)
     for framework in ("pytorch_lightning", "lightning_fabric.utilities.distributed"):
         logging.getLogger(framework).setLevel(logging.WARNING)
-    # Our sampler starts at the resumed step, which Lightning cannot know.
+    # Lightning does not know that our sampler continues at the resumed step.
     warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before the epoch ended")
     warnings.filterwarnings("ignore", ".*does not have many workers")
     warnings.filterwarnings("ignore", "The number of training batches")
     warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.")
-    warnings.filterwarnings("ignore", "It is recommended to use .*sync_dist=True")  # torchmetrics synchronises itself
+    warnings.filterwarnings("ignore", "It is recommended to use .*sync_dist=True")  # torchmetrics synchronises metrics
     warnings.filterwarnings("ignore", "The `srun` command is available")  # training works without srun as well

@@ -1,4 +1,4 @@
-"""Arguments of the Hydra commands: `~` is expanded, and quotes are added to text that needs them."""
+"""Preparation of the Hydra commands' arguments: expand `~`, and quote text that Hydra cannot parse otherwise."""
 
 import re
 import shlex
@@ -21,16 +21,16 @@ RENAMED = {
 """Keys and overrides of version 0.1, and their replacements."""
 
 _HOME = re.compile(r"""((?:^|[,\[({]|: )["']?)(~[\w.-]*)(?=[/,\])}"']|$)""")
-"""`~` or `~USER` at the start of a value, or of an item of a list or sweep, with or without a quote."""
+"""Pattern of `~` or `~USER` at the start of a value or of an item of a list or sweep, after an optional quote."""
 _ITEM = re.compile(r"""[^\s\[\]{}(),:"'][^\[\]{}(),:"']*""")
-"""An item of a list, sweep or dict."""
+"""Pattern of an item of a list, sweep or dict."""
 _UNQUOTED = re.compile(r"[A-Za-z0-9_/\\\-+.$%*@?|: ]")
-"""Characters that need no quotes."""
+"""Pattern of a character that Hydra accepts without quotes."""
 _GRAMMAR = set(",[]{}()\"'\\")
-"""Characters with which an unreadable value may be meant as a list, dict or sweep instead of text."""
+"""Characters of Hydra's grammar. An invalid value that contains them may be meant as a list, dict or sweep."""
 _SWEEP = ("-m", "--multirun")
 _FLAGS = (*_SWEEP, "-h", "--help", "--hydra-help", "--version", "-r", "--run", "--resolve")
-"""Hydra's options without a value."""
+"""Hydra's options that take no value."""
 
 
 def readable(arguments: list[str]) -> list[str]:
@@ -44,7 +44,7 @@ def readable(arguments: list[str]) -> list[str]:
 
 
 def renamed(key: str, value: str) -> tuple[str, str] | None:
-    """Return the name of version 0.1 at the start of a key, or of a key and its value, and its replacement; or None."""
+    """Return the old and the new name if the key, or KEY=VALUE, starts with a name of version 0.1; otherwise None."""
     top = re.match(r"[+~]*(\w*)", key)[1]  # type: ignore[index]
     return next(((word, RENAMED[word]) for word in (f"{top}={value}", top) if word in RENAMED), None)
 
@@ -78,7 +78,7 @@ def _override(argument: str, sweep: bool) -> str:
 
 
 def _read(override: str) -> Override | None:
-    """Return the override as Hydra reads it, or None if its grammar rejects it."""
+    """Return the parsed override, or None if Hydra's grammar rejects the override."""
     try:
         return OverridesParser.create().parse_override(override)
     except HydraException:
@@ -86,7 +86,7 @@ def _read(override: str) -> Override | None:
 
 
 def _problem(argument: str, sweep: bool) -> str:
-    """Return the message for an override that cannot be read or has several values, with a corrected override."""
+    """Return the error message for an invalid override or one with several values, including a corrected override."""
     key, equals, value = argument.partition("=")
     if not _read(f"{key}=x"):
         return f"{argument} cannot be read: {key} is not a key; --help lists the keys"
@@ -95,8 +95,8 @@ def _problem(argument: str, sweep: bool) -> str:
     spelled = _spelled(value, sweep)
     typed = shlex.quote(f"{key}={spelled}")
     if _read(argument):
-        alone = "" if "(" in value else f"; for a single text type {typed}, for a list '{key}=[{value}]'"
-        return f"{argument} has several values: for one run per value add -m{alone}"
+        alone = "" if "(" in value else f"; for a single text, type {typed}; for a list, type '{key}=[{value}]'"
+        return f"{argument} has several values: for one run per value, add -m{alone}"
     signs = [
         sign for sign in dict.fromkeys(_UNQUOTED.sub("", value)) if spelled == _quoted(value) or sign not in _GRAMMAR
     ]
@@ -114,5 +114,5 @@ def _spelled(value: str, sweep: bool) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Return text in Hydra's quotes."""
+    """Return text in quotes, escaped for Hydra."""
     return '"' + re.sub(r'(\\*)("|\Z)', lambda match: 2 * match[1] + match[2].replace('"', '\\"'), text) + '"'

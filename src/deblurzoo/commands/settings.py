@@ -9,7 +9,7 @@ from deblurzoo.records import Record
 from deblurzoo.training.schedules import known
 
 Text = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int | float) else value)]
-"""Text; also a number, since Hydra parses name=2021 as a number."""
+"""Text. A number is converted to text, because Hydra parses name=2021 as a number."""
 
 
 def _listed(value: Any) -> Any:
@@ -26,7 +26,7 @@ def _known_metric(name: str) -> str:
 
 
 class Config(Record):
-    """A part of a config; further keys are allowed and not checked."""
+    """A section of a config. Undeclared keys are allowed and not checked."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -43,7 +43,7 @@ class Buildable(Config):
 
 
 class Optimizer(Buildable):
-    """The config of an optimiser; torch checks the other arguments of its class."""
+    """The config of an optimiser; torch checks all arguments except `lr`."""
 
     lr: float | None = None
 
@@ -145,4 +145,4 @@ SHAPES: dict[str, type[Record]] = {
     "data_pack": Packing,
     "data_show": Showing,
 }
-"""Schemas by command."""
+"""Schemas of the configs, by command."""

@@ -1,4 +1,4 @@
-"""A job of a sweep: trains or resumes, then evaluates."""
+"""The job of a sweep: train or resume a run, then evaluate it."""
 
 from pathlib import Path
 from typing import Any
@@ -17,16 +17,16 @@ from deblurzoo.training.checkpoints import checkpoint_of
 from deblurzoo.training.precision import AUTO
 
 _folders: dict[Path, DictConfig] = {}
-"""Run folders and configs of this process's sweep; jobs that differ only in `exclude_keys` share a folder."""
+"""Configs of this process's jobs by run folder. Jobs that differ only in `exclude_keys` have the same folder."""
 
 
 def job(cfg: DictConfig, run: Path, fit: Any) -> float:
-    """Train with `fit` and evaluate in a run folder; return the PSNR, for a sweeper such as Optuna.
+    """Train a run with `fit` and evaluate it; return the PSNR, which a sweeper such as Optuna can maximise.
 
     Raises:
-        DeblurzooError: an earlier job of this sweep has the same folder and another config.
+        DeblurzooError: an earlier job of this sweep has the same folder and a different config.
     """
-    if _folders.setdefault(run, cfg) != cfg:  # a search may repeat a job
+    if _folders.setdefault(run, cfg) != cfg:  # equal if a search repeats a job
         raise DeblurzooError(
             f"{run} is the folder of an earlier job of this sweep: the keys in which the jobs differ are not part of "
             "folder names. Sweep over experiment or name, or run the jobs one by one"
@@ -44,7 +44,7 @@ def job(cfg: DictConfig, run: Path, fit: Any) -> float:
 
 
 def evaluation(cfg: DictConfig, run: Path) -> DictConfig:
-    """Return the `deblurzoo evaluate` config for a job: its data, trainer, metrics and trust, otherwise defaults."""
+    """Return the `deblurzoo evaluate` config of a job: the job's data, trainer, metrics and trust, and defaults."""
     usual = compose("evaluate", [f"data={HydraConfig.get().runtime.choices['data']}"])
     OmegaConf.set_struct(usual, False)
     resolved: Any = OmegaConf.to_container(cfg, resolve=True)

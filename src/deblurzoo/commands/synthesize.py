@@ -10,16 +10,17 @@ from deblurzoo.files import user_path
 from deblurzoo.synthesis.options import CAMERA_GAMMA, Response
 
 EXAMPLES = """examples:
-  deblurzoo synthesize 240fps/*.mp4 --out DATA                    as GOPRO: the mean of 11 frames
-  deblurzoo synthesize CLIP_A CLIP_B --frames 7-13 --out DATA     folders of frames; number of frames drawn per clip
+  deblurzoo synthesize 240fps/*.mp4 --out DATA                    like GOPRO: the mean of 11 frames
+  deblurzoo synthesize CLIP_A CLIP_B --frames 7-13 --out DATA     folders of frames; the mean of 7 to 13 frames
   deblurzoo synthesize holiday.mp4 --interpolate --out DATA       ordinary video, 24 to 60 frames per second
   deblurzoo synthesize PHOTOS --photographs --out DATA            simulated camera shake
   deblurzoo train experiment=srn_gopro data=synthesized data.root=DATA
 
-The same command resumes an interrupted synthesis; DATA is created only when it is complete. DATA/synthesis.yaml records
-the sources and options. The same sources, options and seed give the same bytes for any number of workers."""
+To resume an interrupted synthesis, run the same command again. DATA is created only when the synthesis is complete.
+DATA/synthesis.yaml records the sources and options. The same sources, options and seed produce identical files for any
+number of workers."""
 SLOWEST = 100
-"""Lowest frame rate at which means of frames show no ghosting without interpolation, in frames per second."""
+"""Lowest frame rate, in frames per second, at which the mean of frames shows no ghosting without interpolation."""
 T = TypeVar("T")
 
 
@@ -39,20 +40,24 @@ def _parser() -> argparse.ArgumentParser:
         help="video, folder of consecutive frames, or photo",
     )
     add("--out", type=user_path, required=True, metavar="DIR", help="folder to create")
-    add("--photographs", action="store_true", help="folders contain photos: blur them by simulated camera shake")
+    add(
+        "--photographs",
+        action="store_true",
+        help="folders contain photos, which are blurred by simulated camera shake",
+    )
     add("--interpolate", action="store_true", help="interpolate frames by optical flow, for video below 100 fps")
     add(
         "--frames",
         type=_range(int),
         metavar="N[-M]",
-        help="odd number of frames per exposure; of a range, each clip draws one (default: 11; 3 with --interpolate)",
+        help="odd number of frames per exposure, or a range to draw from per clip (default: 11; 3 with --interpolate)",
     )
     add(
         "--shake",
         type=_range(float),
         default=(5, 20),
         metavar="L[-M]",
-        help="length of the camera path in pixels (default: 5-20)",
+        help="length of the simulated camera path in pixels, or a range (default: 5-20)",
     )
     add(
         "--objects",
@@ -65,20 +70,20 @@ def _parser() -> argparse.ArgumentParser:
         "--stride",
         type=at_least(1),
         metavar="N",
-        help="frames between the starts of exposures (default: frames per exposure)",
+        help="frames from the start of an exposure to the start of the next (default: the frames per exposure)",
     )
     add(
         "--response",
         type=_response,
         default=CAMERA_GAMMA,
-        help="camera response for blur_gamma: a gamma or srgb (default: %(default)s)",
+        help="camera response for blur_gamma: a gamma value, or srgb (default: %(default)s)",
     )
     add(
         "--noise",
         type=float,
         default=0.0,
         metavar="SIGMA",
-        help="noise of the blurry images, in 8-bit levels (default: 0)",
+        help="standard deviation of the noise in blurry images, in 8-bit levels (default: 0)",
     )
     add("--jpeg", type=int, metavar="QUALITY", help="JPEG quality of the blurry images, 1 to 100 (default: no JPEG)")
     add(
@@ -91,15 +96,21 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--split",
         choices=("source", "time"),
-        help="test on the last sources, or on the end of each (default: source, or time for one source)",
+        help="test on the last sources, or on the end of each source (default: source; time if there is one source)",
     )
-    add("--test-share", type=float, default=0.2, metavar="SHARE", help="share of the test split (default: %(default)s)")
+    add(
+        "--test-share",
+        type=float,
+        default=0.2,
+        metavar="SHARE",
+        help="share of the data for testing (default: %(default)s)",
+    )
     add(
         "--gap",
         type=at_least(0),
         default=5,
         metavar="N",
-        help="pairs left out between splits by time (default: %(default)s)",
+        help="number of pairs omitted between the splits of a source (default: %(default)s)",
     )
     add("--seed", type=at_least(0), default=0, help="random seed (default: %(default)s)")
     workers = min(os.cpu_count() or 1, 8)
@@ -108,13 +119,13 @@ def _parser() -> argparse.ArgumentParser:
         type=at_least(1),
         default=workers,
         metavar="N",
-        help="exposures computed in parallel (default: %(default)s)",
+        help="number of exposures computed in parallel (default: %(default)s)",
     )
     return parser
 
 
 def _range(number: Callable[[str], T]) -> Callable[[str], tuple[T, T]]:
-    """Return an argparse type for `LEAST-MOST`, or for one number as both bounds."""
+    """Return an argparse type for a range `LEAST-MOST`, or for one number that is used as both bounds."""
 
     def parse(text: str) -> tuple[T, T]:
         least, _, most = text.partition("-")
@@ -139,7 +150,7 @@ def main(arguments: list[str]) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Synthesize the data set into a new folder, or resume."""
+    """Synthesize the data set into a new folder, or resume an interrupted synthesis."""
     # Deferred: OpenCV, PyAV and torch take seconds to import, and --help does not need them.
     from deblurzoo.synthesis.exposure import Camera
     from deblurzoo.synthesis.pairs import Recipe, inspect_all, synthesize

@@ -55,7 +55,7 @@ def fit(cfg: DictConfig, run: Path, **decided: Any) -> None:
     """Train `cfg.model` on `cfg.data` in a run folder, from scratch or from a checkpoint.
 
     Args:
-        cfg: composed from `conf/train.yaml`.
+        cfg: config composed from `conf/train.yaml`.
         run: the run folder.
         decided: keys and values that are merged into the config.
     """
@@ -85,7 +85,7 @@ def fit(cfg: DictConfig, run: Path, **decided: Any) -> None:
 
 
 def begin(cfg: DictConfig, run: Path, **decided: Any) -> tuple[Start | None, Training]:
-    """Return the starting point of training, and the complete config with blur folder, precision and run id.
+    """Return the checkpoint to resume from, and the complete config with its blur folder, precision and run id.
 
     Raises:
         DeblurzooError: a value of the config is missing or invalid.
@@ -110,7 +110,7 @@ def begin(cfg: DictConfig, run: Path, **decided: Any) -> tuple[Start | None, Tra
 
 
 def module_and_data(settings: Training, start: Start | None) -> tuple[DeblurModule, DeblurDataModule]:
-    """Return the module and the data; if they are invalid, raise a DeblurzooError before any file is written."""
+    """Return the module and the data module; raise a DeblurzooError for invalid ones before any file is written."""
     pl.seed_everything(settings.seed, verbose=False)
     module = make_module(settings.model.content)
     require_own_network()
@@ -167,8 +167,8 @@ def make_trainer(settings: Training, requeue: SlurmRequeue) -> pl.Trainer:
     steps = settings.trainer
     if not any(isinstance(callback, StepCheckpoints) for callback in made.values()):
         raise DeblurzooError(
-            "callbacks.checkpoints is missing, so nothing would be saved: keep it; "
-            f"callbacks.checkpoints.every={steps.max_steps} saves only the last step"
+            "callbacks.checkpoints is missing, so nothing would be saved: keep this callback; to save "
+            f"only the last step, set callbacks.checkpoints.every={steps.max_steps}"
         )
     counted = {
         "log_every_n_steps": min(steps.log_every_n_steps, steps.max_steps),
@@ -196,7 +196,7 @@ def _take_over(run: Path, settings: Training) -> None:
 def _fit_logged(
     trainer: pl.Trainer, module: DeblurModule, datamodule: DeblurDataModule, settings: Training, start: Path | None
 ) -> None:
-    """Train, with the config's loggers in the first process only; replace an error by its `cause` if that is known."""
+    """Train, with the config's loggers only in the first process. If an error's `cause` is known, raise the cause."""
     try:
         if trainer.is_global_zero:
             loggers = {name: logger for name, logger in settings.logger.items() if logger}
@@ -211,10 +211,10 @@ def _fit_logged(
 
 
 def _ending(trainer: pl.Trainer) -> str:
-    """Return the outcome of training that no signal stopped: done, or the step and reason of an early end.
+    """Return the outcome of training that no signal stopped: done, or the step and the reason of an early end.
 
     Raises:
-        DeblurzooError: no checkpoint of the step at which training ended exists.
+        DeblurzooError: training ended early, at a step without a checkpoint.
     """
     step, last = trainer.global_step, trainer.max_steps
     if step >= last:
@@ -223,11 +223,11 @@ def _ending(trainer: pl.Trainer) -> str:
     savers = (one for one in trainer.callbacks if isinstance(one, StepCheckpoints))  # type: ignore[attr-defined]
     if not any(saver.file(step).is_file() for saver in savers):
         raise DeblurzooError(f"training {ended}) without a checkpoint: train for longer")
-    return f"{ended}; resume=auto resumes)"
+    return f"{ended}; resume=auto resumes training)"
 
 
 def _refuse_sweep_on_many_devices(settings: Training) -> None:
-    """Raise for a sweep on several devices: Lightning's launcher would run the whole sweep once per device."""
+    """Raise a DeblurzooError for a sweep on several devices: Lightning would run the whole sweep on each device."""
     if is_sweep() and not is_one(settings.trainer.devices):
         raise DeblurzooError(
             f"a multirun with trainer.devices={settings.trainer.devices} would start the whole sweep on each device: "
@@ -236,7 +236,7 @@ def _refuse_sweep_on_many_devices(settings: Training) -> None:
 
 
 def _require_processes(trainer: pl.Trainer) -> None:
-    """Raise unless torchrun or srun, if used, started one process for each device."""
+    """Raise a DeblurzooError if torchrun or srun did not start one process for each device."""
     devices = trainer.num_devices * trainer.num_nodes
     if trainer.world_size != devices:
         raise DeblurzooError(

@@ -24,7 +24,7 @@ _FIRST_LINE = f"its first line must be `# @package {GLOBAL}`"
 
 
 def require_readable_configs(arguments: list[str]) -> None:
-    """Raise a DeblurzooError for an unreadable file in a group of --config-dir, and for names of version 0.1."""
+    """Raise a DeblurzooError if a file in a group of --config-dir is unreadable or uses a name of version 0.1."""
     for option, value in pairwise([*arguments, ""]):
         name, equals, joined = option.partition("=")
         folder = Path(joined if equals else value)
@@ -37,7 +37,7 @@ def require_readable_configs(arguments: list[str]) -> None:
                 raise DeblurzooError(f"{file} cannot be read ({reason}): fix it or move it elsewhere") from error
             for key, value in _words(file):
                 if renaming := renamed(key, value):
-                    raise DeblurzooError(f"{file}: {renaming[0]} is now {renaming[1]}: rename it there")
+                    raise DeblurzooError(f"{file}: {renaming[0]} is now {renaming[1]}: rename it in this file")
             if re.match(r"#\s*@", _top(file)) and len(words) != 2:
                 raise DeblurzooError(
                     f"{file}: {_top(file)} has {len(words) - 1} words: {_FIRST_LINE}, without further words"
@@ -45,7 +45,7 @@ def require_readable_configs(arguments: list[str]) -> None:
 
 
 def _words(file: Path) -> Iterator[tuple[str, str]]:
-    """Yield the top-level keys of a global config, and the groups of its defaults with their choices."""
+    """Yield (key, "") for each top-level key of a global config, and (group, choice) for each item of its defaults."""
     content: Any = _load(file)
     if not isinstance(content, dict):  # Hydra rejects it
         return
@@ -58,42 +58,42 @@ def _words(file: Path) -> Iterator[tuple[str, str]]:
 
 
 def require_effect(cfg: DictConfig) -> None:
-    """Raise a DeblurzooError that names an unknown top-level key, and the user's file that sets it."""
+    """Raise a DeblurzooError for an unknown top-level key; the message includes the user's file that sets the key."""
     content = OmegaConf.to_yaml(cfg)
     for key in sorted(map(str, cfg.keys() - _known_keys())):
-        if re.search(rf"\$\{{[^}}]*\b{re.escape(key)}\b", content):  # a user's variable
+        if re.search(rf"\$\{{[^}}]*\b{re.escape(key)}\b", content):  # a variable that the user defined
             continue
         lost = [(file, package) for file, package in _user_files() if package.partition(".")[0] == key]
         if lost:
-            file, _ = max(lost, key=lambda one: _holds(cfg, *one))  # other files may be wrong as well, but unused
+            file, _ = max(lost, key=lambda one: _holds(cfg, *one))  # the file in use, if several are wrong
             raise DeblurzooError(f"{file} has no effect, since its content is placed under {key}: {_FIRST_LINE}")
         where = next((f"{file}: " for file, package in _user_files() if package == GLOBAL and key in _load(file)), "")
         raise DeblurzooError(f"{where}the key {key} is unknown: it must be one of {', '.join(sorted(_known_keys()))}")
 
 
 def require_own_network() -> None:
-    """Raise a DeblurzooError if an experiment that sets keys of its network is combined with another network."""
+    """Raise a DeblurzooError if an experiment that sets keys of its network is used with a different network."""
     choices = HydraConfig.get().runtime.choices
     experiment, model = str(choices["experiment"]), choices["model"]
     settings = load_experiment(experiment).get("model")
     if settings and (network := choice(experiment, "model")) != model:
         raise DeblurzooError(
             f"experiment={experiment} sets model.{next(iter(settings))} of model={network}: with model={model}, the "
-            "run would be named after another network's ablation; omit experiment and set the keys that you need"
+            "run would have the name of a different network's ablation; omit experiment and set the keys that you need"
         )
 
 
 def warn_of_shadowed_configs() -> None:
-    """Warn of a user's files without effect, since the shipped conf is searched first."""
+    """Warn of a user's files that have no effect, because Hydra first finds a shipped config of the same name."""
     shipped = conf_dir()
     for folder in _user_folders():
         for file in sorted(folder.rglob("*.yaml")):
             if (shipped / file.relative_to(folder)).is_file():
-                log.warning("%s has no effect: deblurzoo ships a config of that name; rename your file", file)
+                log.warning("%s has no effect: deblurzoo ships a config of the same name; rename your file", file)
 
 
 def _known_keys() -> set[str]:
-    """Return the top-level keys of the shipped configs, and the groups whose content is placed under their name."""
+    """Return the top-level keys of the shipped configs, and the groups whose content is placed under the group name."""
     verbs = {key for file in conf_dir().glob("*.yaml") for key in _load(file)}
     groups = {file.parent.name for file in conf_dir().glob("*/*.yaml") if GLOBAL not in _top(file)}
     return (verbs | groups) - {"defaults", "hydra"}
@@ -106,7 +106,7 @@ def _user_folders() -> list[Path]:
 
 
 def _user_files() -> Iterator[tuple[Path, str]]:
-    """Yield a user's files, and the key under which Hydra places the content of each."""
+    """Yield each of the user's files with the key under which Hydra places the content of the file."""
     for folder in _user_folders():
         for file in sorted(folder.rglob("*.yaml")):
             header = re.fullmatch(r"#\s*@package +(\S+)", _top(file))
@@ -121,7 +121,7 @@ def _holds(cfg: DictConfig, file: Path, package: str) -> bool:
 
 
 def _top(file: Path) -> str:
-    """Return the first non-empty line, the only line in which Hydra looks for a package."""
+    """Return the first non-empty line, the only line in which Hydra looks for `@package`."""
     return next((line.strip() for line in file.read_text().splitlines() if line.strip()), "")
 
 

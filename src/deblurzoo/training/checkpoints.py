@@ -22,7 +22,7 @@ WEIGHTS, CONFIG = "model.safetensors", "config.json"
 """File names of an export; see `deblurzoo.export.safetensors`."""
 _REMEDY = f"give a folder written by `deblurzoo export`, with {WEIGHTS} and {CONFIG}"
 
-FORMS = "a run folder, a .ckpt file or, except for resume, an export"
+FORMS = "a run folder, a .ckpt file or, except to resume, an exported network"
 """Accepted forms of trained weights, for messages."""
 
 RECORDS = ("optimizer", "schedule", "loss")
@@ -35,7 +35,7 @@ CONTENT = {
     "hyper_parameters": dict,
     "optimizer_states": list,
 }
-"""Keys of a checkpoint, with their types, that evaluation and resuming require."""
+"""Keys that a checkpoint must have for evaluation and resuming, with the types of their values."""
 
 
 class _ExportFacts(Record):
@@ -51,7 +51,7 @@ class _ExportFacts(Record):
 
 
 class _Export(Record):
-    """`config.json` of an export: the section `deblurzoo` and, as further keys, the network's arguments."""
+    """`config.json` of an export: the section `deblurzoo` and, as additional keys, the network's arguments."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -83,7 +83,7 @@ def find_checkpoint(run: Path) -> Path | None:
 
 
 def load_any(path: Path) -> DeblurNet:
-    """Load the network of a checkpoint, a run folder (newest checkpoint), an export folder or its safetensors file.
+    """Load the network from a checkpoint, a run folder (newest checkpoint), an export folder or its safetensors file.
 
     Raises:
         DeblurzooError: the file is missing, corrupt, not written by deblurzoo, or incompatible with this version.
@@ -93,7 +93,7 @@ def load_any(path: Path) -> DeblurNet:
 
 
 def checkpoint_of(path: Path) -> Path:
-    """Return the file to load: `path` itself, or a folder's exported weights or newest checkpoint."""
+    """Return the file to load: `path` if it is a file; in a folder, the exported weights or the newest checkpoint."""
     if not path.is_dir():
         return path
     if is_export(path):
@@ -105,7 +105,7 @@ def checkpoint_of(path: Path) -> Path:
 
 
 def read_trained(path: Path) -> dict[str, Any]:
-    """Load a checkpoint, or an export in the form of a checkpoint; only checkpoints support resuming.
+    """Load a checkpoint or an export. An export is returned in the form of a checkpoint that cannot be resumed.
 
     Raises:
         DeblurzooError: the file is missing, unreadable, or not written by deblurzoo.
@@ -116,7 +116,7 @@ def read_trained(path: Path) -> dict[str, Any]:
 
 
 def read_export(path: Path) -> dict[str, Any]:
-    """Load an export's safetensors file and the `config.json` next to it, in the form of a checkpoint.
+    """Load an export's safetensors file and `config.json`; return the content in the form of a checkpoint.
 
     Raises:
         DeblurzooError: a file is missing or corrupt, or `config.json` was not written by deblurzoo.
@@ -160,14 +160,14 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         checkpoint = load_tensors(path)
     except ValueError as error:
         raise DeblurzooError(
-            f"checkpoint {path} cannot be read ({error}): it is corrupt or not from deblurzoo; give another one"
+            f"checkpoint {path} cannot be read ({error}): it is corrupt or not from deblurzoo; give another checkpoint"
         ) from error
     if not _is_ours(checkpoint):
-        raise DeblurzooError(f"{path} is not a checkpoint of deblurzoo: give one written by `deblurzoo train`")
+        raise DeblurzooError(f"{path} is not a checkpoint of deblurzoo: give a file written by `deblurzoo train`")
     try:
         require_plain(checkpoint["hyper_parameters"], "hyper_parameters")
     except (DeblurzooError, RecursionError) as error:
-        raise DeblurzooError(f"{path} cannot be used ({error}): give one written by `deblurzoo train`") from error
+        raise DeblurzooError(f"{path} cannot be used ({error}): give a file written by `deblurzoo train`") from error
     complete: dict[str, Any] = checkpoint
     return complete
 
@@ -181,7 +181,7 @@ def _is_ours(checkpoint: object) -> bool:
     facts, arguments = checkpoint["deblurzoo"], checkpoint["hyper_parameters"]
     return (
         all(isinstance(facts.get(key), str) for key in ("module", "run_id", "blur_folder"))
-        and "${" not in facts["run_id"] + facts["blur_folder"]  # used in a config, which would interpolate them
+        and "${" not in facts["run_id"] + facts["blur_folder"]  # would be interpolated in a config
         and all(isinstance(facts.get(key, ""), str) for key in ("network", "precision"))
         and ("data" not in facts or _is_fingerprint(facts["data"]))
         and isinstance(arguments.get("net"), dict)
@@ -198,7 +198,7 @@ def _is_fingerprint(value: object) -> bool:
 def load_net(trained: dict[str, Any], path: Path) -> DeblurNet:
     """Rebuild the network from the output of `read_trained`; `path` is for messages only."""
     facts, arguments = trained["deblurzoo"], trained["hyper_parameters"]["net"]
-    network = facts.get("network") or current(facts["module"])  # version 0.1 stores only the module
+    network = facts.get("network") or current(facts["module"])  # version 0.1 stores only the training module
     try:
         kind = resolve(NETWORKS.get(network, network), nn.Module)
     except ValueError as error:
@@ -222,4 +222,4 @@ def _require_fit(given: dict[str, Tensor], needed: dict[str, Tensor]) -> None:
         name, *others = misfits
         there, wanted = theirs.get(name, "missing"), ours.get(name, "unknown")
         more = f" (and {len(others)} more)" if others else ""
-        raise ValueError(f"{name} is {there} in the file, {wanted} in the network{more}")
+        raise ValueError(f"{name} is {there} in the file and {wanted} in the network{more}")

@@ -24,10 +24,10 @@ FLOWNETS_LAYERS = {
     **{f"up{n}to{n - 1}": f"upsampled_flow{n}_to_{n - 1}" for n in (6, 5, 4, 3)},
     **{f"deconv{n}": f"deconv{n - 1}.0" for n in (6, 5, 4, 3)},
 }
-"""Layers of `FlowNet`, mapped to their names in the PyTorch ports of FlowNetS.
+"""Layer names of `FlowNet`, mapped to the layer names of the PyTorch ports of FlowNetS.
 
-The ports number a deconvolution by its output scale. They have no layers at half resolution (up2to1, deconv2) and no
-layers of RNN weights.
+The ports number each deconvolution by its output scale. The ports have no layers at half resolution (up2to1, deconv2)
+and no layers that predict RNN weights.
 """
 
 
@@ -39,8 +39,8 @@ class FlowRNNDeblur(DeblurModule):
 
     Args:
         net, optimizer, schedule, loss: as in `DeblurModule`.
-        flownet: file with the state dict of a FlowNetS at 3/8 width, which initialises the flow network as in the
-            paper; its layer names are the values of `FLOWNETS_LAYERS`. None for random initialisation.
+        flownet: file with the state dict of a FlowNetS at 3/8 width, with the values of `FLOWNETS_LAYERS` as layer
+            names. The flow network is initialised from this file, as in the paper. None for random initialisation.
     """
 
     network = FlowRNN
@@ -70,10 +70,11 @@ class FlowRNNDeblur(DeblurModule):
 
 
 def initialise_from_flownets(flow_net: FlowNet, state: dict[str, Tensor]) -> None:
-    """Copy the tensors of a FlowNetS state dict that match in name and shape; log loaded and missing tensors.
+    """Copy the tensors of a FlowNetS state dict that match in name and shape. Log loaded, missing and unused tensors.
 
     Raises:
-        DeblurzooError: an encoder layer does not match. The first layer is exempt: it depends on the number of frames.
+        DeblurzooError: an encoder layer does not match. The first layer may differ; its shape depends
+            on the number of frames.
     """
     loaded, left = [], []
     for name, parameter in flow_net.named_parameters():

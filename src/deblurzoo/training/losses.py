@@ -11,12 +11,12 @@ from deblurzoo.errors import DeblurzooError, first_line
 from deblurzoo.ops.warp import warp
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-"""Function of a restored and a sharp image, both float (B, 3, H, W), nominally in [0, 1]; returns a scalar tensor."""
+"""Function of restored and sharp images, both float (B, 3, H, W), nominally in [0, 1]; returns a scalar tensor."""
 ResizeTo = Callable[[Tensor, tuple[int, int]], Tensor]
 
 
 def charbonnier(image: Tensor, sharp: Tensor) -> Tensor:
-    """Return the mean of sqrt(d^2 + 1e-6) over all differences d. Reference: Lai et al., CVPR 2017, with eps 1e-3."""
+    """Return the mean of sqrt(d^2 + 1e-6) over pixel differences d. Reference: Lai et al., CVPR 2017, with eps 1e-3."""
     return (image - sharp).square().add(1e-6).sqrt().mean()
 
 
@@ -48,7 +48,7 @@ class WeightedLosses:
     """Named losses with weights.
 
     Args:
-        weights: weight of each loss, by its name in `LOSSES` of this module or of a trusted package.
+        weights: weight of each loss. The key is the name of the loss in `LOSSES` of this module or a trusted package.
 
     Raises:
         DeblurzooError: a loss is unknown.
@@ -59,8 +59,8 @@ class WeightedLosses:
         for name in weights:
             if name not in known:
                 raise DeblurzooError(
-                    f"model.loss.{name} is not a known loss: choose from {', '.join(known)}, or name the package that "
-                    "defines it with trust=PACKAGE"
+                    f"model.loss.{name} is not a known loss: choose from {', '.join(known)}, or, if a package "
+                    "defines this loss, set trust=PACKAGE"
                 )
         self.terms = {name: (known[name], float(weight)) for name, weight in weights.items()}
 
@@ -74,7 +74,7 @@ class WeightedLosses:
     def at_each_scale(self, pyramid: Sequence[Tensor], sharp: Tensor, resize: ResizeTo) -> dict[str, Tensor]:
         """Return the weighted losses at each scale.
 
-        With `mse` and weight 1, their sum is the loss of the SRN paper (eq. 4 with all kappa = 1).
+        With only `mse` of weight 1, the sum over scales is the loss of the SRN paper (eq. 4 with all kappa = 1).
 
         Args:
             pyramid: predictions, each (B, 3, h, w).
@@ -89,16 +89,16 @@ class WeightedLosses:
 
 
 def warp_losses(flows: Sequence[Tensor], blur: Tensor) -> dict[str, Tensor]:
-    """Return the squared error between the frame to restore and each warped neighbour, by scale and neighbour.
+    """Return the squared errors between the frame to restore and its warped neighbours, by neighbour and scale.
 
     Reference: eq. 14 of the TCSVT 2021 paper, which sums squared differences over the pixels of every scale. Here, each
-    error is a mean, multiplied by the scale's share of the full-resolution pixels. Its weight relative to the image
-    loss, which is a mean over full resolution, therefore matches the paper. The authors' code downsamples the frame and
-    its neighbour with two different filters; here, both frames are area-averaged.
+    error is a mean, multiplied by the scale's share of the full-resolution pixels. The image loss is a mean over the
+    full resolution. The relative weight of the two losses therefore matches the paper. The authors' code downsamples
+    the frame and its neighbour with two different filters; here, both frames are area-averaged.
 
     Args:
         flows: optical flows, each (B, 2 (T - 1), h, w) in pixels of its scale.
-        blur: blurry frames (B, T, 3, H, W) in [0, 1], the frame to restore first.
+        blur: blurry frames (B, T, 3, H, W) in [0, 1]; the first frame is the frame to restore.
     """
     losses = {}
     for flow in flows:

@@ -34,7 +34,7 @@ class RestoringModule(pl.LightningModule):
         return restore_any_size(self.net, blur)
 
     def test_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return restored whole frames, which a callback measures and saves."""
+        """Return the restored whole frames; a callback measures and saves them."""
         return self.restore(batch.blur)
 
 
@@ -49,8 +49,8 @@ class DeblurModule(RestoringModule):
         schedule: keyword arguments of `schedules.factor`.
         loss: weight of each loss, see `WeightedLosses`.
 
-    All four are dicts with values of JSON types and are saved in every checkpoint. `net` is needed to rebuild the
-    network of a checkpoint. The other three are saved only for the record: training always reads them from the config.
+    All four arguments are dicts with values of JSON types and are saved in every checkpoint. A checkpoint's network is
+    rebuilt from `net`. Training always takes `optimizer`, `schedule` and `loss` from the config, not from a checkpoint.
     """
 
     network: ClassVar[type[DeblurNet] | None] = None
@@ -74,7 +74,7 @@ class DeblurModule(RestoringModule):
         self.watch(())
 
     def watch(self, metrics: Sequence[str]) -> None:
-        """Set the validation metrics in addition to `psnr` and `ssim`; each is logged as `val/NAME`.
+        """Set the validation metrics in addition to `psnr` and `ssim`. Each metric is logged as `val/NAME`.
 
         Raises:
             DeblurzooError: a metric is unknown.
@@ -82,7 +82,7 @@ class DeblurModule(RestoringModule):
         self.val_metrics = image_metrics(*dict.fromkeys(("psnr", "ssim", *metrics)))
 
     def load_pretrained(self) -> None:
-        """Load pretrained weights, by default none; called before the first step unless the run resumes."""
+        """Load pretrained weights (by default, none). Called before the first step, unless training resumes."""
 
     def losses(self, restored: Restored, batch: Batch) -> dict[str, Tensor]:
         """Return the named loss terms, whose sum is minimised; by default the losses of the config."""
@@ -94,7 +94,7 @@ class DeblurModule(RestoringModule):
         terms = self.losses(restored, batch)
         loss = torch.stack(list(terms.values())).sum()
         values = {"loss": loss, **terms, "psnr": -negative_psnr(to_uint8(restored.image) / 255, batch.sharp)}
-        # Averaged over devices (equal shares of the batch), so that all devices stop if the loss diverges on one.
+        # Averaged over devices (equal shares of the batch), so that all devices stop if one device's loss diverges.
         means = self.trainer.strategy.reduce(torch.stack([value.detach().float() for value in values.values()]))
         if not torch.isfinite(means[0]):
             self._refuse(loss, batch)
@@ -143,7 +143,7 @@ class DeblurModule(RestoringModule):
         except (TypeError, ValueError, ArithmeticError) as error:
             raise DeblurzooError(f"model.optimizer or model.schedule is invalid: {first_line(error)}") from error
         settings = inspect.signature(kind).parameters
-        # Other keys of a parameter group are optimiser state.
+        # The remaining keys of a parameter group are optimiser state.
         self._settings = [{key: group[key] for key in settings if key in group} for group in optimizer.param_groups]
         return optimizer
 
@@ -151,11 +151,11 @@ class DeblurModule(RestoringModule):
         return factor(step, **{"name": "polynomial", **self.schedule_arguments})
 
     def on_train_start(self) -> None:
-        """Reset the optimiser's hyperparameters to the config's, because resuming restores them from the checkpoint."""
+        """Set the optimiser's hyperparameters to the config, because resuming restores the checkpoint's values."""
         optimizer: Optimizer = self.trainer.optimizers[0]
         for group, settings in zip(optimizer.param_groups, self._settings, strict=True):
             group.update({key: value for key, value in settings.items() if key != "params"})
-        optimizer.load_state_dict(optimizer.state_dict())  # moves step counts to the device, for fused Adam
+        optimizer.load_state_dict(optimizer.state_dict())  # fused Adam needs step counts on the device
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Set the learning rate of this step."""
@@ -163,6 +163,6 @@ class DeblurModule(RestoringModule):
             group["lr"] = settings["lr"] * self._factor(self.trainer.global_step)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Store the class names of module and network and the version of deblurzoo in the checkpoint."""
+        """Store the class names of the module and the network, and the version of deblurzoo, in the checkpoint."""
         facts = {"module": name_of(type(self)), "network": name_of(type(self.net)), "version": __version__}
         checkpoint.setdefault("deblurzoo", {}).update(facts)  # callbacks also add keys

@@ -9,7 +9,7 @@ from deblurzoo.errors import DeblurzooError, first_line
 
 AUTO, FULL, LOW, HALF = "auto", "32-true", "bf16-mixed", "16-mixed"
 _KNOWN = (AUTO, FULL, LOW, HALF)
-"""Supported precisions. Lightning's others round the weights of the spatial RNN or do not accept float32 images."""
+"""Supported precisions. Lightning's other precisions round the weights of the spatial RNN or reject float32 images."""
 
 _EPOCHS = {
     "fast_dev_run": "set debug=smoke",
@@ -20,22 +20,23 @@ _EPOCHS = {
     "limit_test_batches": "use a smaller data set (data=folder)",
     "overfit_batches": "use a small data set (data=folder)",
     "check_val_every_n_epoch": "set trainer.val_check_interval",
-    "reload_dataloaders_every_n_epochs": "remove it, data loaders are rebuilt when necessary",
-    "use_distributed_sampler": "remove it, each batch is split between the devices",
+    "reload_dataloaders_every_n_epochs": "remove this key; data loaders are rebuilt when necessary",
+    "use_distributed_sampler": "remove this key; each batch is split between the devices",
     "enable_checkpointing": "set callbacks.checkpoints.every",
 }
-"""Keys of Lightning's trainer that count, limit or repeat epochs or samples, and the remedy for each."""
+"""Keys of Lightning's trainer that count, limit or repeat epochs or samples, and the remedy for each key."""
 
 
 def settled_precision(trainer: Mapping[str, Any], begun: str | None, optimizer: Mapping[str, Any]) -> str:
-    """Return the precision of training; `auto` becomes the checkpoint's precision or the device's default.
+    """Return the precision of training; `auto` becomes the checkpoint's precision or, for a new run, the device's.
 
     Args:
         trainer, optimizer: sections of the config.
         begun: precision of the checkpoint to resume from, if known.
 
     Raises:
-        DeblurzooError: the checkpoint's precision requires a GPU, or a fused optimiser does not support clipping in it.
+        DeblurzooError: the checkpoint's precision requires a GPU, or a fused optimiser does not support clipping
+            in this precision.
     """
     precision = str(trainer["precision"])
     if precision == AUTO:
@@ -87,7 +88,7 @@ def training_precision(accelerator: str) -> str:
     """Return Lightning's name of the fastest precision that trains as well as float32.
 
     Autocast to bfloat16 needs no loss scaling. Operations that lose accuracy in bfloat16 (weights of the spatial RNN
-    near 1, the recurrence, losses) stay in float32. Devices that only emulate bfloat16 use float32, which is faster.
+    near 1, the recurrence, losses) stay in float32. On devices that only emulate bfloat16, float32 is faster.
 
     Args:
         accelerator: `cpu`, `gpu` or Lightning's `auto`, which uses a GPU if available.

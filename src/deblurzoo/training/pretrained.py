@@ -18,18 +18,18 @@ def load_tensors(path: Path) -> Any:
     """
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # corrupt files raise many types: from zip, pickle, unicode and torch
+    except Exception as error:  # corrupt files raise exceptions of many types, from zip, pickle, unicode and torch
         call = re.search(r"GLOBAL (\S+)", str(error))
         raise ValueError(f"loading it would call {call[1]}" if call else first_line(error)) from error
 
 
 def read_state(path: Path, key: str, wanted: str) -> dict[str, Tensor]:
-    """Load a third-party state dict, at the top level or below the key `state_dict`, see `load_tensors`.
+    """Load a third-party state dict, from the top level or the key `state_dict` of a file; see `load_tensors`.
 
     Args:
         path: file of the state dict.
         key: config key of the file, for messages.
-        wanted: expected values of the key, for messages.
+        wanted: description of the values that the key may have, for messages.
 
     Raises:
         DeblurzooError: the file cannot be read or has no state dict.

@@ -38,7 +38,7 @@ class Start:
         """Whether a run has already reached its last step.
 
         Raises:
-            DeblurzooError: the checkpoint has reached the last step but belongs to another run.
+            DeblurzooError: the checkpoint has reached the last step but belongs to a different run.
         """
         step = self.content["global_step"]
         if step < last:
@@ -49,7 +49,7 @@ class Start:
         return True
 
     def require_same_run(self, module: DeblurModule, source: Source, ema: bool) -> None:
-        """Raise a DeblurzooError if network, optimiser class, EMA or blur differ; the message lists all differences."""
+        """Raise a DeblurzooError with all differences in network, optimiser class, EMA and blur folder, if any."""
         arguments, network = self.content["hyper_parameters"], name_of(type(module.net))
         theirs = {
             "module": current(self.facts["module"]),
@@ -74,26 +74,26 @@ class Start:
         ]
         if differing:
             raise DeblurzooError(
-                f"{self.path} is a checkpoint of another network or run ({'; '.join(differing)}): "
+                f"{self.path} is a checkpoint of a different network or run ({'; '.join(differing)}): "
                 "set these keys as in the checkpoint, or start without resume"
             )
 
     def require_same_images(self, ours: dict[str, str]) -> None:
-        """Raise a DeblurzooError naming both places if the checkpoint was trained on other images.
+        """Raise a DeblurzooError with both locations if the checkpoint was trained on different images.
 
-        Moving, copying or packing the images is allowed. A checkpoint of version 0.1 has no record of its images and
-        always passes.
+        Moving, copying or packing the images is allowed. A checkpoint of version 0.1 does not record its images
+        and always passes.
         """
         theirs = self.facts.get("data")
         if theirs and theirs["fingerprint"] != ours["fingerprint"]:
             raise DeblurzooError(
-                f"{self.path} was trained on other images ({theirs['place']} then, {ours['place']} now): use the "
-                "original data set, or start a new run with another name"
+                f"{self.path} was trained on different images ({theirs['place']} then, {ours['place']} now): use the "
+                "original data set, or start a new run with a different name"
             )
 
 
 def starting_point(resume: str | None, run: Path) -> Start | None:
-    """Return the checkpoint to resume from: the run folder's newest (`auto`) or a given one; None for a new run.
+    """Return the checkpoint to resume from: the run's newest (`auto`) or the given checkpoint; None for a new run.
 
     Raises:
         DeblurzooError: the run folder has checkpoints but `resume` is neither `auto` nor one of them, or `resume` is
@@ -105,18 +105,18 @@ def starting_point(resume: str | None, run: Path) -> Start | None:
     given = checkpoint_of(Path(resume)) if resume else None
     if given and is_export(given):
         raise DeblurzooError(
-            f"resume={resume} is an export, which has only the weights: evaluate it, deblur with it or export it; to "
+            f"resume={resume} is an export, which contains only the weights: use it to evaluate, deblur or export; to "
             "resume training, give a run folder or a .ckpt file"
         )
     if newest is not None and (given is None or given.resolve().parent != newest.resolve().parent):
         raise DeblurzooError(
-            f"{run} already contains a run ({newest.name}): resume=auto continues it, name=OTHER starts a new run"
+            f"{run} already contains a run ({newest.name}): resume=auto continues this run, name=OTHER starts a new run"
         )
     return Start(given, read_checkpoint(given)) if given else None
 
 
 def run_id(start: Start | None, resume: str | None, run: Path) -> str:
-    """Return the run id of the checkpoint or, for `auto`, of a run without checkpoints; otherwise a new id."""
+    """Return the run id in the checkpoint, for `auto` the id of a run that has no checkpoint, otherwise a new id."""
     if start:
         return str(start.facts["run_id"])
     begun = resume == "auto" and (run / IDENTITY).is_file()

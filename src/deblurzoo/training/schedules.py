@@ -1,14 +1,14 @@
 """Learning-rate schedules: functions of the step that return a factor of the initial rate.
 
-Schedules are stateless: a resumed run uses the learning rate of the config, and with an unchanged config every step has
-the same rate as without the interruption.
+Schedules are stateless: a resumed run uses the learning rate of the config. If the config is unchanged, every step has
+the same learning rate as without the interruption.
 """
 
 import math
 from collections.abc import Callable
 
 Schedule = Callable[[float, float], float]
-"""Function of the remaining share of steps, from 1 to 0, and of the power; returns a factor, initially 1."""
+"""Function of the remaining share of steps (from 1 to 0) and the power. Returns a factor that starts at 1."""
 
 SCHEDULES: dict[str, Schedule] = {
     "polynomial": lambda remaining, power: float(remaining**power),
@@ -17,8 +17,8 @@ SCHEDULES: dict[str, Schedule] = {
 }
 """Schedules by name.
 
-References: `polynomial` is the "exponential decay of power 0.3" of Tao et al. and, with power 2, the schedule of the
-Caffe solvers of the spatial-RNN papers. `cosine`: Loshchilov and Hutter, ICLR 2017, without restarts.
+References: `polynomial` is the "exponential decay of power 0.3" of Tao et al. and, with power 2, the schedule in the
+Caffe solvers of the two spatial-RNN papers. `cosine`: Loshchilov and Hutter, ICLR 2017, without restarts.
 """
 
 

@@ -16,7 +16,7 @@ class SRNDeblur(DeblurModule):
     Args:
         net, optimizer, schedule, loss: as in `DeblurModule`.
         clip_lstm_norm: maximum global gradient norm of the recurrent cell's parameters. The paper (section 3.3) clips
-            at 3; the authors' code implements clipping but disables it (`is_gradient_clip`). The paper is followed.
+            at 3; the authors' code implements clipping but disables it (`is_gradient_clip`). We follow the paper.
     """
 
     network = SRN
@@ -38,6 +38,6 @@ class SRNDeblur(DeblurModule):
         return self.weighted_losses.at_each_scale(restored.pyramid, batch.sharp, self.net.resize)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Clip the gradients of the recurrent cell, which Lightning has already unscaled."""
+        """Clip the gradients of the recurrent cell. Lightning has already unscaled the gradients."""
         if recurrent := self.net.recurrent_parameters():
             nn.utils.clip_grad_norm_(recurrent, self.clip_lstm_norm)

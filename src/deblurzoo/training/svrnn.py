@@ -27,7 +27,7 @@ class SVRNNDeblur(DeblurModule):
     """Training module of SVRNN-Deblur: the losses of the config, and initialisation from VGG-16.
 
     In the paper (section 3.2), conv3 to conv11 are initialised from VGG-16 and the other layers by Xavier. The authors'
-    training script has the VGG weights commented out. The paper is followed. Neither weights nor input are rescaled:
+    training script has the VGG weights commented out. We follow the paper. Neither weights nor input are rescaled:
     the network reads RGB in [0, 1].
 
     Args:
@@ -51,7 +51,7 @@ class SVRNNDeblur(DeblurModule):
         self.vgg16 = vgg16
 
     def load_pretrained(self) -> None:
-        """Initialise the weight generation, if the variant has one, from VGG-16."""
+        """Initialise the weight generation network from VGG-16, if the variant has this network."""
         if self.vgg16 is None or self.net.variant == "no_rnns":
             return
         state = _download_vgg16() if self.vgg16 == "download" else _read_vgg16(Path(self.vgg16))
@@ -61,7 +61,7 @@ class SVRNNDeblur(DeblurModule):
 
 
 class Liu2016Deblur(DeblurModule):
-    """Training module of the ECCV 2016 baseline, trained like SVRNN as in the SVRNN paper.
+    """Training module of the ECCV 2016 baseline. As in the SVRNN paper, it is trained in the same way as SVRNN.
 
     The sample mask of the baseline's authors is omitted, because the SVRNN paper does not mention it.
     """
