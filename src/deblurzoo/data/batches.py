@@ -46,14 +46,14 @@ def worker_options(workers: int) -> dict[str, Any]:
         "worker_init_fn": _start_worker,
         "persistent_workers": workers > 0,
         "prefetch_factor": PREFETCH if workers else None,
-        # Set explicitly, because the start method set by joblib's launcher would pickle the augmentation pipeline.
+        # Set explicitly: joblib's launcher sets a start method that requires a picklable augmentation pipeline.
         "multiprocessing_context": "fork" if workers and sys.platform == "linux" else None,
     }
 
 
 def _start_worker(_: int) -> None:
     cv2.setNumThreads(0)  # the workers already run in parallel
-    sys.excepthook = _tell  # called by multiprocessing's thread that sends shared memory
+    sys.excepthook = _tell  # multiprocessing's thread that sends shared memory calls this hook on errors
     if sys.platform == "linux":
         # Slurm sends signals to all processes, but training needs its workers until the checkpoint is saved.
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
@@ -75,10 +75,10 @@ def _end_when_the_parent_says() -> None:
 
 
 class BatchLoader(DataLoader[Batch]):
-    """Loader of uint8 batches, (B, T, 3, H, W) and (B, 3, H, W), with channels-last memory layout.
+    """Loader of uint8 batches with channels-last memory layout: blurry (B, T, 3, H, W) and sharp (B, 3, H, W).
 
-    Decoded images are channels-last. Batches keep this layout, because a copy is several times faster than reordering.
-    The device reorders the batches.
+    Decoded images are channels-last. Batches keep this layout until they are on the device, because copying is several
+    times faster than reordering.
     """
 
     def __init__(self, dataset: Dataset[Batch], workers: int, **arguments: Any) -> None:
@@ -120,8 +120,8 @@ def _next(batches: Iterator[Batch]) -> Batch | None:
 def shared(tensor: Tensor) -> Tensor:
     """Move a tensor into shared memory in a worker; return it unchanged in the training process.
 
-    Without this call, a thread of the worker's queue moves the tensor. If shared memory is full, the thread's error is
-    lost, and both processes wait forever.
+    Without this call, a thread of the worker's queue would move the tensor. If shared memory were full, its error would
+    be lost, and the worker and the training process would wait forever.
 
     Raises:
         DeblurzooError: shared memory is full.
@@ -172,7 +172,7 @@ class Collation:
 
     Allocating shared memory takes longer than copying the samples. With newly allocated buffers, only 0.5 to 0.8 times
     as many samples per second were read from a pack (measured on two cores with 1 or 2 workers and batches of 16 pairs,
-    128 or 256 pixels per side; medians of interleaved rounds). PNGs are read equally fast, as decoding dominates.
+    128 or 256 pixels per side; medians of interleaved rounds). Reading PNGs takes equally long, as decoding dominates.
 
     A worker has at most `PREFETCH` outstanding batches. The training process receives the oldest batch, requests a new
     batch, and then copies the received batch. One additional buffer ensures that no buffer is overwritten during the

@@ -41,7 +41,7 @@ class Examined(NamedTuple):
 
 _AGAIN = "run `deblurzoo data pack` again"
 _NAMED = 3
-"""Number of gaps that are listed for a clip with more than four gaps. Identical pairs have the same limit."""
+"""If a clip has more than four gaps, only this many are listed. The same limit applies to its identical pairs."""
 
 
 def _seen(path: Path) -> Seen | str:
@@ -150,8 +150,8 @@ def _examined_pack(source: ClipSource, split: str) -> Iterator[Examined]:
 def check(source: ClipSource) -> list[str]:
     """Read a complete data set or its pack, print a table of its clips, and return all problems.
 
-    Pairs with identical blurry and sharp images are printed. They are a problem only if a split has no pairs with
-    different images.
+    Pairs with identical blurry and sharp images are printed. They count as a problem only if a split has no other
+    pairs.
     """
     table = Table(title=f"{source.name}: {source.blur_folder}/ and sharp frames", title_justify="left")
     for heading in ("split", "clip", "pairs", *(["official"] if source.official else []), "problems"):

@@ -18,7 +18,7 @@ from deblurzoo.media.naming import described, gaps, natural, require_frames, run
 log = logging.getLogger(__name__)
 
 NEIGHBOURS = {1: (0,), 2: (0, 1), 3: (0, 1, -1)}
-"""Frame offsets by T, the number of input frames: 0 for the frame to restore, 1 for the next, -1 for the previous."""
+"""Frame offsets for each number of input frames, T: 0 is the frame to restore, 1 the next, and -1 the previous."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Sample:
 
 
 def _around(run: range, index: int, frames: int) -> list[int]:
-    """Return the indices of the frames to read in order to restore frame `index`; empty if a neighbour is missing."""
+    """Return the indices of the frames from which frame `index` is restored; empty if a neighbour is missing."""
     around = [index + offset for offset in NEIGHBOURS[frames]]
     return around if all(other in run for other in around) else []
 
@@ -98,7 +98,7 @@ class Source(ABC):
         """Return the official clips that lack frames. Results on incomplete clips are not comparable with papers."""
 
     def origin(self, split: str) -> dict[str, str]:
-        """Return the folders from which a split is read, by config key and as set by the user."""
+        """Return {config key: folder} of the folders from which a split is read, as set by the user."""
         return {f"{self.key}.root": str(self.root)} if self.root else {}
 
     def require_consecutive(self, frames: int) -> None:
@@ -164,7 +164,7 @@ class ClipSource(Source):
 
     @cached_property
     def index(self) -> Index:
-        """The index of the pack; raises a DeblurzooError if the index is invalid or of a different data set."""
+        """The index of the pack; raises a DeblurzooError if it is invalid or belongs to a different data set."""
         key, pack = f"{self.key}.packed", Path(str(self.packed))
         index = open_pack(key, pack)
         index.require_of(self.name, self.blur_folder, key, pack)
@@ -192,7 +192,7 @@ class ClipSource(Source):
         return self.index.undamaged(split, key, pack)
 
     def origin(self, split: str) -> dict[str, str]:
-        """Return the folders from which a split is read, by config key and as set by the user."""
+        """Return {config key: folder} of the folders from which a split is read, as set by the user."""
         return {f"{self.key}.packed": self.packed} if self.packed else super().origin(split)
 
     def incomplete_clips(self, split: str) -> list[str]:

@@ -49,7 +49,7 @@ class _Known(Record):
 
 
 def _require_blur(samples: list[Sample]) -> None:
-    """Raise a DeblurzooError if both images of every pair are identical. Usually, only the first pair is read."""
+    """Raise a DeblurzooError unless the images of some pair differ. Reading stops at the first such pair."""
     if all(np.array_equal(sample.blur[0].read(), sample.sharp.read()) for sample in samples):
         raise DeblurzooError(
             f"there is nothing to restore: in all {len(samples)} validation pairs, the blurry and the sharp image are "
@@ -166,7 +166,7 @@ class DeblurDataModule(pl.LightningDataModule):
         return describe(self.source, "test", [sample for sample in self.test_samples if not sample.is_fed_sharp])
 
     def require_shares(self, devices: int) -> None:
-        """Raise a DeblurzooError unless every device gets an equal share of a batch and a validation frame."""
+        """Raise a DeblurzooError unless batches divide equally among the devices and each gets a validation frame."""
         if self.batch_size % devices:
             raise DeblurzooError(
                 f"datamodule.batch_size={self.batch_size} cannot be split equally between {devices} devices: set a "

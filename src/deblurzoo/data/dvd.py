@@ -30,11 +30,11 @@ _SU30 = {2 + 95 * i // 29 for i in range(30)}
 
 
 class Dvd(ClipSource):
-    """71 videos of 720p frames in `quantitative_datasets/VIDEO/{input,GT}/NNNNN.jpg`. Each video is in one split.
+    """71 videos of 720p frames in `quantitative_datasets/VIDEO/{input,GT}/NNNNN.jpg`. Each video belongs to one split.
 
     Args:
         root: the folder that contains `quantitative_datasets`.
-        protocol: selects the frames of the ten test videos to restore. `flow` selects frames 0 to 98 of each video (990
+        protocol: selects the frames to restore in the ten test videos. `flow` selects frames 0 to 98 of each video (990
             in total), as in the FlowRNN paper. `su30` selects 30 frames of each video, and registers each result to its
             sharp image before measuring, as Köhler's benchmark and the authors of DVD do. `all` selects all 1000
             frames.

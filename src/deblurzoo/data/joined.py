@@ -30,7 +30,8 @@ class Joined(ClipSource):
         for key, part in others:
             if part.measure != leader.measure:
                 raise DeblurzooError(
-                    f"data.{key}.protocol={part.protocol} is not evaluated like data.{first}: choose another protocol"
+                    f"data.{key}.protocol={part.protocol} computes metrics differently from data.{first}: choose "
+                    "another protocol"
                 )
         for key, part in datasets.items():
             part.key = f"data.{key}"

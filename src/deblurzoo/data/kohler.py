@@ -77,7 +77,7 @@ class Kohler(Source):
         return [name for name, frames in self.official[split].items() if found.get(name, 0) < frames]
 
     def problems(self) -> list[str]:
-        """Read every image, and return one line per missing or unreadable image and per pair with differing sizes."""
+        """Read every image. Return a line per unreadable image, and per pair that is incomplete or differs in size."""
         samples = self.samples("test", 1)
         lines = [f"missing: blurry image or ground truth of pair {pair}" for pair in self.incomplete_clips("test")]
         with ThreadPoolExecutor() as pool:

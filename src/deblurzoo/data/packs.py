@@ -143,7 +143,7 @@ class Index:
         return (clip for clip in self.clips if clip.split == split)
 
     def require_of(self, dataset: str, blur_folder: str, key: str, pack: Path) -> None:
-        """Raise a DeblurzooError unless the pack is of this data set and blur folder.
+        """Raise a DeblurzooError unless the pack was made from this data set and blur folder.
 
         `key` and `pack` are the config key of the pack and its folder, for the message.
         """

@@ -75,7 +75,7 @@ class Augmentation:
 
 
 class ZoomedCrop(A.RandomSizedCrop):  # type: ignore[misc]
-    """Random square crop, downscaled to `size`. The scale factor is drawn uniformly, not the side of the square."""
+    """Random square crop, downscaled to `size`. The scale factor, not the side of the square, is drawn uniformly."""
 
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
         """Return the crop coordinates in an image of shape `params["shape"]`."""

@@ -13,7 +13,7 @@ ONNX = "model.onnx"
 
 
 def export(checkpoint: Path, out: Path, onnx: bool) -> dict[str, float]:
-    """Write the weights that `deblurzoo evaluate` measures to a new folder; see `docs/export.md`.
+    """Create a folder with the weights that `deblurzoo evaluate` uses; see `docs/export.md`.
 
     Args:
         checkpoint: a checkpoint, a run folder or an export.
@@ -21,7 +21,7 @@ def export(checkpoint: Path, out: Path, onnx: bool) -> dict[str, float]:
         onnx: whether to also write `model.onnx` and check it.
 
     Returns:
-        The largest difference between the outputs of the ONNX file and of torch, by image size; empty without `onnx`.
+        For each image size, the largest difference between the ONNX file's and torch's outputs; empty without `onnx`.
 
     Raises:
         DeblurzooError: the checkpoint cannot be read, `out` exists, or the outputs differ by more than 1e-4.

@@ -14,7 +14,7 @@ from deblurzoo.errors import DeblurzooError
 from deblurzoo.nets.base import DeblurNet, restore_any_size
 
 SIZES = ((256, 256), (333, 517))
-"""Image sizes, (height, width), of the comparison with torch. Only the second size requires padding."""
+"""Image sizes (height, width) at which outputs are compared with torch. Only the second size requires padding."""
 TOLERANCE = 1e-4
 LEAST, LARGEST = 16, 16384
 """Smallest and largest height and width that the file supports, in pixels."""
@@ -83,7 +83,7 @@ def write_onnx(net: DeblurNet, path: Path) -> None:
 
 @torch.no_grad()
 def largest_difference(net: DeblurNet, path: Path) -> dict[str, float]:
-    """Return the largest absolute difference of the outputs of onnxruntime and torch for random images, by image size.
+    """For each image size, return the largest absolute difference between onnxruntime's and torch's output for noise.
 
     Raises:
         DeblurzooError: onnx, onnxscript or onnxruntime is not installed.

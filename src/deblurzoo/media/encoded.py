@@ -1,6 +1,6 @@
-"""Decoding of JPEGs, which rejects truncated files, and EXIF orientation.
+"""Decoding of JPEGs, and EXIF orientation.
 
-Common JPEG decoders fill the missing part of a truncated file with gray.
+Truncated JPEGs are rejected; common decoders fill their missing part with gray.
 """
 
 import os
@@ -23,7 +23,7 @@ AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 _DAMAGED_EXIF = (OSError, SyntaxError, ValueError, LookupError, TypeError, ArithmeticError, struct.error)
 _PNG = b"\x89PNG\r\n\x1a\n"
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-"""A JPEG marker, except restart markers. Within a scan, 0xFF is also an escaped byte, a restart marker or padding."""
+"""A JPEG marker, except restart markers. Within a scan, 0xFF may also be an escaped byte or padding."""
 _END = b"\xff\xd9"
 _UNFINISHED = re.compile(rb"(\xff+[\xd0-\xd7])*\xff*\Z")
 """Trailing restart markers and padding. They hold no pixels, and a trailing 0xFF could form a marker with the byte
@@ -60,7 +60,7 @@ def _decode_strictly(data: bytes) -> Image:
 
 
 def _without_padding(scans: bytes) -> Iterator[bytes]:
-    """Yield versions of the data before the end marker without trailing bytes, because some cameras pad scans."""
+    """Yield `scans`, the data before the end marker, without some trailing bytes, because some cameras pad scans."""
     padded = len(scans) - len(scans.rstrip(scans[-1:]))
     yield from (scans[:-count] for count in sorted({*range(1, 9), *range(max(1, padded - 2), padded + 1)}))
 

@@ -134,7 +134,7 @@ def _deep_pixels(data: bytes, gray: bool) -> Pixels:
 
 
 def _describing(exif: Image.Exif, height: int, width: int) -> dict[int, Any]:
-    """Return the tags that are valid for the upright photo, with its size, without orientation and thumbnail."""
+    """Return the descriptive tags, with the size of the upright photo, but without orientation and thumbnail."""
     own = dict(exif.get_ifd(_EXIF_IFD))
     own |= {tag: size for tag, size in ((_WIDTH, width), (_HEIGHT, height)) if tag in own}
     kept = {tag: exif[tag] for tag in _DESCRIBING if tag in exif}

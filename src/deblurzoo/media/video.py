@@ -98,7 +98,7 @@ def _promised(stream: VideoStream) -> int:
 
 
 def _require_constant_rate(path: Path, stream: VideoStream, times: list[int | None]) -> None:
-    """Raise a DeblurzooError unless intervals between frames are equal, up to 10 % and the rounding of time stamps."""
+    """Raise a DeblurzooError unless frame intervals are equal to within 10 % and the rounding of time stamps."""
     known = sorted(time for time in times if time is not None)
     if len(known) < max(3, len(times)):  # raw streams have no time stamps
         return

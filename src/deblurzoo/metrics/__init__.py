@@ -15,7 +15,7 @@ PictureFunction = Callable[[Image, Image], float]
 FIGURE = r"^[a-z][a-z0-9_]{0,39}$"
 """Regular expression of valid metric names."""
 LARGEST = 1e9
-"""Exclusive upper limit for the magnitude of metric values, in JSON and tables."""
+"""Exclusive upper limit of the magnitude of metric values, both measured and stored."""
 
 
 @dataclass(frozen=True)

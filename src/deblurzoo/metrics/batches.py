@@ -27,7 +27,7 @@ def to_uint8(image: Tensor, rounding: Rounding = "nearest") -> Tensor:
 class MeanOverImages(torchmetrics.Metric):
     """The mean of a per-image metric over all images, as reported in the papers.
 
-    By default, torchmetrics computes PSNR from the squared error over all images instead; it can differ by 0.5 dB.
+    By default, torchmetrics computes one PSNR from the squared error over all images, which can differ by 0.5 dB.
     """
 
     full_state_update = False
@@ -60,5 +60,5 @@ def as_images(batch: Tensor) -> Iterator[Image]:
 
 
 def image_metrics(*names: str) -> MetricCollection:
-    """Return a collection of `MeanOverImages` by metric name."""
+    """Return a collection that has a `MeanOverImages` under each metric name."""
     return MetricCollection({name: MeanOverImages(name) for name in names}, compute_groups=False)

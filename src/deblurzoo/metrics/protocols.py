@@ -34,7 +34,7 @@ class Measure:
 
 
 def plain(images: Sequence[Image], references: Iterable[Image], names: Sequence[str]) -> list[Figures]:
-    """Return the named metrics of each image against the only reference, as for GOPRO, DVD and folders."""
+    """Return the named metrics of each image against the single reference of their scene."""
     (sharp,) = references
     return [{name: measured(name, image, sharp) for name in names} for image in images]
 

@@ -8,11 +8,11 @@ import numpy as np
 from deblurzoo.media import Floats, Image
 
 UNCHANGED = 100.0
-"""Upper limit of PSNR in dB. Identical images reach it, and 720p frames that differ by 1 in fewer than 18 values."""
+"""Cap on PSNR in dB. Identical images have this PSNR, and so do 720p frames that differ by 1 in at most 17 values."""
 
 
 def decibels(squared_error: float) -> float:
-    """Return the PSNR in dB for a mean squared error of pixel values from 0 to 255; at most `UNCHANGED`."""
+    """Return the PSNR in dB for a mean squared error of pixel values from 0 to 255, capped at `UNCHANGED`."""
     return min(10 * math.log10(255**2 / squared_error), UNCHANGED) if squared_error else UNCHANGED
 
 
@@ -51,7 +51,7 @@ def _ssim_map(image: Image, sharp: Image, mix_channels: bool) -> Floats:
 
 
 def image_ssim(image: Image, sharp: Image) -> float:
-    """Return the SSIM of one uint8 image (H, W, 3), the mean over channels and the valid region.
+    """Return the SSIM of one uint8 image (H, W, 3), averaged over channels and the valid region.
 
     The value agrees with scikit-image for `gaussian_weights=True, sigma=1.5, use_sample_covariance=False`.
     Reference: Wang et al., 2004.

@@ -30,8 +30,8 @@ def up2(x: Tensor) -> Tensor:
 def cascade(h: Tensor, w: Tensor) -> Tensor:
     """Apply a spatial RNN to h (B, 4C, H, W) with weights w (B, 4C, H, W): quarter d of the channels in direction d.
 
-    `spatial_rnn` computes all four directions of each quarter, and three of them are discarded. Only ablations and
-    baselines have this overhead, because no convolutions separate their RNNs.
+    `spatial_rnn` computes all four directions of each quarter, and three of them are discarded. Only the ablations
+    and baselines in which RNNs directly follow each other have this overhead.
     """
     quarters = enumerate(h.chunk(4, dim=1))
     return torch.cat([spatial_rnn(quarter, w).chunk(4, dim=1)[d] for d, quarter in quarters], dim=1)

@@ -17,7 +17,7 @@ VARIANTS: tuple[Variant, ...] = get_args(Variant)  # fmt: skip
 
 
 class FlowNet(nn.Module):
-    """FlowNetS with 3/8 of its channels, which predicts optical flow at five scales and RNN weights at three scales.
+    """FlowNetS with 3/8 of the channels. It predicts optical flow at five scales and RNN weights at three scales.
 
     Flow and RNN weights are predicted from shared features. Reference: Table I of the paper, checked against
     `flownets_deblur_train.prototxt` of the published code, which has the same layer names.
@@ -89,17 +89,17 @@ class FlowRNN(DeblurNet):
     Reference: section III and Table I of the paper; github.com/zhjwustc/tcsvt21_flow_deblur_matcaffe. Table III states
     8.7M parameters, which matches neither Table I nor any published prototxt (see `papers.yaml`).
 
-    The input frames are the frame to restore, the next frame and, for `two_directions`, the previous frame. The encoder
-    has no activations, and the four directions of each RNN are concatenated. The network predicts the image itself,
-    without a residual connection.
+    The input frames are the frame to restore, the next frame (except for `no_rnns` and `no_flow`) and, for
+    `two_directions`, the previous frame. The encoder has no activations, and the results of the four scan directions of
+    each RNN are concatenated. The network predicts the image itself, without a residual connection.
 
     Args:
         variant: `full`, or an ablation of Table IV. `no_rnns` has neither RNNs nor flow network. `concat_weights`
             replaces each RNN by the concatenation of features and weights. In `no_flow`, the flow network reads only
             the frame to restore, and flow is not learned. `no_flow_losses` is the same network as `full`, trained
             without the warping losses. `two_directions` predicts flow to the next and to the previous frame.
-            `rnn_decoder` has RNNs in the decoder, at the layers whose widths match (the paper does not specify
-            the layers).
+            `rnn_decoder` has its RNNs in the decoder, after the layers whose widths match the RNN weights (the paper
+            does not specify the layers).
         width: multiplier of the number of channels.
         same_frame: whether the flow network reads the frame to restore in place of its neighbours, at inference only
             (Fig. 6b).

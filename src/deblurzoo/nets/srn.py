@@ -108,11 +108,11 @@ class SRN(DeblurNet):
         residual: whether to predict the difference from the blurry image (not in the paper). Training then starts from
             the identity, because the last convolution is initialised to zero. This helps small networks with a small
             training budget.
-        resize: `half_pixel` is torch's bilinear interpolation. `tf1` is the interpolation of the original code, which
-            samples output pixel i at input position i times the ratio of input to output size; for downsampling, it
-            selects every second or fourth pixel.
-        bottleneck: `conv_lstm`; `rnn`, a simple recurrent cell; `conv`, a 3x3 convolution; or `none`. The last two pass
-            no state from scale to scale.
+        resize: `half_pixel` is torch's bilinear interpolation. `tf1` is the interpolation of the original code: output
+            pixel i is sampled at input position i * (input size / output size). For downsampling, this selects every
+            second or fourth pixel.
+        bottleneck: `conv_lstm`; `rnn`, a simple recurrent cell; `conv`, a 3x3 convolution; or `none`. `conv` and
+            `none` pass no state from scale to scale.
         body: `encoder_decoder`, or `flat`, with all strides 1 and without skip connections between encoder and decoder
             (SR-Flat and SR-RB in Table 1).
         block: `residual`, or `plain`, with convolution pairs without identity connection (SR-Flat and SR-ED).

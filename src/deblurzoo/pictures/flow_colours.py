@@ -17,7 +17,7 @@ def colour_wheel() -> Tensor:
 
 
 def flow_colours(flow: Tensor, longest: float) -> Tensor:
-    """Return flows (B, 2, H, W) as colours (B, 3, H, W) in [0, 1]: the hue shows the direction, white no motion.
+    """Return flows (B, 2, H, W) as colours (B, 3, H, W) in [0, 1]: hue shows the direction, and white means no motion.
 
     Args:
         flow: displacements in pixels.

@@ -161,12 +161,12 @@ def receptive_field_picture(field: Tensor) -> Image:
 
 
 def flow_picture(blur: Tensor, flow: Tensor) -> Image:
-    """Draw a row per neighbouring frame: the frame to restore, the flow, the warped neighbour, 4 |neighbour - frame|.
+    """Draw a row per neighbouring frame: frame to restore, flow, warped neighbour, 4 |warped neighbour - frame|.
 
     Args:
         blur: (1, T, 3, H, W) of any size.
         flow: (1, 2 (T - 1), h, w), the finest flow, at a quarter of the padded resolution and in pixels of this scale.
-            Each neighbouring frame has two channels; the next frame is first, the previous frame second.
+            It has two channels per neighbouring frame, first for the next and then for the previous frame.
     """
     height, width = blur.shape[-2:]
     frame, *others = blur.float().unbind(1)

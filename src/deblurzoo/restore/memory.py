@@ -17,7 +17,7 @@ _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "KI": 2**10, "MI": 2**20, "
 _WARM_UP, _PROBE = 64, 384
 """Sides in pixels of the two inputs of `measure`. They are multiples of each network's `size_multiple`."""
 _CAUTION = 1.25
-"""Safety factor, because tiles that are larger than the probe fragment the memory more."""
+"""Safety factor, because memory fragmentation increases with the size of the tiles."""
 
 
 def parse_bytes(text: str) -> int:

@@ -21,14 +21,14 @@ _WHITE = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 
 
 class Restorer:
-    """Function that restores images and frames of any size with a trained network, in tiles if memory is insufficient.
+    """A trained network as a function that restores images and frames of any size, in tiles if memory is insufficient.
 
     Args:
         net: the network.
         device: `auto` uses the GPU if available.
         precision: `bf16` computes convolutions in bfloat16.
-        memory: memory limit in bytes, for this process or, on a GPU, for its tensors. None for the memory in use plus
-            80 % of the free memory. The limit covers the image being restored, but not other images of the caller.
+        memory: memory limit in bytes, for this process or, on a GPU, for its tensors. None sets it to the memory in use
+            plus 80 % of the free memory. The limit covers the image being restored, but not other images of the caller.
 
     Raises:
         DeblurzooError: an argument is invalid, or `cuda` is requested without a GPU.

@@ -33,7 +33,7 @@ class Grid(NamedTuple):
 
 
 def grid_for(height: int, width: int, pixels: float, multiple: int) -> Grid:
-    """Return tiles that cover an image. A tile has at most `pixels` pixels, unless its sides have the minimum length.
+    """Return tiles that cover an image. A tile has at most `pixels` pixels, unless its minimum side requires more.
 
     If one tile suffices, the result is the whole image. Tiles start at multiples of `multiple`, so that strided
     convolutions sample the same pixels as in the whole image. All tiles of an image have about the same size.

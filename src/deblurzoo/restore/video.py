@@ -27,11 +27,11 @@ SUFFIXES = frozenset(
 )
 """Suffixes by which videos in folders are recognised. A video that is given by name may have any other suffix."""
 _CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
-"""Containers for H.264 by suffix. All other videos become Matroska, which supports all audio codecs."""
+"""Containers for H.264 by suffix. For all other suffixes, Matroska is used, which supports all audio codecs."""
 _FORMATS = {"yuvj420p": "yuv420p", "yuvj422p": "yuv422p", "yuvj444p": "yuv444p"} | {
     f"yuv{chroma}p{depth}": f"yuv{chroma}p{depth}" for chroma in (420, 422, 444) for depth in ("", "10le")
 }
-"""Pixel formats of results by pixel format of the input. All other formats are converted to yuv420p."""
+"""Pixel format of the result for each pixel format of the input. All other formats are converted to yuv420p."""
 _MATRICES = {1: Colorspace.ITU709, 9: Colorspace.BT2020}
 """Colour matrices by number in ITU-T H.273. All other and undeclared matrices are read and written as BT.601."""
 _ENCODER = {"crf": "14", "preset": "medium"}

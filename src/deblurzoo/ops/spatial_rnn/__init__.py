@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 BACKENDS = {"triton": "triton_gpu", "numba": "numba_cpu", "rows": "rows"}
 """Modules of the backends by name. Each module defines `forward` and `backward`.
 
-16-bit maps are converted to float32, unless the module sets `ACCUMULATES = True`, because it accumulates in float32
-itself.
+16-bit maps are converted to float32, unless the module sets `ACCUMULATES = True`, which states that it accumulates in
+float32 itself.
 """
 REMEDIES = {"triton": "pip install 'deblurzoo[gpu]'", "numba": "pip install numba"}
 """Installation commands of backends that may be missing."""
@@ -30,7 +30,7 @@ FASTEST = {
     "cuda": ("triton", "many times slower (one kernel launch per row)"),
     "cpu": ("numba", "about 4 times slower"),
 }
-"""Fastest backend for each type of device, and the slowdown of `rows`. All other devices support only `rows`."""
+"""Fastest backend for each type of device, and how much slower `rows` is. All other devices support only `rows`."""
 VARIABLE = "DEBLURZOO_SPATIAL_RNN"
 """Environment variable that selects a backend."""
 
@@ -45,8 +45,8 @@ def spatial_rnn(x: Tensor, w: Tensor, backend: str | None = None) -> Tensor:
         backend: `triton` (GPU; for tests also CPU, with TRITON_INTERPRET=1), `numba` (CPU), `rows` (PyTorch only), or
             `scan`. None uses the environment variable DEBLURZOO_SPATIAL_RNN or, if it is not set, the fastest backend
             for the device. The selected backend is logged once. `scan` is for export to programs without deblurzoo: it
-            is slow and consists of PyTorch operators that torch can differentiate. The environment variable does not
-            support `scan`. ONNX export (dynamo=True) always uses `scan`.
+            is slow and consists of PyTorch operators that torch can differentiate. The environment variable cannot
+            select `scan`. ONNX export (dynamo=True) always uses `scan`.
 
     Returns:
         (B, 4C, H, W): the results of the four directions in the order of w, in the dtype of x; float32 under autocast.
@@ -159,7 +159,7 @@ def _load(name: str) -> ModuleType:
 def _fastest(device: str, process: int) -> str:
     """Return the fastest backend that is available for a device; log a warning on fallback to `rows`.
 
-    `process` is the id of the current process, because a forked process may support fewer backends.
+    `process`, the id of the current process, separates cached results: a forked process may support fewer backends.
     """
     if device not in FASTEST:
         return "rows"

@@ -1,6 +1,6 @@
 """The spatially variant RNN on a CPU, compiled by numba. One task computes the four directions of a plane (H, W).
 
-A plane is read once and stays in the cache for its four directions. Operations without recurrence run over whole
+A plane is read once and stays in the cache for all four directions. Operations without recurrence run over whole
 planes; the compiler vectorises them. The recurrence `h[t] += v[t] h[t-1]` is the same in both passes: the forward pass
 sets v = w, and the backward pass sets v[t] = w[t+1] and reverses t. Vertical scans are vectorised over the columns. In
 a horizontal scan, each step depends on the previous step; therefore, four rows are scanned in parallel.
@@ -72,7 +72,7 @@ def _scan_rows(h, v, leftwards):  # type: ignore[no-untyped-def]
 
 @_plane_code
 def _scan(h, w, direction, backwards):  # type: ignore[no-untyped-def]
-    """Scan h (H, W) in place. `backwards` selects the transposed scan: the same weights, the opposite direction."""
+    """Scan h (H, W) in place. `backwards` scans in the opposite direction with the same weights."""
     if direction == 0:
         _scan_rows(h, w[:, 1:], backwards)
     elif direction == 1:
@@ -92,7 +92,7 @@ def _fill_inputs(h, x, w):  # type: ignore[no-untyped-def]
 
 @_plane_code
 def _fill_gradients(x, w, before, gx, gw):  # type: ignore[no-untyped-def]
-    """Add to gx, the gradient of x, and replace the content of gw, the gradient of h, by the gradient of w.
+    """Add the gradient of x to gx. Replace the content of gw, the gradient of h, by the gradient of w.
 
     `before` is h[t-1]. All arrays are flat.
     """
@@ -148,7 +148,7 @@ def _backward(g, x, w, h, gx, gw):  # type: ignore[no-untyped-def]
 
 
 def obstacle(process: int) -> str | None:
-    """Return the reason if this backend cannot be used in a process, otherwise None."""
+    """Return the reason why this backend cannot be used in a process, or None if it can."""
     return None if process == PROCESS else "its threads do not survive a fork of the process"
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def _scan_columns(h: Tensor, w: Tensor, downwards: bool, backwards: bool) -> None:
-    """Scan h (B, C, H, W) in place along H. `backwards` transposes: the same weights in the opposite direction."""
+    """Scan h (B, C, H, W) in place along H. `backwards` scans in the opposite direction with the same weights."""
     rows, v = h.unbind(2), (w[:, :, 1:] if downwards else w[:, :, :-1]).unbind(2)
     if downwards != backwards:
         for t in range(len(v)):

@@ -176,7 +176,7 @@ def _backward(
 
 
 def obstacle(process: int) -> str | None:
-    """Return the reason if this backend cannot be used in a process, otherwise None."""
+    """Return the reason why this backend cannot be used in a process, or None if it can."""
     compilers = (os.environ.get("CC"), "cc", "gcc", "clang")
     return None if any(name and shutil.which(name) for name in compilers) else "no C compiler is installed"
 
