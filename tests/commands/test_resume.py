@@ -221,7 +221,7 @@ def test_an_export_is_refused_with_what_can_be_done_with_it(
     assert deblurzoo("export", "--checkpoint", run, "--out", "export").returncode == 0
     done = deblurzoo("train", *TINY, f"data.root={toy}", "name=two", f"resume={form}")
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert f"error: resume={form} is an export, which has only the weights: evaluate it, deblur" in done.stderr
+    assert f"error: resume={form} is an export, which has only the weights: init={form} starts" in done.stderr
     assert not (tmp_path / "runs/two/config.yaml").exists()
 
 

@@ -1,6 +1,5 @@
 """`deblurzoo evaluate`: evaluate a trained network on a test split."""
 
-import hashlib
 import logging
 from fnmatch import fnmatch
 from pathlib import Path
@@ -16,7 +15,7 @@ from deblurzoo.data import Source
 from deblurzoo.data.batches import default_workers, told_reader_failures
 from deblurzoo.data.datamodule import DeblurDataModule
 from deblurzoo.errors import DeblurzooError, require_utf8
-from deblurzoo.files import user_path
+from deblurzoo.files import sha256, user_path
 from deblurzoo.metrics.protocols import MEASURES
 from deblurzoo.nets.base import DeblurNet
 from deblurzoo.ops.spatial_rnn import require_backend
@@ -70,7 +69,12 @@ def evaluate(cfg: DictConfig, anew: bool = True) -> Path:
         {
             "name": " ".join(filter(None, (name_of(folder), settings.switch, _low(settings)))),
             "network": describe_network(net, arguments),
-            "checkpoint": {"file": str(path), "step": trained["global_step"], "sha256": sha256(path)},
+            "checkpoint": {
+                "file": str(path),
+                "step": trained["global_step"],
+                "sha256": sha256(path),
+                "lineage": trained["deblurzoo"].get("lineage"),
+            },
             **_conditions(settings, source),
             "data": datamodule.measured_on,
             "deblurzoo": __version__,
@@ -189,9 +193,3 @@ def describe_network(net: DeblurNet, arguments: dict[str, Any]) -> dict[str, Any
         "arguments": arguments,
         "parameters": sum(p.numel() for p in net.parameters()),
     }
-
-
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -115,6 +115,8 @@ class Training(Settings):
     seed: NonNegativeInt
     blur: str | None
     resume: Text | None
+    init: Text | None
+    init_partial: bool
     run: str
     run_id: str
 

@@ -26,6 +26,7 @@ from deblurzoo.ops.spatial_rnn import require_backend
 from deblurzoo.reports.run_folder import CONFIG, IDENTITY, Identity
 from deblurzoo.reports.wandb import finish_wandb
 from deblurzoo.training.failures import cause, reason_to_stop
+from deblurzoo.training.initial import initialise
 from deblurzoo.training.module import DeblurModule
 from deblurzoo.training.precision import is_one, require_compiler, require_trainer, settled_precision
 from deblurzoo.training.resume import Start, run_id, starting_point
@@ -62,6 +63,7 @@ def fit(cfg: DictConfig, run: Path, **decided: Any) -> None:
     quiet_lightning()
     start, settings = begin(cfg, run, **decided)
     module, datamodule = module_and_data(settings, start)
+    settings = settings.model_copy(update={"lineage": module.lineage})
     if start and start.is_finished(settings.trainer.max_steps, run):
         return
     requeue = SlurmRequeue()
@@ -94,6 +96,7 @@ def begin(cfg: DictConfig, run: Path, **decided: Any) -> tuple[Start | None, Tra
     resume = None if resume is None else str(user_path(str(resume)))
     if resume and Path(resume).resolve() == run.resolve():
         resume = "auto"
+    _require_one_start(cfg, resume)
     start = starting_point(resume, run)
     open_data = {"data": blur_choice(cfg.data, cfg.blur), "run": str(run), "run_id": run_id(start, resume, run)}
     settings = settled(cfg, Training, **decided, **open_data)
@@ -109,6 +112,16 @@ def begin(cfg: DictConfig, run: Path, **decided: Any) -> tuple[Start | None, Tra
     return start, settings.model_copy(update={"trainer": in_precision})
 
 
+def _require_one_start(cfg: DictConfig, resume: str | None) -> None:
+    """Raise a DeblurzooError for `init` together with another run's `resume`, or `init_partial` without `init`."""
+    if cfg.init and resume not in (None, "auto"):
+        raise DeblurzooError(
+            f"resume={resume} and init={cfg.init} exclude each other: init starts a new run, which resume=auto resumes"
+        )
+    if cfg.init_partial and not cfg.init:
+        raise DeblurzooError("init_partial=true has no effect without init: set init=RUN_OR_FILE")
+
+
 def module_and_data(settings: Training, start: Start | None) -> tuple[DeblurModule, DeblurDataModule]:
     """Return the module and the data; if they are invalid, raise a DeblurzooError before any file is written."""
     pl.seed_everything(settings.seed, verbose=False)
@@ -118,6 +131,11 @@ def module_and_data(settings: Training, start: Start | None) -> tuple[DeblurModu
     source: Source = make(settings.data.content, Source, "data")
     if start:
         start.require_same_run(module, source, ema="ema" in settings.callbacks)
+        module.lineage = start.facts.get("lineage")
+    elif settings.init:
+        lineage = initialise(module, user_path(settings.init), settings.init_partial)
+        log.info("initialised from %s", lineage.summary)
+        module.lineage = lineage.model_dump()
     else:
         module.load_pretrained()
     given = {"source": source, "frames": module.net.frames, "seed": settings.seed}

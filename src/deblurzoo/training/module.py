@@ -70,6 +70,8 @@ class DeblurModule(RestoringModule):
         self.weighted_losses = WeightedLosses(loss or {"mse": 1.0})
         record = {"class" if key == "_target_" else key: value for key, value in self.optimizer_arguments.items()}
         self.hparams.update(net=arguments, optimizer=record, schedule=self.schedule_arguments, loss=loss or {})
+        self.lineage: dict[str, Any] | None = None
+        """The content of the `Lineage` of the initial weights, stored in every checkpoint."""
         self.val_input_metrics = image_metrics("psnr")
         self.watch(())
 
@@ -82,7 +84,7 @@ class DeblurModule(RestoringModule):
         self.val_metrics = image_metrics(*dict.fromkeys(("psnr", "ssim", *metrics)))
 
     def load_pretrained(self) -> None:
-        """Load pretrained weights, by default none; called before the first step unless the run resumes."""
+        """Load a paper's pretrained weights, by default none; called before the first step of a run without `init`."""
 
     def losses(self, restored: Restored, batch: Batch) -> dict[str, Tensor]:
         """Return the named loss terms, whose sum is minimised; by default the losses of the config."""
@@ -165,4 +167,5 @@ class DeblurModule(RestoringModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store the class names of module and network and the version of deblurzoo in the checkpoint."""
         facts = {"module": name_of(type(self)), "network": name_of(type(self.net)), "version": __version__}
+        facts |= {"lineage": self.lineage} if self.lineage else {}
         checkpoint.setdefault("deblurzoo", {}).update(facts)  # callbacks also add keys
