@@ -8,13 +8,13 @@ from typing import Any
 import pytorch_lightning as pl
 from omegaconf import DictConfig
 
-from deblurzoo.callbacks import ResultsWriter, StepProgress
+from deblurzoo.callbacks import BEST, ResultsWriter, StepProgress
 from deblurzoo.commands.hydra_app import blur_choice, make, quiet_lightning, settled
 from deblurzoo.commands.settings import Evaluating
 from deblurzoo.data import Source
 from deblurzoo.data.batches import default_workers, told_reader_failures
 from deblurzoo.data.datamodule import DeblurDataModule
-from deblurzoo.errors import DeblurzooError, require_utf8
+from deblurzoo.errors import DeblurzooError, on_interrupt, require_utf8
 from deblurzoo.files import sha256, user_path
 from deblurzoo.metrics.protocols import MEASURES
 from deblurzoo.nets.base import DeblurNet
@@ -65,9 +65,10 @@ def evaluate(cfg: DictConfig, anew: bool = True) -> Path:
         net.compile()
 
     folder = run_folder(path)
+    best = "best" if path.name == BEST else None
     facts = Facts.model_validate(
         {
-            "name": " ".join(filter(None, (name_of(folder), settings.switch, _low(settings)))),
+            "name": " ".join(filter(None, (name_of(folder), best, settings.switch, _low(settings)))),
             "network": describe_network(net, arguments),
             "checkpoint": {
                 "file": str(path),
@@ -93,7 +94,8 @@ def evaluate(cfg: DictConfig, anew: bool = True) -> Path:
     if writer.measured < len(datamodule.test_samples):
         callbacks = [writer, StepProgress()]
         trainer = make(settings.trainer.content, pl.Trainer, "trainer", callbacks=callbacks, logger=False)
-        with told_reader_failures():
+        state = "{} of {} images of {} are measured; the same command resumes"
+        with told_reader_failures(), on_interrupt(lambda: state.format(writer.written, len(writer.samples), out)):
             trainer.test(RestoringModule(net), datamodule, verbose=False)
     print_table([writer.finish()])
     print(f"per image: {out / RESULTS}")

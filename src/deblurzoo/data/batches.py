@@ -53,6 +53,7 @@ def worker_options(workers: int) -> dict[str, Any]:
 
 def _start_worker(_: int) -> None:
     cv2.setNumThreads(0)  # the workers already run in parallel
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes, but the parent ends its workers
     sys.excepthook = _tell  # called by multiprocessing's thread that sends shared memory
     if sys.platform == "linux":
         # Slurm signals all processes of a job, but training needs its workers until the checkpoint is saved.

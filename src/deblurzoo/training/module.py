@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from deblurzoo.batch import Batch, Restored, restored_by
 from deblurzoo.errors import DeblurzooError, first_line
 from deblurzoo.extensions import imported, name_of
+from deblurzoo.metrics import metric
 from deblurzoo.metrics.batches import image_metrics, to_uint8
 from deblurzoo.nets.base import DeblurNet, build_network, restore_any_size
 from deblurzoo.training.losses import WeightedLosses, negative_psnr
@@ -82,6 +83,11 @@ class DeblurModule(RestoringModule):
             DeblurzooError: a metric is unknown.
         """
         self.val_metrics = image_metrics(*dict.fromkeys(("psnr", "ssim", *metrics)))
+
+    @property
+    def validated(self) -> dict[str, bool]:
+        """The names of all logged validation metrics, and whether the highest value of each is the best."""
+        return {f"val/{name}": metric(name).higher_is_better for name in self.val_metrics} | {"val/gain": True}
 
     def load_pretrained(self) -> None:
         """Load a paper's pretrained weights, by default none; called before the first step of a run without `init`."""
