@@ -1,10 +1,11 @@
 """The command line: `deblurzoo COMMAND …`."""
 
 import sys
+from functools import partial
 from importlib import import_module
 
 from deblurzoo.allocator import keep_memory
-from deblurzoo.errors import DeblurzooError, print_escaped
+from deblurzoo.errors import DeblurzooError, interruptible, print_escaped
 from deblurzoo.version import __version__
 
 USAGE = """usage: deblurzoo COMMAND …
@@ -58,7 +59,7 @@ def main() -> None:
         words = verb.split()
         if arguments[: len(words)] == words:
             try:
-                _run(verb, arguments[len(words) :])
+                interruptible(partial(_run, verb, arguments[len(words) :]))
             except DeblurzooError as error:
                 sys.exit(f"error: {error}")
             return

@@ -1,9 +1,11 @@
-"""The exception for errors that a user can fix, and functions for names that are not UTF-8."""
+"""Errors that a user can fix, Ctrl-C, and printing of names that are not UTF-8."""
 
 import codecs
 import io
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 ESCAPES = "deblurzoo.escapes"
@@ -19,6 +21,36 @@ class DeblurzooError(Exception):
 
     def __init__(self, text: str) -> None:
         super().__init__(escaped(text))
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C; the message states the completed work and the command or option that resumes it."""
+
+
+@contextmanager
+def on_interrupt(state: Callable[[], str]) -> Iterator[None]:
+    """On Ctrl-C, raise an Interrupted with the message that `state` returns, unless an inner call has raised one."""
+    try:
+        yield
+    except Interrupted:
+        raise
+    except (KeyboardInterrupt, SystemExit) as stop:
+        if isinstance(stop, KeyboardInterrupt) or isinstance(stop.__context__, KeyboardInterrupt):  # Lightning exits
+            raise Interrupted(state()) from None
+        raise
+
+
+def interruptible(run: Callable[[], object]) -> None:
+    """Call a function; on Ctrl-C, print one line and exit with code 130."""
+    try:
+        run()
+        return
+    except KeyboardInterrupt as stop:
+        message = str(stop) or "no file is incomplete; run the same command again"
+    # The traceback is freed, which has closed progress bars. A second Ctrl-C must not interrupt the exit.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    print(f"interrupted: {escaped(message)}", file=sys.stderr)
+    sys.exit(130)
 
 
 def _escape(error: UnicodeError) -> tuple[str, int]:

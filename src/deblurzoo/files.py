@@ -1,5 +1,6 @@
 """Paths from users, atomic writes, and locks of folders."""
 
+import hashlib
 import logging
 import os
 import shutil
@@ -33,6 +34,12 @@ def user_path(text: str | PathLike[str]) -> Path:
     with suppress(RuntimeError):
         return Path(text).expanduser()
     return Path(text)
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def replace_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:

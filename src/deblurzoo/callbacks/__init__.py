@@ -1,6 +1,7 @@
 """Lightning callbacks: checkpoints, progress, pictures and results."""
 
-from deblurzoo.callbacks.checkpoints import AtomicCheckpointIO, StepCheckpoints
+from deblurzoo.callbacks.checkpoints import BEST, AtomicCheckpointIO, StepCheckpoints
+from deblurzoo.callbacks.ctrl_c import CtrlC
 from deblurzoo.callbacks.internals import InsidePictures
 from deblurzoo.callbacks.pictures import RestoredPictures
 from deblurzoo.callbacks.progress import StepProgress
@@ -8,7 +9,9 @@ from deblurzoo.callbacks.results import ResultsWriter
 from deblurzoo.callbacks.slurm import SlurmRequeue, slurm_plugins
 
 __all__ = [
+    "BEST",
     "AtomicCheckpointIO",
+    "CtrlC",
     "InsidePictures",
     "RestoredPictures",
     "ResultsWriter",

@@ -190,6 +190,11 @@ class ResultsWriter(pl.Callback):
                 file.flush()
                 os.fsync(file.fileno())
 
+    @property
+    def written(self) -> int:
+        """The number of samples whose values are in the file, from which the evaluation resumes."""
+        return len(_read_rows(self._rows))
+
     def finish(self) -> Results:
         """Move the results to `out`, replacing an earlier evaluation, and return them.
 

@@ -1,6 +1,5 @@
 """`deblurzoo evaluate`: evaluate a trained network on a test split."""
 
-import hashlib
 import logging
 from fnmatch import fnmatch
 from pathlib import Path
@@ -9,14 +8,14 @@ from typing import Any
 import pytorch_lightning as pl
 from omegaconf import DictConfig
 
-from deblurzoo.callbacks import ResultsWriter, StepProgress
+from deblurzoo.callbacks import BEST, ResultsWriter, StepProgress
 from deblurzoo.commands.hydra_app import blur_choice, make, quiet_lightning, settled
 from deblurzoo.commands.settings import Evaluating
 from deblurzoo.data import Source
 from deblurzoo.data.batches import default_workers, told_reader_failures
 from deblurzoo.data.datamodule import DeblurDataModule
-from deblurzoo.errors import DeblurzooError, require_utf8
-from deblurzoo.files import user_path
+from deblurzoo.errors import DeblurzooError, on_interrupt, require_utf8
+from deblurzoo.files import sha256, user_path
 from deblurzoo.metrics.protocols import MEASURES
 from deblurzoo.nets.base import DeblurNet
 from deblurzoo.ops.spatial_rnn import require_backend
@@ -66,11 +65,17 @@ def evaluate(cfg: DictConfig, anew: bool = True) -> Path:
         net.compile()
 
     folder = run_folder(path)
+    best = "best" if path.name == BEST else None
     facts = Facts.model_validate(
         {
-            "name": " ".join(filter(None, (name_of(folder), settings.switch, _low(settings)))),
+            "name": " ".join(filter(None, (name_of(folder), best, settings.switch, _low(settings)))),
             "network": describe_network(net, arguments),
-            "checkpoint": {"file": str(path), "step": trained["global_step"], "sha256": sha256(path)},
+            "checkpoint": {
+                "file": str(path),
+                "step": trained["global_step"],
+                "sha256": sha256(path),
+                "lineage": trained["deblurzoo"].get("lineage"),
+            },
             **_conditions(settings, source),
             "data": datamodule.measured_on,
             "deblurzoo": __version__,
@@ -89,7 +94,8 @@ def evaluate(cfg: DictConfig, anew: bool = True) -> Path:
     if writer.measured < len(datamodule.test_samples):
         callbacks = [writer, StepProgress()]
         trainer = make(settings.trainer.content, pl.Trainer, "trainer", callbacks=callbacks, logger=False)
-        with told_reader_failures():
+        state = "{} of {} images of {} are measured; the same command resumes"
+        with told_reader_failures(), on_interrupt(lambda: state.format(writer.written, len(writer.samples), out)):
             trainer.test(RestoringModule(net), datamodule, verbose=False)
     print_table([writer.finish()])
     print(f"values per image: {out / RESULTS}")
@@ -189,9 +195,3 @@ def describe_network(net: DeblurNet, arguments: dict[str, Any]) -> dict[str, Any
         "arguments": arguments,
         "parameters": sum(p.numel() for p in net.parameters()),
     }
-
-
-def sha256(path: Path) -> str:
-    """Return the SHA-256 hash of a file in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

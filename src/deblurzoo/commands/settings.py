@@ -67,6 +67,8 @@ class Trainer(Buildable):
     precision: str | int
     max_steps: PositiveInt
     accumulate_grad_batches: PositiveInt
+    gradient_clip_val: NonNegativeFloat | None
+    gradient_clip_algorithm: Literal["norm", "value"]
     val_check_interval: PositiveInt
     log_every_n_steps: PositiveInt
 
@@ -115,6 +117,8 @@ class Training(Settings):
     seed: NonNegativeInt
     blur: str | None
     resume: Text | None
+    init: Text | None
+    init_partial: bool
     run: str
     run_id: str
 

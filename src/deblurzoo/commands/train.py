@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
 from torch import nn
 
-from deblurzoo.callbacks import AtomicCheckpointIO, SlurmRequeue, StepCheckpoints, slurm_plugins
+from deblurzoo.callbacks import AtomicCheckpointIO, CtrlC, SlurmRequeue, StepCheckpoints, slurm_plugins
 from deblurzoo.commands.hydra_app import blur_choice, is_sweep, make, quiet_lightning, run_verb, settled
 from deblurzoo.commands.settings import Training
 from deblurzoo.commands.sweep import job
@@ -19,13 +20,14 @@ from deblurzoo.commands.user_configs import require_own_network
 from deblurzoo.config import require_plain
 from deblurzoo.data import Source
 from deblurzoo.data.datamodule import DeblurDataModule
-from deblurzoo.errors import DeblurzooError, require_utf8
+from deblurzoo.errors import DeblurzooError, Interrupted, interruptible, on_interrupt, require_utf8
 from deblurzoo.extensions import imported
 from deblurzoo.files import take_over, user_path, write_atomically
 from deblurzoo.ops.spatial_rnn import require_backend
 from deblurzoo.reports.run_folder import CONFIG, IDENTITY, Identity
 from deblurzoo.reports.wandb import finish_wandb
 from deblurzoo.training.failures import cause, reason_to_stop
+from deblurzoo.training.initial import initialise
 from deblurzoo.training.module import DeblurModule
 from deblurzoo.training.precision import is_one, require_compiler, require_trainer, settled_precision
 from deblurzoo.training.resume import Start, run_id, starting_point
@@ -62,11 +64,14 @@ def fit(cfg: DictConfig, run: Path, **decided: Any) -> None:
     quiet_lightning()
     start, settings = begin(cfg, run, **decided)
     module, datamodule = module_and_data(settings, start)
+    settings = settings.model_copy(update={"lineage": module.lineage})
     if start and start.is_finished(settings.trainer.max_steps, run):
         return
-    requeue = SlurmRequeue()
-    trainer = make_trainer(settings, requeue)
+    requeue, ctrl_c = SlurmRequeue(), CtrlC()
+    trainer = make_trainer(settings, requeue, ctrl_c)
     _require_processes(trainer)
+    for saver in _savers(trainer):
+        saver.require_monitored(module, settings.trainer.val_check_interval, settings.trainer.max_steps)
     datamodule.require_shares(trainer.world_size)
     if trainer.is_global_zero:
         _take_over(run, settings)
@@ -74,8 +79,11 @@ def fit(cfg: DictConfig, run: Path, **decided: Any) -> None:
     network = f"{type(module).__name__} with {parameters:,} parameters"
     log.info("%s: %s on %s, in %s", settings.name, network, datamodule.source.name, settings.trainer.precision)
     try:
-        _fit_logged(trainer, module, datamodule, settings, start.path if start else None)
-    except SystemExit:  # raised by Lightning on SIGINT and, with exit code 0, on SIGTERM
+        with on_interrupt(lambda: _saved(trainer, settings)):
+            _fit_logged(trainer, module, datamodule, settings, start.path if start else None)
+    except SystemExit:  # raised by Lightning on SIGTERM, with exit code 0
+        if ctrl_c.arrived:
+            raise Interrupted(_saved(trainer, settings)) from None
         log.warning("stopped by a signal at step %d: resume=auto resumes from the last checkpoint", trainer.global_step)
         finish_wandb(1)
         requeue.hand_on()
@@ -94,6 +102,7 @@ def begin(cfg: DictConfig, run: Path, **decided: Any) -> tuple[Start | None, Tra
     resume = None if resume is None else str(user_path(str(resume)))
     if resume and Path(resume).resolve() == run.resolve():
         resume = "auto"
+    _require_one_start(cfg, resume)
     start = starting_point(resume, run)
     open_data = {"data": blur_choice(cfg.data, cfg.blur), "run": str(run), "run_id": run_id(start, resume, run)}
     settings = settled(cfg, Training, **decided, **open_data)
@@ -109,6 +118,16 @@ def begin(cfg: DictConfig, run: Path, **decided: Any) -> tuple[Start | None, Tra
     return start, settings.model_copy(update={"trainer": in_precision})
 
 
+def _require_one_start(cfg: DictConfig, resume: str | None) -> None:
+    """Raise a DeblurzooError for `init` together with another run's `resume`, or `init_partial` without `init`."""
+    if cfg.init and resume not in (None, "auto"):
+        raise DeblurzooError(
+            f"resume={resume} and init={cfg.init} exclude each other: init starts a new run, which resume=auto resumes"
+        )
+    if cfg.init_partial and not cfg.init:
+        raise DeblurzooError("init_partial=true has no effect without init: set init=RUN_OR_FILE")
+
+
 def module_and_data(settings: Training, start: Start | None) -> tuple[DeblurModule, DeblurDataModule]:
     """Return the module and the data module; raise a DeblurzooError for invalid ones before any file is written."""
     pl.seed_everything(settings.seed, verbose=False)
@@ -118,6 +137,11 @@ def module_and_data(settings: Training, start: Start | None) -> tuple[DeblurModu
     source: Source = make(settings.data.content, Source, "data")
     if start:
         start.require_same_run(module, source, ema="ema" in settings.callbacks)
+        module.lineage = start.facts.get("lineage")
+    elif settings.init:
+        lineage = initialise(module, user_path(settings.init), settings.init_partial)
+        log.info("initialised from %s", lineage.summary)
+        module.lineage = lineage.model_dump()
     else:
         module.load_pretrained()
     given = {"source": source, "frames": module.net.frames, "seed": settings.seed}
@@ -153,8 +177,8 @@ def make_module(config: dict[str, Any]) -> DeblurModule:
     return module
 
 
-def make_trainer(settings: Training, requeue: SlurmRequeue) -> pl.Trainer:
-    """Return a Lightning trainer with the callbacks of the config.
+def make_trainer(settings: Training, *signals: pl.Callback) -> pl.Trainer:
+    """Return a Lightning trainer with the callbacks of the config, and with callbacks that handle signals.
 
     Raises:
         DeblurzooError: no callback saves checkpoints.
@@ -178,7 +202,7 @@ def make_trainer(settings: Training, requeue: SlurmRequeue) -> pl.Trainer:
         {**steps.content, **counted},
         pl.Trainer,
         "trainer",
-        callbacks=[*made.values(), requeue],
+        callbacks=[*made.values(), *signals],
         logger=False,  # only one process logs, see `_fit_logged`
         plugins=[AtomicCheckpointIO(), *slurm_plugins()],
         reload_dataloaders_every_n_epochs=1,  # continue with the next sample after an epoch that ended early
@@ -220,10 +244,21 @@ def _ending(trainer: pl.Trainer) -> str:
     if step >= last:
         return "done"
     ended = f"ended at step {step} of {last} ({reason_to_stop(trainer)}"
-    savers = (one for one in trainer.callbacks if isinstance(one, StepCheckpoints))  # type: ignore[attr-defined]
-    if not any(saver.file(step).is_file() for saver in savers):
+    if not any(saver.file(step).is_file() for saver in _savers(trainer)):
         raise DeblurzooError(f"training {ended}) without a checkpoint: train for longer")
     return f"{ended}; resume=auto resumes training)"
+
+
+def _saved(trainer: pl.Trainer, settings: Training) -> str:
+    """Return the step of the newest checkpoint of an interrupted run, and the way to resume it."""
+    again = "the same command" if settings.resume == "auto" or is_sweep() else "resume=auto"
+    if step := max(saver.saved_step for saver in _savers(trainer)):
+        return f"{settings.run} is saved at step {step} of {trainer.max_steps}; {again} resumes it"
+    return f"{settings.run} has no checkpoint yet; run the same command again"
+
+
+def _savers(trainer: pl.Trainer) -> list[StepCheckpoints]:
+    return [one for one in trainer.callbacks if isinstance(one, StepCheckpoints)]  # type: ignore[attr-defined]
 
 
 def _refuse_sweep_on_many_devices(settings: Training) -> None:
@@ -246,4 +281,4 @@ def _require_processes(trainer: pl.Trainer) -> None:
 
 
 if __name__ == "__main__":
-    run_verb("train", sys.argv[1:])
+    interruptible(partial(run_verb, "train", sys.argv[1:]))

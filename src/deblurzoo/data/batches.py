@@ -53,7 +53,8 @@ def worker_options(workers: int) -> dict[str, Any]:
 
 def _start_worker(_: int) -> None:
     cv2.setNumThreads(0)  # the workers already run in parallel
-    sys.excepthook = _tell  # multiprocessing's thread that sends shared memory calls this hook on errors
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes, but the parent ends its workers
+    sys.excepthook = _tell  # called by multiprocessing's thread that sends shared memory
     if sys.platform == "linux":
         # Slurm sends signals to all processes, but training needs its workers until the checkpoint is saved.
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)

@@ -23,7 +23,7 @@ from deblurzoo.data.batches import cores, shared, told_reader_failures, worker_o
 from deblurzoo.data.clips import ClipSource
 from deblurzoo.data.layout import Pairs
 from deblurzoo.data.packs import INDEX, KINDS, UNFINISHED, Index, Kind, PackedClip, stamps
-from deblurzoo.errors import DeblurzooError
+from deblurzoo.errors import DeblurzooError, on_interrupt
 from deblurzoo.files import LOCK, replace_atomically, take_over, write_atomically
 from deblurzoo.media.images import image_size, read_image
 
@@ -66,16 +66,17 @@ def pack(source: ClipSource, out: Path) -> Index:
     (out / INDEX).unlink(missing_ok=True)
     paths = [path for place in todo for kind in KINDS for path in _paths(originals[place], kind)]
     pictures = iter(track(_read(paths), f"packing {source.name}", len(paths), disable=not paths))
-    for place in todo:
-        entry = planned[place]
-        with told_reader_failures():
-            for kind in KINDS:
-                entry.sha256[kind] = _write(entry, out, kind, originals[place], pictures)
-        if damage := entry.damage(out, pixels=True):
-            raise DeblurzooError(f"{damage}, although just written: the disk of {out} is faulty; use a different disk")
-        kept[place] = entry
-        index = write_index()
-    next(pictures, None)  # the iterator is exhausted; this ends the progress bar
+    with on_interrupt(lambda: f"{len(kept)} of {len(planned)} clips are packed in {out}; the same command resumes"):
+        for place in todo:
+            entry = planned[place]
+            with told_reader_failures():
+                for kind in KINDS:
+                    entry.sha256[kind] = _write(entry, out, kind, originals[place], pictures)
+            if damage := entry.damage(out, pixels=True):
+                raise DeblurzooError(f"{damage}, directly after writing: the disk of {out} is faulty, use another disk")
+            kept[place] = entry
+            index = write_index()
+    next(pictures, None)  # exhausted: only ends the progress bar
     (out / UNFINISHED).replace(out / INDEX)
     return index
 

@@ -35,6 +35,7 @@ def write_export(folder: Path, net: DeblurNet, trained: dict[str, Any]) -> None:
             "size_multiple": net.size_multiple,
             "blur_folder": trained["deblurzoo"]["blur_folder"],
             "step": trained["global_step"],
+            "lineage": trained["deblurzoo"].get("lineage"),
             "version": __version__,
         },
     }

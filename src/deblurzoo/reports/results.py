@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from deblurzoo.errors import DeblurzooError
+from deblurzoo.errors import DeblurzooError, few_of
 from deblurzoo.metrics import FIGURE, LARGEST
 from deblurzoo.records import Count, Name, Record, checked, load_record
 
@@ -32,11 +32,31 @@ class Network(Record):
 
 
 class Checkpoint(Record):
-    """The measured checkpoint."""
+    """A file of trained weights and, if its run started from other trained weights, their record."""
 
     file: str
     step: Count
     sha256: str
+    lineage: "Lineage | None" = None
+
+
+class Lineage(Checkpoint):
+    """The trained weights that a run started from, and the tensors of its network that they initialised."""
+
+    loaded: Count
+    """Number of loaded tensors."""
+    missing: list[str]
+    """Tensors of the network that were not loaded."""
+    unused: list[str]
+    """Tensors of the file that were not loaded."""
+
+    @property
+    def summary(self) -> str:
+        """The file, its step, and the numbers and some names of loaded and omitted tensors, in one line."""
+        parts = [f"{self.file}, step {self.step}: {self.loaded} of {self.loaded + len(self.missing)} tensors"]
+        parts += [f"not initialised: {few_of(self.missing)}"] if self.missing else []
+        parts += [f"unused: {few_of(self.unused)}"] if self.unused else []
+        return "; ".join(parts)
 
 
 class TestImages(Record):

@@ -59,6 +59,9 @@ def recorded(run: Path) -> Iterator[None]:
     except SystemExit:
         _write(run, "failed", "stopped by a signal")
         raise
+    except KeyboardInterrupt:
+        _write(run, "failed", "interrupted")
+        raise
     except BaseException as error:
         _write(run, "failed", str(error).strip() or type(error).__name__)
         raise

@@ -164,6 +164,12 @@ def left_out(group: Sequence[Results]) -> str:
     return f"{pairs} with identical blurry and sharp images ({few_of(names)})" if names else ""
 
 
+def initialised(group: Sequence[Results]) -> list[str]:
+    """Return the weights that the runs of a group started from, as a line for each run that has such weights."""
+    lineages = ((results.name, results.checkpoint.lineage) for results in group)
+    return [f"{name}: initialised from {lineage.summary}" for name, lineage in lineages if lineage]
+
+
 def subject(results: Results) -> str:
     """Return the name of an evaluation's data set and, if it differs, of the images' folder, e.g. `folder HIDE`."""
     name = results.data.name
@@ -199,9 +205,9 @@ def print_table(all_results: list[Results], failed: Sequence[Failure] = ()) -> N
         least = Measurement.get(console, console.options.update(width=1000), table).minimum
         table.width = least if least > console.width else None  # overflow rather than truncate values
         console.print(table, crop=False)
-        if pairs := left_out(group):
-            line = f"excluded: {escaped(pairs)}"
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
+        notes = [f"excluded: {pairs}"] if (pairs := left_out(group)) else []
+        for line in [*notes, *initialised(group)]:
+            console.print(escaped(line), markup=False, highlight=False, soft_wrap=True)
     for name, reason in failed:
         console.print(f"{name}: {reason}", style="red", markup=False)
 
@@ -215,6 +221,7 @@ def as_markdown(all_results: list[Results], failed: Sequence[Failure]) -> str:
         lines += [f"**{_escaped(heading)}**", "", f"| {' | '.join(heads)} |", "|---|" + "---:|" * (len(heads) - 1)]
         lines += [f"| {' | '.join(map(_escaped, row))} |" for row in rows(group)] + [""]
         lines += [f"Excluded: {_escaped(pairs)}", ""] if (pairs := left_out(group)) else []
+        lines += [f"- {_escaped(line)}" for line in initialised(group)] + [""] * bool(initialised(group))
     lines += [f"- {_escaped(name)}: {_escaped(reason)}" for name, reason in failed]
     return "\n".join(lines) + "\n"
 

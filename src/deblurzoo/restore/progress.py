@@ -17,7 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from deblurzoo.errors import DeblurzooError
+from deblurzoo.errors import DeblurzooError, on_interrupt
 from deblurzoo.media import Pixels
 from deblurzoo.media.photos import Photo, read_photo, write_photo
 from deblurzoo.restore import video
@@ -27,18 +27,22 @@ from deblurzoo.restore.restorer import Restorer
 
 def restore_all(jobs: Sequence[Job], restorer: Restorer, compare: bool) -> int:
     """Restore all files, print a line for each, and return the number of failures."""
-    failed = 0
+    done = failed = 0
     console, errors = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
     read = lru_cache(maxsize=restorer.frames)(read_photo)  # frames are read again as neighbours
     columns = (MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn())
-    with Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        *columns,
-        console=console,
-        disable=not console.is_terminal,
-        transient=True,
-    ) as bar:
+    state = "{} of {} files are restored; the same command without --overwrite restores the others"
+    with (
+        on_interrupt(lambda: state.format(done, len(jobs))),
+        Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            *columns,
+            console=console,
+            disable=not console.is_terminal,
+            transient=True,
+        ) as bar,
+    ):
         files = bar.add_task("files", total=len(jobs))
         for job in jobs:
             start = time.monotonic()
@@ -51,6 +55,7 @@ def restore_all(jobs: Sequence[Job], restorer: Restorer, compare: bool) -> int:
                 else:
                     what = _restore_picture(job, restorer, beside, shown, read)
                 seconds = time.monotonic() - start
+                done += 1
                 console.print(f"{job.target}: {what}, {seconds:.1f} s", highlight=False, markup=False)
             except DeblurzooError as error:
                 failed += 1

@@ -18,7 +18,7 @@ import yaml
 from pydantic import ConfigDict, Field
 from rich.progress import Progress
 
-from deblurzoo.errors import DeblurzooError, few_of, require_utf8
+from deblurzoo.errors import DeblurzooError, few_of, on_interrupt, require_utf8
 from deblurzoo.files import release, take_over, unfinished, write_atomically
 from deblurzoo.media import Image
 from deblurzoo.media.naming import folders, image_files
@@ -123,7 +123,10 @@ def _fill(
     if (folder / FILE).exists():
         _require_same(folder, facts)
     write_atomically(folder / FILE, _yaml(facts))
-    refused = _make(sources, pairs, folder, recipe, workers)
+    wanted = [pair for of_source in pairs for pair in of_source]
+    state = "{} of {} pairs are written; the same command resumes"
+    with on_interrupt(lambda: state.format(sum(_is_done(folder, pair) for pair in wanted), len(wanted))):
+        refused = _make(sources, pairs, folder, recipe, workers)
     found = {"refused": refused, "nothing_to_restore": _equal(folder, pairs)}
     write_atomically(folder / FILE, _yaml({**facts, **{key: names for key, names in found.items() if names}}))
     if len(refused) == len(sources):

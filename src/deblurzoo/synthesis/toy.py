@@ -108,9 +108,13 @@ def write_toy(out: Path, options: ToyOptions) -> None:
     unfinished = out.with_name(f".{out.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     clips = [("train", i) for i in range(options.train_clips)] + [("test", i) for i in range(options.test_clips)]
-    for split, index in track(clips, description="toy clips"):
-        rng = np.random.default_rng([options.seed, ("train", "test").index(split), index])
-        _write_clip(unfinished / split / f"TOY_{split}_{index:03d}", PHOTOGRAPHS[split], rng, options)
+    try:
+        for split, index in track(clips, description="toy clips"):
+            rng = np.random.default_rng([options.seed, ("train", "test").index(split), index])
+            _write_clip(unfinished / split / f"TOY_{split}_{index:03d}", PHOTOGRAPHS[split], rng, options)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
     content: dict[str, Any] = {
         "options": asdict(options),
         "photographs": {split: [path.name for path in paths] for split, paths in PHOTOGRAPHS.items()},

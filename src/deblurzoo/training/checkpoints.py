@@ -10,10 +10,11 @@ from safetensors.torch import load
 from torch import Tensor, nn
 
 from deblurzoo.config import require_plain
-from deblurzoo.errors import DeblurzooError
+from deblurzoo.errors import DeblurzooError, few_of
 from deblurzoo.extensions import NETWORKS, current, resolve
 from deblurzoo.nets.base import DeblurNet, build_network
-from deblurzoo.records import Literally, Record, load_record
+from deblurzoo.records import Literally, Record, checked, load_record
+from deblurzoo.reports.results import Lineage
 from deblurzoo.training.pretrained import load_tensors
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ class _ExportFacts(Record):
     blur_folder: Literally
     step: int
     version: str
+    lineage: Lineage | None = None
 
 
 class _Export(Record):
@@ -184,6 +186,7 @@ def _is_ours(checkpoint: object) -> bool:
         and "${" not in facts["run_id"] + facts["blur_folder"]  # would be interpolated in a config
         and all(isinstance(facts.get(key, ""), str) for key in ("network", "precision"))
         and ("data" not in facts or _is_fingerprint(facts["data"]))
+        and _is_lineage(facts.get("lineage"))
         and isinstance(arguments.get("net"), dict)
         and all(isinstance(arguments.get(key, {}), dict) for key in RECORDS)
         and all(isinstance(value, Tensor) for value in checkpoint["state_dict"].values())
@@ -193,6 +196,14 @@ def _is_ours(checkpoint: object) -> bool:
 def _is_fingerprint(value: object) -> bool:
     """Whether a value describes a set of training images by place and fingerprint."""
     return isinstance(value, dict) and all(isinstance(value.get(key), str) for key in ("place", "fingerprint"))
+
+
+def _is_lineage(value: object) -> bool:
+    """Whether a value is None or the content of a `Lineage`."""
+    try:
+        return value is None or bool(checked(value, Lineage))
+    except (ValueError, RecursionError):
+        return False
 
 
 def load_net(trained: dict[str, Any], path: Path) -> DeblurNet:
@@ -205,21 +216,26 @@ def load_net(trained: dict[str, Any], path: Path) -> DeblurNet:
         raise DeblurzooError(f"{path} cannot be used: {error}") from error
     try:
         net = build_network(kind, arguments)
-        state = {name.removeprefix("net."): t for name, t in trained["state_dict"].items() if name.startswith("net.")}
-        _require_fit(state, net.state_dict())
+        state = net_state(trained)
+        if misfits := list(unequal(state, net.state_dict()).values()):
+            raise ValueError(few_of(misfits, 1))
         net.load_state_dict(state)
     except (KeyError, TypeError, ValueError, RuntimeError, DeblurzooError) as error:
         raise DeblurzooError(f"{path} does not fit {kind.__name__} of this version of deblurzoo: {error}") from error
     return net
 
 
-def _require_fit(given: dict[str, Tensor], needed: dict[str, Tensor]) -> None:
-    """Raise a ValueError naming the first tensor that is missing, unknown or of a different shape."""
-    shapes = [{name: tuple(tensor.shape) for name, tensor in state.items()} for state in (given, needed)]
-    theirs, ours = shapes
-    misfits = [name for name in {**ours, **theirs} if theirs.get(name) != ours.get(name)]
-    if misfits:
-        name, *others = misfits
-        there, wanted = theirs.get(name, "missing"), ours.get(name, "unknown")
-        more = f" (and {len(others)} more)" if others else ""
-        raise ValueError(f"{name} is {there} in the file and {wanted} in the network{more}")
+def net_state(trained: dict[str, Any]) -> dict[str, Tensor]:
+    """Return the network's tensors by name from the output of `read_trained`; moving averages, if it has them."""
+    state: dict[str, Tensor] = trained["state_dict"]
+    return {name.removeprefix("net."): tensor for name, tensor in state.items() if name.startswith("net.")}
+
+
+def unequal(given: dict[str, Tensor], needed: dict[str, Tensor]) -> dict[str, str]:
+    """Return a description of each tensor that is missing, unknown or of a different shape, by name."""
+    theirs, ours = ({name: tuple(tensor.shape) for name, tensor in state.items()} for state in (given, needed))
+    return {
+        name: f"{name} is {theirs.get(name, 'missing')} in the file, {ours.get(name, 'unknown')} in the network"
+        for name in {**ours, **theirs}
+        if theirs.get(name) != ours.get(name)
+    }

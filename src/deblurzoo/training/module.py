@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from deblurzoo.batch import Batch, Restored, restored_by
 from deblurzoo.errors import DeblurzooError, first_line
 from deblurzoo.extensions import imported, name_of
+from deblurzoo.metrics import metric
 from deblurzoo.metrics.batches import image_metrics, to_uint8
 from deblurzoo.nets.base import DeblurNet, build_network, restore_any_size
 from deblurzoo.training.losses import WeightedLosses, negative_psnr
@@ -70,6 +71,8 @@ class DeblurModule(RestoringModule):
         self.weighted_losses = WeightedLosses(loss or {"mse": 1.0})
         record = {"class" if key == "_target_" else key: value for key, value in self.optimizer_arguments.items()}
         self.hparams.update(net=arguments, optimizer=record, schedule=self.schedule_arguments, loss=loss or {})
+        self.lineage: dict[str, Any] | None = None
+        """The content of the `Lineage` of the initial weights, stored in every checkpoint."""
         self.val_input_metrics = image_metrics("psnr")
         self.watch(())
 
@@ -81,8 +84,13 @@ class DeblurModule(RestoringModule):
         """
         self.val_metrics = image_metrics(*dict.fromkeys(("psnr", "ssim", *metrics)))
 
+    @property
+    def validated(self) -> dict[str, bool]:
+        """The names of all logged validation metrics, and whether the highest value of each is the best."""
+        return {f"val/{name}": metric(name).higher_is_better for name in self.val_metrics} | {"val/gain": True}
+
     def load_pretrained(self) -> None:
-        """Load pretrained weights (by default, none). Called before the first step, unless training resumes."""
+        """Load a paper's pretrained weights, by default none; called before the first step of a run without `init`."""
 
     def losses(self, restored: Restored, batch: Batch) -> dict[str, Tensor]:
         """Return the named loss terms, whose sum is minimised; by default the losses of the config."""
@@ -165,4 +173,5 @@ class DeblurModule(RestoringModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store the class names of the module and the network, and the version of deblurzoo, in the checkpoint."""
         facts = {"module": name_of(type(self)), "network": name_of(type(self.net)), "version": __version__}
+        facts |= {"lineage": self.lineage} if self.lineage else {}
         checkpoint.setdefault("deblurzoo", {}).update(facts)  # callbacks also add keys

@@ -44,8 +44,17 @@ class Start:
         if step < last:
             return False
         if self.path.resolve().parent != (run / "checkpoints").resolve():
-            raise DeblurzooError(f"{self.path} is already at step {step}: set a larger trainer.max_steps to resume")
-        log.info("%s is finished at step %d; to continue it, set a larger trainer.max_steps", run, step)
+            raise DeblurzooError(
+                f"{self.path} is already at step {step}: set a larger trainer.max_steps to resume, or, for a new run "
+                f"from its weights, init={self.path} in place of resume"
+            )
+        log.info(
+            "%s is finished at step %d; to continue it, set a larger trainer.max_steps; for a new run from its "
+            "weights, init=%s name=OTHER",
+            run,
+            step,
+            run,
+        )
         return True
 
     def require_same_run(self, module: DeblurModule, source: Source, ema: bool) -> None:
@@ -67,15 +76,10 @@ class Start:
             "callbacks.ema": ema,
             "data.blur": source.blur_folder,
         }
-        differing = [
-            f"{key}: {theirs.get(key)} in the checkpoint, {ours.get(key)} in the config"
-            for key in sorted(theirs.keys() | ours.keys())
-            if theirs.get(key) != ours.get(key)
-        ]
-        if differing:
+        if differing := differences(theirs, ours):
             raise DeblurzooError(
-                f"{self.path} is a checkpoint of a different network or run ({'; '.join(differing)}): "
-                "set these keys as in the checkpoint, or start without resume"
+                f"{self.path} is a checkpoint of another network or run ({differing}): set these keys as in the "
+                f"checkpoint, or start a new run from its weights: init={self.path} name=OTHER in place of resume"
             )
 
     def require_same_images(self, ours: dict[str, str]) -> None:
@@ -87,9 +91,19 @@ class Start:
         theirs = self.facts.get("data")
         if theirs and theirs["fingerprint"] != ours["fingerprint"]:
             raise DeblurzooError(
-                f"{self.path} was trained on different images ({theirs['place']} then, {ours['place']} now): use the "
-                "original data set, or start a new run with a different name"
+                f"{self.path} was trained on other images ({theirs['place']} then, {ours['place']} now): use the "
+                f"original data set, or start a new run from its weights: init={self.path} name=OTHER in place of "
+                "resume"
             )
+
+
+def differences(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
+    """Return the keys whose values differ between a checkpoint and the config, with both values; "" if none."""
+    return "; ".join(
+        f"{key}: {theirs.get(key)} in the checkpoint, {ours.get(key)} in the config"
+        for key in sorted(theirs.keys() | ours.keys())
+        if theirs.get(key) != ours.get(key)
+    )
 
 
 def starting_point(resume: str | None, run: Path) -> Start | None:
@@ -105,7 +119,7 @@ def starting_point(resume: str | None, run: Path) -> Start | None:
     given = checkpoint_of(Path(resume)) if resume else None
     if given and is_export(given):
         raise DeblurzooError(
-            f"resume={resume} is an export, which contains only the weights: use it to evaluate, deblur or export; to "
+            f"resume={resume} is an export, which has only the weights: init={resume} starts a new run from them; to "
             "resume training, give a run folder or a .ckpt file"
         )
     if newest is not None and (given is None or given.resolve().parent != newest.resolve().parent):

@@ -20,7 +20,7 @@ from deblurzoo.reports.page.figures import figures
 from deblurzoo.reports.page.pictures import PictureStore, viewer_frames
 from deblurzoo.reports.page.table import failed_table, table
 from deblurzoo.reports.page.types import Evaluation, Network, networks
-from deblurzoo.reports.table import Failure, conditions, figure_names, left_out, subject
+from deblurzoo.reports.table import Failure, conditions, figure_names, initialised, left_out, subject
 
 __all__ = ["Evaluation", "Network", "sections", "write_page"]
 
@@ -75,15 +75,17 @@ def _title(group: list[Network]) -> str:
 
 
 def _conditions_line(group: list[Network]) -> str:
-    """Return the conditions of a section as a description list in HTML."""
-    results = group[0].results
+    """Return the conditions of a section, and the initial weights of its networks, as a description list in HTML."""
+    all_results = [network.results for network in group]
+    results = all_results[0]
     terms = {
         "protocol": results.protocol,
         "resolution": ", ".join(results.resolution),
         "frames": f"{results.frames:,}",
         "rounding": results.rounding,
         **({"images": results.data.place} if results.data.place else {}),
-        **({"excluded": pairs} if (pairs := left_out([network.results for network in group])) else {}),
+        **({"excluded": pairs} if (pairs := left_out(all_results)) else {}),
+        **({"initial weights": "; ".join(lines)} if (lines := initialised(all_results)) else {}),
     }
     items = (f"<div><dt>{term}</dt><dd>{html.escape(value)}</dd></div>" for term, value in terms.items())
     return f'<dl class="conditions">{"".join(items)}</dl>'
