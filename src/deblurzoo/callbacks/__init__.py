@@ -3,7 +3,7 @@
 from deblurzoo.callbacks.checkpoints import AtomicCheckpointIO, StepCheckpoints
 from deblurzoo.callbacks.internals import InsidePictures
 from deblurzoo.callbacks.pictures import RestoredPictures
-from deblurzoo.callbacks.progress import StepProgress
+from deblurzoo.callbacks.progress import StepProgress, StepStatus
 from deblurzoo.callbacks.results import ResultsWriter
 from deblurzoo.callbacks.slurm import SlurmRequeue, slurm_plugins
 
@@ -15,5 +15,6 @@ __all__ = [
     "SlurmRequeue",
     "StepCheckpoints",
     "StepProgress",
+    "StepStatus",
     "slurm_plugins",
 ]
