@@ -9,14 +9,18 @@ from hydra.errors import CompactHydraException
 
 
 class Grid(BasicSweeper):
-    """A sweeper that records all jobs before the first one starts, so that `compare` lists the jobs to come."""
+    """A sweeper that records all runs of a sweep before the first one starts, so that `compare` lists them."""
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
-        """Compose the config of each job, and record in its folder that the job has not begun.
+        """Compose the config of each job, and record in each run folder that the job has not begun.
 
         Raises:
             CompactHydraException: two jobs have the same folder.
         """
+        assert self.config is not None
+        if "run" not in self.config:  # a sweep of evaluations
+            super().validate_batch_is_legal(batch)
+            return
         from deblurzoo.reports.run_folder import announce  # deferred: every command imports the plugins
 
         jobs: dict[Path, Sequence[str]] = {}

@@ -36,8 +36,8 @@ class Search(Sweeper):
 
         if "://" in storage:
             raise CompactHydraException(
-                f"error: hydra.sweeper.storage={storage} is not a file: give FILE.json, which lists the trials; Optuna's "
-                "databases are not available"
+                f"error: hydra.sweeper.storage={storage} is not a file: give FILE.json, which lists the trials; "
+                "Optuna's databases are not available"
             )
         self._file = Path(storage)
         self._others: list[Any] = []  # recorded trials of another search space

@@ -14,7 +14,7 @@ import yaml
 
 from conftest import SWEEP_EXPERIMENT, Run, Start, wait_for
 from deblurzoo.commands.job_names import folder_name
-from deblurzoo.reports.run_folder import announce, record_step
+from deblurzoo.reports.run_folder import announce, record_step, recorded
 from verbs import refused
 
 VARIANTS = "model.net.variant=full,no_rnns"
@@ -173,10 +173,11 @@ def test_compare_lists_jobs_of_each_state(deblurzoo: Run, sweep: list[str], tmp_
     table = tmp_path / "runs" / "table"
     shutil.rmtree(table / "seed-2")
     announce(table / "seed-2")
-    running = table / "seed-3"
-    announce(running)
-    record_step(running, 40, 100, seconds_left=3700)
-    compared = deblurzoo("compare", "runs", "--html", "page.html", "--csv", "table.csv", "--markdown", "table.md")
+    with recorded(table / "seed-3"):
+        record_step(table / "seed-3", 40, 100, seconds_left=3700)
+        compared = deblurzoo("compare", "runs", "--html", "page.html", "--csv", "table.csv", "--markdown", "table.md")
+    record_step(table / "seed-3", 50, 100, seconds_left=10)
+    assert state(table / "seed-3") == "done"
     assert compared.returncode == 0, compared.stderr
     here = f"running on {socket.gethostname()}, step 40 of 100, ETA 1:01:"
     page = (tmp_path / "page.html").read_text()

@@ -1,15 +1,28 @@
-"""Folders of the jobs of a sweep, named by the overrides that the sweep varies."""
+"""Jobs of a sweep: the sweeper that records them, and their folders, named by the overrides that the sweep varies."""
 
 import hashlib
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeperConf
+from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from deblurzoo.commands.overrides import parsed
+
+
+@dataclass
+class GridConfig(BasicSweeperConf):
+    """The config of Hydra's usual sweeper, with a class that records all jobs before the first one."""
+
+    _target_: str = "hydra_plugins.deblurzoo_grid.Grid"
+
+
+ConfigStore.instance().store(group="hydra/sweeper", name="basic", node=GridConfig, provider="deblurzoo")
 
 LENGTH = 100
 """Largest number of bytes of a folder name, and so of characters."""

@@ -94,13 +94,17 @@ def announce(run: Path) -> None:
 
 
 def record_step(run: Path, step: int, steps: int, seconds_left: float | None) -> None:
-    """Record the step of a running job and the expected end of its training; no effect on other runs."""
-    if (run / STATUS).is_file():
-        _write(run, "running", step=step, steps=steps, end=None if seconds_left is None else time.time() + seconds_left)
+    """Record the step of a running job of a sweep, and the expected end of its training; no effect on other runs."""
+    with suppress(DeblurzooError):
+        status = load_record(run / STATUS, Status, "start the run again")
+        if status.state == "running":
+            end = None if seconds_left is None else time.time() + seconds_left
+            progress = status.model_copy(update={"step": step, "steps": steps, "end": end})
+            write_atomically(run / STATUS, progress.as_json(indent=1))
 
 
-def _write(run: Path, state: State, reason: str | None = None, **progress: Any) -> None:
-    status = Status(state=state, reason=reason, host=socket.gethostname(), process=os.getpid(), **progress)
+def _write(run: Path, state: State, reason: str | None = None) -> None:
+    status = Status(state=state, reason=reason, host=socket.gethostname(), process=os.getpid())
     write_atomically(run / STATUS, status.as_json(indent=1))
 
 
