@@ -10,6 +10,7 @@ from pathlib import Path
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeperConf
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
 from omegaconf import DictConfig, OmegaConf
 
 from deblurzoo.commands.overrides import parsed
@@ -22,6 +23,7 @@ class GridConfig(BasicSweeperConf):
     _target_: str = "hydra_plugins.deblurzoo_grid.Grid"
 
 
+Plugins.instance()  # registers Hydra's sweepers, of which the next line replaces one
 ConfigStore.instance().store(group="hydra/sweeper", name="basic", node=GridConfig, provider="deblurzoo")
 
 LENGTH = 100
