@@ -124,7 +124,7 @@ def test_another_fixed_value_is_not_taken_for_a_finished_job(deblurzoo: Run, swe
         failed = deblurzoo(*arguments, *lr, *data, changed)
         refused(failed, message, "set name=OTHER")
     assert before == [file.read_bytes() for file in files]
-    machine = ["logger=null", "datamodule.workers=0", "+model.optimizer.fused=false", "trainer.val_check_interval=1"]
+    machine = ["datamodule.workers=0", "+model.optimizer.fused=false", "trainer.val_check_interval=1"]
     again = deblurzoo(*arguments, "model.optimizer.lr=1e-4", *machine)
     assert again.returncode == 0 and again.stdout.count("is finished at step 1") == 2, again.stdout + again.stderr
 
