@@ -23,7 +23,6 @@ from hydra.core.global_hydra import GlobalHydra
 
 from deblurzoo import extensions, files
 from deblurzoo.cli import main
-from deblurzoo.commands import sweep
 
 SERVER = multiprocessing.get_context("forkserver")
 # All imports of verbs except numba, whose threads do not survive a fork. The server ignores modules that it cannot
@@ -73,7 +72,6 @@ def _as_if_in_a_process_of_its_own() -> Iterator[None]:
         module.__spec__ = spec
         root.handlers[:] = handlers
         root.setLevel(level)
-        sweep._folders.clear()
         extensions._trusted.clear()
         for claimed in list(files._claimed.values()):
             claimed.close()

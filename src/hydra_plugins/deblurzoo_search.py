@@ -1,6 +1,8 @@
 """Optuna's sweeper for deblurzoo. Hydra finds sweepers only in the namespace `hydra_plugins`."""
 
-from collections.abc import Sequence
+import functools
+import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +13,35 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from deblurzoo.errors import first_line
+from deblurzoo.errors import DeblurzooError, first_line
+from deblurzoo.files import claim, write_atomically
+from deblurzoo.records import Record, load_record
+
+log = logging.getLogger(__name__)
 
 
 class Search(Sweeper):
     """A sweeper that runs all trials of an Optuna search, then fails if a trial failed; `OptunaSweeper` does not fail.
 
+    The same search again starts with the trials of the first one: the jobs of finished trials return their result,
+    other jobs resume. Optuna's own databases would require SQLAlchemy 1.
+
     Args:
+        storage: JSON file with the values of all trials, written before each trial.
         options: options of `hydra_optuna_sweeper`; a `max_failure_rate` below 1 may end the search early.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, storage: str, **options: Any) -> None:
         from hydra_plugins.hydra_optuna_sweeper.optuna_sweeper import OptunaSweeper  # installed by deblurzoo[sweep]
 
-        self._optuna = OptunaSweeper(**options)
+        if "://" in storage:
+            raise CompactHydraException(
+                f"error: hydra.sweeper.storage={storage} is not a file: give FILE.json, which lists the trials; "
+                "Optuna's databases are not available"
+            )
+        self._file = Path(storage)
+        self._others: list[Any] = []  # recorded trials of another search space
+        self._optuna = OptunaSweeper(storage=None, **options)
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Set up Optuna's sweeper to launch its trials through `_Trials`."""
@@ -37,12 +54,17 @@ class Search(Sweeper):
         self._optuna.setup(hydra_context=hydra_context, task_function=task_function, config=config)
         launcher = self._optuna.sweeper.launcher
         assert launcher is not None
-        self._trials = _Trials(launcher)
+        self._trials = _Trials(launcher, self._record)
         self._optuna.sweeper.launcher = self._trials  # type: ignore[assignment]  # only `launch` is called
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the search; at the end, raise an error that names all failed trials."""
         trials = self._trials
+        try:
+            claim(self._file.parent)
+            self._study = self._resumed(arguments)
+        except DeblurzooError as error:
+            raise CompactHydraException(f"error: {error}") from error
         try:
             self._optuna.sweep(arguments)
         except ValueError:  # raised by Optuna if no trial is complete
@@ -54,16 +76,63 @@ class Search(Sweeper):
                 "\n".join([f"error: {len(trials.failed)} of {trials.count} trials failed", *lines])
             )
 
+    def _resumed(self, arguments: list[str]) -> Any:
+        """Return a study in memory that first runs the recorded trials of the search space."""
+        import optuna
+        from hydra_plugins.hydra_optuna_sweeper._impl import create_params_from_overrides
+
+        sweeper = self._optuna.sweeper
+        sweeper.storage, sweeper.study_name = optuna.storages.InMemoryStorage(), "deblurzoo"
+        study = optuna.create_study(
+            study_name=sweeper.study_name, storage=sweeper.storage, directions=sweeper._get_directions()
+        )
+        if isinstance(sweeper.sampler, functools.partial) or not self._file.is_file():  # a grid is complete without it
+            return study
+        recorded = load_record(self._file, Tried, f"remove {self._file}, and the search starts anew").trials
+        space, fixed = create_params_from_overrides([*sweeper._parse_sweeper_params_config(), *arguments])
+        space = {key: values for key, values in space.items() if key not in fixed}
+        known = [trial for trial in recorded if _is_of(trial, space)]
+        self._others = [trial for trial in recorded if trial not in known]
+        for trial in known:
+            study.enqueue_trial(trial)
+        if known:
+            sweeper.sampler.reseed_rng()  # a seed would repeat the values of the first trials
+            log.info("%s: the search resumes with its %d trials", self._file, len(known))
+        return study
+
+    def _record(self) -> None:
+        """Write the values of all trials, including those that are to be resumed."""
+        trials = self._study.get_trials(deepcopy=False)
+        values = [trial.params or trial.system_attrs.get("fixed_params", {}) for trial in trials]
+        write_atomically(self._file, Tried(trials=[*self._others, *values]).as_json(indent=1))
+
+
+class Tried(Record):
+    """The file of `hydra.sweeper.storage`: the values of each trial, by key."""
+
+    trials: list[dict[str, str | int | float | bool | None]]
+
+
+def _is_of(trial: dict[str, Any], space: dict[str, Any]) -> bool:
+    """Whether the values of a trial belong to a search space."""
+    try:
+        return trial.keys() == space.keys() and all(
+            one._contains(one.to_internal_repr(trial[key])) for key, one in space.items()
+        )
+    except (ValueError, TypeError):  # not a choice, or not a number
+        return False
+
 
 class _Trials:
-    """A launcher that records failed trials, and runs identical trials of a batch only once."""
+    """A launcher that records trials and failures, and runs a repeated trial of a batch once."""
 
-    def __init__(self, launcher: Launcher) -> None:
-        self.launcher, self.count = launcher, 0
+    def __init__(self, launcher: Launcher, record: Callable[[], None]) -> None:
+        self.launcher, self.record, self.count = launcher, record, 0
         self.failed: list[JobReturn] = []
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
         """Run a batch of trials; return one result per trial."""
+        self.record()
         trials = list(dict.fromkeys(map(tuple, job_overrides)))  # two processes cannot share a run folder
         by_trial = dict(zip(trials, self.launcher.launch(trials, initial_job_idx), strict=True))
         results = [by_trial[tuple(overrides)] for overrides in job_overrides]

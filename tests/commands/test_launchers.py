@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from conftest import Run
+from verbs import refused
 
 RANDOM = ["hydra/sweeper/sampler=random", "hydra.sweeper.sampler.seed=1"]
 SEARCH = ["hydra/sweeper=search", *RANDOM, "model.net.width=0.125"]
@@ -31,8 +32,8 @@ class Hungry(pl.Callback):
 
 
 def states(tmp_path: Path) -> list[str]:
-    runs = sorted((tmp_path / "runs" / "table").iterdir())
-    return [json.loads((run / "status.json").read_text())["state"] for run in runs]
+    files = sorted(tmp_path.glob("runs/table/*/status.json"))
+    return [json.loads(file.read_text())["state"] for file in files]
 
 
 @pytest.mark.processes
@@ -62,8 +63,37 @@ def test_the_example_search_draws_from_its_space(deblurzoo: Run, sweep: list[str
     done = deblurzoo(*sweep, "hydra/sweeper=search", "hydra.sweeper.n_trials=2")
     assert done.returncode == 0, done.stdout + done.stderr
     assert set(states(tmp_path)) == {"done"}
-    for run in (tmp_path / "runs" / "table").iterdir():
-        assert "model.net.width-" in run.name and "model.optimizer.lr-" in run.name
+    for file in tmp_path.glob("runs/table/*/status.json"):
+        assert "model.net.width-" in file.parent.name and "model.optimizer.lr-" in file.parent.name
+
+
+def test_a_search_resumes_with_its_trials(deblurzoo: Run, sweep: list[str], tmp_path: Path) -> None:
+    search = [*sweep, "hydra/sweeper=search", "hydra/sweeper/sampler=random", "hydra.sweeper.sampler.seed=1"]
+    done = deblurzoo(*search, "hydra.sweeper.n_trials=2", "trainer.max_steps=1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    file = tmp_path / "runs" / "table" / "search.json"
+    first = json.loads(file.read_text())["trials"]
+    runs = set(tmp_path.glob("runs/table/*/run.json"))
+    assert len(first) == len(runs) == 2
+
+    again = deblurzoo(*search, "hydra.sweeper.n_trials=3", "trainer.max_steps=1")
+    assert again.returncode == 0, again.stdout + again.stderr
+    trials = json.loads(file.read_text())["trials"]
+    assert trials[:2] == first and trials[2] not in first  # the seed does not repeat the first trials
+    assert again.stdout.count("is finished at step 1") == 2 and again.stdout.count("training 1/1") == 1
+    assert len(set(tmp_path.glob("runs/table/*/run.json")) - runs) == 1
+    best = yaml.safe_load((tmp_path / "runs" / "optimization_results.yaml").read_text())["best_value"]
+    results = [json.loads(one.read_text()) for one in tmp_path.glob("runs/table/*/evaluate/*/results.json")]
+    assert best == max(one["restored"]["psnr"] for one in results)
+
+    narrower = deblurzoo(*search, "model.net.width=choice(0.125)", "hydra.sweeper.n_trials=1", "trainer.max_steps=1")
+    assert narrower.returncode == 0, narrower.stdout + narrower.stderr
+    kept = json.loads(file.read_text())["trials"]
+    assert kept[-1]["model.net.width"] == 0.125 and all(trial in kept for trial in trials)
+
+    file.write_text("{")
+    refused(deblurzoo(*search), "search.json cannot be used", "remove")
+    refused(deblurzoo(*search, "hydra.sweeper.storage=sqlite:///x"), "hydra.sweeper.storage=sqlite:///x is not a file")
 
 
 def trials(done: "CompletedProcess[str]") -> int:

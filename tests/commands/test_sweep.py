@@ -3,14 +3,19 @@
 import csv
 import json
 import os
+import re
 import shutil
 import signal
+import socket
 from pathlib import Path
 
 import pytest
 import yaml
 
 from conftest import SWEEP_EXPERIMENT, Run, Start, wait_for
+from deblurzoo.commands.job_names import folder_name
+from deblurzoo.reports.run_folder import announce, record_step, recorded
+from verbs import refused
 
 VARIANTS = "model.net.variant=full,no_rnns"
 
@@ -91,9 +96,96 @@ def test_a_failed_job_stops_no_other_is_told_and_run_again(
 
 
 def test_two_jobs_of_a_sweep_never_share_a_folder(deblurzoo: Run, sweep: list[str], tmp_path: Path, toy: Path) -> None:
-    done = deblurzoo(*sweep[:-1], f"data.root={toy},nowhere")
+    (tmp_path / "conf" / "experiment" / "twin.yaml").write_text(SWEEP_EXPERIMENT)
+    arguments = [*sweep[:-2], f"data.root={toy}", "trainer.max_steps=1", "experiment=table,twin"]
+    refused(deblurzoo(*arguments), "would be the folder of two jobs", "add name=NAME")
+    assert not (tmp_path / "runs" / "table").exists()
+    done = deblurzoo(*arguments, "name=both")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert sorted(run.name for run in (tmp_path / "runs" / "both").iterdir()) == ["experiment-table", "experiment-twin"]
+
+
+def test_another_fixed_value_is_not_taken_for_a_finished_job(deblurzoo: Run, sweep: list[str], tmp_path: Path) -> None:
+    arguments = [*sweep, VARIANTS, "trainer.max_steps=1"]
+    done = deblurzoo(*arguments, "model.optimizer.lr=1e-4")
+    assert done.returncode == 0, done.stdout + done.stderr
+    folders = sorted((tmp_path / "runs" / "table").iterdir())
+    assert [run.name for run in folders] == ["model.net.variant-full", "model.net.variant-no_rnns"]
+    files = [file for run in folders for file in run.rglob("*") if file.is_file() and file.name != "train.log"]
+    before = [file.read_bytes() for file in files]
+    for changed, message in (
+        ("model.optimizer.lr=1e-3", "model.optimizer.lr: 0.0001 there, 0.001 in this sweep"),
+        ("+model.optimizer.weight_decay=0.1", "model.optimizer.weight_decay: null there, 0.1 in this sweep"),
+        ("seed=3", "seed: 0 there, 3 in this sweep"),
+        ("blur=blur_gamma", "data.blur: blur there, blur_gamma in this sweep"),
+    ):
+        lr = [] if "lr=" in changed else ["model.optimizer.lr=1e-4"]
+        data = ["data.blur=blur_gamma"] if "blur" in changed else []
+        failed = deblurzoo(*arguments, *lr, *data, changed)
+        refused(failed, message, "set name=OTHER")
+    assert before == [file.read_bytes() for file in files]
+    machine = ["datamodule.workers=0", "+model.optimizer.fused=false", "trainer.val_check_interval=1"]
+    again = deblurzoo(*arguments, "model.optimizer.lr=1e-4", *machine)
+    assert again.returncode == 0 and again.stdout.count("is finished at step 1") == 2, again.stdout + again.stderr
+
+
+def test_jobs_are_named_by_the_swept_keys(deblurzoo: Run, sweep: list[str], tmp_path: Path, toy: Path) -> None:
+    for folder in ("a/blur", "b/blur"):
+        shutil.copytree(next(toy.glob("test/*/blur")), tmp_path / folder)
+    fixed = [f"+callbacks.a{number}=null" for number in range(14)]
+    sharp = f"data.test.sharp={next(toy.glob('test/*/sharp'))}"
+    train = [f"data.train.{kind}={next(toy.glob(f'train/*/{kind}'))}" for kind in ("blur", "sharp")]
+    folders = ["data=folder", "data.test.blur=a/blur,b/blur", sharp, *train]
+    done = deblurzoo(*sweep[:-1], *folders, "trainer.max_steps=1", *fixed)
+    assert done.returncode == 0, done.stdout + done.stderr
+    names = sorted(run.name for run in (tmp_path / "runs" / "table").iterdir())
+    assert [name[:-9] for name in names] == ["data.test.blur-a_blur", "data.test.blur-b_blur"]
+    labels = [json.loads(file.read_text())["name"] for file in tmp_path.glob("runs/table/*/run.json")]
+    assert sorted(labels) == [f"table {name}" for name in names]
+    compared = deblurzoo("compare", "runs")
+    assert all(name in compared.stdout for name in names)
+
+
+def test_a_sweep_under_the_names_of_all_overrides_is_found(deblurzoo: Run, sweep: list[str], tmp_path: Path) -> None:
+    arguments = [*sweep, "model.net.variant=full", "seed=3,4", "trainer.max_steps=1"]
+    done = deblurzoo(*arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    table = tmp_path / "runs" / "table"
+    earlier = table / "model.net.variant-full+seed-3+trainer.max_steps-1"
+    (table / "seed-3").rename(earlier)
+    again = deblurzoo(*arguments)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert again.stdout.count("is finished at step 1") == 2
+    assert sorted(run.name for run in table.iterdir()) == [earlier.name, "seed-4"]
+
+
+@pytest.mark.parametrize("overrides", [["a.b=/x y/\"z\"", "c=[1,{d:2}]"], [f"a.k{n}=0.00{n}" for n in range(40)],
+                                       ["d.e=/mnt/" + "long/" * 40 + "end"], ["d=" + "\N{SNOWMAN}é" * 90]])  # fmt: skip
+def test_names_of_folders_are_short_plain_and_unique(overrides: list[str]) -> None:
+    name, other = folder_name(overrides), folder_name([*overrides[:-1], overrides[-1] + "'"])
+    assert len(name.encode()) <= 100 and re.fullmatch(r"[\w.+-]+", name), name
+    assert name != other
+    assert folder_name(["model.net.variant=full", "seed=1"]) == "model.net.variant-full+seed-1"
+
+
+def test_compare_lists_jobs_of_each_state(deblurzoo: Run, sweep: list[str], tmp_path: Path) -> None:
+    done = deblurzoo(*sweep, "seed=0,x,2", "trainer.max_steps=1")
     assert done.returncode == 1
-    assert "is the folder of an earlier job of this sweep" in done.stdout + done.stderr
+    table = tmp_path / "runs" / "table"
+    shutil.rmtree(table / "seed-2")
+    announce(table / "seed-2")
+    with recorded(table / "seed-3"):
+        record_step(table / "seed-3", 40, 100, seconds_left=3700)
+        compared = deblurzoo("compare", "runs", "--html", "page.html", "--csv", "table.csv", "--markdown", "table.md")
+    record_step(table / "seed-3", 50, 100, seconds_left=10)
+    assert state(table / "seed-3") == "done"
+    assert compared.returncode == 0, compared.stderr
+    here = f"running on {socket.gethostname()}, step 40 of 100, ETA 1:01:"
+    page = (tmp_path / "page.html").read_text()
+    for text in (compared.stdout, page, (tmp_path / "table.csv").read_text(), (tmp_path / "table.md").read_text()):
+        assert here in text and "not begun" in text and "seed=x" in text
+    assert "1 running, 1 not begun, 1 failed" in compared.stdout
+    assert "1 running, 1 not begun, 1 failed" in page and page.count("<strong>failed</strong>") == 1
 
 
 @pytest.mark.processes

@@ -1,6 +1,7 @@
 """W&B without an account: recorded offline, reported once, one run per id."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -116,12 +117,17 @@ def test_runs_trained_without_wandb_are_sent_to_it(process: Run, toy: Path, tmp_
     assert process("train", "-m", *arguments, "seed=1").returncode == 0
     sent = process("compare", "runs", "--to-wandb", "project")
     assert sent.returncode == 0, sent.stdout + sent.stderr
-    (folder,) = tmp_path.glob("runs/table/*/wandb/offline-run-*")
-    assert folder.name[-8:] == json.loads(next(tmp_path.glob("runs/table/*/run.json")).read_text())["id"]
+    (folder,) = tmp_path.glob("runs/table/wandb/offline-run-*")
+    assert folder.name[-8:] == json.loads((tmp_path / "runs" / "table" / "run.json").read_text())["id"]
     text = json.dumps(records(folder))
-    for expected in ("seed-1", "toy", "kernel_size", "test/psnr", "test/images"):
+    for expected in ("seed", "toy", "kernel_size", "test/psnr", "test/images"):
         assert expected in text, expected
     assert_charts_over_steps(records(folder), {1})
+    shutil.copytree(tmp_path / "runs", tmp_path / "copies")
+    copied = process("compare", "copies", "--to-wandb", "project")
+    assert copied.returncode == 0 and "is a copy of" in copied.stderr, copied.stdout + copied.stderr
+    renewed = json.loads((tmp_path / "copies" / "table" / "run.json").read_text())["id"]
+    assert renewed != folder.name[-8:] and list(tmp_path.glob(f"copies/table/wandb/offline-run-*-{renewed}"))
     with serving({"sent": ("finished", folder / "files")}) as variables:
         fetched = process("compare", "--wandb", "team/project", **variables)
     assert "blurry input" in fetched.stdout, fetched.stdout + fetched.stderr

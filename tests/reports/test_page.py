@@ -142,7 +142,7 @@ def test_table_has_figures_failures_and_the_paper(page: Path) -> None:
     assert "30.00 (31.50)" in text and "0.8571 (0.9000)" in text
     assert "3,000,000" in text and "+6.00" in text
     assert "data.root=/nowhere does not exist & more" in text
-    assert "3 evaluations, 1 set of conditions, 1 run failed" in text
+    assert "3 evaluations, 1 set of conditions, runs without a result: 1 failed" in text
 
 
 def test_conditions_do_not_share_a_table(tmp_path: Path) -> None:

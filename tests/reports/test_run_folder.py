@@ -1,5 +1,6 @@
 """Evaluations are distinguished by images, conditions and checkpoint, and never replace each other."""
 
+import csv
 import json
 import shutil
 from dataclasses import replace
@@ -11,8 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import SMALL_TOY, Run
+from conftest import SHORT, SMALL_TOY, Run
 from deblurzoo.commands import evaluate as verb
+from deblurzoo.reports.run_folder import original_of
 from deblurzoo.synthesis.toy import write_toy
 
 FAST = ["trainer=cpu", "datamodule.workers=0", "no_harm=0", "pictures=1"]
@@ -193,3 +195,63 @@ def test_an_unfinished_evaluation_is_not_replaced_by_another(deblurzoo: Run, ide
     assert (begun / "measured.jsonl").read_text() == rows[0] + "\n"
     assert "1 of 2 images" in evaluate(deblurzoo, f"checkpoint={identity}", *hide)
     assert list(found(identity)) == ["folder_blur", "folder_blur_REDS_step0"]
+
+
+def test_a_copy_gets_a_new_id_and_a_moved_run_keeps_its_id(
+    deblurzoo: Run, trained_run: Path, run: Path, toy: Path, tmp_path: Path
+) -> None:
+    def resume(name: str, steps: int) -> str:
+        arguments = [*SHORT, f"data.root={toy}", f"name={name}", f"trainer.max_steps={steps}", "resume=auto"]
+        done = deblurzoo("train", *arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def identity(folder: Path) -> dict[str, str]:
+        checkpoint = torch.load(max(folder.glob("checkpoints/*.ckpt")), weights_only=True)
+        content: dict[str, str] = json.loads((folder / "run.json").read_text())
+        assert checkpoint["deblurzoo"]["run_id"] == content["id"]
+        return content
+
+    first = identity(trained_run)
+    assert first["path"] == str(trained_run)
+    assert f"runs/run is a copy of {trained_run}: it gets the new id" in resume("run", 4)
+    renewed = identity(run)
+    assert renewed["id"] != first["id"] and renewed["path"] == str(run)
+    assert identity(trained_run) == first
+    assert "is a copy of" not in resume("run", 5)
+    assert identity(run) == renewed
+
+    moved = run.rename(run.with_name("moved"))
+    assert "is a copy of" not in resume("moved", 6)
+    assert identity(moved) == {"id": renewed["id"], "name": "moved", "path": str(moved)}
+
+    shutil.copytree(moved, run)
+    file = run / "run.json"  # without the path, as in earlier versions
+    file.write_text(json.dumps({"id": renewed["id"], "name": "run"}))
+    assert "is a copy of" not in resume("run", 7)
+    assert identity(run) == {"id": renewed["id"], "name": "run", "path": str(run)}
+
+
+def test_a_folder_under_two_paths_is_no_copy(trained_run: Path, run: Path, tmp_path: Path) -> None:
+    assert original_of(run) == trained_run
+    (tmp_path / "link").symlink_to(trained_run)
+    assert original_of(tmp_path / "link") is None and original_of(trained_run) is None
+    for path in ("relative", str(tmp_path), "/nul\0", "/dev/stdin", 3):
+        (run / "run.json").write_text(json.dumps({"id": "0", "name": "run", "path": path}))
+        assert original_of(run) is None, path
+
+
+def test_compare_adds_the_folder_to_the_names_of_copies(deblurzoo: Run, run: Path, toy: Path, tmp_path: Path) -> None:
+    evaluate(deblurzoo, f"checkpoint={run}", "data=toy", f"data.root={toy}")
+    shutil.copytree(run, run.with_name("twin"))
+    shutil.copytree(run, tmp_path / "backup" / "run")
+    for runs, names in (
+        (["runs"], ["run", "run (twin)"]),
+        (["runs/run", "backup"], ["run (backup/run)", "run (runs/run)"]),
+        ([run.with_name("twin")], ["run"]),
+    ):
+        compared = deblurzoo("compare", *runs, "--csv", "table.csv", "--html", "page.html")
+        assert compared.returncode == 0, compared.stderr
+        with (tmp_path / "table.csv").open() as file:
+            assert sorted(row["name"] for row in csv.DictReader(file)) == names
+        assert all(name in (tmp_path / "page.html").read_text() for name in names)

@@ -4,7 +4,7 @@ from deblurzoo.callbacks.checkpoints import BEST, AtomicCheckpointIO, StepCheckp
 from deblurzoo.callbacks.ctrl_c import CtrlC
 from deblurzoo.callbacks.internals import InsidePictures
 from deblurzoo.callbacks.pictures import RestoredPictures
-from deblurzoo.callbacks.progress import StepProgress
+from deblurzoo.callbacks.progress import StepProgress, StepStatus
 from deblurzoo.callbacks.results import ResultsWriter
 from deblurzoo.callbacks.slurm import SlurmRequeue, slurm_plugins
 
@@ -18,5 +18,6 @@ __all__ = [
     "SlurmRequeue",
     "StepCheckpoints",
     "StepProgress",
+    "StepStatus",
     "slurm_plugins",
 ]

@@ -1,12 +1,15 @@
-"""Progress bar."""
+"""Progress: a bar or lines, and the step in the status of a sweep's job."""
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ProgressBar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from deblurzoo.reports.run_folder import record_step
 
 QUIET_SECONDS = 15.0
 """Seconds between two lines of progress if the output is a file or a pipe."""
@@ -127,3 +130,38 @@ class StepProgress(ProgressBar):
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Stop the bar before the error message is printed."""
         self._stop()
+
+
+class StepStatus(pl.Callback):
+    """Callback that records step and expected end in `status.json` of a sweep's job, every `QUIET_SECONDS`.
+
+    Args:
+        run: the run folder.
+    """
+
+    def __init__(self, run: str) -> None:
+        self.run = Path(run)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Record the step at which training starts or resumes."""
+        self._start = self._last = time.monotonic()
+        self._first = trainer.global_step
+        self._record(trainer)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Record the step if the last record is old."""
+        if time.monotonic() - self._last > QUIET_SECONDS:
+            self._record(trainer)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Record that training has ended, perhaps early."""
+        self._record(trainer, ended=True)
+
+    def _record(self, trainer: pl.Trainer, ended: bool = False) -> None:
+        if not trainer.is_global_zero:
+            return
+        self._last, step = time.monotonic(), trainer.global_step
+        last, done = step if ended else trainer.max_steps, step - self._first
+        record_step(self.run, step, last, (self._last - self._start) / done * (last - step) if done else None)

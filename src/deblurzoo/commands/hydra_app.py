@@ -18,7 +18,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
-from deblurzoo.commands.overrides import readable
+from deblurzoo.commands.job_names import without_fixed
+from deblurzoo.commands.overrides import readable, starts_sweep
 from deblurzoo.commands.settings import SHAPES
 from deblurzoo.commands.user_configs import require_effect, require_readable_configs, warn_of_shadowed_configs
 from deblurzoo.config import build
@@ -65,6 +66,8 @@ def run_verb(verb: str, arguments: list[str]) -> None:
         require_utf8(argument)
     arguments = readable(arguments)
     require_readable_configs(arguments)
+    if verb == "train" and starts_sweep(arguments):
+        arguments += without_fixed(arguments)
     module = f"deblurzoo.commands.{verb}"
     spec = importlib.util.find_spec(module)
     assert spec is not None and spec.origin is not None

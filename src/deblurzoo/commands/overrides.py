@@ -39,14 +39,26 @@ def readable(arguments: list[str]) -> list[str]:
     Raises:
         DeblurzooError: an argument is not an override, or its value needs quotes; the message contains the remedy.
     """
-    sweep = any(argument in _SWEEP or argument.startswith("hydra.mode=") for argument in arguments)
-    return list(_readable(arguments, sweep))
+    return list(_readable(arguments, starts_sweep(arguments)))
+
+
+def starts_sweep(arguments: list[str]) -> bool:
+    """Whether the arguments start a sweep."""
+    return any(argument in _SWEEP or argument.startswith("hydra.mode=") for argument in arguments)
 
 
 def renamed(key: str, value: str) -> tuple[str, str] | None:
     """Return the old and the new name if the key, or KEY=VALUE, starts with a name of version 0.1; otherwise None."""
     top = re.match(r"[+~]*(\w*)", key)[1]  # type: ignore[index]
     return next(((word, RENAMED[word]) for word in (f"{top}={value}", top) if word in RENAMED), None)
+
+
+def parsed(override: str) -> Override | None:
+    """Return the override as Hydra reads it, or None if its grammar rejects it."""
+    try:
+        return OverridesParser.create().parse_override(override)
+    except HydraException:
+        return None
 
 
 def _readable(arguments: list[str], sweep: bool) -> Iterator[str]:
@@ -67,36 +79,28 @@ def _override(argument: str, sweep: bool) -> str:
     if words := renamed(key, value):
         raise DeblurzooError(f"{words[0]} is now {words[1]}: type {shlex.quote(argument.replace(*words, 1))}")
     home = _at_home(value)
-    read = _read(key + equals + home)
+    read = parsed(key + equals + home)
     if read and (sweep or not read.is_sweep_override()):
         return key + equals + home
     if (not read and not _GRAMMAR & set(value)) or (value.startswith("~") and not sweep):
         quoted = f"{key}={_quoted(home)}"
-        if equals and _read(quoted):
+        if equals and parsed(quoted):
             return quoted
     raise DeblurzooError(_problem(argument, sweep))
-
-
-def _read(override: str) -> Override | None:
-    """Return the parsed override, or None if Hydra's grammar rejects the override."""
-    try:
-        return OverridesParser.create().parse_override(override)
-    except HydraException:
-        return None
 
 
 def _problem(argument: str, sweep: bool) -> str:
     """Return the error message for an invalid override or one with several values, including a corrected override."""
     key, equals, value = argument.partition("=")
-    if not _read(f"{key}=x"):
+    if not parsed(f"{key}=x"):
         return f"{argument} cannot be read: {key} is not a key; --help lists the keys"
     if not equals:
         return f"{argument} is not an override: type {key}=VALUE"
     spelled = _spelled(value, sweep)
     typed = shlex.quote(f"{key}={spelled}")
-    if _read(argument):
-        alone = "" if "(" in value else f"; for a single text, type {typed}; for a list, type '{key}=[{value}]'"
-        return f"{argument} has several values: for one run per value, add -m{alone}"
+    if parsed(argument):
+        alone = "" if "(" in value else f"; for a single text type {typed}, for a list '{key}=[{value}]'"
+        return f"{argument} has several values: for one run per value add -m{alone}"
     signs = [
         sign for sign in dict.fromkeys(_UNQUOTED.sub("", value)) if spelled == _quoted(value) or sign not in _GRAMMAR
     ]
@@ -107,8 +111,8 @@ def _problem(argument: str, sweep: bool) -> str:
 def _spelled(value: str, sweep: bool) -> str:
     """Return a value with the quotes that Hydra requires: around items of a list, or around the whole value."""
     if value[0] in "[{" or (sweep and "," in value):
-        items = _ITEM.sub(lambda item: item[0] if _read(f"x={item[0]}") else _quoted(item[0]), value)
-        if _read(f"x={items}"):
+        items = _ITEM.sub(lambda item: item[0] if parsed(f"x={item[0]}") else _quoted(item[0]), value)
+        if parsed(f"x={items}"):
             return items
     return _quoted(value.strip(value[0]) if value[0] in "\"'" else value)
 

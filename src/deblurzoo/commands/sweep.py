@@ -1,5 +1,7 @@
 """The job of a sweep: train or resume a run, then evaluate it."""
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,30 +10,37 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from deblurzoo.commands.evaluate import evaluate
+from deblurzoo.commands.hydra_app import blur_choice
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.extensions import current
 from deblurzoo.files import claim
+from deblurzoo.records import shown
 from deblurzoo.reports.results import read
-from deblurzoo.reports.run_folder import recorded
+from deblurzoo.reports.run_folder import CONFIG, config_of, recorded
 from deblurzoo.reports.wandb import TAG_LENGTH, send_evaluation
 from deblurzoo.training.checkpoints import checkpoint_of
 from deblurzoo.training.precision import AUTO
 
-_folders: dict[Path, DictConfig] = {}
-"""Configs of this process's jobs by run folder. Jobs that differ only in `exclude_keys` have the same folder."""
+_TRAINING = (
+    *("model", "data", "datamodule.batch_size", "datamodule.augmentation", "callbacks.ema", "seed"),
+    *("trainer.accumulate_grad_batches", "trainer.gradient_clip_val", "trainer.gradient_clip_algorithm"),
+)
+"""Keys on which the weights of a run depend, apart from those of `_INDIFFERENT`."""
+_INDIFFERENT = re.compile(
+    r"model\.(vgg16|flownet|schedule\.steps|optimizer\.fused)|data\.(.*\.)?(root|packed|verify|common_frames)"
+    r"|data\.(test|train)\..*"
+)
+"""Places of files, and keys of speed, length and evaluation. The images of a run are checked when it resumes."""
 
 
 def job(cfg: DictConfig, run: Path, fit: Any) -> float:
     """Train a run with `fit` and evaluate it; return the PSNR, which a sweeper such as Optuna can maximise.
 
     Raises:
-        DeblurzooError: an earlier job of this sweep has the same folder and a different config.
+        DeblurzooError: the folder holds a run of another config.
     """
-    if _folders.setdefault(run, cfg) != cfg:  # equal if a search repeats a job
-        raise DeblurzooError(
-            f"{run} is the folder of an earlier job of this sweep: the keys in which the jobs differ are not part of "
-            "folder names. Sweep over experiment or name, or run the jobs one by one"
-        )
     claim(run)
+    require_same_training(cfg, run)
     name = str(cfg.name)
     tags = [cfg.tags] if isinstance(cfg.tags, str) else [*(cfg.tags or [])]
     own = [part[:TAG_LENGTH] for part in dict.fromkeys([name, run.name])]
@@ -41,6 +50,44 @@ def job(cfg: DictConfig, run: Path, fit: Any) -> float:
         results = evaluate(evaluation(cfg, run), anew=False)
         send_evaluation(run, results)
         return read(results).restored["psnr"]
+
+
+def require_same_training(cfg: DictConfig, run: Path) -> None:
+    """Raise a DeblurzooError if the run of a folder was trained with another value of a key that decides its weights.
+
+    Folders of jobs are not named by keys with one value, so a second sweep may find the jobs of a first one.
+    """
+    if not (run / CONFIG).is_file():
+        return
+    stored = config_of(run, f"remove {run}, or set name=OTHER").model_dump()
+    theirs = _training(stored)
+    merged: Any = OmegaConf.merge(cfg, {"data": blur_choice(cfg.data, cfg.blur)})
+    ours = _training(OmegaConf.to_container(merged, resolve=True))
+    keys = theirs.keys() | ours.keys() if "datamodule" in stored else theirs.keys() & ours.keys()  # else version 0.1
+    if differing := [key for key in sorted(keys) if theirs.get(key) != ours.get(key)]:
+        values = (f"{key}: {shown(theirs.get(key))} there, {shown(ours.get(key))} in this sweep" for key in differing)
+        raise DeblurzooError(
+            f"{run} holds a run with other values ({'; '.join(values)}): set name=OTHER for this sweep, or set these "
+            "values as in the run"
+        )
+
+
+def _training(config: Any) -> dict[str, Any]:
+    """Return the values of a config that decide the weights, by key."""
+    return {
+        key: current(value) if key.endswith("._target_") else value
+        for key, value in _leaves("", config)
+        if f"{key}.".startswith(tuple(f"{one}." for one in _TRAINING)) and not _INDIFFERENT.fullmatch(key)
+    }
+
+
+def _leaves(key: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield each value in nested dicts with its key, such as `model.net.width`."""
+    if not isinstance(value, dict):
+        yield key, value
+        return
+    for inner, content in value.items():
+        yield from _leaves(f"{key}.{inner}" if key else str(inner), content)
 
 
 def evaluation(cfg: DictConfig, run: Path) -> DictConfig:

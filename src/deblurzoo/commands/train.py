@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
 from torch import nn
 
-from deblurzoo.callbacks import AtomicCheckpointIO, CtrlC, SlurmRequeue, StepCheckpoints, slurm_plugins
+from deblurzoo.callbacks import AtomicCheckpointIO, CtrlC, SlurmRequeue, StepCheckpoints, StepStatus, slurm_plugins
 from deblurzoo.commands.hydra_app import blur_choice, is_sweep, make, quiet_lightning, run_verb, settled
 from deblurzoo.commands.settings import Training
 from deblurzoo.commands.sweep import job
@@ -24,7 +24,7 @@ from deblurzoo.errors import DeblurzooError, Interrupted, interruptible, on_inte
 from deblurzoo.extensions import imported
 from deblurzoo.files import take_over, user_path, write_atomically
 from deblurzoo.ops.spatial_rnn import require_backend
-from deblurzoo.reports.run_folder import CONFIG, IDENTITY, Identity
+from deblurzoo.reports.run_folder import CONFIG, write_identity
 from deblurzoo.reports.wandb import finish_wandb
 from deblurzoo.training.failures import cause, reason_to_stop
 from deblurzoo.training.initial import initialise
@@ -202,7 +202,7 @@ def make_trainer(settings: Training, *signals: pl.Callback) -> pl.Trainer:
         {**steps.content, **counted},
         pl.Trainer,
         "trainer",
-        callbacks=[*made.values(), *signals],
+        callbacks=[*made.values(), StepStatus(settings.run), *signals],
         logger=False,  # only one process logs, see `_fit_logged`
         plugins=[AtomicCheckpointIO(), *slurm_plugins()],
         reload_dataloaders_every_n_epochs=1,  # continue with the next sample after an epoch that ended early
@@ -214,7 +214,7 @@ def _take_over(run: Path, settings: Training) -> None:
     take_over(run, "checkpoints/.*.tmp")
     content: str = yaml.safe_dump(settings.content, sort_keys=False, allow_unicode=True)
     write_atomically(run / CONFIG, content.encode())
-    write_atomically(run / IDENTITY, Identity(id=settings.run_id, name=settings.label).as_json())
+    write_identity(run, settings.run_id, settings.label)
 
 
 def _fit_logged(

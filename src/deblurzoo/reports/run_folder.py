@@ -5,40 +5,62 @@ Evaluations of a run are distinguished by their images, conditions and checkpoin
 
 import hashlib
 import json
+import logging
 import os
+import secrets
 import socket
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import ConfigDict, Field
 
-from deblurzoo.errors import DeblurzooError, escaped
+from deblurzoo.errors import DeblurzooError, escaped, is_utf8
 from deblurzoo.files import unfinished, write_atomically
-from deblurzoo.records import Literally, Record, load_record
+from deblurzoo.records import Count, Literally, Record, load_record
 from deblurzoo.reports.results import RESULTS, Facts, read
+
+log = logging.getLogger(__name__)
 
 STATUS, IDENTITY, CONFIG, FACTS = "status.json", "run.json", "config.yaml", "facts.json"
 
 
-State = Literal["running", "done", "failed"]
+State = Literal["waiting", "running", "done", "failed"]
 
 
 class Status(Record):
-    """`status.json`: the state of a run and, if it failed, the reason."""
+    """`status.json`: the state of a run and, if it failed, the reason.
+
+    Args:
+        step: number of steps done, of `steps`; None before training.
+        end: expected time of the end of training, as `time.time()`; None before the first step.
+    """
 
     state: State
     reason: str | None
     host: str
     process: Annotated[int, Field(ge=0, lt=2**31)]
+    step: Count | None = None
+    steps: Count | None = None
+    end: Annotated[float, Field(ge=0, lt=2**53)] | None = None
+
+
+class Unfinished(NamedTuple):
+    """The state of a run that is not done, and its description: the reason, host and step, or `not begun`."""
+
+    state: Literal["failed", "running", "not begun"]
+    reason: str
 
 
 class Identity(Record):
-    """`run.json`: the run's id for loggers, and its display name."""
+    """`run.json`: the id for loggers, the displayed name, and the absolute path of the folder."""
 
     id: Literally
     name: str
+    path: str | None = None
 
 
 class RunConfig(Record):
@@ -68,23 +90,54 @@ def recorded(run: Path) -> Iterator[None]:
     _write(run, "done")
 
 
+def announce(run: Path) -> None:
+    """Record that a job of a sweep has not begun, unless its folder has a state."""
+    if not (run / STATUS).exists():
+        _write(run, "waiting")
+
+
+def record_step(run: Path, step: int, steps: int, seconds_left: float | None) -> None:
+    """Record the step of a running job of a sweep, and the expected end of its training; no effect on other runs."""
+    with suppress(DeblurzooError):
+        status = load_record(run / STATUS, Status, "start the run again")
+        if status.state == "running":
+            end = None if seconds_left is None else time.time() + seconds_left
+            progress = status.model_copy(update={"step": step, "steps": steps, "end": end})
+            write_atomically(run / STATUS, progress.as_json(indent=1))
+
+
 def _write(run: Path, state: State, reason: str | None = None) -> None:
     status = Status(state=state, reason=reason, host=socket.gethostname(), process=os.getpid())
     write_atomically(run / STATUS, status.as_json(indent=1))
 
 
-def problem(run: Path) -> str | None:
-    """Return the problem of a run that failed, was interrupted or is running; None if it is done or has no status."""
+def problem(run: Path) -> Unfinished | None:
+    """Return the state of a run that is failed, interrupted, running or not begun; None if done or without status."""
     if not (run / STATUS).is_file():
         return None
     try:
         status = load_record(run / STATUS, Status, "start the run again")
     except DeblurzooError as error:
-        return str(error)
+        return Unfinished("failed", str(error))
+    if status.state == "waiting":
+        return Unfinished("not begun", "not begun")
     if status.state == "running":
         here = status.host == socket.gethostname()
-        return "interrupted" if here and not _is_alive(status.process) else f"running on {status.host}"
-    return str(status.reason) if status.state == "failed" else None
+        if here and not _is_alive(status.process):
+            return Unfinished("failed", "interrupted")
+        return Unfinished("running", ", ".join([f"running on {status.host}", *_progress(status)]))
+    return Unfinished("failed", str(status.reason)) if status.state == "failed" else None
+
+
+def _progress(status: Status) -> Iterator[str]:
+    if status.step is None or status.steps is None:
+        return
+    if status.step >= status.steps:
+        yield "evaluating"
+        return
+    yield f"step {status.step:,} of {status.steps:,}"
+    if status.end is not None:
+        yield f"ETA {timedelta(seconds=max(0, round(status.end - time.time())))}"
 
 
 def _is_alive(process: int) -> bool:
@@ -95,6 +148,38 @@ def _is_alive(process: int) -> bool:
     except PermissionError:  # another user's process
         return True
     return True
+
+
+def original_of(run: Path) -> Path | None:
+    """Return the folder that a run folder is a copy of; None for the original, also if it was moved."""
+    with suppress(DeblurzooError, OSError, ValueError):
+        identity = identity_of(run)
+        if identity.path is None or not (other := Path(identity.path)).is_absolute():
+            return None
+        if (other / IDENTITY).is_file() and not other.samefile(run) and identity_of(other).id == identity.id:
+            return other
+    return None
+
+
+def own_id(run: Path) -> str:
+    """Return the id of a run; for a copy of another run folder, a new id, with a warning."""
+    if original := original_of(run):
+        renewed = new_id()
+        log.warning("%s is a copy of %s: it gets the new id %s", escaped(run), escaped(original), renewed)
+        return renewed
+    return identity_of(run).id
+
+
+def new_id() -> str:
+    """Return a random id for a run."""
+    return secrets.token_hex(4)
+
+
+def write_identity(run: Path, run_id: str, name: str) -> None:
+    """Write `run.json`."""
+    path = run.resolve()
+    identity = Identity(id=run_id, name=name, path=str(path) if is_utf8(path) else None)
+    write_atomically(run / IDENTITY, identity.as_json())
 
 
 def identity_of(run: Path) -> Identity:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby, pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from rich.console import Console
 from rich.measure import Measurement
@@ -24,10 +24,11 @@ from deblurzoo.reports.run_folder import STATUS, name_of, problem
 
 
 class Failure(NamedTuple):
-    """A run or a file that has no result, and the reason."""
+    """A run or a file without a result, and the reason; a run may still be running, or not begun."""
 
     name: str
     reason: str
+    state: Literal["failed", "running", "not begun"] = "failed"
 
 
 def gather(paths: Sequence[Path]) -> tuple[dict[Path, Results], list[Failure]]:
@@ -41,6 +42,7 @@ def gather(paths: Sequence[Path]) -> tuple[dict[Path, Results], list[Failure]]:
     """
     results: dict[Path, Results] = {}
     failed: dict[Path, Failure] = {}
+    folders: dict[Path, Path] = {}
     for path in paths:
         files = [path] if path.is_file() else [file for file in path.glob(f"**/{RESULTS}") if not _is_wandbs(file)]
         runs = [status.parent for status in path.glob(f"**/{STATUS}")]
@@ -49,20 +51,47 @@ def gather(paths: Sequence[Path]) -> tuple[dict[Path, Results], list[Failure]]:
         for file in sorted(files):
             try:
                 results[file.resolve()] = read(file)
+                folders[file.resolve()] = _folder(file.resolve())
             except DeblurzooError as error:
                 failed[file.resolve()] = Failure(escaped(file), str(error).removeprefix(f"{escaped(file)} "))
         for run in sorted(runs):
             if failure := _failure(run):
                 failed[run.resolve()] = failure
+                folders[run.resolve()] = run.resolve()
+    _name_folders(results, failed, folders)
     _tell_apart(list(results.values()))
     return results, list(failed.values())
 
 
+def _folder(file: Path) -> Path:
+    """Return the run folder of RUN/evaluate/KIND/results.json, otherwise the folder of the file."""
+    return file.parents[2] if file.parent.parent.name == "evaluate" else file.parent
+
+
+def _nearby(folder: Path) -> Path:
+    """Return the path relative to the working directory, if the folder is below it."""
+    return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+
+
+def _name_folders(results: dict[Path, Results], failed: dict[Path, Failure], folders: dict[Path, Path]) -> None:
+    """Append the folder to names that occur in several folders, as of a copied run: its name or, if equal, its path."""
+    names = {key: results[key].name if key in results else failed[key].name for key in folders}
+    last = [folder.name for folder in folders.values()]
+    own = ["" if part == name else f" ({escaped(part)})" for part, name in zip(last, names.values(), strict=True)]
+    for additions in (own, [f" ({escaped(_nearby(folder))})" for folder in folders.values()]):
+        names = dict(zip(names, told_apart(list(names.values()), additions), strict=True))
+    for key, name in names.items():
+        if key in results:
+            results[key].name = name
+        else:
+            failed[key] = failed[key]._replace(name=name)
+
+
 def _failure(run: Path) -> Failure | None:
-    """Return the failure of a run that is not done, otherwise None."""
-    reason = problem(run)
+    """Return the failure of a run that is not done."""
+    unfinished = problem(run)
     earlier = "; the table shows an earlier evaluation" if any(run.glob(f"evaluate/*/{RESULTS}")) else ""
-    return Failure(name_of(run), reason + earlier) if reason else None
+    return Failure(name_of(run), unfinished.reason + earlier, unfinished.state) if unfinished else None
 
 
 def _tell_apart(all_results: list[Results]) -> None:
@@ -205,11 +234,19 @@ def print_table(all_results: list[Results], failed: Sequence[Failure] = ()) -> N
         least = Measurement.get(console, console.options.update(width=1000), table).minimum
         table.width = least if least > console.width else None  # overflow rather than truncate values
         console.print(table, crop=False)
-        notes = [f"excluded: {pairs}"] if (pairs := left_out(group)) else []
-        for line in [*notes, *initialised(group)]:
-            console.print(escaped(line), markup=False, highlight=False, soft_wrap=True)
-    for name, reason in failed:
-        console.print(f"{name}: {reason}", style="red", markup=False)
+        if pairs := left_out(group):
+            line = f"excluded: {escaped(pairs)}"
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+    for name, reason, state in failed:
+        console.print(f"{name}: {reason}", style="red" if state == "failed" else None, markup=False)
+    if any(failure.state != "failed" for failure in failed):
+        console.print(counts(failed), highlight=False)
+
+
+def counts(failed: Sequence[Failure]) -> str:
+    """Return the number of runs in each state, as text: `2 running, 1 failed`."""
+    count = Counter(failure.state for failure in failed)
+    return ", ".join(f"{number} {state}" for state, number in sorted(count.items(), reverse=True))
 
 
 def as_markdown(all_results: list[Results], failed: Sequence[Failure]) -> str:
@@ -221,8 +258,7 @@ def as_markdown(all_results: list[Results], failed: Sequence[Failure]) -> str:
         lines += [f"**{_escaped(heading)}**", "", f"| {' | '.join(heads)} |", "|---|" + "---:|" * (len(heads) - 1)]
         lines += [f"| {' | '.join(map(_escaped, row))} |" for row in rows(group)] + [""]
         lines += [f"Excluded: {_escaped(pairs)}", ""] if (pairs := left_out(group)) else []
-        lines += [f"- {_escaped(line)}" for line in initialised(group)] + [""] * bool(initialised(group))
-    lines += [f"- {_escaped(name)}: {_escaped(reason)}" for name, reason in failed]
+    lines += [f"- {_escaped(name)}: {_escaped(reason)}" for name, reason, _ in failed]
     return "\n".join(lines) + "\n"
 
 
@@ -258,7 +294,7 @@ def as_csv(all_results: list[Results], failed: Sequence[Failure]) -> str:
                 "",
             ]
         )
-    for name, reason in failed:
+    for name, reason, _ in failed:
         writer.writerow([*[""] * len(given), name, *[""] * (1 + len(heads)), reason])
     return text.getvalue()
 

@@ -13,7 +13,16 @@ from rich.progress import track
 from deblurzoo.errors import DeblurzooError, require_utf8
 from deblurzoo.metrics import figure, known_metrics
 from deblurzoo.reports.results import Measured, Results, read
-from deblurzoo.reports.run_folder import STATUS, State, Status, config_of, identity_of, run_of
+from deblurzoo.reports.run_folder import (
+    STATUS,
+    State,
+    Status,
+    config_of,
+    identity_of,
+    own_id,
+    run_of,
+    write_identity,
+)
 from deblurzoo.reports.table import title
 
 log = logging.getLogger(__name__)
@@ -141,15 +150,17 @@ def _strips(folder: Path, results: Results) -> Iterator[tuple[Measured, Path]]:
 def send_run(results: Path, project: str) -> None:
     """Upload an evaluation to the W&B run of its run folder, with the run's config, group and tags.
 
-    The W&B run is created if it does not exist. Its summary shows the evaluation that was uploaded last; `fetch_runs`
+    A copied run folder gets a new id. The summary of a W&B run shows the last evaluation uploaded. `fetch_runs`
     downloads all evaluations.
     """
     run = run_of(results)
     if run is None:
         raise DeblurzooError(f"{results} is not in a run folder: give RUN/evaluate/KIND/results.json")
     require_utf8(run)
-    config, identity = config_of(run, "choose a different run"), identity_of(run)
-    started = start_run(project, str(run), identity.id, identity.name, config.group, config.tags, job_type="train")
+    config, identity = config_of(run, "choose another run"), identity_of(run)
+    if (run_id := own_id(run)) != identity.id:
+        write_identity(run, run_id, identity.name)
+    started = start_run(project, str(run), run_id, identity.name, config.group, config.tags, job_type="train")
     started.config.update(config.model_dump(), allow_val_change=True)  # type: ignore[no-untyped-call]
     send_evaluation(run, results)
     finish_wandb(0)

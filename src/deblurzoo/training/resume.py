@@ -1,7 +1,7 @@
 """Start of training: from scratch, or from a checkpoint with the same network, data and blur."""
 
 import logging
-import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 from deblurzoo.data import Source
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.extensions import current, name_of
-from deblurzoo.reports.run_folder import IDENTITY, identity_of
+from deblurzoo.reports.run_folder import IDENTITY, identity_of, new_id, own_id
 from deblurzoo.training.checkpoints import checkpoint_of, find_checkpoint, is_export, read_checkpoint
 from deblurzoo.training.module import ADAM, DeblurModule
 
@@ -130,8 +130,16 @@ def starting_point(resume: str | None, run: Path) -> Start | None:
 
 
 def run_id(start: Start | None, resume: str | None, run: Path) -> str:
-    """Return the run id in the checkpoint, for `auto` the id of a run that has no checkpoint, otherwise a new id."""
-    if start:
-        return str(start.facts["run_id"])
-    begun = resume == "auto" and (run / IDENTITY).is_file()
-    return identity_of(run).id if begun else secrets.token_hex(4)
+    """Return the id of the resumed run; a new id for a new run, for a copy, and from the checkpoint of another run.
+
+    A checkpoint's id is kept if its run folder does not exist any more or has another id.
+    """
+    if start is None:
+        return own_id(run) if resume == "auto" and (run / IDENTITY).is_file() else new_id()
+    stored, holder = str(start.facts["run_id"]), start.path.resolve().parent.parent
+    with suppress(DeblurzooError):
+        if holder == run.resolve():
+            return own_id(run)
+        if identity_of(holder).id == stored:
+            return new_id()
+    return stored

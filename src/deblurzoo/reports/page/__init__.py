@@ -20,13 +20,13 @@ from deblurzoo.reports.page.figures import figures
 from deblurzoo.reports.page.pictures import PictureStore, viewer_frames
 from deblurzoo.reports.page.table import failed_table, table
 from deblurzoo.reports.page.types import Evaluation, Network, networks
-from deblurzoo.reports.table import Failure, conditions, figure_names, initialised, left_out, subject
+from deblurzoo.reports.table import Failure, conditions, counts, figure_names, initialised, left_out, subject
 
 __all__ = ["Evaluation", "Network", "sections", "write_page"]
 
 
 def write_page(evaluations: list[Evaluation], failures: list[Failure], out: Path, inline_pictures: bool) -> None:
-    """Write the page of evaluations and failed runs.
+    """Write the page of evaluations and of runs without a result.
 
     Args:
         evaluations: the evaluations to compare; each set of conditions has a separate section.
@@ -44,7 +44,7 @@ def write_page(evaluations: list[Evaluation], failures: list[Failure], out: Path
         written.append(_section(number, group, failures if len(groups) == 1 else []))
         data.append(_data(group, store))
     if failures and len(groups) != 1:
-        written.insert(0, f'<section class="group"><h2>Failed runs</h2>{failed_table(failures)}</section>')
+        written.insert(0, f'<section class="group"><h2>Runs without a result</h2>{failed_table(failures)}</section>')
     page = _template("page.html").substitute(
         css=_read("page.css"),
         script=_read("page.js"),
@@ -140,7 +140,7 @@ def _summary(groups: list[list[Network]], failures: list[Failure]) -> str:
         return f"{number} {noun}{'' if number == 1 else 's'}"
 
     parts = [count(sum(map(len, groups)), "evaluation"), f"{count(len(groups), 'set')} of conditions"]
-    return ", ".join(parts + ([f"{count(len(failures), 'run')} failed"] if failures else []))
+    return ", ".join(parts + ([f"runs without a result: {counts(failures)}"] if failures else []))
 
 
 def _contents(groups: list[list[Network]]) -> str:

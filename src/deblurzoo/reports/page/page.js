@@ -46,11 +46,11 @@
     const compare = column === 0
       ? (a, b) => value(a).localeCompare(value(b), "en", { numeric: true })
       : (a, b) => value(a) - value(b);
-    const rows = [...body.rows].filter((row) => !row.classList.contains("blurry") && !row.classList.contains("failed"));
+    const rows = [...body.rows].filter((row) => !row.classList.contains("blurry") && !row.classList.contains("unfinished"));
     const missing = (row) => value(row) === "";
     rows.sort((a, b) => missing(a) - missing(b) || direction * compare(a, b));
-    const failed = body.querySelector(".failed");
-    for (const row of rows) body.insertBefore(row, failed);
+    const unfinished = body.querySelector(".unfinished");
+    for (const row of rows) body.insertBefore(row, unfinished);
   }
 
   // ---- figures ------------------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ class Column:
 
 
 def table(group: list[Network], failures: list[Failure], label: str) -> str:
-    """Return the table. However it is sorted, the blurry input is the first row, and failed runs are the last rows."""
+    """Return the table; in any order, the blurry input is the first row and runs without a result are the last rows."""
     shown = columns(group)
     headings = _heading(0, "network", descending=False)
     headings += "".join(_heading(n, column.heading, column.higher_is_better) for n, column in enumerate(shown, 1))
@@ -38,9 +38,9 @@ def table(group: list[Network], failures: list[Failure], label: str) -> str:
 
 
 def failed_table(failures: list[Failure]) -> str:
-    """Return a table of only the failed runs, for a page on which it is unknown to which section they belong."""
+    """Return a table of the runs without a result, for a page on which their section is unknown."""
     headings = '<th scope="col">network</th><th scope="col">reason</th>'
-    return _table(headings, [_failed_row(failure, 1) for failure in failures], "Failed runs")
+    return _table(headings, [_failed_row(failure, 1) for failure in failures], "Runs without a result")
 
 
 def _table(headings: str, rows: list[str], label: str) -> str:
@@ -121,9 +121,11 @@ def _blurry_row(group: list[Network]) -> str:
 
 
 def _failed_row(failure: Failure, width: int) -> str:
-    reason = f'<div class="reason"><strong>failed</strong> {html.escape(failure.reason)}</div>'
-    name = _name('<span class="badge">!</span>', failure.name)
-    return f'<tr class="failed"><th scope="row">{name}</th><td colspan="{width}">{reason}</td></tr>'
+    failed = failure.state == "failed"
+    reason = f'<div class="reason">{"<strong>failed</strong> " if failed else ""}{html.escape(failure.reason)}</div>'
+    name = _name(f'<span class="badge">{"!" if failed else ""}</span>', failure.name)
+    kind = "unfinished failed" if failed else "unfinished"
+    return f'<tr class="{kind}"><th scope="row">{name}</th><td colspan="{width}">{reason}</td></tr>'
 
 
 def _name(mark: str, name: str) -> str:

@@ -1,0 +1,100 @@
+"""Jobs of a sweep: the sweeper that records them, and their folders, named by the overrides that the sweep varies."""
+
+import hashlib
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeperConf
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
+from omegaconf import DictConfig, OmegaConf
+
+from deblurzoo.commands.overrides import parsed
+
+
+@dataclass
+class GridConfig(BasicSweeperConf):
+    """The config of Hydra's usual sweeper, with a class that records all jobs before the first one."""
+
+    _target_: str = "hydra_plugins.deblurzoo_grid.Grid"
+
+
+Plugins.instance()  # registers Hydra's sweepers, of which the next line replaces one
+ConfigStore.instance().store(group="hydra/sweeper", name="basic", node=GridConfig, provider="deblurzoo")
+
+LENGTH = 100
+"""Largest number of bytes of a folder name, and so of characters."""
+_EXCLUDED = "hydra.job.config.override_dirname.exclude_keys"
+_EARLIER = (
+    *("experiment", "name", "resume", "trainer", "preset", "debug", "trust", "logger"),
+    *("data.root", "data.gopro.root", "data.dvd.root", "data.packed", "data.gopro.packed", "data.dvd.packed"),
+    *("model.vgg16", "paths.runs", "paths.data"),
+)
+"""Keys that were not part of folder names when these were made of all overrides."""
+
+
+def without_fixed(arguments: Sequence[str]) -> list[str]:
+    """Return the overrides by which the folders of a sweep's jobs are named without the keys that have one value.
+
+    An experiment that is swept is part of a name only if `name` is fixed; otherwise the experiments set the name.
+    """
+    if any(argument.startswith(_EXCLUDED) for argument in arguments):
+        return []
+    overrides = [override for override in map(parsed, arguments) if override]
+    fixed = {str(override.key_or_group) for override in overrides if not override.is_sweep_override()}
+    naming = {"name"} if "name" in fixed else {"name", "experiment"}
+    excluded = sorted(naming | {key for key in fixed if not key.startswith("hydra")})
+    return [f"{_EXCLUDED}=[{','.join(excluded)}]"]
+
+
+def job_folder(*, _root_: DictConfig) -> str:
+    """Return the folder of a job below `hydra.sweep.dir`.
+
+    If the folder exists under the name of earlier versions, which was made of all overrides, that name is returned.
+    """
+    job = [override for override in map(parsed, _root_.hydra.overrides.task) if override]
+    earlier = "+".join(line.replace("=", "-") for line in _lines(job, _EARLIER))
+    name = str(_root_.name)
+    if os.path.isdir(Path(_root_.hydra.sweep.dir, name, earlier)):  # noqa: PTH112  # False also for too long a name
+        return str(Path(name, earlier))
+    return str(Path(name, folder_name(_lines(job, _root_.hydra.job.config.override_dirname.exclude_keys))))
+
+
+OmegaConf.register_new_resolver("job_folder", job_folder, replace=True)
+"""Resolver `${job_folder:}` for `hydra.sweep.subdir`."""
+
+
+def folder_name(overrides: Sequence[str]) -> str:
+    """Return overrides as a folder name of at most `LENGTH` characters, without slashes, quotes, brackets and spaces.
+
+    A name that lacks characters of the overrides ends with a hash of them, so that it is unique.
+    """
+    text = "+".join(override.replace("=", "-") for override in overrides)
+    name = _plain(text)
+    if name == text and len(name.encode()) <= LENGTH:
+        return name
+    digest = hashlib.sha256("+".join(overrides).encode(errors="surrogateescape")).hexdigest()[:8]
+    room = LENGTH - len(digest) - 1
+    if len(name.encode()) > room:
+        name = "+".join(map(_shortened, overrides))
+    return f"{name.encode()[:room].decode(errors='ignore')}-{digest}"
+
+
+def _lines(overrides: Sequence[Override], excluded: Sequence[str]) -> list[str]:
+    """Return the sorted overrides whose key is not excluded."""
+    return sorted(str(override.input_line) for override in overrides if override.key_or_group not in excluded)
+
+
+def _shortened(override: str) -> str:
+    """Return an override with the last part of its key, and the end of its value."""
+    key, _, value = override.partition("=")
+    return f"{_plain(key.rpartition('.')[2])}-{_plain(value)[-30:]}"
+
+
+def _plain(text: str) -> str:
+    """Return text in which characters that are not usual in names are replaced by `_`."""
+    return re.sub(r"[^\w.+=-]+", "_", text).encode(errors="replace").decode()
