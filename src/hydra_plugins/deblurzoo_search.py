@@ -15,7 +15,7 @@ from deblurzoo.errors import first_line
 
 
 class Search(Sweeper):
-    """A sweeper that runs all trials of an Optuna search, then fails if a trial failed; `OptunaSweeper` does not fail.
+    """A sweeper that runs all trials of an Optuna search and then, unlike `OptunaSweeper`, fails if a trial failed.
 
     Args:
         options: options of `hydra_optuna_sweeper`; a `max_failure_rate` below 1 may end the search early.

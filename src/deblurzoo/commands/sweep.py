@@ -26,7 +26,7 @@ def job(cfg: DictConfig, run: Path, fit: Any) -> float:
     Raises:
         DeblurzooError: an earlier job of this sweep has the same folder and a different config.
     """
-    if _folders.setdefault(run, cfg) != cfg:  # equal if a search repeats a job
+    if _folders.setdefault(run, cfg) != cfg:  # the configs are equal if a search repeats a job
         raise DeblurzooError(
             f"{run} is the folder of an earlier job of this sweep: the keys in which the jobs differ are not part of "
             "folder names. Sweep over experiment or name, or run the jobs one by one"
@@ -44,7 +44,7 @@ def job(cfg: DictConfig, run: Path, fit: Any) -> float:
 
 
 def evaluation(cfg: DictConfig, run: Path) -> DictConfig:
-    """Return the `deblurzoo evaluate` config of a job: the job's data, trainer, metrics and trust, and defaults."""
+    """Return the `deblurzoo evaluate` config of a job: its data, trainer, metrics and trust; otherwise defaults."""
     usual = compose("evaluate", [f"data={HydraConfig.get().runtime.choices['data']}"])
     OmegaConf.set_struct(usual, False)
     resolved: Any = OmegaConf.to_container(cfg, resolve=True)

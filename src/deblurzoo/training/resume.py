@@ -116,7 +116,7 @@ def starting_point(resume: str | None, run: Path) -> Start | None:
 
 
 def run_id(start: Start | None, resume: str | None, run: Path) -> str:
-    """Return the run id in the checkpoint, for `auto` the id of a run that has no checkpoint, otherwise a new id."""
+    """Return the run id of the checkpoint or, for `auto`, of a run without a checkpoint; otherwise a new id."""
     if start:
         return str(start.facts["run_id"])
     begun = resume == "auto" and (run / IDENTITY).is_file()

@@ -38,7 +38,7 @@ def table(group: list[Network], failures: list[Failure], label: str) -> str:
 
 
 def failed_table(failures: list[Failure]) -> str:
-    """Return a table of only the failed runs, for a page on which it is unknown to which section they belong."""
+    """Return a table of only the failed runs. A page with exactly one section lists them there instead."""
     headings = '<th scope="col">network</th><th scope="col">reason</th>'
     return _table(headings, [_failed_row(failure, 1) for failure in failures], "Failed runs")
 
@@ -127,6 +127,6 @@ def _failed_row(failure: Failure, width: int) -> str:
 
 
 def _name(mark: str, name: str) -> str:
-    """Return a mark and a name that may be wrapped after punctuation."""
+    """Return the HTML of a mark and a name. The name may be wrapped after punctuation."""
     words = "<wbr>".join(html.escape(word) for word in re.split(r"(?<=[._/-])", name) if word)
     return f'<div class="name">{mark}<span>{words}</span></div>'
