@@ -78,7 +78,7 @@ def _stays_inside(name: str) -> str:
 
 
 Name = Annotated[str, Field(max_length=200), AfterValidator(_stays_inside)]
-"""Relative path that stays inside the folder of the file that states the path; empty for the folder itself."""
+"""Path relative to the folder of the file that contains it, and inside this folder; empty for the folder itself."""
 Literally = Annotated[str, Field(pattern=r"^([^$]|\$[^{])*$")]
 """Text without `${`. The text becomes part of a config, in which `${…}` would be interpolated."""
 Count = Annotated[int, Field(ge=0, lt=2**53)]

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class Search(Sweeper):
-    """A sweeper that runs all trials of an Optuna search, then fails if a trial failed; `OptunaSweeper` does not fail.
+    """A sweeper that runs all trials of an Optuna search and then, unlike `OptunaSweeper`, fails if a trial failed.
 
     The same search again starts with the trials of the first one: the jobs of finished trials return their result,
     other jobs resume. Optuna's own databases would require SQLAlchemy 1.

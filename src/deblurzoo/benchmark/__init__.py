@@ -1,6 +1,6 @@
 """Benchmarks of speed, memory and size.
 
-This module lists the choices of `deblurzoo benchmark`; it can be imported without torch.
+This module lists the values that options of `deblurzoo benchmark` accept; importing it does not import torch.
 """
 
 NAMES = ("svrnn", "srn", "flow_rnn")

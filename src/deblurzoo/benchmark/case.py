@@ -25,7 +25,8 @@ NEVER = {
     ("naive", "bf16"): "the naive network is only the baseline of the speed-up, in fp32",
     ("onnxruntime", "bf16"): "the ONNX file is float32: autocast exists only in PyTorch",
 }
-"""Cases that are not measured, with the reason. Pure bfloat16 is not supported: RNN weights near 1 would become 1."""
+"""Pairs (`how`, precision) that are not measured, with the reason. `bf16` means autocast: in pure bfloat16, RNN
+weights near 1 would become 1."""
 START = 400_000
 """Estimated cost of starting a process, expressed as a number of pixels; used to estimate the remaining time."""
 ENOUGH_SECONDS, ENOUGH_RUNS = 1.0, 10
@@ -109,11 +110,11 @@ def write(network: str, width: float, onnx_file: str) -> Figures:
 
 
 def measure(given: dict[str, Any], onnx_file: str) -> Figures:
-    """Return the seconds of the first run, the median seconds and CPU seconds of later runs, and the peak in bytes.
+    """Return the seconds of the first run, the median seconds and CPU seconds of later runs, and the peak memory.
 
     `seconds` is wall-clock time. `cpu_seconds` is the sum over all threads of the process, and less affected by other
-    processes. On a CPU, the peak is the resident memory of the whole process; on a GPU, it is the maximum memory
-    allocated by torch.
+    processes. `peak_bytes` is the resident memory of the whole process on a CPU, and the maximum memory allocated by
+    torch on a GPU.
     """
     case = Case(**given | {"size": tuple(given["size"])})
     net = make(case.network, case.width)

@@ -89,7 +89,7 @@ def _times(report: Report) -> Table:
 
 
 def _lines(report: Report) -> list[tuple[Line, list[Report]]]:
-    """Return groups of cases that differ only in size, sorted by network, then in the order of measurement."""
+    """Return groups of cases that differ only in size. Groups are sorted by network, then by order of measurement."""
 
     def key(case: Report) -> Line:
         return case["network"], case["device"], case["how"], case["precision"]

@@ -144,12 +144,12 @@ class StepCheckpoints(Checkpoint):
             trainer.save_checkpoint(self.folder / BEST)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save the last step, even if training ends early. `on_train_end` is too late: weights may be EMA averages."""
+        """Save the last step, even if training ends early. In `on_train_end`, weights may already be EMA averages."""
         self._save(trainer)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Save on SIGTERM, which Lightning handles between steps; not in validation: weights may be EMA averages."""
-        told = isinstance(exception, SIGTERMException) or trainer.received_sigterm  # later errors follow from SIGTERM
+        """Save on SIGTERM (handled between steps), except in validation, when weights may be EMA averages."""
+        told = isinstance(exception, SIGTERMException) or trainer.received_sigterm  # SIGTERM causes other errors
         if told and not trainer.validating:
             self._save(trainer)
 

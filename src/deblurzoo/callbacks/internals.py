@@ -19,7 +19,7 @@ class InsidePictures(pl.Callback):
 
     Args:
         run: the run folder. Its pictures in `pictures/inside/` are replaced at each validation.
-        channels: channels to draw.
+        channels: indices of the channels to draw.
     """
 
     def __init__(self, run: str, channels: list[NonNegativeInt]) -> None:

@@ -71,7 +71,7 @@ class StepProgress(ProgressBar):
         return self._speed
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the progress at the step where training starts or resumes."""
+        """Start the progress bar at the step where training starts or resumes."""
         self._start("training", trainer.max_steps, trainer.global_step)
 
     def on_train_batch_end(
@@ -101,7 +101,7 @@ class StepProgress(ProgressBar):
         self._last = (time.monotonic(), trainer.global_step)
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the progress of an evaluation."""
+        """Start the progress bar of an evaluation."""
         self._start("evaluating", sum(int(n) for n in trainer.num_test_batches), 0)
 
     def on_test_batch_end(

@@ -53,11 +53,11 @@ class ResultsWriter(pl.Callback):
         out: folder for `results.json`, `restored/CLIP/FRAME.png` and `side_by_side/CLIP_FRAME.png`. Results of an
             earlier evaluation are replaced after all frames have been measured.
         facts: metadata, copied into `results.json`: network, checkpoint, data set, config. An unfinished evaluation
-            resumes only if `facts` are unchanged, except for the config of the data module.
-        samples: samples to measure, in this order. The input of the last samples is a sharp frame, to
+            resumes only if `facts` are unchanged; the config of the data module may differ.
+        samples: samples to measure, in this order. At the end, samples with a sharp frame as input
             measure the harm to sharp input.
         metrics: names of the metrics.
-        pictures: number of blurry | restored | sharp strips to write, evenly spaced.
+        pictures: number of blurry | restored | sharp strips to write, for evenly spaced frames.
         threads: number of measuring threads.
 
     Attributes:
@@ -76,7 +76,7 @@ class ResultsWriter(pl.Callback):
         self.finished, self.facts, self.samples = out, facts, samples
         self.out = unfinished(out)
         self._rows = self.out / "measured.jsonl"
-        # Without results.json, images are accepted if an evaluation was killed while moving images here.
+        # An evaluation that was killed while moving its images here leaves images without results.json.
         ours = (out / RESULTS).is_file() or self._rows.is_file()
         if not ours and any((out / name).exists() for name in ("restored", "side_by_side")):
             raise DeblurzooError(f"out={out} contains images that are not from an evaluation: choose another folder")
@@ -225,7 +225,7 @@ class ResultsWriter(pl.Callback):
 
 
 class _Watched:
-    """Iterable of references that records whether a reference is identical to the blurry image."""
+    """Iterable of references; `has_equal` records whether one of them is identical to the blurry image."""
 
     def __init__(self, references: Iterable[Image], blurry: Image) -> None:
         self._references, self._blurry = references, blurry

@@ -13,7 +13,7 @@ from deblurzoo.errors import DeblurzooError
 
 
 def slurm_plugins() -> list[SLURMEnvironment]:
-    """Return the plugin that disables Lightning's requeueing and extra checkpoints in Slurm tasks, otherwise [].
+    """Return, in a Slurm task, the plugin that disables Lightning's requeueing and extra checkpoints; otherwise [].
 
     Raises:
         DeblurzooError: Lightning does not support the Slurm options of this job.
@@ -27,7 +27,7 @@ def slurm_plugins() -> list[SLURMEnvironment]:
 
 
 class SlurmRequeue(pl.Callback):
-    """Callback that delays requeueing by submitit until the step, its checkpoint and logging are finished.
+    """Callback that makes submitit requeue a job only after the current step, its checkpoint and logging.
 
     submitit requeues a job immediately when Slurm signals preemption or an approaching time limit. During training,
     this callback converts the signal to SIGTERM, which ends training after the current step, with a checkpoint.
@@ -38,7 +38,7 @@ class SlurmRequeue(pl.Callback):
         self._arrived = False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Replace submitit's signal handler, which suffices before training, when nothing has to be saved."""
+        """Replace submitit's signal handler; before training, submitit's suffices, as nothing has to be saved."""
         if os.environ.get("SUBMITIT_EXECUTOR") == "slurm":
             self._submitit = signal.signal(self._number(), self._stop)
 

@@ -10,7 +10,7 @@ def main(arguments: list[str]) -> None:
     """Run `deblurzoo data toy`."""
     parser = argparse.ArgumentParser(
         "deblurzoo data toy",
-        description="Generate the toy data set: clips of photos, as recorded by a moving camera, in GOPRO's layout. "
+        description="Generate the toy data set, in GOPRO's layout: a simulated camera moves over photos. "
         "--frames is the number of blurry frames per clip. --min-blur and --max-blur bound the camera's mean path "
         "length per exposure, in pixels. --flow also writes the true optical flow.",
     )

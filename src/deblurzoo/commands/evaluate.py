@@ -116,12 +116,12 @@ def run_folder(file: Path) -> Path:
 
 
 def begin(cfg: DictConfig, trained: dict[str, Any]) -> Evaluating:
-    """Return the complete config. A missing blur folder is set as in training, and `auto` to full precision.
+    """Return the complete config. A missing blur folder is set as in training; precision `auto` means full precision.
 
     Raises:
         DeblurzooError: a value of the config is missing or invalid.
     """
-    # After training on several data sets, `blur_folder` joins their blur folders by +, with GOPRO's first.
+    # For a network trained on several data sets, `blur_folder` is their blur folders joined by +, GOPRO's first.
     trained_on = trained["deblurzoo"]["blur_folder"].partition("+")[0]
     if chosen := blur_choice(cfg.data, trained_on):
         log.info("using the blurry frames of %s/, as in training", trained_on)
@@ -142,7 +142,10 @@ def begin(cfg: DictConfig, trained: dict[str, Any]) -> Evaluating:
 
 
 def _conditions(settings: Evaluating, source: Source) -> dict[str, Any]:
-    """Return the conditions that comparable results share. Warn if published results are not comparable."""
+    """Return the conditions that must agree for results to be comparable.
+
+    Warn if the results are not comparable with published results.
+    """
     incomplete = source.incomplete_clips("test")
     if incomplete:
         log.warning(

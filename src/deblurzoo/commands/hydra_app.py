@@ -75,7 +75,7 @@ def run_verb(verb: str, arguments: list[str]) -> None:
     sys.modules["__main__"].__spec__ = spec
     # Hydra's parser rejects an override after an -m that follows another override: move -m to the front.
     ordered = sorted(arguments, key=lambda argument: argument not in ("-m", "--multirun"))
-    # --help composes the config. The configs of evaluate and data check require a data set.
+    # --help composes the config, which in evaluate and data check requires a data set.
     sys.argv = [spec.origin, *ordered, *(["data=toy"] if "--help" in arguments else [])]
 
     def task(cfg: DictConfig) -> Any:
@@ -101,7 +101,7 @@ def told_as_one_message() -> Iterator[None]:
     except Exception as error:
         expected, message = isinstance(error, DeblurzooError | OmegaConfBaseException), _message(error)
         if is_sweep():
-            # Sweepers raise at most one error, of the first failed job, and only after all jobs.
+            # A sweeper raises only the error of the first failed job, and only after all jobs: log each error here.
             log.error(f"error: {message}", exc_info=not expected)
             _let_go(error)
         if not expected:
@@ -124,7 +124,7 @@ def is_sweep() -> bool:
 
 
 def _own_packages(cfg: DictConfig) -> Iterator[str]:
-    """Yield the external packages of a config's module, network and data set; the config trusts these implicitly."""
+    """Yield the external packages of the config's module, network and data set; the user trusts them by naming them."""
     for key in ("model", "model.net", "data"):
         target = OmegaConf.select(cfg, f"{key}._target_")
         if isinstance(target, str) and (package := target.partition(".")[0]) not in ("deblurzoo", "torch"):

@@ -48,7 +48,7 @@ def starts_sweep(arguments: list[str]) -> bool:
 
 
 def renamed(key: str, value: str) -> tuple[str, str] | None:
-    """Return the old and the new name if the key, or KEY=VALUE, starts with a name of version 0.1; otherwise None."""
+    """Return the old and the new name if version 0.1 used the top-level key or `key=value`; otherwise None."""
     top = re.match(r"[+~]*(\w*)", key)[1]  # type: ignore[index]
     return next(((word, RENAMED[word]) for word in (f"{top}={value}", top) if word in RENAMED), None)
 

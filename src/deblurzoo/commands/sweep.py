@@ -91,7 +91,7 @@ def _leaves(key: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def evaluation(cfg: DictConfig, run: Path) -> DictConfig:
-    """Return the `deblurzoo evaluate` config of a job: the job's data, trainer, metrics and trust, and defaults."""
+    """Return the `deblurzoo evaluate` config of a job: its data, trainer, metrics and trust; otherwise defaults."""
     usual = compose("evaluate", [f"data={HydraConfig.get().runtime.choices['data']}"])
     OmegaConf.set_struct(usual, False)
     resolved: Any = OmegaConf.to_container(cfg, resolve=True)

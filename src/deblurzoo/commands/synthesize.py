@@ -50,7 +50,8 @@ def _parser() -> argparse.ArgumentParser:
         "--frames",
         type=_range(int),
         metavar="N[-M]",
-        help="odd number of frames per exposure, or a range to draw from per clip (default: 11; 3 with --interpolate)",
+        help="odd number of frames per exposure; from a range, the number is drawn for each clip (default: 11; 3 with "
+        "--interpolate)",
     )
     add(
         "--shake",
@@ -96,7 +97,8 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--split",
         choices=("source", "time"),
-        help="test on the last sources, or on the end of each source (default: source; time if there is one source)",
+        help="source: test on the last sources; time: on the end of each source (default: time for a single source, "
+        "otherwise source)",
     )
     add(
         "--test-share",

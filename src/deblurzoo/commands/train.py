@@ -129,7 +129,7 @@ def _require_one_start(cfg: DictConfig, resume: str | None) -> None:
 
 
 def module_and_data(settings: Training, start: Start | None) -> tuple[DeblurModule, DeblurDataModule]:
-    """Return the module and the data module; raise a DeblurzooError for invalid ones before any file is written."""
+    """Return the module and the data module. If one is invalid, raise a DeblurzooError before any file is written."""
     pl.seed_everything(settings.seed, verbose=False)
     module = make_module(settings.model.content)
     require_own_network()
@@ -220,7 +220,7 @@ def _take_over(run: Path, settings: Training) -> None:
 def _fit_logged(
     trainer: pl.Trainer, module: DeblurModule, datamodule: DeblurDataModule, settings: Training, start: Path | None
 ) -> None:
-    """Train, with the config's loggers only in the first process. If an error's `cause` is known, raise the cause."""
+    """Train; only the first process uses the config's loggers. If the `cause` of an error is known, raise the cause."""
     try:
         if trainer.is_global_zero:
             loggers = {name: logger for name, logger in settings.logger.items() if logger}
@@ -235,7 +235,7 @@ def _fit_logged(
 
 
 def _ending(trainer: pl.Trainer) -> str:
-    """Return the outcome of training that no signal stopped: done, or the step and the reason of an early end.
+    """Return the outcome of training: done, or the step and reason of an early end that no signal caused.
 
     Raises:
         DeblurzooError: training ended early, at a step without a checkpoint.

@@ -65,7 +65,7 @@ def require_effect(cfg: DictConfig) -> None:
             continue
         lost = [(file, package) for file, package in _user_files() if package.partition(".")[0] == key]
         if lost:
-            file, _ = max(lost, key=lambda one: _holds(cfg, *one))  # the file in use, if several are wrong
+            file, _ = max(lost, key=lambda one: _holds(cfg, *one))  # if several are wrong, the one in use
             raise DeblurzooError(f"{file} has no effect, since its content is placed under {key}: {_FIRST_LINE}")
         where = next((f"{file}: " for file, package in _user_files() if package == GLOBAL and key in _load(file)), "")
         raise DeblurzooError(f"{where}the key {key} is unknown: it must be one of {', '.join(sorted(_known_keys()))}")
@@ -84,7 +84,7 @@ def require_own_network() -> None:
 
 
 def warn_of_shadowed_configs() -> None:
-    """Warn of a user's files that have no effect, because Hydra first finds a shipped config of the same name."""
+    """Warn about the user's files that have no effect, because Hydra first finds a shipped config of the same name."""
     shipped = conf_dir()
     for folder in _user_folders():
         for file in sorted(folder.rglob("*.yaml")):

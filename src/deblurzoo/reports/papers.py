@@ -10,7 +10,7 @@ import yaml
 from deblurzoo.reports.results import Network, Results
 
 FIGURES = {"psnr": "psnr", "ssim": "ssim_matlab3d", "mssim": "mssim"}
-"""Metric names by key in `papers.yaml`. The papers report MATLAB's SSIM of an RGB image as a volume."""
+"""Metric names by key in `papers.yaml`. The papers report MATLAB's SSIM, which treats an RGB image as a volume."""
 
 
 @dataclass(frozen=True)

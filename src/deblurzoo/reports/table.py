@@ -103,7 +103,7 @@ def _tell_apart(all_results: list[Results]) -> None:
 
 
 def told_apart(texts: Sequence[str], additions: Sequence[str]) -> list[str]:
-    """Return the texts. The addition is appended to each text that also occurs with a different addition."""
+    """Return each text, with its addition appended if the same text also occurs with a different addition."""
     pairs = set(zip(texts, additions, strict=True))
     count = Counter(text for text, _ in pairs)
     return [text + more if count[text] > 1 else text for text, more in zip(texts, additions, strict=True)]

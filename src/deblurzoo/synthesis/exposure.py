@@ -59,7 +59,7 @@ def interpolated(frames: Sequence[Image]) -> list[Image]:
     trusted = LARGEST_MOTION * max(frames[0].shape)
     if largest > trusted:
         raise DeblurzooError(
-            f"motion of {largest:.0f} pixels between two frames cannot be interpolated, the limit is {trusted:.0f}: "
+            f"motion of {largest:.0f} pixels between two frames exceeds {trusted:.0f}, the limit of interpolation: "
             "cut out this part, or record at a higher frame rate"
         )
     steps = min(max(1, ceil(largest)), MOST_STEPS)

@@ -194,7 +194,7 @@ def _make(sources: list[SharpInput], pairs: list[list[Pair]], out: Path, recipe:
 
 
 def _equal(out: Path, pairs: list[list[Pair]]) -> list[str]:
-    """Return the pairs whose sharp image is identical to a blurry image, found by comparing the bytes of the PNGs."""
+    """Return the pairs whose sharp PNG is byte-identical to one of the blurry PNGs."""
     names = []
     for pair in chain.from_iterable(pairs):
         *blurry, sharp = pair_files(out / pair.clip, pair.number)

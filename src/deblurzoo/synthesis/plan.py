@@ -24,7 +24,7 @@ class Cut:
         stride: number of frames from the start of a window to the start of the next window; None uses N (adjacent
             windows).
         clip_length: maximum number of pairs in a clip.
-        split: `source` uses the last sources for testing, `time` uses the end of each source.
+        split: `source` tests on the last sources; `time` tests on the end of each source.
         test_share: fraction used for testing, from 0 to 1: of the sources, or of the frames of each source.
         gap: number of pairs that are left out of each source between training and test frames.
         seed: random seed for N.

@@ -35,7 +35,7 @@ class SharpInput:
         return path.name if self.kind == "frames" else path.stem
 
     def read(self) -> Iterator[Callable[[], Image]]:
-        """Yield a function for each frame, in order, that decodes the frame to (H, W, 3) RGB uint8."""
+        """Yield, for each frame in order, a function that decodes the frame to (H, W, 3) RGB uint8."""
         path = Path(self.path)
         return read_video(path) if self.kind == "video" else (partial(read_image, file) for file in _pictures(path))
 

@@ -21,8 +21,8 @@ class Shake:
     Args:
         min_length, max_length: range of path lengths in pixels, both for the camera, whose path moves the whole image,
             and for the additional motion of each object.
-        roll: maximum motion of the image corners by rotation, and also by zoom, as a fraction of the length of the
-            camera's path. The image centre is not moved by rotation and zoom.
+        roll: maximum motion of the image corners by rotation, as a fraction of the length of the camera's path; the
+            same maximum applies to zoom. Rotation and zoom do not move the image centre.
         objects: maximum number of objects that move in front of the photo. An object is a round patch of the photo with
             permuted colours.
     """

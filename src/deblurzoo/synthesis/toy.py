@@ -1,4 +1,4 @@
-"""Toy data: a simulated high-frame-rate camera that moves over real photos, in GOPRO's layout."""
+"""Toy data in GOPRO's layout: a simulated high-frame-rate camera moves over real photos."""
 
 import io
 import json
@@ -97,7 +97,7 @@ def write_toy(out: Path, options: ToyOptions) -> None:
     """Write `out/{train,test}/CLIP/{blur,blur_gamma,sharp}/NNNNNN.png` and `out/toy.json`.
 
     Each blurry frame is the average of 7, 9, 11 or 13 consecutive sub-frames; this number is drawn per clip. The middle
-    sub-frame is the sharp frame. `blur` averages the stored values, `blur_gamma` averages in linear light. If `flow` is
+    sub-frame is the sharp frame. `blur` averages the stored values; `blur_gamma` averages in linear light. If `flow` is
     set, `flow/NNNNNN.npy` is also written. `out` appears only when it is complete.
 
     Raises:

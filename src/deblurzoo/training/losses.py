@@ -89,12 +89,12 @@ class WeightedLosses:
 
 
 def warp_losses(flows: Sequence[Tensor], blur: Tensor) -> dict[str, Tensor]:
-    """Return the squared errors between the frame to restore and its warped neighbours, by neighbour and scale.
+    """Return, for each neighbour and scale, the squared error between the frame to restore and the warped neighbour.
 
     Reference: eq. 14 of the TCSVT 2021 paper, which sums squared differences over the pixels of every scale. Here, each
-    error is a mean, multiplied by the scale's share of the full-resolution pixels. The image loss is a mean over the
-    full resolution. The relative weight of the two losses therefore matches the paper. The authors' code downsamples
-    the frame and its neighbour with two different filters; here, both frames are area-averaged.
+    error is their mean, multiplied by the scale's share of the full-resolution pixels. The image loss is a mean over
+    the full resolution. The relative weight of the two losses therefore matches the paper. The authors' code
+    downsamples the frame and its neighbour with two different filters; here, both frames are area-averaged.
 
     Args:
         flows: optical flows, each (B, 2 (T - 1), h, w) in pixels of its scale.

@@ -45,8 +45,8 @@ def settled_precision(trainer: Mapping[str, Any], begun: str | None, optimizer: 
         precision = begun if begun in (FULL, LOW, HALF) else training_precision(trainer["accelerator"])
     if trainer.get("gradient_clip_val") and optimizer.get("fused") and precision != FULL:
         raise DeblurzooError(
-            f"trainer.gradient_clip_val={trainer['gradient_clip_val']} does not support a fused optimiser in "
-            f"{precision}: set model.optimizer.fused=false or trainer.precision=32-true"
+            f"a fused optimiser in {precision} does not support trainer.gradient_clip_val="
+            f"{trainer['gradient_clip_val']}: set model.optimizer.fused=false or trainer.precision=32-true"
         )
     return precision
 
@@ -87,8 +87,8 @@ def require_trainer(trainer: Mapping[str, Any]) -> None:
 def training_precision(accelerator: str) -> str:
     """Return Lightning's name of the fastest precision that trains as well as float32.
 
-    Autocast to bfloat16 needs no loss scaling. Operations that lose accuracy in bfloat16 (weights of the spatial RNN
-    near 1, the recurrence, losses) stay in float32. On devices that only emulate bfloat16, float32 is faster.
+    Autocast to bfloat16 needs no loss scaling. Operations that lose accuracy in bfloat16 (the spatial RNN, whose
+    weights may be near 1, and losses) stay in float32. On devices that only emulate bfloat16, float32 is faster.
 
     Args:
         accelerator: `cpu`, `gpu` or Lightning's `auto`, which uses a GPU if available.

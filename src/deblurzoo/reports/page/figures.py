@@ -68,7 +68,7 @@ def _number(text: str | None) -> float | None:
 
 
 def thin(points: Points, most: int = MOST_POINTS) -> Points:
-    """Return at most `most` points. Each point is the mean of consecutive values, at the last of their steps."""
+    """Return at most `most` points. Each point has the mean of consecutive values, and the last of their steps."""
     width = math.ceil(len(points) / most) if points else 1
     chunks = (points[start : start + width] for start in range(0, len(points), width))
     return [(chunk[-1][0], sum(value for _, value in chunk) / len(chunk)) for chunk in chunks]
@@ -123,7 +123,7 @@ def _scatter(group: list[Network], values: Sequence[float], label: str) -> Figur
 
 
 def _psnr_and_blurry(psnr: list[float], blurry: float) -> Figure:
-    """Return the PSNR axis, and a line at the blurry input's PSNR or, if it is far from the points, only a text."""
+    """Return the PSNR axis with a line at the blurry input's PSNR, or only with a text if the line would be far off."""
     lowest, highest = min(psnr), max(psnr)
     spread = max(highest - lowest, 0.2)
     far = not lowest - 2 * spread < blurry < highest + 2 * spread

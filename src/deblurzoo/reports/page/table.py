@@ -129,6 +129,6 @@ def _failed_row(failure: Failure, width: int) -> str:
 
 
 def _name(mark: str, name: str) -> str:
-    """Return a mark and a name that may be wrapped after punctuation."""
+    """Return the HTML of a mark and a name. The name may be wrapped after punctuation."""
     words = "<wbr>".join(html.escape(word) for word in re.split(r"(?<=[._/-])", name) if word)
     return f'<div class="name">{mark}<span>{words}</span></div>'

@@ -35,7 +35,7 @@ class Evaluation:
 
     @classmethod
     def of(cls, file: Path, results: Results) -> Self:
-        """Return the evaluation of a `results.json`; `run` is set for RUN/evaluate/KIND/results.json."""
+        """Return the evaluation of a `results.json`; `run` is set if the path is RUN/evaluate/KIND/results.json."""
         return cls(results.name, run_of(file), file.parent, results, published_figures(results))
 
 
