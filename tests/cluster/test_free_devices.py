@@ -120,6 +120,19 @@ def test_jobs_on_two_devices_are_trained_by_torchrun_and_evaluated(
     require_no_process(tmp_path)
 
 
+def test_a_single_run_on_two_free_devices(
+    process: Run, sweep: list[str], slots: dict[str, str], tmp_path: Path
+) -> None:
+    single = [argument for argument in sweep if argument != "-m"]
+    done = process(*single, "trainer.devices=free:2", **slots)
+    assert done.returncode == 0 and done.stdout.count("done. Next") == 1, done.stdout + done.stderr
+    assert "devices: 2" in (tmp_path / "runs/table/config.yaml").read_text()
+    evaluated = process("evaluate", "checkpoint=runs/table", "data=toy", sweep[-1], "trainer=cpu",
+                        "trainer.devices=free", "datamodule.workers=1", **slots)  # fmt: skip
+    assert evaluated.returncode == 0 and "on CPU-0\n" in evaluated.stdout, evaluated.stdout + evaluated.stderr
+    require_no_process(tmp_path)
+
+
 def test_a_failed_job_on_two_devices_gives_its_reason(process: Run, sweep: list[str], tmp_path: Path) -> None:
     done = process(*sweep, "model.optimizer.lr=1e20", "trainer.devices=2")
     assert done.returncode == 1 and "ChildFailedError" not in done.stderr and "Traceback" not in done.stderr
