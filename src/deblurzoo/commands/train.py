@@ -56,7 +56,7 @@ def run(cfg: DictConfig) -> float | None:
         finish_wandb(exit_code)
 
 
-def fit(cfg: DictConfig, run: Path, by_torchrun: bool, **decided: Any) -> None:
+def fit(cfg: DictConfig, run: Path, by_torchrun: bool = False, **decided: Any) -> None:
     """Train `cfg.model` on `cfg.data` in a run folder, from scratch or from a checkpoint.
 
     Args:
