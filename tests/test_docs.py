@@ -117,6 +117,11 @@ ELSEWHERE = {  # the test that runs the command
         "tests/test_docs.py::test_the_documented_commands_work",
     "deblurzoo train -m experiment=svrnn_toy model.net.variant=full,no_rnns,no_convs,no_skip":
         "tests/commands/test_sweep.py::test_a_sweep_is_evaluated_and_a_second_one_does_nothing",
+    "deblurzoo train -m 'experiment=glob(srn_gopro_k3*)' data.root=GOPRO_Large trainer=gpu trainer.devices=free"
+    " hydra/launcher=joblib hydra.launcher.n_jobs=4":
+        "tests/cluster/test_free_devices.py::test_four_jobs_share_two_slots_and_survive_a_kill",
+    "deblurzoo train experiment=srn_gopro data.root=GOPRO_Large trainer=gpu trainer.devices=free:2":
+        "tests/cluster/test_free_devices.py::test_a_single_run_on_two_free_devices",
     "deblurzoo train -m hydra/sweeper=search experiment=svrnn_toy":
         "tests/commands/test_launchers.py::test_the_example_search_draws_from_its_space",
     "deblurzoo evaluate … switch=disable_rnn":

@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -168,6 +169,7 @@ def _run_and_exit(arguments: list[str], folder: Path, environment: dict[str, str
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
+    tempfile.tempdir = None  # the server's TMPDIR
     sys.argv = ["deblurzoo", *arguments]
     code = _exit_code()
     atexit._run_exitfuncs()

@@ -4,6 +4,7 @@ import codecs
 import io
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -93,6 +94,15 @@ def first_line(error: BaseException | None) -> str:
     """Return the first non-empty line of the message, or the exception's class name."""
     lines = [line for line in str(error).splitlines() if line.strip() and not line.startswith("backend=")]  # inductor
     return lines[0].strip() if lines else type(error).__name__
+
+
+def let_go(error: BaseException | None) -> None:
+    """Free the local variables of an error's traceback, such as batches on a GPU, for the next job of a sweep."""
+    chain: list[BaseException] = []
+    while error and error not in chain:
+        traceback.clear_frames(error.__traceback__)
+        chain.append(error)
+        error = error.__cause__ or error.__context__
 
 
 def few_of(names: Sequence[str], most: int = 5) -> str:

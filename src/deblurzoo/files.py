@@ -100,8 +100,6 @@ def claim(folder: Path) -> None:
     """
     if folder.resolve() in _claimed or sys.platform == "win32":  # Windows has no fcntl
         return
-    import fcntl  # not on Windows
-
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / LOCK).open("wb")
@@ -110,13 +108,11 @@ def claim(folder: Path) -> None:
             f"{folder} cannot be written ({error.strerror or error}): free disk space or choose another folder"
         ) from error
     try:
-        # Not flock: workers would inherit its lock, and they outlive a killed run by seconds.
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError) as error:
-        file.close()
-        raise DeblurzooError(
-            f"another process is working in {folder}: wait for it or stop it, or choose another folder"
-        ) from error
+        if not lock(file):
+            file.close()
+            raise DeblurzooError(
+                f"another process is working in {folder}: wait for it or stop it, or choose another folder"
+            )
     except OSError as error:
         log.warning("%s cannot be locked (%s): do not start two runs in it", folder, error.strerror)
     if not _is_at(file, folder / LOCK):  # another process has removed the lock file meanwhile
@@ -124,6 +120,18 @@ def claim(folder: Path) -> None:
         claim(folder)
         return
     _claimed[folder.resolve()] = file
+
+
+def lock(file: BinaryIO) -> bool:
+    """Lock an open file for this process, until it is closed; return False if another process has locked it."""
+    import fcntl  # not on Windows
+
+    try:
+        # Not flock: workers would inherit its lock, and outlive a killed run by seconds.
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
 
 
 def release(folder: Path) -> None:

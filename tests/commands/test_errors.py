@@ -235,9 +235,10 @@ def test_crop_larger_than_the_pictures(deblurzoo: Run, toy: Path) -> None:
     refused(done, "too small for datamodule.augmentation.crop=256")
 
 
-def test_sweep_on_two_devices(deblurzoo: Run, toy: Path) -> None:
-    done = deblurzoo("train", "-m", *SHORT, f"data.root={toy}", "seed=0,1", "trainer.devices=2")
-    refused(done, "a multirun with trainer.devices=2 would start the whole sweep on each device")
+@pytest.mark.parametrize("devices", ["free:0", "free:2,1", "x"])
+def test_unknown_devices_of_a_sweep(devices: str, deblurzoo: Run, toy: Path) -> None:
+    done = deblurzoo("train", "-m", *SHORT, f"data.root={toy}", f"trainer.devices='{devices}'")
+    refused(done, f"error: trainer.devices={devices}")
 
 
 def test_unknown_verb_and_help(deblurzoo: Run) -> None:

@@ -38,7 +38,11 @@ class SlurmRequeue(pl.Callback):
         self._arrived = False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Replace submitit's signal handler; before training, submitit's suffices, as nothing has to be saved."""
+        """Replace submitit's signal handler; before training, nothing needs to be saved."""
+        self.postpone()
+
+    def postpone(self) -> None:
+        """Convert the signal to SIGTERM until `hand_on`."""
         if os.environ.get("SUBMITIT_EXECUTOR") == "slurm":
             self._submitit = signal.signal(self._number(), self._stop)
 

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from deblurzoo.callbacks import BEST, ResultsWriter, StepProgress
 from deblurzoo.commands.hydra_app import blur_choice, make, quiet_lightning, settled
+from deblurzoo.commands.processes import on_free_devices
 from deblurzoo.commands.settings import Evaluating
 from deblurzoo.data import Source
 from deblurzoo.data.batches import default_workers, told_reader_failures
@@ -32,7 +33,8 @@ log = logging.getLogger(__name__)
 
 def run(cfg: DictConfig) -> None:
     """Run the evaluation, even if finished results exist."""
-    evaluate(cfg)
+    with on_free_devices(cfg, user_path(str(cfg.checkpoint))) as on_devices:
+        evaluate(on_devices)
 
 
 def evaluate(cfg: DictConfig, anew: bool = True) -> Path:

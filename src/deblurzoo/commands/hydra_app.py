@@ -3,7 +3,6 @@
 import importlib.util
 import logging
 import sys
-import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ from deblurzoo.commands.overrides import readable, starts_sweep
 from deblurzoo.commands.settings import SHAPES
 from deblurzoo.commands.user_configs import require_effect, require_readable_configs, warn_of_shadowed_configs
 from deblurzoo.config import build
-from deblurzoo.errors import DeblurzooError, require_utf8
+from deblurzoo.errors import DeblurzooError, let_go, require_utf8
 from deblurzoo.extensions import imported, trust
 from deblurzoo.files import conf_dir, user_path
 from deblurzoo.records import Record, first_problem
@@ -103,7 +102,7 @@ def told_as_one_message() -> Iterator[None]:
         if is_sweep():
             # A sweeper raises only the error of the first failed job, and only after all jobs: log each error here.
             log.error(f"error: {message}", exc_info=not expected)
-            _let_go(error)
+            let_go(error)
         if not expected:
             raise
         raise CompactHydraException(f"error: {message}") from error
@@ -129,15 +128,6 @@ def _own_packages(cfg: DictConfig) -> Iterator[str]:
         target = OmegaConf.select(cfg, f"{key}._target_")
         if isinstance(target, str) and (package := target.partition(".")[0]) not in ("deblurzoo", "torch"):
             yield package
-
-
-def _let_go(error: BaseException | None) -> None:
-    """Free the local variables in an error's traceback, such as batches on a GPU, before the next job of a sweep."""
-    chain: list[BaseException] = []
-    while error and error not in chain:
-        traceback.clear_frames(error.__traceback__)
-        chain.append(error)
-        error = error.__cause__ or error.__context__
 
 
 def _message(error: Exception) -> str:

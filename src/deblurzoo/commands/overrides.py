@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Iterator
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -10,6 +11,7 @@ from hydra.errors import HydraException
 
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import user_path
+from deblurzoo.records import shown
 
 RENAMED = {
     "ckpt": "checkpoint",
@@ -115,6 +117,17 @@ def _spelled(value: str, sweep: bool) -> str:
         if parsed(f"x={items}"):
             return items
     return _quoted(value.strip(value[0]) if value[0] in "\"'" else value)
+
+
+def override(key: str, value: Any) -> str:
+    """Return the override that sets a key to null, a bool, a number, text or a list of them."""
+    return f"{key}={_value(value)}"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{','.join(map(_value, value))}]"
+    return _quoted(value) if isinstance(value, str) else shown(value)
 
 
 def _quoted(text: str) -> str:

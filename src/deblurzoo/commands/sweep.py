@@ -10,7 +10,9 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from deblurzoo.commands.evaluate import evaluate
-from deblurzoo.commands.hydra_app import blur_choice
+from deblurzoo.commands.hydra_app import blur_choice, require_settings
+from deblurzoo.commands.processes import on_free_devices
+from deblurzoo.commands.settings import Training
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.extensions import current
 from deblurzoo.files import claim
@@ -19,7 +21,8 @@ from deblurzoo.reports.results import read
 from deblurzoo.reports.run_folder import CONFIG, config_of, recorded
 from deblurzoo.reports.wandb import TAG_LENGTH, send_evaluation
 from deblurzoo.training.checkpoints import checkpoint_of
-from deblurzoo.training.precision import AUTO
+from deblurzoo.training.devices import first_of
+from deblurzoo.training.precision import AUTO, is_one
 
 _TRAINING = (
     *("model", "data", "datamodule.batch_size", "datamodule.augmentation", "callbacks.ema", "seed"),
@@ -46,10 +49,12 @@ def job(cfg: DictConfig, run: Path, fit: Any) -> float:
     own = [part[:TAG_LENGTH] for part in dict.fromkeys([name, run.name])]
     label = {} if run.name == name else {"label": f"{name} {run.name}"}
     with recorded(run):
-        fit(cfg, run, resume=cfg.resume or "auto", group=cfg.group or name, tags=[*tags, *own], **label)
-        results = evaluate(evaluation(cfg, run), anew=False)
-        send_evaluation(run, results)
-        return read(results).restored["psnr"]
+        require_settings(cfg, Training)
+        with on_free_devices(cfg, run) as cfg:
+            fit(cfg, run, resume=cfg.resume or "auto", group=cfg.group or name, tags=[*tags, *own], **label)
+            results = evaluate(evaluation(cfg, run), anew=False)
+            send_evaluation(run, results)
+            return read(results).restored["psnr"]
 
 
 def require_same_training(cfg: DictConfig, run: Path) -> None:
@@ -91,11 +96,21 @@ def _leaves(key: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def evaluation(cfg: DictConfig, run: Path) -> DictConfig:
-    """Return the `deblurzoo evaluate` config of a job: its data, trainer, metrics and trust; otherwise defaults."""
+    """Return the `deblurzoo evaluate` config for a job: its data, trainer, metrics and trust, otherwise defaults.
+
+    A job on several devices is evaluated on the first.
+    """
     usual = compose("evaluate", [f"data={HydraConfig.get().runtime.choices['data']}"])
     OmegaConf.set_struct(usual, False)
     resolved: Any = OmegaConf.to_container(cfg, resolve=True)
     ours = {key: resolved[key] for key in ("data", "datamodule", "trainer", "metrics", "trust")}
-    merged = OmegaConf.merge(usual, ours, {"checkpoint": str(checkpoint_of(run)), "trainer": {"precision": AUTO}})
+    trainer: dict[str, Any] = {"precision": AUTO}
+    if not is_one(cfg.trainer.devices):
+        trainer |= {
+            "devices": first_of(cfg.trainer.devices, cfg.trainer.accelerator),
+            "strategy": "auto",
+            "num_nodes": 1,
+        }
+    merged = OmegaConf.merge(usual, ours, {"checkpoint": str(checkpoint_of(run)), "trainer": trainer})
     assert isinstance(merged, DictConfig)
     return merged

@@ -14,6 +14,7 @@ from torch import nn
 
 from deblurzoo.callbacks import AtomicCheckpointIO, CtrlC, SlurmRequeue, StepCheckpoints, StepStatus, slurm_plugins
 from deblurzoo.commands.hydra_app import blur_choice, is_sweep, make, quiet_lightning, run_verb, settled
+from deblurzoo.commands.processes import end_with_parent, on_free_devices, train_in_processes
 from deblurzoo.commands.settings import Training
 from deblurzoo.commands.sweep import job
 from deblurzoo.commands.user_configs import require_own_network
@@ -24,8 +25,9 @@ from deblurzoo.errors import DeblurzooError, Interrupted, interruptible, on_inte
 from deblurzoo.extensions import imported
 from deblurzoo.files import take_over, user_path, write_atomically
 from deblurzoo.ops.spatial_rnn import require_backend
-from deblurzoo.reports.run_folder import CONFIG, write_identity
+from deblurzoo.reports.run_folder import CONFIG, identity_of, write_identity
 from deblurzoo.reports.wandb import finish_wandb
+from deblurzoo.training.devices import is_cuda, is_free, selected
 from deblurzoo.training.failures import cause, reason_to_stop
 from deblurzoo.training.initial import initialise
 from deblurzoo.training.module import DeblurModule
@@ -41,24 +43,28 @@ def run(cfg: DictConfig) -> float | None:
     require_utf8(folder)
     folder = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
     exit_code = 1
+    end_with_parent()
     try:
         psnr = None
         if is_sweep():
-            psnr = job(cfg, folder, fit)
+            psnr = job(cfg, folder, partial(fit, by_torchrun=True))
         else:
-            fit(cfg, folder)
+            with on_free_devices(cfg, folder) as on_devices:
+                fit(on_devices, folder, by_torchrun=is_free(cfg.trainer.devices))
         exit_code = 0
         return psnr
     finally:
         finish_wandb(exit_code)
 
 
-def fit(cfg: DictConfig, run: Path, **decided: Any) -> None:
+def fit(cfg: DictConfig, run: Path, by_torchrun: bool = False, **decided: Any) -> None:
     """Train `cfg.model` on `cfg.data` in a run folder, from scratch or from a checkpoint.
 
     Args:
         cfg: config composed from `conf/train.yaml`.
         run: the run folder.
+        by_torchrun: start the processes of several devices by torchrun: Lightning would start the whole sweep, or a
+            process that claims further devices, once per device.
         decided: keys and values that are merged into the config.
     """
     quiet_lightning()
@@ -68,6 +74,12 @@ def fit(cfg: DictConfig, run: Path, **decided: Any) -> None:
     if start and start.is_finished(settings.trainer.max_steps, run):
         return
     requeue, ctrl_c = SlurmRequeue(), CtrlC()
+    if by_torchrun and not is_one(settings.trainer.devices):
+        devices = selected(settings.trainer.devices, settings.trainer.accelerator)
+        if len(devices) > 1:
+            datamodule.require_shares(len(devices))
+            _fit_by_torchrun(run, settings, devices, requeue, decided)
+            return
     trainer = make_trainer(settings, requeue, ctrl_c)
     _require_processes(trainer)
     for saver in _savers(trainer):
@@ -107,7 +119,6 @@ def begin(cfg: DictConfig, run: Path, **decided: Any) -> tuple[Start | None, Tra
     open_data = {"data": blur_choice(cfg.data, cfg.blur), "run": str(run), "run_id": run_id(start, resume, run)}
     settings = settled(cfg, Training, **decided, **open_data)
     trainer = settings.trainer.content
-    _refuse_sweep_on_many_devices(settings)
     require_backend()
     require_trainer(trainer)
     if settings.compile:
@@ -234,6 +245,19 @@ def _fit_logged(
         raise
 
 
+def _fit_by_torchrun(
+    run: Path, settings: Training, devices: list[int], requeue: SlurmRequeue, decided: dict[str, Any]
+) -> None:
+    """Train in a process for each device, and continue the W&B run, if any, for the evaluation."""
+    requeue.postpone()
+    try:
+        train_in_processes(run, devices, is_cuda(settings.trainer.accelerator), **decided)
+    finally:
+        requeue.hand_on()
+    if wandb := settings.logger.get("wandb"):
+        make({**wandb.content, "run_id": identity_of(run).id}, Logger, "logger.wandb")
+
+
 def _ending(trainer: pl.Trainer) -> str:
     """Return the outcome of training: done, or the step and reason of an early end that no signal caused.
 
@@ -259,15 +283,6 @@ def _saved(trainer: pl.Trainer, settings: Training) -> str:
 
 def _savers(trainer: pl.Trainer) -> list[StepCheckpoints]:
     return [one for one in trainer.callbacks if isinstance(one, StepCheckpoints)]  # type: ignore[attr-defined]
-
-
-def _refuse_sweep_on_many_devices(settings: Training) -> None:
-    """Raise a DeblurzooError for a sweep on several devices: Lightning would run the whole sweep on each device."""
-    if is_sweep() and not is_one(settings.trainer.devices):
-        raise DeblurzooError(
-            f"a multirun with trainer.devices={settings.trainer.devices} would start the whole sweep on each device: "
-            "set trainer.devices=1 or run the jobs one by one"
-        )
 
 
 def _require_processes(trainer: pl.Trainer) -> None:

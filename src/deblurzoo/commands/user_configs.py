@@ -86,7 +86,7 @@ def require_own_network() -> None:
 def warn_of_shadowed_configs() -> None:
     """Warn about the user's files that have no effect, because Hydra first finds a shipped config of the same name."""
     shipped = conf_dir()
-    for folder in _user_folders():
+    for folder in user_folders():
         for file in sorted(folder.rglob("*.yaml")):
             if (shipped / file.relative_to(folder)).is_file():
                 log.warning("%s has no effect: deblurzoo ships a config of the same name; rename your file", file)
@@ -99,15 +99,16 @@ def _known_keys() -> set[str]:
     return (verbs | groups) - {"defaults", "hydra"}
 
 
-def _user_folders() -> list[Path]:
+def user_folders() -> list[Path]:
+    """Return the folders of --config-dir and hydra.searchpath."""
     sources = HydraConfig.get().runtime.config_sources
     folders = [Path(source.path) for source in sources if source.schema == "file"]
     return [folder for folder in folders if folder != conf_dir()]
 
 
 def _user_files() -> Iterator[tuple[Path, str]]:
-    """Yield each of the user's files with the key under which Hydra places the content of the file."""
-    for folder in _user_folders():
+    """Yield a user's files, and the key under which Hydra places the content of each."""
+    for folder in user_folders():
         for file in sorted(folder.rglob("*.yaml")):
             header = re.fullmatch(r"#\s*@package +(\S+)", _top(file))
             yield file, header[1] if header else ".".join(file.relative_to(folder).parent.parts) or GLOBAL
