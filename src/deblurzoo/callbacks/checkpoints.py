@@ -40,12 +40,15 @@ class StepCheckpoints(Checkpoint):
         every: number of optimiser steps between two checkpoints.
         keep: number of newest checkpoints to keep.
         run_id: id of the run for loggers, stored in every checkpoint.
+
+    Attributes:
+        saved_step: step of the newest checkpoint, or 0.
     """
 
     def __init__(self, run: str, every: PositiveInt, keep: PositiveInt, run_id: str) -> None:
         self.folder = Path(run) / "checkpoints"
         self.every, self.keep, self.run_id = every, keep, run_id
-        self._saved_step = 0
+        self.saved_step = 0
 
     def file(self, step: int) -> Path:
         """Return the path of a step's checkpoint."""
@@ -56,7 +59,7 @@ class StepCheckpoints(Checkpoint):
     ) -> None:
         """Set Lightning's batch and epoch counters to the end of the checkpoint's step."""
         step, fit_loop = checkpoint["global_step"], checkpoint["loops"]["fit_loop"]
-        self._saved_step = step if trainer.strategy.broadcast(self.file(step).is_file()) else 0
+        self.saved_step = step if trainer.strategy.broadcast(self.file(step).is_file()) else 0
         batches = step * trainer.accumulate_grad_batches
         counts = {"ready": batches, "started": batches, "processed": batches, "completed": batches - 1}
         epoch = {"ready": 1, "started": 1, "processed": 0, "completed": 0}
@@ -87,13 +90,15 @@ class StepCheckpoints(Checkpoint):
 
     def _save(self, trainer: pl.Trainer) -> None:
         step = trainer.global_step
-        if step == self._saved_step:
+        if step == self.saved_step:
             return
-        self._saved_step = step
+        self.saved_step = step
         trainer.save_checkpoint(self.file(step))
         if trainer.is_global_zero:
             for old in sorted(self.folder.glob("step_*.ckpt"))[: -self.keep]:
                 old.unlink()
+        for logger in trainer.loggers:
+            logger.after_save_checkpoint(self)  # type: ignore[arg-type]  # none requires Lightning's own callback
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]

@@ -115,6 +115,8 @@ class Training(Settings):
     seed: NonNegativeInt
     blur: str | None
     resume: Text | None
+    evaluate_at_end: bool
+    choices: dict[str, str | None]
     run: str
     run_id: str
 

@@ -1,4 +1,4 @@
-"""A job of a sweep: trains or resumes, then evaluates."""
+"""A job of a sweep, or a trial of `wandb agent`: trains or resumes, then evaluates."""
 
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,8 @@ from deblurzoo.commands.evaluate import evaluate
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import claim
 from deblurzoo.reports.results import read
-from deblurzoo.reports.run_folder import recorded
-from deblurzoo.reports.wandb import TAG_LENGTH, send_evaluation
+from deblurzoo.reports.run_folder import recorded, trial_id
+from deblurzoo.reports.wandb import TAG_LENGTH, is_logging, send_evaluation, send_run
 from deblurzoo.training.checkpoints import checkpoint_of
 from deblurzoo.training.precision import AUTO
 
@@ -38,13 +38,22 @@ def job(cfg: DictConfig, run: Path, fit: Any) -> float:
     label = {} if run.name == name else {"label": f"{name} {run.name}"}
     with recorded(run):
         fit(cfg, run, resume=cfg.resume or "auto", group=cfg.group or name, tags=[*tags, *own], **label)
-        results = evaluate(evaluation(cfg, run), anew=False)
+        return evaluated(cfg, run)
+
+
+def evaluated(cfg: DictConfig, run: Path) -> float:
+    """Evaluate a trained run unless it is evaluated already, log the results to the open W&B run; return the PSNR."""
+    results = evaluate(evaluation(cfg, run), anew=False)
+    project = OmegaConf.select(cfg, "logger.wandb.project")
+    if trial_id() and project and not is_logging():  # the trial was preempted after its training
+        send_run(results, project)
+    else:
         send_evaluation(run, results)
-        return read(results).restored["psnr"]
+    return read(results).restored["psnr"]
 
 
 def evaluation(cfg: DictConfig, run: Path) -> DictConfig:
-    """Return the `deblurzoo evaluate` config for a job: its data, trainer, metrics and trust, otherwise defaults."""
+    """Return the `deblurzoo evaluate` config for a run: its data, trainer, metrics and trust, otherwise defaults."""
     usual = compose("evaluate", [f"data={HydraConfig.get().runtime.choices['data']}"])
     OmegaConf.set_struct(usual, False)
     resolved: Any = OmegaConf.to_container(cfg, resolve=True)

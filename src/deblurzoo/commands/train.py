@@ -14,7 +14,7 @@ from torch import nn
 from deblurzoo.callbacks import AtomicCheckpointIO, SlurmRequeue, StepCheckpoints, slurm_plugins
 from deblurzoo.commands.hydra_app import blur_choice, is_sweep, make, quiet_lightning, run_verb, settled
 from deblurzoo.commands.settings import Training
-from deblurzoo.commands.sweep import job
+from deblurzoo.commands.sweep import evaluated, job
 from deblurzoo.commands.user_configs import require_own_network
 from deblurzoo.config import require_plain
 from deblurzoo.data import Source
@@ -23,8 +23,9 @@ from deblurzoo.errors import DeblurzooError, require_utf8
 from deblurzoo.extensions import imported
 from deblurzoo.files import take_over, user_path, write_atomically
 from deblurzoo.ops.spatial_rnn import require_backend
-from deblurzoo.reports.run_folder import CONFIG, IDENTITY, Identity
-from deblurzoo.reports.wandb import finish_wandb
+from deblurzoo.reports.artifacts import use_data
+from deblurzoo.reports.run_folder import CONFIG, IDENTITY, Identity, trial_id
+from deblurzoo.reports.wandb import finish_wandb, mark_preempted
 from deblurzoo.training.failures import cause, reason_to_stop
 from deblurzoo.training.module import DeblurModule
 from deblurzoo.training.precision import is_one, require_compiler, require_trainer, settled_precision
@@ -34,17 +35,19 @@ log = logging.getLogger(__name__)
 
 
 def run(cfg: DictConfig) -> float | None:
-    """Train `cfg.model` in the run folder `cfg.run`; in a sweep, also evaluate and return the PSNR."""
+    """Train `cfg.model` in the run folder `cfg.run`; in a sweep or by request, also evaluate and return the PSNR."""
+    if is_sweep() and trial_id():
+        raise DeblurzooError("`wandb agent` starts one trial per command: remove -m from the command of its sweep")
     folder = Path(cfg.run)
     require_utf8(folder)
     folder = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
     exit_code = 1
     try:
-        psnr = None
-        if is_sweep():
-            psnr = job(cfg, folder, fit)
+        if is_sweep() or trial_id():
+            psnr: float | None = job(cfg, folder, fit)
         else:
             fit(cfg, folder)
+            psnr = evaluated(cfg, folder) if cfg.evaluate_at_end else None
         exit_code = 0
         return psnr
     finally:
@@ -77,6 +80,9 @@ def fit(cfg: DictConfig, run: Path, **decided: Any) -> None:
         _fit_logged(trainer, module, datamodule, settings, start.path if start else None)
     except SystemExit:  # raised by Lightning on SIGINT and, with exit code 0, on SIGTERM
         log.warning("stopped by a signal at step %d: resume=auto resumes from the last checkpoint", trainer.global_step)
+        # `wandb agent` stops a poor trial by SIGTERM, and would start it again if it were marked.
+        if requeue.arrived or (trainer.received_sigterm and not trial_id()):
+            mark_preempted()
         finish_wandb(1)
         requeue.hand_on()
         sys.exit(1)
@@ -99,6 +105,7 @@ def begin(cfg: DictConfig, run: Path, **decided: Any) -> tuple[Start | None, Tra
     settings = settled(cfg, Training, **decided, **open_data)
     trainer = settings.trainer.content
     _refuse_sweep_on_many_devices(settings)
+    _require_one_device_to_evaluate(settings)
     require_backend()
     require_trainer(trainer)
     if settings.compile:
@@ -203,6 +210,8 @@ def _fit_logged(
             trainer.loggers = [make(one.content, Logger, f"logger.{name}") for name, one in loggers.items()]
         for logger in trainer.loggers:
             logger.log_hyperparams(settings.content)
+        if trainer.is_global_zero:
+            use_data(datamodule.source.name, datamodule.source.blur_folder, datamodule.trained_on)
         trainer.fit(module, datamodule, ckpt_path=start, weights_only=True)
     except Exception as error:
         if known := cause(error, trainer, start):
@@ -232,6 +241,15 @@ def _refuse_sweep_on_many_devices(settings: Training) -> None:
         raise DeblurzooError(
             f"a multirun with trainer.devices={settings.trainer.devices} would start the whole sweep on each device: "
             "set trainer.devices=1 or run the jobs one by one"
+        )
+
+
+def _require_one_device_to_evaluate(settings: Training) -> None:
+    """Raise if a run on several devices is to be evaluated after training."""
+    if (settings.evaluate_at_end or trial_id()) and not is_one(settings.trainer.devices):
+        raise DeblurzooError(
+            f"trainer.devices={settings.trainer.devices}: a run is evaluated on one device: set trainer.devices=1, or "
+            "train without evaluate_at_end and run `deblurzoo evaluate` afterwards"
         )
 
 

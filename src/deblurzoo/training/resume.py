@@ -9,7 +9,7 @@ from typing import Any
 from deblurzoo.data import Source
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.extensions import current, name_of
-from deblurzoo.reports.run_folder import IDENTITY, identity_of
+from deblurzoo.reports.run_folder import IDENTITY, identity_of, trial_id
 from deblurzoo.training.checkpoints import checkpoint_of, find_checkpoint, is_export, read_checkpoint
 from deblurzoo.training.module import ADAM, DeblurModule
 
@@ -116,7 +116,12 @@ def starting_point(resume: str | None, run: Path) -> Start | None:
 
 
 def run_id(start: Start | None, resume: str | None, run: Path) -> str:
-    """Return the run id of the checkpoint or, for `auto`, of a run without checkpoints; otherwise a new id."""
+    """Return the run id of the checkpoint or, for `auto`, of a run without checkpoints; otherwise a new id.
+
+    The id of a trial of `wandb agent` is always the agent's.
+    """
+    if trial := trial_id():
+        return trial
     if start:
         return str(start.facts["run_id"])
     begun = resume == "auto" and (run / IDENTITY).is_file()
