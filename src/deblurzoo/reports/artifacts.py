@@ -70,14 +70,14 @@ def fetch(reference: str) -> Path:
     match = _REFERENCE.fullmatch(reference)
     if not match:
         raise DeblurzooError(f"{reference} is not an artifact of W&B: give {_FORM}")
-    entity, project, name, alias = match.groups("latest")
+    entity, project, collection, alias = match.groups("latest")
     try:
-        artifact = wandb.Api().artifact(f"{entity}/{project}/{name}:{alias}")
-        entries = {path: entry for path, entry in artifact.manifest.entries.items() if entry.ref is None}
-        wanted = _weights(list(entries))
-        folder = Path(get_artifact_dir()) / entity / project / f"{name}-{re.sub(r'[^0-9A-Za-z]', '', artifact.version)}"
+        artifact = wandb.Api().artifact(f"{entity}/{project}/{collection}:{alias}")
+        wanted = _weights([name for name, entry in artifact.manifest.entries.items() if entry.ref is None])
+        version = re.sub(r"\W", "", artifact.version)  # a part of a path
+        folder = Path(get_artifact_dir()) / entity / project / f"{collection}-{version}"
         folder = folder if wanted == _EXPORT else folder / "checkpoints"  # as in a run folder
-        files = [Path(entries[path].download(root=str(folder))) for path in wanted]
+        files = [Path(artifact.get_entry(name).download(root=str(folder))) for name in wanted]
     except (wandb.Error, ValueError, OSError) as error:  # ValueError: the API did not find it
         raise DeblurzooError(
             f"{reference} cannot be downloaded ({error}): check the name, the network connection and `wandb login`"
