@@ -31,11 +31,11 @@ def test_a_run_is_grouped_by_names_and_leads_from_data_to_results(process: Run, 
 
     logged = [record["artifact"] for record in recorded if record["type"] == "artifact"]
     run = folder.name[-8:]
-    found = [(one["type"], one["name"], one.get("aliases", [])) for one in logged if one["type"] != "run_table"]
+    found = [(one["type"], one["name"], sorted(one["aliases"])) for one in logged if one["type"] != "run_table"]
     assert found == [
-        ("dataset", "data-toy", []),
-        ("model", f"model-{run}", ["latest", "step-1", "ema"]),
-        ("model", f"model-{run}", ["latest", "step-2", "ema"]),
+        ("dataset", "data-toy", ["latest"]),
+        ("model", f"model-{run}", ["ema", "latest", "step-1"]),
+        ("model", f"model-{run}", ["ema", "latest", "step-2"]),
         ("evaluation", f"evaluation-{run}", ["latest", "step-2"]),
     ]
     assert logged[0]["use_after_commit"] and json.loads(logged[0]["metadata"])["fingerprint"]
