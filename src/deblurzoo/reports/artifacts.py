@@ -25,7 +25,7 @@ def use_data(dataset: str, blur: str, images: dict[str, str]) -> None:
         blur: name of the blur folder.
         images: their description, see `deblurzoo.data.fingerprint.describe`.
     """
-    if wandb.run is None:
+    if wandb.run is None or wandb.run.disabled:
         return
     artifact = wandb.Artifact(f"data-{dataset}", type="dataset", metadata=images)
     with artifact.new_file("data.json") as file:  # equal images are one version of the artifact
