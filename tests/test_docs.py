@@ -100,11 +100,18 @@ INCOMPLETE = {  # `data check` must report that toy clips are not the official c
 }
 
 _SLURM = "tests/cluster/test_slurm.py::test_jobs_of_a_sweep_survive_requeue_and_time_limit"
+_AGENT = "tests/commands/test_wandb_agent.py::test_two_trials_of_the_example_are_evaluated_runs_of_their_own"
 ELSEWHERE = {  # the test that runs the command
     "deblurzoo compare runs --to-wandb deblurzoo":
         "tests/commands/test_wandb.py::test_runs_trained_without_wandb_are_sent_to_it",
     "deblurzoo compare --wandb ENTITY/deblurzoo --html comparison.html":
         "tests/commands/test_wandb.py::test_compare_reads_runs_from_wandb_as_from_disk",
+    "deblurzoo compare runs --wandb-report ENTITY/deblurzoo":
+        "tests/reports/test_wandb_report.py::test_a_report_compares_the_given_runs_by_variant",
+    "wandb sweep conf/wandb_sweep.yaml": _AGENT,
+    "wandb agent ENTITY/deblurzoo/SWEEP": _AGENT,
+    "deblurzoo evaluate checkpoint=wandb:ENTITY/deblurzoo/model-ID:latest data=gopro data.root=GOPRO_Large":
+        "tests/commands/test_wandb_artifacts.py::test_a_checkpoint_of_wandb_is_evaluated_and_exported",
     "deblurzoo benchmark --out runs/benchmark":
         "tests/commands/test_benchmark.py::test_the_command_measures_prints_and_draws",
     "deblurzoo train --help": "tests/commands/test_errors.py::test_unknown_verb_and_help",
@@ -153,6 +160,7 @@ NOT_RUN = {  # with the reason; make targets must exist, and overrides must comp
     "pip install 'deblurzoo[sweep]'": "needs a package index",
     "pip install 'deblurzoo[hub]'": "needs a package index",
     "pip install 'deblurzoo[onnx]'": "needs a package index",
+    "pip install 'deblurzoo[report]'": "needs a package index",
     "scancel JOB_0": "needs a cluster",
     "torchrun --nnodes=2 --nproc-per-node=4 --rdzv-backend=c10d --rdzv-endpoint=FIRST_MACHINE:29500 -m deblurzoo.cli"
     " train experiment=srn_gopro data.root=GOPRO_Large trainer=ddp trainer.num_nodes=2": "needs two machines of 4 GPUs",

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from commands.wandb_server import serving
-from conftest import TINY, Run
+from conftest import TINY, Run, Start, wait_for
 from deblurzoo.metrics import METRICS
 
 WANDB = Path(sys.executable).with_name("wandb")
@@ -32,6 +33,12 @@ def definitions(records: list[dict]) -> dict[str, dict]:
 def history(records: list[dict]) -> list[dict]:
     """Return a run's logged values, one item per call."""
     return [record["history"]["item"] for record in records if record["type"] == "history"]
+
+
+def summary(records: list[dict]) -> dict[str, object]:
+    """Return the last values of a run's summary."""
+    updates = [record["summary"]["update"] for record in records if record["type"] == "summary"]
+    return {key: value for update in updates for key, value in update.items()}
 
 
 def assert_charts_over_steps(records: list[dict], steps: set[int]) -> None:
@@ -68,6 +75,28 @@ def test_offline_run_is_recorded_and_continued(process: Run, toy: Path, tmp_path
     assert resumed.name.endswith(identity)
     assert_charts_over_steps(records(resumed), {2, 3, 4})
     assert json.loads((run / "run.json").read_text())["id"] == identity
+
+
+@pytest.mark.processes
+def test_a_preempted_run_is_marked_and_its_second_part_is_sent_by_compare(
+    start: Start, process: Run, toy: Path, tmp_path: Path
+) -> None:
+    arguments = ["train", *TINY, f"data.root={toy}", "logger=wandb", "name=run", "callbacks.checkpoints.every=1"]
+    preempted = start(*arguments, "trainer.max_steps=100000")
+    run = tmp_path / "runs" / "run"
+    wait_for(lambda: any(run.glob("checkpoints/*.ckpt")), preempted)
+    preempted.send_signal(signal.SIGTERM)
+    done = preempted.result()
+    assert done.returncode == 1 and "To upload: wandb sync" in done.stdout
+    (folder,) = (run / "wandb").glob("offline-run-*")
+    assert [record for record in records(folder) if record["type"] == "preempting"]
+
+    step = int(max(run.glob("checkpoints/*.ckpt")).stem[5:])
+    resumed = process(*arguments, f"trainer.max_steps={step + 1}", "resume=auto")
+    assert resumed.returncode == 0, resumed.stderr
+    assert "deblurzoo compare runs/run --to-wandb deblurzoo" in resumed.stdout
+    (second,) = set((run / "wandb").glob("offline-run-*")) - {folder}
+    assert not [record for record in records(second) if record["type"] == "preempting"]
 
 
 @pytest.fixture
@@ -115,7 +144,7 @@ def test_compare_reads_runs_from_wandb_as_from_disk(sweep: list[Path], process: 
 def test_runs_trained_without_wandb_are_sent_to_it(process: Run, toy: Path, tmp_path: Path) -> None:
     arguments = [*TINY, f"data.root={toy}", "name=table", "group=table", "tags=[toy]", "trainer.max_steps=1"]
     assert process("train", "-m", *arguments, "seed=1").returncode == 0
-    sent = process("compare", "runs", "--to-wandb", "project")
+    sent = process("compare", "runs", "--to-wandb", "project", "--html", "page.html")
     assert sent.returncode == 0, sent.stdout + sent.stderr
     (folder,) = tmp_path.glob("runs/table/wandb/offline-run-*")
     assert folder.name[-8:] == json.loads((tmp_path / "runs" / "table" / "run.json").read_text())["id"]
@@ -128,6 +157,11 @@ def test_runs_trained_without_wandb_are_sent_to_it(process: Run, toy: Path, tmp_
     assert copied.returncode == 0 and "is a copy of" in copied.stderr, copied.stdout + copied.stderr
     renewed = json.loads((tmp_path / "copies" / "table" / "run.json").read_text())["id"]
     assert renewed != folder.name[-8:] and list(tmp_path.glob(f"copies/table/wandb/offline-run-*-{renewed}"))
+    (attached,) = tmp_path.glob("wandb/offline-run-*")  # next to the page
+    (begun,) = (record["run"] for record in records(attached) if record["type"] == "run")
+    assert (begun["job_type"], begun["run_group"]) == ("compare", "table")
+    (page,) = attached.glob("files/media/html/page_*.html")
+    assert "blurry input" in page.read_text() and "page_files/" not in page.read_text()
     with serving({"sent": ("finished", folder / "files")}) as variables:
         fetched = process("compare", "--wandb", "team/project", **variables)
     assert "blurry input" in fetched.stdout, fetched.stdout + fetched.stderr

@@ -157,11 +157,14 @@ class StepCheckpoints(Checkpoint):
         step = trainer.global_step
         if step == self.saved_step:
             return
+        self.saved_step = step
         trainer.save_checkpoint(self.file(step))
         self.saved_step = step
         if trainer.is_global_zero:
             for old in sorted(self.folder.glob("step_*.ckpt"))[: -self.keep]:
                 old.unlink()
+        for logger in trainer.loggers:
+            logger.after_save_checkpoint(self)  # type: ignore[arg-type]  # none requires Lightning's own callback
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]

@@ -31,11 +31,14 @@ class SlurmRequeue(pl.Callback):
 
     submitit requeues a job immediately when Slurm signals preemption or an approaching time limit. During training,
     this callback converts the signal to SIGTERM, which ends training after the current step, with a checkpoint.
+
+    Attributes:
+        arrived: whether Slurm's signal has arrived.
     """
 
     def __init__(self) -> None:
         self._submitit: Any = None
-        self._arrived = False
+        self.arrived = False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Replace submitit's signal handler; before training, nothing needs to be saved."""
@@ -51,12 +54,12 @@ class SlurmRequeue(pl.Callback):
         return signal.Signals[f"SIG{os.environ.get('SUBMITIT_PREEMPT_SIGNAL', 'USR2')}"]
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
-        self._arrived = True
+        self.arrived = True
         signal.raise_signal(signal.SIGTERM)
 
     def hand_on(self) -> None:
         """Restore submitit's handler. If a signal arrived, raise it again, so that submitit requeues the job."""
         if self._submitit is not None:
             signal.signal(self._number(), self._submitit)
-        if self._arrived:
+        if self.arrived:
             signal.raise_signal(self._number())

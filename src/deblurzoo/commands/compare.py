@@ -4,6 +4,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
+from deblurzoo.errors import DeblurzooError
 from deblurzoo.extensions import add_trust, trust
 from deblurzoo.files import user_path, write_atomically
 
@@ -23,7 +24,12 @@ def main(arguments: list[str]) -> None:
         "--html", type=user_path, metavar="FILE", help="also write an HTML page with curves and pictures"
     )
     parser.add_argument("--inline", action="store_true", help="embed the pictures in the HTML page")
-    parser.add_argument("--to-wandb", metavar="PROJECT", help="also log each evaluation as a W&B run")
+    parser.add_argument("--to-wandb", metavar="PROJECT", help="also log each evaluation, and the HTML page, to W&B")
+    parser.add_argument(
+        "--wandb-report",
+        metavar="ENTITY/PROJECT",
+        help="also report the runs in this W&B project",
+    )
     add_trust(parser)
     options = parser.parse_args(arguments)
     trust(options.trust)
@@ -57,7 +63,18 @@ def run(options: argparse.Namespace) -> None:
         write_page(evaluations, failed, options.html, options.inline)
         print(f"page: {options.html}")
     if options.to_wandb:
-        from deblurzoo.reports.wandb import send_run  # deferred: W&B's library takes seconds to import
+        from deblurzoo.reports.wandb import send_page, send_run  # deferred, see above
 
         for file in files:
             send_run(file, options.to_wandb)
+        if options.html:
+            with tempfile.TemporaryDirectory() as folder:
+                page = Path(folder) / options.html.name
+                write_page(evaluations, failed, page, inline_pictures=True)
+                send_page(page, options.to_wandb, list(files), options.html.parent)
+    if options.wandb_report:
+        try:
+            from deblurzoo.reports.wandb_report import save_report  # needs an extra
+        except ImportError as error:
+            raise DeblurzooError(f"--wandb-report: {error}: pip install 'deblurzoo[report]'") from error
+        print(f"report: {save_report(options.wandb_report, files, failed)}")

@@ -20,7 +20,11 @@ def main(arguments: list[str]) -> None:
     )
     parser.add_argument("inputs", nargs="+", type=user_path, metavar="INPUT", help="photo, video, or folder")
     parser.add_argument(
-        "--checkpoint", type=user_path, required=True, metavar="CKPT", help="run folder, .ckpt file or exported network"
+        "--checkpoint",
+        type=user_path,
+        required=True,
+        metavar="CKPT",
+        help="run folder, .ckpt file, export, or wandb:ENTITY/PROJECT/NAME:ALIAS",
     )
     parser.add_argument("--out", type=user_path, required=True, metavar="OUT", help="folder for the results")
     parser.add_argument("--overwrite", action="store_true", help="replace existing results in OUT")

@@ -12,7 +12,11 @@ def main(arguments: list[str]) -> None:
         "deblurzoo export", description="Export a trained network to safetensors and ONNX."
     )
     parser.add_argument(
-        "--checkpoint", type=user_path, required=True, metavar="RUN", help="run folder, .ckpt file or export"
+        "--checkpoint",
+        type=user_path,
+        required=True,
+        metavar="RUN",
+        help="run folder, .ckpt file, export, or wandb:ENTITY/PROJECT/NAME:ALIAS",
     )
     parser.add_argument("--out", type=user_path, required=True, metavar="DIR", help="folder to create")
     parser.add_argument("--onnx", action="store_true", help="also write model.onnx, and compare its output with torch")

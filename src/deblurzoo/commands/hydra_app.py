@@ -26,6 +26,7 @@ from deblurzoo.errors import DeblurzooError, let_go, require_utf8
 from deblurzoo.extensions import imported, trust
 from deblurzoo.files import conf_dir, user_path
 from deblurzoo.records import Record, first_problem
+from deblurzoo.reports.run_folder import trial_id
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,9 @@ T = TypeVar("T")
 
 OmegaConf.register_new_resolver("home", lambda path: str(user_path(str(path))), replace=True)
 """Resolver `${home:PATH}`, which expands `~` in the folders that Hydra creates before it calls a command."""
+"""Resolver `${home:PATH}`, which expands `~` in folders that Hydra creates before a command receives its config."""
+OmegaConf.register_new_resolver("trial", lambda: f"/{name}" if (name := trial_id()) else "", replace=True)
+"""Resolver `${trial:}`: the folder of a trial of `wandb agent` below the folder of its name; "" without an agent."""
 
 
 _GIVE = {

@@ -119,6 +119,8 @@ class Training(Settings):
     resume: Text | None
     init: Text | None
     init_partial: bool
+    evaluate_at_end: bool
+    choices: dict[str, str | None]
     run: str
     run_id: str
 

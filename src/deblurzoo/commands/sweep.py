@@ -1,4 +1,4 @@
-"""The job of a sweep: train or resume a run, then evaluate it."""
+"""A job of a sweep, or a trial of `wandb agent`: train or resume a run, then evaluate it."""
 
 import re
 from collections.abc import Iterator
@@ -18,8 +18,8 @@ from deblurzoo.extensions import current
 from deblurzoo.files import claim
 from deblurzoo.records import shown
 from deblurzoo.reports.results import read
-from deblurzoo.reports.run_folder import CONFIG, config_of, recorded
-from deblurzoo.reports.wandb import TAG_LENGTH, send_evaluation
+from deblurzoo.reports.run_folder import CONFIG, config_of, recorded, trial_id
+from deblurzoo.reports.wandb import TAG_LENGTH, is_logging, send_evaluation, send_run
 from deblurzoo.training.checkpoints import checkpoint_of
 from deblurzoo.training.devices import first_of
 from deblurzoo.training.precision import AUTO, is_one
@@ -52,9 +52,18 @@ def job(cfg: DictConfig, run: Path, fit: Any) -> float:
         require_settings(cfg, Training)
         with on_free_devices(cfg, run) as cfg:
             fit(cfg, run, resume=cfg.resume or "auto", group=cfg.group or name, tags=[*tags, *own], **label)
-            results = evaluate(evaluation(cfg, run), anew=False)
-            send_evaluation(run, results)
-            return read(results).restored["psnr"]
+            return evaluated(cfg, run)
+
+
+def evaluated(cfg: DictConfig, run: Path) -> float:
+    """Evaluate a trained run unless it is evaluated already, log the results to the open W&B run; return the PSNR."""
+    results = evaluate(evaluation(cfg, run), anew=False)
+    project = OmegaConf.select(cfg, "logger.wandb.project")
+    if trial_id() and project and not is_logging():  # the trial was preempted after its training
+        send_run(results, project)
+    else:
+        send_evaluation(run, results)
+    return read(results).restored["psnr"]
 
 
 def require_same_training(cfg: DictConfig, run: Path) -> None:

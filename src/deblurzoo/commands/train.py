@@ -16,7 +16,7 @@ from deblurzoo.callbacks import AtomicCheckpointIO, CtrlC, SlurmRequeue, StepChe
 from deblurzoo.commands.hydra_app import blur_choice, is_sweep, make, quiet_lightning, run_verb, settled
 from deblurzoo.commands.processes import end_with_parent, on_free_devices, train_in_processes
 from deblurzoo.commands.settings import Training
-from deblurzoo.commands.sweep import job
+from deblurzoo.commands.sweep import evaluated, job
 from deblurzoo.commands.user_configs import require_own_network
 from deblurzoo.config import require_plain
 from deblurzoo.data import Source
@@ -25,8 +25,9 @@ from deblurzoo.errors import DeblurzooError, Interrupted, interruptible, on_inte
 from deblurzoo.extensions import imported
 from deblurzoo.files import take_over, user_path, write_atomically
 from deblurzoo.ops.spatial_rnn import require_backend
-from deblurzoo.reports.run_folder import CONFIG, identity_of, write_identity
-from deblurzoo.reports.wandb import finish_wandb
+from deblurzoo.reports.artifacts import use_data
+from deblurzoo.reports.run_folder import CONFIG, identity_of, trial_id, write_identity
+from deblurzoo.reports.wandb import finish_wandb, mark_preempted
 from deblurzoo.training.devices import is_cuda, is_free, selected
 from deblurzoo.training.failures import cause, reason_to_stop
 from deblurzoo.training.initial import initialise
@@ -38,19 +39,21 @@ log = logging.getLogger(__name__)
 
 
 def run(cfg: DictConfig) -> float | None:
-    """Train `cfg.model` in the run folder `cfg.run`; in a sweep, also evaluate and return the PSNR."""
+    """Train `cfg.model` in the run folder `cfg.run`; in a sweep or by request, also evaluate and return the PSNR."""
+    if is_sweep() and trial_id():
+        raise DeblurzooError("`wandb agent` starts one trial per command: remove -m from the command of its sweep")
     folder = Path(cfg.run)
     require_utf8(folder)
     folder = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
     exit_code = 1
     end_with_parent()
     try:
-        psnr = None
-        if is_sweep():
-            psnr = job(cfg, folder, partial(fit, by_torchrun=True))
+        if is_sweep() or trial_id():
+            psnr: float | None = job(cfg, folder, partial(fit, by_torchrun=True))
         else:
             with on_free_devices(cfg, folder) as on_devices:
                 fit(on_devices, folder, by_torchrun=is_free(cfg.trainer.devices))
+                psnr = evaluated(on_devices, folder) if cfg.evaluate_at_end else None
         exit_code = 0
         return psnr
     finally:
@@ -97,6 +100,9 @@ def fit(cfg: DictConfig, run: Path, by_torchrun: bool = False, **decided: Any) -
         if ctrl_c.arrived:
             raise Interrupted(_saved(trainer, settings)) from None
         log.warning("stopped by a signal at step %d: resume=auto resumes from the last checkpoint", trainer.global_step)
+        # `wandb agent` stops a poor trial by SIGTERM, and would start it again if it were marked.
+        if requeue.arrived or (trainer.received_sigterm and not trial_id()):
+            mark_preempted()
         finish_wandb(1)
         requeue.hand_on()
         sys.exit(1)
@@ -119,6 +125,7 @@ def begin(cfg: DictConfig, run: Path, **decided: Any) -> tuple[Start | None, Tra
     open_data = {"data": blur_choice(cfg.data, cfg.blur), "run": str(run), "run_id": run_id(start, resume, run)}
     settings = settled(cfg, Training, **decided, **open_data)
     trainer = settings.trainer.content
+    _require_one_device_to_evaluate(settings)
     require_backend()
     require_trainer(trainer)
     if settings.compile:
@@ -238,6 +245,8 @@ def _fit_logged(
             trainer.loggers = [make(one.content, Logger, f"logger.{name}") for name, one in loggers.items()]
         for logger in trainer.loggers:
             logger.log_hyperparams(settings.content)
+        if trainer.is_global_zero:
+            use_data(datamodule.source.name, datamodule.source.blur_folder, datamodule.trained_on)
         trainer.fit(module, datamodule, ckpt_path=start, weights_only=True)
     except Exception as error:
         if known := cause(error, trainer, start):
@@ -283,6 +292,15 @@ def _saved(trainer: pl.Trainer, settings: Training) -> str:
 
 def _savers(trainer: pl.Trainer) -> list[StepCheckpoints]:
     return [one for one in trainer.callbacks if isinstance(one, StepCheckpoints)]  # type: ignore[attr-defined]
+
+
+def _require_one_device_to_evaluate(settings: Training) -> None:
+    """Raise if a run on several devices is to be evaluated after training."""
+    if (settings.evaluate_at_end or trial_id()) and not is_one(settings.trainer.devices):
+        raise DeblurzooError(
+            f"trainer.devices={settings.trainer.devices}: a run is evaluated on one device: set trainer.devices=1, or "
+            "train without evaluate_at_end and run `deblurzoo evaluate` afterwards"
+        )
 
 
 def _require_processes(trainer: pl.Trainer) -> None:

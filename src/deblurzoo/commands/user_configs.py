@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from deblurzoo.commands.experiments import choice, load_experiment
 from deblurzoo.commands.overrides import renamed
+from deblurzoo.commands.settings import SHAPES
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import conf_dir
 
@@ -93,8 +94,8 @@ def warn_of_shadowed_configs() -> None:
 
 
 def _known_keys() -> set[str]:
-    """Return the top-level keys of the shipped configs, and the groups whose content is placed under the group name."""
-    verbs = {key for file in conf_dir().glob("*.yaml") for key in _load(file)}
+    """Return the top-level keys of the shipped configs, and the groups whose content is placed under their name."""
+    verbs = {key for verb in SHAPES for key in _load(conf_dir() / f"{verb}.yaml")}
     groups = {file.parent.name for file in conf_dir().glob("*/*.yaml") if GLOBAL not in _top(file)}
     return (verbs | groups) - {"defaults", "hydra"}
 

@@ -1,11 +1,13 @@
 """Pictures of several images: strips for comparison, and contact sheets of samples."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.media import Image
+from deblurzoo.media.images import read_image
 
 COLUMNS = 8
 GAP = 8
@@ -17,16 +19,20 @@ def strip(*pictures: Image) -> Image:
     return np.concatenate(pictures, axis=1)
 
 
-def outer_thirds(joined: Image) -> tuple[Image, Image]:
-    """Return the blurry and the sharp image of a blurry | restored | sharp strip.
+def read_strip(file: Path) -> tuple[Image, Image, Image]:
+    """Return the blurry, the restored and the sharp image of the file of a blurry | restored | sharp strip.
 
     Raises:
-        DeblurzooError: the width is not a multiple of 3.
+        DeblurzooError: the file cannot be read, or its width is not a multiple of 3.
     """
+    joined = read_image(file)
     width = joined.shape[1] // 3
     if width == 0 or joined.shape[1] % 3:
-        raise DeblurzooError(f"not a blurry | restored | sharp strip: width {joined.shape[1]} is not a multiple of 3")
-    return joined[:, :width], joined[:, -width:]
+        raise DeblurzooError(
+            f"{file} cannot be used (not a blurry | restored | sharp strip: {joined.shape[1]} pixels wide): run "
+            "`deblurzoo evaluate` again"
+        )
+    return joined[:, :width], joined[:, width:-width], joined[:, -width:]
 
 
 def contact_sheet(samples: Sequence[Sequence[Image]]) -> Image:

@@ -63,13 +63,45 @@ class Identity(Record):
     path: str | None = None
 
 
-class RunConfig(Record):
-    """The complete `config.yaml` of a run. Only the keys that W&B requires are declared here."""
+class _Part(Record):
+    """A part of `config.yaml` with further keys."""
 
     model_config = ConfigDict(extra="allow")
 
+
+class _Network(_Part):
+    variant: Any = None  # of any type for a user's network
+
+
+class _Module(_Part):
+    net: _Network = _Network()
+
+
+class _Data(_Part):
+    blur: Any = None
+
+
+class RunConfig(_Part):
+    """The complete `config.yaml`; W&B requires the declared keys. Version 0.1 did not write `choices`."""
+
     tags: list[str]
     group: str | None
+    model: _Module = _Module()
+    data: _Data = _Data()
+    blur: str | None = None
+    choices: dict[str, str | None] = Field(default_factory=dict)
+
+    def for_wandb(self) -> dict[str, Any]:
+        """Return the config of the run in W&B: names to group runs by, then all keys, with `data` as `data_set`."""
+        network, content = self.choices.get("model"), self.model_dump()
+        names = {
+            "variant": self.model.net.variant or self.choices.get("experiment") or network,
+            "network": network,
+            "data": self.choices.get("data"),
+            "blur": self.data.blur or self.blur,
+            "recipe": self.choices.get("recipe"),
+        }
+        return {**content, "data_set": content["data"], **names}
 
 
 @contextmanager
@@ -206,6 +238,11 @@ def config_of(run: Path, remedy: str) -> RunConfig:
         DeblurzooError: the file is missing or corrupt; the message ends with `remedy`.
     """
     return load_record(run / CONFIG, RunConfig, remedy)
+
+
+def trial_id() -> str | None:
+    """Return the W&B run id of this process if `wandb agent` started it as a trial, otherwise None."""
+    return os.environ.get("WANDB_RUN_ID") if os.environ.get("WANDB_SWEEP_ID") else None
 
 
 def run_of(results: Path) -> Path | None:

@@ -2,7 +2,8 @@
 
 import logging
 import os
-from collections.abc import Iterator
+import secrets
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -12,6 +13,8 @@ from rich.progress import track
 
 from deblurzoo.errors import DeblurzooError, require_utf8
 from deblurzoo.metrics import figure, known_metrics
+from deblurzoo.pictures.strips import read_strip
+from deblurzoo.reports.artifacts import log_results
 from deblurzoo.reports.results import Measured, Results, read
 from deblurzoo.reports.run_folder import (
     STATUS,
@@ -78,8 +81,11 @@ def start_run(
                 reason = f"the server did not answer ({error})"
                 wandb.teardown()  # otherwise W&B's service rejects the run id in the second `init`
     if started is None:
+        upload = f"wandb sync {folder / 'wandb' / 'offline-run-*'}"
+        if any(folder.glob(f"wandb/offline-run-*-{run_id}")):  # W&B rejects a second part of a run
+            upload = f"after an evaluation, deblurzoo compare {folder} --to-wandb {project}"
         started = wandb.init(**arguments, mode="disabled" if mode == "disabled" else "offline")
-        log.info("W&B records offline: %s. To upload: wandb sync %s", reason, folder / "wandb" / "offline-run-*")
+        log.info("W&B records offline: %s. To upload: %s", reason, upload)
     _define_axis(started)
     return started
 
@@ -106,8 +112,19 @@ def finish_wandb(exit_code: int) -> None:
         log.warning("W&B's process was killed: the last values may be missing in W&B")
 
 
+def is_logging() -> bool:
+    """Whether a W&B run is open."""
+    return wandb.run is not None
+
+
+def mark_preempted() -> None:
+    """Mark the open W&B run, if any, as preempted: it will resume, and has not failed."""
+    if wandb.run is not None:
+        wandb.run.mark_preempting()
+
+
 def send_evaluation(run: Path, results: Path) -> None:
-    """Upload an evaluation to the open W&B run, if any: summary `test/…`, table of images, and the run's files.
+    """Upload an evaluation to the open W&B run, if any: summary `test/…`, image table, artifact and files.
 
     Args:
         run: the run folder.
@@ -122,13 +139,15 @@ def send_evaluation(run: Path, results: Path) -> None:
     summary = {**figures, "conditions": title([evaluated])}
     wandb.run.summary.update({f"test/{name}": value for name, value in summary.items()})
     names = list(evaluated.restored)
-    heads = [text for name in names for text in (f"{figure(name).heading} blurry", figure(name).heading)]
-    table = wandb.Table(columns=["frame", "blurry | restored | sharp", *heads])
+    heads = [figure(name).heading for name in names]
+    table = wandb.Table(columns=["frame", "blurry", "restored", "sharp", *heads, "gain dB"])
     for image, strip in _strips(results.parent, evaluated):
-        measured = (kind[name] for name in names for kind in (image.blurry, image.restored))
-        table.add_data(image.id, wandb.Image(str(strip)), *measured)
+        pictures = map(wandb.Image, read_strip(strip))
+        gain = image.restored["psnr"] - image.blurry["psnr"]
+        table.add_data(image.id, *pictures, *(image.restored[name] for name in names), gain)
         _send(results.parent / image.image, run)
     wandb.run.log({"test/images": table, STEP: evaluated.checkpoint.step})
+    log_results(results, evaluated)
     for pattern in FILES:
         for file in run.glob(pattern):
             _send(file, run)
@@ -161,8 +180,24 @@ def send_run(results: Path, project: str) -> None:
     if (run_id := own_id(run)) != identity.id:
         write_identity(run, run_id, identity.name)
     started = start_run(project, str(run), run_id, identity.name, config.group, config.tags, job_type="train")
-    started.config.update(config.model_dump(), allow_val_change=True)  # type: ignore[no-untyped-call]
+    started.config.update(config.for_wandb(), allow_val_change=True)  # type: ignore[no-untyped-call]
     send_evaluation(run, results)
+    finish_wandb(0)
+
+
+def send_page(page: Path, project: str, results: Sequence[Path], folder: Path) -> None:
+    """Attach an HTML page to the group of the compared runs, as a W&B run of the job type `compare`.
+
+    Args:
+        page: the page, with embedded pictures.
+        project: W&B project.
+        results: the compared `results.json` files.
+        folder: folder for W&B's files.
+    """
+    groups = {config_of(run, "choose another run").group for run in map(run_of, results) if run}
+    group = groups.pop() if len(groups) == 1 else None
+    started = start_run(project, str(folder), secrets.token_hex(4), page.stem, group, [], job_type="compare")
+    started.log({page.stem: wandb.Html(str(page), inject=False)})
     finish_wandb(0)
 
 

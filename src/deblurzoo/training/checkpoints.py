@@ -23,7 +23,7 @@ WEIGHTS, CONFIG = "model.safetensors", "config.json"
 """File names of an export; see `deblurzoo.export.safetensors`."""
 _REMEDY = f"give a folder written by `deblurzoo export`, with {WEIGHTS} and {CONFIG}"
 
-FORMS = "a run folder, a .ckpt file or, except to resume, an exported network"
+FORMS = "a run folder, a .ckpt file, wandb:ENTITY/PROJECT/NAME:ALIAS or, except for resume, an exported network"
 """Accepted forms of trained weights, for messages."""
 
 RECORDS = ("optimizer", "schedule", "loss")
@@ -95,7 +95,14 @@ def load_any(path: Path) -> DeblurNet:
 
 
 def checkpoint_of(path: Path) -> Path:
-    """Return the file to load: `path` if it is a file; in a folder, the exported weights or the newest checkpoint."""
+    """Return the file to load: `path` itself, or a folder's exported weights or newest checkpoint.
+
+    The file of an artifact of W&B, `wandb:ENTITY/PROJECT/NAME:ALIAS`, is downloaded first.
+    """
+    if str(path).startswith("wandb:"):
+        from deblurzoo.reports.artifacts import fetch  # W&B's library takes seconds to import
+
+        return fetch(str(path))
     if not path.is_dir():
         return path
     if is_export(path):

@@ -9,7 +9,7 @@ from typing import Any
 from deblurzoo.data import Source
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.extensions import current, name_of
-from deblurzoo.reports.run_folder import IDENTITY, identity_of, new_id, own_id
+from deblurzoo.reports.run_folder import IDENTITY, identity_of, new_id, own_id, trial_id
 from deblurzoo.training.checkpoints import checkpoint_of, find_checkpoint, is_export, read_checkpoint
 from deblurzoo.training.module import ADAM, DeblurModule
 
@@ -132,8 +132,11 @@ def starting_point(resume: str | None, run: Path) -> Start | None:
 def run_id(start: Start | None, resume: str | None, run: Path) -> str:
     """Return the id of the resumed run; a new id for a new run, for a copy, and from the checkpoint of another run.
 
-    A checkpoint's id is kept if its run folder does not exist any more or has another id.
+    The id of a trial of `wandb agent` is the agent's. A checkpoint keeps its id if the run folder of the checkpoint
+    is gone or has another id.
     """
+    if trial := trial_id():
+        return trial
     if start is None:
         return own_id(run) if resume == "auto" and (run / IDENTITY).is_file() else new_id()
     stored, holder = str(start.facts["run_id"]), start.path.resolve().parent.parent

@@ -12,8 +12,7 @@ import cv2
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import write_atomically
 from deblurzoo.media import Image
-from deblurzoo.media.images import read_image
-from deblurzoo.pictures.strips import outer_thirds
+from deblurzoo.pictures.strips import read_strip
 from deblurzoo.reports.page.types import Network
 from deblurzoo.reports.results import Measured
 
@@ -83,7 +82,7 @@ def _first_file(group: list[Network], name: str) -> Path | None:
 
 
 def _frame(image: Measured, strip: Path, group: list[Network], store: PictureStore) -> dict[str, Any]:
-    blurry, sharp = _outer_thirds(strip)
+    blurry, _, sharp = read_strip(strip)
     height, width = sharp.shape[:2]
     restored = (network.evaluation.folder / image.image for network in group)
     return {
@@ -94,14 +93,6 @@ def _frame(image: Measured, strip: Path, group: list[Network], store: PictureSto
         "sharp": store.add(_png(sharp)),
         "restored": [store.add(_read(path)) if path.is_file() else None for path in restored],
     }
-
-
-def _outer_thirds(file: Path) -> tuple[Image, Image]:
-    joined = read_image(file)
-    try:
-        return outer_thirds(joined)
-    except DeblurzooError as error:
-        raise DeblurzooError(f"{file} cannot be used ({error}): run `deblurzoo evaluate` again") from error
 
 
 def _png(image: Image) -> bytes:

@@ -1,0 +1,74 @@
+"""A report of compared runs in W&B: bars by variant, curves, tables and pictures; requires wandb-workspaces."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import wandb_workspaces.reports.v2 as wr
+from wandb_workspaces import expr
+
+from deblurzoo.errors import DeblurzooError
+from deblurzoo.reports.results import Results
+from deblurzoo.reports.run_folder import identity_of, run_of
+from deblurzoo.reports.table import Failure, as_markdown
+from deblurzoo.reports.wandb import STEP
+
+_VARIANT = wr.Config("variant")
+
+
+def report(project: str, found: dict[Path, Results], failed: Sequence[Failure]) -> wr.Report:
+    """Return the report of evaluations whose runs are in a W&B project; it is not saved.
+
+    Args:
+        project: ENTITY/PROJECT.
+        found: the evaluations by their `results.json`, see `deblurzoo.reports.table.gather`.
+        failed: the runs that are not done.
+
+    Raises:
+        DeblurzooError: the project has no entity, or no evaluation is in a run folder.
+    """
+    entity, slash, name = project.partition("/")
+    if not (entity and slash and name) or "/" in name:
+        raise DeblurzooError(f"--wandb-report {project} must be ENTITY/PROJECT")
+    ids = sorted({identity_of(run).id for run in map(run_of, found) if run})
+    if not ids:
+        raise DeblurzooError("--wandb-report needs evaluations of runs: give RUN, not only results.json")
+    filters = [expr.Metric("ID").isin(ids)]
+    grouped = wr.Runset(entity=entity, project=name, name="by variant", filters=filters, groupby=["config.variant"])
+    single = wr.Runset(entity=entity, project=name, name="runs", filters=filters)
+    charts = wr.PanelGrid(
+        runsets=[grouped],
+        panels=[
+            wr.BarPlot(title="Test PSNR in dB", metrics=["test/psnr"], groupby=_VARIANT, layout=_half(0, 0)),
+            wr.BarPlot(title="Gain in dB", metrics=["test/gain_db"], groupby=_VARIANT, layout=_half(12, 0)),
+            wr.LinePlot(title="Validation PSNR in dB", x=STEP, y=["val/psnr"], groupby=_VARIANT, layout=_half(0, 9)),
+            wr.LinePlot(title="Training loss", x=STEP, y=["train/loss"], groupby=_VARIANT, layout=_half(12, 9)),
+        ],
+    )
+    pictures = wr.WeavePanelSummaryTable(table_name="test/images", layout=wr.Layout(w=24, h=14))
+    table = wr.MarkdownBlock(as_markdown(list(found.values()), failed))
+    return wr.Report(
+        entity=entity,
+        project=name,
+        title="Comparison of networks",
+        blocks=[charts, table, wr.PanelGrid(runsets=[single], panels=[pictures])],
+    )
+
+
+def _half(x: int, y: int) -> wr.Layout:
+    """Return the place of a panel of half the width of a report, which is 24 units."""
+    return wr.Layout(x=x, y=y, w=12, h=9)
+
+
+def save_report(project: str, found: dict[Path, Results], failed: Sequence[Failure]) -> str:
+    """Save the report of evaluations in a W&B project, and return its address.
+
+    Raises:
+        DeblurzooError: see `report`; no API key, no such project or no answer.
+    """
+    built = report(project, found, failed)
+    try:
+        return str(built.save().url)
+    except Exception as error:  # the library raises Exception itself without an account
+        raise DeblurzooError(
+            f"the report cannot be saved in {project} ({error}): check the name and `wandb login`"
+        ) from error

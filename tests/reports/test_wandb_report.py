@@ -1,0 +1,50 @@
+"""The report in W&B: its blocks, built without a network connection."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import Run
+from deblurzoo.errors import DeblurzooError
+from deblurzoo.reports.run_folder import identity_of
+from deblurzoo.reports.table import gather
+from verbs import refused
+
+
+@pytest.fixture
+def evaluated(run: Path, toy: Path, deblurzoo: Run) -> Path:
+    done = deblurzoo("evaluate", f"checkpoint={run}", "data=toy", f"data.root={toy}", "trainer=cpu")
+    assert done.returncode == 0, done.stderr
+    return run
+
+
+def test_a_report_compares_the_given_runs_by_variant(evaluated: Path, deblurzoo: Run) -> None:
+    pytest.importorskip("wandb_workspaces", reason="the extra `report` is not installed")
+    from deblurzoo.reports.wandb_report import report
+
+    found, failed = gather([evaluated])
+    charts, table, pictures = report("team/project", found, failed).blocks
+    for grid in (charts, pictures):
+        (runs,) = grid.runsets
+        assert (runs.entity, runs.project) == ("team", "project")
+        assert runs.filters == f"Metric(\"ID\") in ['{identity_of(evaluated).id}']"
+    assert charts.runsets[0].groupby == ["config.variant"]
+    shown = [panel._to_model().config for panel in charts.panels]
+    assert [config.metrics for config in shown] == [["test/psnr"], ["test/gain_db"], ["val/psnr"], ["train/loss"]]
+    assert {config.group_by for config in shown} == {"variant.value"}
+    assert {config.x_axis for config in shown[2:]} == {"trainer/global_step"}
+    assert "blurry input" in table.text and "| run |" in table.text
+    assert [panel.table_name for panel in pictures.panels] == ["test/images"]
+
+    with pytest.raises(DeblurzooError, match="must be ENTITY/PROJECT"):
+        report("project", found, failed)
+    refused(deblurzoo("compare", evaluated, "--wandb-report", "team/project"), "wandb login")
+
+
+def test_a_report_without_its_library_names_the_extra(
+    evaluated: Path, deblurzoo: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "wandb_workspaces", None)
+    monkeypatch.delitem(sys.modules, "deblurzoo.reports.wandb_report", raising=False)
+    refused(deblurzoo("compare", evaluated, "--wandb-report", "team/project"), "pip install 'deblurzoo[report]'")
