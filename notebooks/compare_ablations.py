@@ -3,7 +3,7 @@
 #
 # You will see how much each part of SVRNN-Deblur contributes: the RNNs, the convolutions between them, the skips.
 #
-# The runs come from a sweep over toy clips, about ten minutes on two cores:
+# The runs come from a sweep over toy clips, which takes about ten minutes on two cores:
 #
 #     deblurzoo data toy --out data/toy
 #     deblurzoo train -m experiment=svrnn_toy model.net.variant=full,no_rnns,no_convs,no_skip trainer=cpu
@@ -44,7 +44,7 @@ files, failed = gather([RUNS])
 Markdown(as_markdown(list(files.values()), failed))
 
 # %% [markdown]
-# The plots below use the largest group of networks with the same conditions.
+# The plots below use the largest group of networks that were evaluated under the same conditions.
 
 # %%
 evaluations = [Evaluation.of(file, results) for file, results in files.items()]
@@ -54,9 +54,9 @@ drawn = figures(networks)
 # %% [markdown]
 # ## The ablation
 #
-# PSNR of each network minus PSNR of the full network, image by image: the mean, and its 95 % interval over the images
-# (bootstrap). If the interval includes 0, the images do not decide which network is better. Without a full network
-# among the runs, the reference is the best one.
+# Each bar is the mean over the images of a network's PSNR minus the full network's PSNR, with a 95 % interval of the
+# mean (bootstrap over images). If the interval includes 0, the images do not decide which network is better. Unless
+# exactly one of the runs is a full network, the reference is the best network.
 
 
 # %%
@@ -106,8 +106,8 @@ display(*(plot(drawn[name]) for name in ("val", "loss") if name in drawn))
 # %% [markdown]
 # ## PSNR against time and size
 #
-# The time of one image on the machine that evaluated, and the number of parameters. Better networks are further up and
-# further to the left.
+# The x-axes are the time of one image on the machine that ran the evaluation, and the number of parameters. Better
+# networks are further up and further to the left.
 
 # %%
 display(*(plot(drawn[name]) for name in ("time", "size")))
@@ -142,8 +142,8 @@ bars.update_layout(template="plotly_white", height=380, margin={"t": 40, "b": 50
 # %% [markdown]
 # ## The images that differ most
 #
-# The images with the largest absolute difference. Drag to zoom: all four panels zoom together. Blurry and sharp frames
-# are read from the data set of the evaluation.
+# These images have the largest absolute difference in PSNR between the two networks. Drag to zoom: all four panels zoom
+# together. Blurry and sharp frames are read from the data set of the evaluation.
 
 # %%
 source = rebuild(best.results.config, "data", Source, best.evaluation.folder / "results.json")

@@ -42,7 +42,7 @@ CHANNELS = (0, 1)  # channels to draw
 # %% [markdown]
 # ## Network and test frame
 #
-# The network is rebuilt from the newest checkpoint; the run's `config.yaml` has the path of the data set.
+# The network is rebuilt from the newest checkpoint; the run's `config.yaml` contains the path of the data set.
 
 # %%
 checkpoint = checkpoint_of(RUN)
@@ -71,8 +71,9 @@ show({**blurry_picture, **captioned("restored", restored), **sharp_picture})
 # %% [markdown]
 # ## Weight maps (Fig. 8 of the paper)
 #
-# Rows are channels, columns are directions. White: w = 0, the RNN outputs its input. Red: w > 0, it averages with the
-# pixels before. Blue: w < 0, it subtracts them. The weights follow the edges of the image and differ by direction.
+# Rows are channels, and columns are scan directions. Where a map is white, w = 0 and the RNN outputs its input. Where
+# it is red, w > 0 and the RNN averages with previous pixels; where it is blue, w < 0 and the RNN subtracts them. The
+# weights follow the edges of the image and differ by direction.
 
 # %%
 calls = recurrences(net, blur)
@@ -84,8 +85,8 @@ show(weight_columns(calls[-1].w, CHANNELS))  # last RNN
 # %% [markdown]
 # ## Feature maps (Fig. 7)
 #
-# The same channels before the first RNN and after the last one. Each map is scaled separately: red is positive, blue is
-# negative.
+# The maps show the same channels before the first RNN and after the last one. Each map is scaled separately: red is
+# positive, blue is negative.
 
 # %%
 show(feature_columns(calls[0].x, calls[-1].h, CHANNELS))
@@ -93,9 +94,9 @@ show(feature_columns(calls[0].x, calls[-1].h, CHANNELS))
 # %% [markdown]
 # ## Receptive field, and the convolutions between the RNNs (Fig. 3)
 #
-# The influence of each pixel on the centre pixel, on a logarithmic scale. One direction of an RNN sees a line, so
-# cascaded RNNs see a cross. Convolutions between them mix the directions, and the cross becomes an area. On the right
-# is the same trained network without these convolutions.
+# The maps show the influence of each pixel on the centre pixel, on a logarithmic scale. One direction of an RNN sees a
+# line, so cascaded RNNs see a cross. Convolutions between them mix the directions, and the cross becomes an area. On
+# the right is the same trained network without these convolutions.
 
 # %%
 no_convs = SVRNN(**{**trained["hyper_parameters"]["net"], "variant": "no_convs"}).eval()
@@ -106,9 +107,9 @@ show({name: receptive_field_picture(receptive_field(which, blur)) for name, whic
 # %% [markdown]
 # ## The same network without its RNNs (Fig. 7b)
 #
-# With weights of 0 every RNN outputs its input. The difference is the contribution of the RNNs, which is small in a
-# network trained for minutes. `deblurzoo evaluate checkpoint=RUN data=toy switch=disable_rnn` measures it over the
-# whole test split.
+# With weights of 0 every RNN outputs its input. The difference is the contribution of the RNNs; it is small in a
+# network that was trained for minutes. `deblurzoo evaluate checkpoint=RUN data=toy switch=disable_rnn` measures it over
+# the whole test split.
 
 # %%
 net.disable_rnn = True
