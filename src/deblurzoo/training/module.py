@@ -87,7 +87,7 @@ class DeblurModule(RestoringModule):
     @property
     def validated(self) -> dict[str, bool]:
         """The names of all logged validation metrics, and whether the highest value of each is the best."""
-        return {f"val/{name}": metric(name).higher_is_better for name in self.val_metrics} | {"val/gain": True}
+        return {f"val/{name}": metric(str(name)).higher_is_better for name in self.val_metrics} | {"val/gain": True}
 
     def load_pretrained(self) -> None:
         """Load a paper's pretrained weights, by default none; called before the first step of a run without `init`."""
@@ -173,5 +173,5 @@ class DeblurModule(RestoringModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store the class names of module and network and the version of deblurzoo in the checkpoint."""
         facts = {"module": name_of(type(self)), "network": name_of(type(self.net)), "version": __version__}
-        facts |= {"lineage": self.lineage} if self.lineage else {}
-        checkpoint.setdefault("deblurzoo", {}).update(facts)  # callbacks also add keys
+        lineage = {"lineage": self.lineage} if self.lineage else {}
+        checkpoint.setdefault("deblurzoo", {}).update(facts, **lineage)  # callbacks also add keys
