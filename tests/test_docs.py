@@ -33,12 +33,14 @@ HEADING = re.compile(r"^#{2,} (.+)\n", re.M)
 JOURNEYS = {  # sections whose commands run in one folder, in document order; and files that must exist afterwards
     "gopro": (
         ("README.md#train-on-gopro", "docs/datasets.md#packing", "docs/datasets.md#looking-at-training-samples",
-         "docs/train.md#", "docs/protocols.md#", "docs/export.md#", "docs/export.md#export"),
+         "docs/train.md#", "docs/train.md#start-from-trained-weights",
+         "docs/protocols.md#", "docs/export.md#", "docs/export.md#export"),
         "runs/srn_gopro/config.yaml runs/srn_gopro/checkpoints/*.ckpt runs/srn_gopro/pictures/* "
         "runs/srn_gopro/csv/*/metrics.csv runs/srn_gopro/evaluate/gopro*/results.json comparison.html "
         "restored/holiday.jpg restored/clip.mp4 packed/gopro/index.json samples.png "
         "runs/srn_gopro/evaluate/kohler*/results.json runs/srn_dvd/evaluate/su30*/results.json "
-        "runs/flow_dvd/evaluate/*/results.json srn_export/model.safetensors srn_export/evaluate/*/results.json",
+        "runs/flow_dvd/evaluate/*/results.json runs/tuned/config.yaml srn_export/model.safetensors "
+        "srn_export/evaluate/*/results.json",
     ),
     "demo": (
         ("README.md#try-it", "docs/deblur.md#", "docs/extend.md#add-a-backend-of-the-spatial-rnn"),
@@ -133,6 +135,8 @@ ELSEWHERE = {  # the test that runs the command
         "tests/commands/test_launchers.py::test_the_example_search_draws_from_its_space",
     "deblurzoo evaluate … switch=disable_rnn":
         "tests/commands/test_switch.py::test_a_trained_network_is_evaluated_with_its_switch_on",
+    "deblurzoo evaluate checkpoint=RUN/checkpoints/best.ckpt …":
+        "tests/commands/test_best.py::test_the_best_checkpoint_is_kept_evaluated_and_never_taken_as_the_newest",
     "python docs/tables.py": "tests/test_docs.py::test_the_tables_of_the_networks_are_up_to_date",
     "deblurzoo data check data=… data.root=…": "tests/test_docs.py::test_the_documented_commands_work",
     ".venv/bin/jupytext --sync notebooks/*.py":

@@ -172,10 +172,6 @@ class DeblurModule(RestoringModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store the class names of the module and the network, and the version of deblurzoo, in the checkpoint."""
-        facts: dict[str, Any] = {
-            "module": name_of(type(self)),
-            "network": name_of(type(self.net)),
-            "version": __version__,
-        }
-        facts |= {"lineage": self.lineage} if self.lineage else {}
-        checkpoint.setdefault("deblurzoo", {}).update(facts)  # callbacks also add keys
+        facts = {"module": name_of(type(self)), "network": name_of(type(self.net)), "version": __version__}
+        lineage = {"lineage": self.lineage} if self.lineage else {}
+        checkpoint.setdefault("deblurzoo", {}).update(facts, **lineage)  # callbacks also add keys
