@@ -233,7 +233,7 @@ def test_a_package_called_like_torch_is_somebodys_own_and_its_module_has_the_tab
 
 def test_a_network_in_the_place_of_a_module_is_told_where_it_goes(extension: Path, toy: Path, deblurzoo: Run) -> None:
     done = deblurzoo("train", "data=toy", f"data.root={toy}", "model._target_=smalldeblur.net.Small")
-    refused(done, "model._target_=smalldeblur.net.Small is not a DeblurModule: configure your own network under net")
+    refused(done, "model._target_=smalldeblur.net.Small is not a DeblurModule: set your own network as model.net")
 
 
 def test_a_package_that_cannot_be_imported_is_named(deblurzoo: Run, toy: Path) -> None:

@@ -40,7 +40,7 @@ def run(cfg: DictConfig) -> None:
 def evaluate(cfg: DictConfig, anew: bool = True) -> Path:
     """Restore the test split of `cfg.data` with the network of `cfg.checkpoint`; write PNGs and `results.json`.
 
-    An interrupted evaluation is resumed. Results for different images, conditions or checkpoints are kept.
+    An interrupted evaluation is resumed. Earlier results for other images, conditions or checkpoints are kept.
 
     Args:
         cfg: config composed from `conf/evaluate.yaml`.

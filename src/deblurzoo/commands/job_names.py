@@ -71,7 +71,7 @@ OmegaConf.register_new_resolver("job_folder", job_folder, replace=True)
 def folder_name(overrides: Sequence[str]) -> str:
     """Return overrides as a folder name of at most `LENGTH` characters, without slashes, quotes, brackets and spaces.
 
-    A name that lacks characters of the overrides ends with a hash of them, so that it is unique.
+    If characters of the overrides are left out, the name ends with a hash of all overrides, which keeps it unique.
     """
     text = "+".join(override.replace("=", "-") for override in overrides)
     name = _plain(text)

@@ -76,7 +76,7 @@ def _at_home(text: str) -> str:
 
 
 def _override(argument: str, sweep: bool) -> str:
-    """Return an override that Hydra can read."""
+    """Return the override, quoted if Hydra's grammar requires quotes."""
     key, equals, value = argument.partition("=")
     if words := renamed(key, value):
         raise DeblurzooError(f"{words[0]} is now {words[1]}: type {shlex.quote(argument.replace(*words, 1))}")

@@ -184,8 +184,8 @@ def make_module(config: dict[str, Any]) -> DeblurModule:
     target = config["_target_"]
     if not issubclass(imported(target, nn.Module), DeblurModule):
         raise DeblurzooError(
-            f"model._target_={target} is not a DeblurModule: configure your own network under net, as in "
-            f"model/mine.yaml: defaults: [base, _self_], net: {{_target_: {target}, …}}"
+            f"model._target_={target} is not a DeblurModule: set your own network as model.net, for example by a file "
+            f"model/mine.yaml with the lines `defaults: [base, _self_]` and `net: {{_target_: {target}, …}}`"
         )
     module = make(config, DeblurModule, "model")
     try:

@@ -87,7 +87,7 @@ class ZoomedCrop(A.RandomSizedCrop):  # type: ignore[misc]
 
 
 def names(images: int) -> list[str]:
-    """Return the pipeline's keys for `images` images. One key per image avoids copies of full-size images."""
+    """Return the pipeline's keys for `images` images. Stacking the images would copy them at full size."""
     return ["image", *(f"image{number}" for number in range(1, images))]
 
 

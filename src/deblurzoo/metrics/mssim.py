@@ -52,7 +52,7 @@ def _halved(plane: Floats) -> Floats:
 
 
 def _components(x: Floats, y: Floats) -> tuple[float, float, float]:
-    """Return the means of luminance, contrast and structure over the valid region of the window."""
+    """Return the means of luminance, contrast and structure over the positions where the window is inside the image."""
 
     def smooth(plane: Floats) -> Floats:
         return np.asarray(cv2.sepFilter2D(plane, -1, TAPS, TAPS)[5:-5, 5:-5], np.float32)

@@ -13,7 +13,7 @@ def _step(h: Tensor, x_and_w: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
 
 def _down(x: Tensor, w: Tensor) -> Tensor:
     """Return the result (B, C, H, W) of the recurrence from the first row to the last row."""
-    # Not `zeros_like`, which preserves strides: torch requires the initial value to have the strides of the output.
+    # Not `zeros_like`: it copies the strides of its argument, but `scan` requires the strides of the output.
     _, h = scan(_step, x.new_zeros(x[:, :, 0].shape), (x.movedim(2, 0), w.movedim(2, 0)))
     down: Tensor = h.movedim(0, 2)
     return down
