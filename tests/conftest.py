@@ -72,7 +72,7 @@ FLOW_TOY = ToyOptions(train_clips=1, test_clips=1, frames=3, height=70, width=90
 
 def wait_for(event: Callable[[], object], process: Process) -> None:
     """Wait until `event` returns a true value; fail if the process ends first."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not event():
         assert process.poll() is None and time.monotonic() < deadline, process.result(timeout=1)
         time.sleep(0.005)
