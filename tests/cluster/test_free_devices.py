@@ -1,5 +1,6 @@
 """Jobs that share the devices of a machine, and jobs on several devices; slots of the CPU stand for GPUs."""
 
+import csv
 import json
 import os
 import signal
@@ -96,7 +97,7 @@ def test_two_terminals_share_a_slot(start: Start, sweep: list[str], slots: dict[
     second = start(*single, *FREE, "name=second", "trainer.max_steps=2", **one)
     message = f"waiting for 1 free of 1 devices; in use: CPU-0 (process {first.pid}, runs/first)"
     wait_for(lambda: message in printed(second), second)
-    assert not (tmp_path / "runs/second").exists()
+    assert not (tmp_path / "runs/second/config.yaml").exists()
     first.send_signal(signal.SIGTERM)
     assert first.wait(timeout=120) == 1
     done = second.result()
@@ -147,21 +148,23 @@ def test_a_failed_job_on_two_devices_gives_its_reason(process: Run, sweep: list[
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_the_processes_of_a_stopped_job_save_the_step_and_end(
+def test_the_processes_of_a_stopped_job_end_and_it_resumes(
     number: int, start: Start, process: Run, sweep: list[str], tmp_path: Path
 ) -> None:
-    endless = [*sweep, "trainer.devices=2", "hydra.sweep.subdir=table/job", "callbacks.checkpoints.every=1000000"]
+    job = [*sweep, "trainer.devices=2", "hydra.sweep.subdir=table/job"]
     lengthen(tmp_path, 1_000_000)
-    stopped = start(*endless, "trainer.val_check_interval=1000000", "trainer.log_every_n_steps=1")
-    curve = tmp_path / "runs" / "table" / "job"
-    wait_for(lambda: any(len(file.read_text()) for file in curve.glob("csv/*/metrics.csv")), stopped)
+    stopped = start(*job)
+    wait_for(lambda: begun(tmp_path), stopped)
     stopped.send_signal(number)
     stopped.wait(timeout=120)
     require_no_process(tmp_path)
-    (saved,) = curve.glob("checkpoints/step_*.ckpt")
+    run = tmp_path / "runs" / "table" / "job"
     if number == signal.SIGTERM:
-        assert json.loads((curve / "status.json").read_text())["reason"] == "stopped by a signal"
-    lengthen(tmp_path, int(saved.stem[5:]) + 1)
-    done = process(*sweep, "trainer.devices=2", "hydra.sweep.subdir=table/job")
+        assert json.loads((run / "status.json").read_text())["reason"] == "stopped by a signal"
+    reached = max(int(file.stem[5:]) for file in run.glob("checkpoints/step_*.ckpt"))
+    lengthen(tmp_path, reached + 2)
+    done = process(*job)
     assert done.returncode == 0, done.stdout + done.stderr
     assert states(tmp_path) == ["done"]
+    curve = [row for row in csv.DictReader(max(run.glob("csv/*/metrics.csv")).open()) if row["train/loss"]]
+    assert int(curve[0]["step"]) >= reached  # resumed, not restarted

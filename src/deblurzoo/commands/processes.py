@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,8 +26,6 @@ log = logging.getLogger(__name__)
 
 _PIPED = "DEBLURZOO_ENDS_WITH_STDIN"
 """Environment variable of the processes that `train_in_processes` starts: their standard input is a pipe."""
-_TO_SAVE = 60.0
-"""Seconds in which a process whose parent was killed may save the current step."""
 _REPORT = re.compile(r"[WE]\d{4} .*torch/distributed/elastic/multiprocessing/api\.py")
 """The first line of torchrun's report of a failed process."""
 
@@ -89,8 +86,12 @@ def _run(command: list[str], variables: dict[str, str]) -> tuple[int, list[str]]
                 is_report |= bool(_REPORT.match(line))
                 if not is_report:
                     sys.stderr.write(line)
+        except BaseException:  # a signal
+            child.terminate()  # torchrun ends the processes by SIGTERM, on which Lightning saves the step
+            child.stderr.read()
+            raise
         finally:
-            child.communicate()  # this closes the standard input, and waits
+            child.communicate()
             signal.signal(signal.SIGTERM, before)
     return child.returncode, lines
 
@@ -103,14 +104,11 @@ def _reason(errors: list[str]) -> str | None:
 
 
 def end_with_parent() -> None:
-    """Make a process that `train_in_processes` started stop as on SIGTERM when its parent ends, also when killed."""
+    """Make a process that `train_in_processes` started end when its parent ends, also when the parent is killed."""
     if _PIPED in os.environ:
-        threading.Thread(target=_stop_at_end_of_input, daemon=True).start()
+        threading.Thread(target=_end_with_input, daemon=True).start()
 
 
-def _stop_at_end_of_input() -> None:
-    os.read(0, 1)  # nothing is written
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # the parent no longer reads it
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(_TO_SAVE)
+def _end_with_input() -> None:
+    os.read(0, 1)  # returns at the end of the pipe, since nothing is written
     os.kill(os.getpid(), signal.SIGKILL)
