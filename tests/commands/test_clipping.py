@@ -10,7 +10,8 @@ from conftest import TINY_NETS, TINY_RUN, Run
 from verbs import refused
 
 NORMS = ["+callbacks.norms._target_=spies.GradientNorms", "+callbacks.norms.file=norms"]
-AVERAGED = ["callbacks=ema", "callbacks.ema.decay=0.9", "trainer.accumulate_grad_batches=2", "trainer.max_steps=4",
+AVERAGED = ["callbacks=ema", "callbacks.ema.decay=0.9", "callbacks.inside=null",
+            "callbacks.pictures=null", "trainer.accumulate_grad_batches=2", "trainer.max_steps=4",
             "trainer.val_check_interval=2", "callbacks.checkpoints.every=1"]  # fmt: skip
 
 
@@ -25,7 +26,9 @@ def norms(folder: Path) -> list[dict[str, float]]:
     return lines
 
 
-@pytest.mark.parametrize("network", ["srn", "svrnn", "flow_rnn"])
+@pytest.mark.parametrize(
+    "network", ["srn", *(pytest.param(one, marks=pytest.mark.processes) for one in ("svrnn", "flow_rnn"))]
+)
 def test_clipped_accumulated_and_averaged_training_resumes_to_the_bit(
     network: str, deblurzoo: Run, toy: Path, flow_toy: Path, tmp_path: Path
 ) -> None:

@@ -221,7 +221,7 @@ def test_weights_that_do_not_fit_are_refused(exported: Path) -> None:
     with pytest.raises(DeblurzooError, match=r"does not fit SRN .*colour"):
         load_any(exported)
     (exported / CONFIG).write_text(json.dumps(config | {"bottleneck": "none"}))
-    with pytest.raises(DeblurzooError, match=r"gates\.\w+ is .* in the file, unknown in the network \(and 1 more\)"):
+    with pytest.raises(DeblurzooError, match=r"gates\.\w+ is .* in the file, unknown in the network and 1 more"):
         load_any(exported)
     whole = (exported / WEIGHTS).read_bytes()
     for damaged in (whole[:-100], b"", b"PK" + whole):

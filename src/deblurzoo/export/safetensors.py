@@ -35,8 +35,8 @@ def write_export(folder: Path, net: DeblurNet, trained: dict[str, Any]) -> None:
             "size_multiple": net.size_multiple,
             "blur_folder": trained["deblurzoo"]["blur_folder"],
             "step": trained["global_step"],
-            "lineage": trained["deblurzoo"].get("lineage"),
             "version": __version__,
+            **({"lineage": lineage} if (lineage := trained["deblurzoo"].get("lineage")) else {}),
         },
     }
     write_atomically(folder / WEIGHTS, save(state, metadata={"format": "pt"}))

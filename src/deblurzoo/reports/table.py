@@ -234,9 +234,9 @@ def print_table(all_results: list[Results], failed: Sequence[Failure] = ()) -> N
         least = Measurement.get(console, console.options.update(width=1000), table).minimum
         table.width = least if least > console.width else None  # overflow rather than truncate values
         console.print(table, crop=False)
-        if pairs := left_out(group):
-            line = f"excluded: {escaped(pairs)}"
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
+        notes = [f"excluded: {pairs}"] if (pairs := left_out(group)) else []
+        for line in [*notes, *initialised(group)]:
+            console.print(escaped(line), markup=False, highlight=False, soft_wrap=True)
     for name, reason, state in failed:
         console.print(f"{name}: {reason}", style="red" if state == "failed" else None, markup=False)
     if any(failure.state != "failed" for failure in failed):
@@ -258,6 +258,7 @@ def as_markdown(all_results: list[Results], failed: Sequence[Failure]) -> str:
         lines += [f"**{_escaped(heading)}**", "", f"| {' | '.join(heads)} |", "|---|" + "---:|" * (len(heads) - 1)]
         lines += [f"| {' | '.join(map(_escaped, row))} |" for row in rows(group)] + [""]
         lines += [f"Excluded: {_escaped(pairs)}", ""] if (pairs := left_out(group)) else []
+        lines += [f"- {_escaped(line)}" for line in initialised(group)] + [""] * bool(initialised(group))
     lines += [f"- {_escaped(name)}: {_escaped(reason)}" for name, reason, _ in failed]
     return "\n".join(lines) + "\n"
 

@@ -78,7 +78,7 @@ class Start:
         }
         if differing := differences(theirs, ours):
             raise DeblurzooError(
-                f"{self.path} is a checkpoint of another network or run ({differing}): set these keys as in the "
+                f"{self.path} is a checkpoint of a different network or run ({differing}): set these keys as in the "
                 f"checkpoint, or start a new run from its weights: init={self.path} name=OTHER in place of resume"
             )
 
