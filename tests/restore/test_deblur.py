@@ -58,7 +58,7 @@ def test_finished_results_stay_unless_told(identity: Path, tmp_path: Path, capsy
     source, old = save(tmp_path / "a.png", 1), save(tmp_path / "out" / "a.png", 2)
     arguments = [str(source), "--checkpoint", str(identity), "--out", str(tmp_path / "out")]
     main(arguments)
-    assert "1 of 1 skipped: results exist in" in capsys.readouterr().out
+    assert "1 of 1 files skipped: results exist in" in capsys.readouterr().out
     np.testing.assert_array_equal(opened(old), noise(2))
     main([*arguments, "--overwrite"])
     np.testing.assert_array_equal(opened(old), noise(1))
@@ -170,13 +170,13 @@ def test_wrong_options(identity: Path, tmp_path: Path, capsys: pytest.CaptureFix
         (tmp_path / "empty", identity, [], "empty contains no photos or videos: choose another folder"),
         (picture, identity, ["--memory", "much"], "much is not a memory size: use a size such as 2GB"),
         (picture, tmp_path / "none", [], "none does not exist"),
-        (tmp_path / "nothing.png", identity, [], "1 of 1 could not be restored"),
+        (tmp_path / "nothing.png", identity, [], "1 of 1 files could not be restored"),
     ):
         with pytest.raises(DeblurzooError, match=message):
             main([str(given), "--checkpoint", str(checkpoint), "--out", str(out), *more])
     assert "nothing.png does not exist: check the path" in capsys.readouterr().err
     out.write_text("a file")
-    with pytest.raises(DeblurzooError, match="1 of 1 could not be restored"):
+    with pytest.raises(DeblurzooError, match="1 of 1 files could not be restored"):
         main([str(picture), "--checkpoint", str(identity), "--out", str(out)])
     assert "a.png cannot be written" in capsys.readouterr().err
     assert out.read_text() == "a file"
