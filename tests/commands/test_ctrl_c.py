@@ -64,7 +64,7 @@ def test_a_sweep_ends_saves_its_job_and_is_resumed(
     assert line == f"runs/table/{first.name} is saved at step {step} of 5000; the same command resumes it"
     status = json.loads((first / "status.json").read_text())
     assert (status["state"], status["reason"]) == ("failed", "interrupted")
-    assert not first.with_name("model.net.variant-full").exists()
+    assert not list(first.with_name("model.net.variant-full").glob("checkpoints/*"))
     experiment.write_text(SWEEP_EXPERIMENT.replace("max_steps: 2", f"max_steps: {step + 1}"))
     done = process(*sweep, "model.net.variant=no_rnns")
     assert done.returncode == 0 and state(first) == "done", done.stderr
@@ -99,7 +99,7 @@ def test_restored_photos_are_kept(start: Start, process: Run, identity: Path, to
             (files - 1, files)}  # fmt: skip
     assert line in told
     done = process(*arguments)
-    assert done.returncode == 0 and f"{files} of 200 skipped" in done.stdout, done.stderr
+    assert done.returncode == 0 and f"{files} of 200 files skipped" in done.stdout, done.stderr
 
 
 def test_a_synthesis_is_resumed(start: Start, process: Run, toy: Path, tmp_path: Path) -> None:
