@@ -30,9 +30,10 @@ PROGRAM = re.compile(r"(deblurzoo|make|python|pip|torchrun|srun|sbatch|scontrol|
 CODE = re.compile(r"^```(?P<language>\w*)\n(?P<block>.*?)^```$|`(?P<span>[^`]+)`", re.M | re.S)
 HEADING = re.compile(r"^#{2,} (.+)\n", re.M)
 
-JOURNEYS = {  # sections whose commands run in one folder, in document order; and files that must exist afterwards
+JOURNEYS = {  # sections whose commands run in one folder, in this order; and files that must exist afterwards
     "gopro": (
-        ("README.md#train-on-gopro", "docs/datasets.md#packing", "docs/datasets.md#looking-at-training-samples",
+        ("README.md#train-on-gopro", "docs/datasets.md#", "docs/datasets.md#packing",
+         "docs/datasets.md#looking-at-training-samples",
          "docs/train.md#", "docs/train.md#start-from-trained-weights",
          "docs/protocols.md#", "docs/export.md#", "docs/export.md#export"),
         "runs/srn_gopro/config.yaml runs/srn_gopro/checkpoints/*.ckpt runs/srn_gopro/pictures/* "
@@ -56,8 +57,8 @@ JOURNEYS = {  # sections whose commands run in one folder, in document order; an
         "comparison.html table.csv table.md runs/flow_dvd_no_rnns/*/status.json runs/svrnn_gopro_no_rnns/checkpoints/*",
     ),
     "own data": (
-        tuple(f"docs/datasets.md#{part}" for part in ("", "your-own-data", "toy-clips")),
-        "DATA/synthesis.yaml runs/mine/evaluate/*/results.json packed/index.json toy_flow/*/*/flow/*",
+        ("docs/datasets.md#your-own-data", "docs/datasets.md#toy-clips"),
+        "DATA/synthesis.yaml runs/mine/evaluate/*/results.json toy_flow/*/*/flow/*",
     ),
     "clusters": (
         ("docs/cluster.md#several-gpus-of-one-machine", "docs/cluster.md#sweeps-on-slurm"),
@@ -257,7 +258,8 @@ def test_the_documented_commands_work(journey: str, user: Path, environment: dic
     parts, made = JOURNEYS[journey]
     path = os.pathsep.join([str(user / ".venv/bin"), str(Path(sys.executable).parent), os.environ["PATH"]])
     offline = {"https_proxy": "http://127.0.0.1:9", "TORCH_HOME": str(user)}
-    for command in [c for c, section in COMMANDS.items() if section in parts and c not in LISTED]:
+    ordered = [c for part in parts for c, section in COMMANDS.items() if section == part and c not in LISTED]
+    for command in ordered:
         shell = [sys.executable, "-c"] if "\n" in command else ["bash", "-c"]
         done = subprocess.run(
             [*shell, command], cwd=user, env={**environment, **offline, "PATH": path}, capture_output=True, text=True

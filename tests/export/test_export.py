@@ -232,7 +232,7 @@ def test_weights_that_do_not_fit_are_refused(exported: Path) -> None:
 
 def test_the_command_refuses_what_is_no_checkpoint(deblurzoo: Run, tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8")
-    for given, message in (("photo.jpg", "cannot be read"), (".", "give a run folder, a .ckpt file or")):
+    for given, message in (("photo.jpg", "cannot be read"), (".", "give a run folder, a .ckpt file, wandb:")):
         done = deblurzoo("export", "--checkpoint", given, "--out", "exported")
         assert done.returncode != 0
         assert message in done.stderr and "Traceback" not in done.stderr

@@ -40,10 +40,10 @@ log = logging.getLogger(__name__)
 
 def run(cfg: DictConfig) -> float | None:
     """Train `cfg.model` in the run folder `cfg.run`; in a sweep or by request, also evaluate and return the PSNR."""
-    if is_sweep() and trial_id():
-        raise DeblurzooError("`wandb agent` starts one trial per command: remove -m from the command of its sweep")
     folder = Path(cfg.run)
     require_utf8(folder)
+    if is_sweep() and trial_id():
+        raise DeblurzooError("`wandb agent` starts one trial per command: remove -m from the command of its sweep")
     folder = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
     exit_code = 1
     end_with_parent()
