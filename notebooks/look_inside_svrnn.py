@@ -51,7 +51,7 @@ net = load_net(trained, checkpoint).eval()
 if not isinstance(net, SVRNN) or net.variant != "full":
     raise DeblurzooError(f"{RUN} is not a full SVRNN: set RUN to a run of experiment=svrnn_toy or svrnn_gopro")
 
-config = config_of(RUN, "set RUN to another run").model_dump()
+config = config_of(RUN, "set RUN to another run").content
 source = rebuild(config, "data", Source, RUN / "config.yaml")
 batch = FullFrames(source.samples("test", net.frames))[FRAME]
 blur, sharp = batch.blur[None] / 255, batch.sharp[None] / 255  # (1, 1, 3, H, W) and (1, 3, H, W) in [0, 1]

@@ -101,8 +101,8 @@ def _problem(argument: str, sweep: bool) -> str:
     spelled = _spelled(value, sweep)
     typed = shlex.quote(f"{key}={spelled}")
     if parsed(argument):
-        alone = "" if "(" in value else f"; for a single text type {typed}, for a list '{key}=[{value}]'"
-        return f"{argument} has several values: for one run per value add -m{alone}"
+        alone = "" if "(" in value else f"; for a single text, type {typed}; for a list, type '{key}=[{value}]'"
+        return f"{argument} has several values: for one run per value, add -m{alone}"
     signs = [
         sign for sign in dict.fromkeys(_UNQUOTED.sub("", value)) if spelled == _quoted(value) or sign not in _GRAMMAR
     ]

@@ -73,7 +73,7 @@ def require_same_training(cfg: DictConfig, run: Path) -> None:
     """
     if not (run / CONFIG).is_file():
         return
-    stored = config_of(run, f"remove {run}, or set name=OTHER").model_dump()
+    stored = config_of(run, f"remove {run}, or set name=OTHER").content
     theirs = _training(stored)
     merged: Any = OmegaConf.merge(cfg, {"data": blur_choice(cfg.data, cfg.blur)})
     ours = _training(OmegaConf.to_container(merged, resolve=True))

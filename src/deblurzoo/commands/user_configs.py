@@ -62,7 +62,7 @@ def require_effect(cfg: DictConfig) -> None:
     """Raise a DeblurzooError for an unknown top-level key; the message includes the user's file that sets the key."""
     content = OmegaConf.to_yaml(cfg)
     for key in sorted(map(str, cfg.keys() - _known_keys())):
-        if re.search(rf"\$\{{[^}}]*\b{re.escape(key)}\b", content):  # a variable that the user defined
+        if re.search(rf"\$\{{(?!hydra:)[^}}]*\b{re.escape(key)}\b", content):  # a variable that the user defined
             continue
         lost = [(file, package) for file, package in _user_files() if package.partition(".")[0] == key]
         if lost:

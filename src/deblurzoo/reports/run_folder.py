@@ -91,9 +91,14 @@ class RunConfig(_Part):
     blur: str | None = None
     choices: dict[str, str | None] = Field(default_factory=dict)
 
+    @property
+    def content(self) -> dict[str, Any]:
+        """All keys of the file, without the defaults of keys that the file lacks."""
+        return self.model_dump(exclude_unset=True)
+
     def for_wandb(self) -> dict[str, Any]:
         """Return the config of the run in W&B: names to group runs by, then all keys, with `data` as `data_set`."""
-        network, content = self.choices.get("model"), self.model_dump()
+        network, content = self.choices.get("model"), self.content
         names = {
             "variant": self.model.net.variant or self.choices.get("experiment") or network,
             "network": network,
@@ -101,7 +106,7 @@ class RunConfig(_Part):
             "blur": self.data.blur or self.blur,
             "recipe": self.choices.get("recipe"),
         }
-        return {**content, "data_set": content["data"], **names}
+        return {**content, "data_set": content.get("data"), **names}
 
 
 @contextmanager
