@@ -40,6 +40,12 @@ NEW = {
     "model.loss": None,
     "trust": None,
     "metrics": None,
+    "init": None,
+    "init_partial": False,
+    "evaluate_at_end": False,
+    "trainer.gradient_clip_val": None,
+    "trainer.gradient_clip_algorithm": "norm",
+    "callbacks.checkpoints.monitor": None,
 }
 """Keys that version 0.1 did not have, and the values that reproduce its behaviour."""
 GONE = {"model.optimizer.betas": [0.9, 0.999], "model.optimizer.eps": 1e-8}
@@ -68,8 +74,10 @@ def test_experiments_have_the_values_of_version_0_1(name: str) -> None:
     expected |= {key: MOVED.get(value, value) for key, value in expected.items() if key.endswith("_target_")}
     expected.pop("datamodule.augmentation.extra_blur._target_", None)  # no longer configurable
     assert {key: expected.pop(key) for key in GONE} == GONE
+    del cfg.choices  # resolved by Hydra's command line
     resolved = flat(OmegaConf.to_container(cfg, resolve=True))
-    assert resolved == {**expected, **NEW}
+    logged = {"logger.wandb.log_model": False} if "logger.wandb.project" in expected else {}
+    assert resolved == {**expected, **NEW, **logged}
 
 
 def test_an_optimiser_without_arguments_is_the_papers() -> None:

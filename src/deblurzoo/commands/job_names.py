@@ -40,11 +40,15 @@ _EARLIER = (
 def without_fixed(arguments: Sequence[str]) -> list[str]:
     """Return the overrides by which the folders of a sweep's jobs are named without the keys that have one value.
 
-    An experiment that is swept is part of a name only if `name` is fixed; otherwise the experiments set the name.
+    An experiment that is swept is part of a name only if `name` is fixed; otherwise the experiments set the name. The
+    only job of a sweep is named by all overrides, so that a later sweep over several values finds the job.
     """
     if any(argument.startswith(_EXCLUDED) for argument in arguments):
         return []
     overrides = [override for override in map(parsed, arguments) if override]
+    searched = any(argument.startswith("hydra/sweeper") for argument in arguments)
+    if not searched and not any(override.is_sweep_override() for override in overrides):
+        return [f"{_EXCLUDED}=[{','.join(_EARLIER)}]"]
     fixed = {str(override.key_or_group) for override in overrides if not override.is_sweep_override()}
     naming = {"name"} if "name" in fixed else {"name", "experiment"}
     excluded = sorted(naming | {key for key in fixed if not key.startswith("hydra")})

@@ -91,7 +91,7 @@ class Start:
         theirs = self.facts.get("data")
         if theirs and theirs["fingerprint"] != ours["fingerprint"]:
             raise DeblurzooError(
-                f"{self.path} was trained on other images ({theirs['place']} then, {ours['place']} now): use the "
+                f"{self.path} was trained on different images ({theirs['place']} then, {ours['place']} now): use the "
                 f"original data set, or start a new run from its weights: init={self.path} name=OTHER in place of "
                 "resume"
             )
