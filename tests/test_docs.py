@@ -50,7 +50,7 @@ JOURNEYS = {  # sections whose commands run in one folder, in this order; and fi
     ),
     "overrides": (
         ("docs/train.md#overrides", "docs/extend.md#", "docs/wandb.md#"),
-        "runs/mine/checkpoints/*.ckpt runs/svrnn_toy/wandb/*",
+        "runs/mine/checkpoints/*.ckpt runs/smoke/svrnn_toy/wandb/*",
     ),
     "sweeps": (
         ("docs/sweeps.md#", "docs/networks.md#"),
