@@ -54,7 +54,7 @@ JOURNEYS = {  # sections whose commands run in one folder, in this order; and fi
     ),
     "sweeps": (
         ("docs/sweeps.md#", "docs/networks.md#"),
-        "comparison.html table.csv table.md runs/flow_dvd_no_rnns/*/status.json runs/svrnn_gopro_no_rnns/checkpoints/*",
+        "comparison.html table.csv table.md runs/flow_dvd_no_rnns/status.json runs/svrnn_gopro_no_rnns/checkpoints/*",
     ),
     "own data": (
         ("docs/datasets.md#your-own-data", "docs/datasets.md#toy-clips"),
