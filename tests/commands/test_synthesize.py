@@ -114,7 +114,9 @@ def test_interpolated_blur_is_near_that_of_the_frames_in_between(tmp_path: Path)
 
 def test_motion_that_is_too_large_to_interpolate(tmp_path: Path) -> None:
     quick = write_frames(tmp_path / "quick", moving(9, height=96, width=128, step=9))
-    message = refused(quick, "--interpolate", "--out", tmp_path / "data", "--test-share", 0, because="the limit of interpolation")
+    message = refused(
+        quick, "--interpolate", "--out", tmp_path / "data", "--test-share", 0, because="the limit of interpolation"
+    )
     assert f"{quick}, frames 0 to 2: motion of " in message
     assert not (tmp_path / "data").exists() and not (tmp_path / ".data.unfinished").exists()
 

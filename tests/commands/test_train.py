@@ -158,7 +158,10 @@ EARLY = ["+callbacks.early._target_=pytorch_lightning.callbacks.EarlyStopping", 
 def test_whatever_ends_training_saves_the_last_step_and_says_so(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
     averaged = ["callbacks=ema", "callbacks.ema.decay=0.5"]
     out = train(deblurzoo, toy, *EARLY, *averaged, "callbacks.checkpoints.every=100")
-    assert "ended at step 2 of 4 (EarlyStopping on val/psnr; resume=auto resumes training). Next: deblurzoo evaluate" in out
+    assert (
+        "ended at step 2 of 4 (EarlyStopping on val/psnr; resume=auto resumes training). Next: deblurzoo evaluate"
+        in out
+    )
     (checkpoint,) = (tmp_path / "runs/run/checkpoints").iterdir()
     content = torch.load(checkpoint, weights_only=True)
     assert (checkpoint.name, content["global_step"]) == ("step_00000002.ckpt", 2)
