@@ -104,7 +104,7 @@ def _reason(errors: list[str]) -> str | None:
 
 
 def end_with_parent() -> None:
-    """Make a process that `train_in_processes` started end when its parent ends, also when the parent is killed."""
+    """End this process, if `train_in_processes` started it, as soon as its parent ends or is killed."""
     if _PIPED in os.environ:
         threading.Thread(target=_end_with_input, daemon=True).start()
 
