@@ -3,6 +3,7 @@
 import argparse
 from typing import get_args
 
+from deblurzoo.commands.options import add_checkpoint
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.extensions import add_trust, trust
 from deblurzoo.files import user_path
@@ -19,13 +20,7 @@ def main(arguments: list[str]) -> None:
         "restored, and the exit code is 1.",
     )
     parser.add_argument("inputs", nargs="+", type=user_path, metavar="INPUT", help="photo, video, or folder")
-    parser.add_argument(
-        "--checkpoint",
-        type=user_path,
-        required=True,
-        metavar="CKPT",
-        help="run folder, .ckpt file, export, or wandb:ENTITY/PROJECT/NAME:ALIAS",
-    )
+    add_checkpoint(parser)
     parser.add_argument("--out", type=user_path, required=True, metavar="OUT", help="folder for the results")
     parser.add_argument("--overwrite", action="store_true", help="replace existing results in OUT")
     parser.add_argument("--compare", action="store_true", help="also write NAME.compare.SUFFIX: blurry | restored")

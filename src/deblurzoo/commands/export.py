@@ -2,6 +2,7 @@
 
 import argparse
 
+from deblurzoo.commands.options import add_checkpoint
 from deblurzoo.extensions import add_trust, trust
 from deblurzoo.files import user_path
 
@@ -11,13 +12,7 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(
         "deblurzoo export", description="Export a trained network to safetensors and ONNX."
     )
-    parser.add_argument(
-        "--checkpoint",
-        type=user_path,
-        required=True,
-        metavar="RUN",
-        help="run folder, .ckpt file, export, or wandb:ENTITY/PROJECT/NAME:ALIAS",
-    )
+    add_checkpoint(parser)
     parser.add_argument("--out", type=user_path, required=True, metavar="DIR", help="folder to create")
     parser.add_argument("--onnx", action="store_true", help="also write model.onnx, and compare its output with torch")
     add_trust(parser)

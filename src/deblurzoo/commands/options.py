@@ -1,7 +1,9 @@
-"""Types of command-line options."""
+"""Command-line options that several commands share, and their types."""
 
 import argparse
 from collections.abc import Callable
+
+from deblurzoo.files import user_path
 
 
 def at_least(least: int) -> Callable[[str], int]:
@@ -17,3 +19,14 @@ def at_least(least: int) -> Callable[[str], int]:
         return number
 
     return whole
+
+
+def add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    """Add the required option `--checkpoint`, a trained network."""
+    parser.add_argument(
+        "--checkpoint",
+        type=user_path,
+        required=True,
+        metavar="CKPT",
+        help="run folder, .ckpt file, export, or wandb:ENTITY/PROJECT/NAME:ALIAS",
+    )
