@@ -12,6 +12,8 @@ FILLS = {
     "memory": "#f2c4c4",
 }
 """Colour by kind of box; `rnn` is a spatially variant RNN, `weights` the branch that predicts its weights."""
+STARTS = {"image": ("blurry", "frame", "restored"), "rnn": ("RNN",), "memory": ("ConvLSTM",)}
+"""Starts of the labels of each kind of box; all other boxes are convolutions."""
 Point = tuple[float, float]
 
 
@@ -55,6 +57,15 @@ class Drawing:
         for (x, width), (following, other) in pairwise(boxes):
             self.arrow((x + width / 2, y), (following - other / 2, y))
 
+    def row(
+        self, y: float, columns: Sequence[tuple[float, float]], heights: Sequence[float], labels: Sequence[str]
+    ) -> None:
+        """Draw a row of boxes, given as centre and width, and the arrows between them; `|` separates lines."""
+        for (x, width), height, text in zip(columns, heights, labels, strict=True):
+            kinds = (kind for kind, start in STARTS.items() if text.startswith(start))
+            self.box(x, y, width, height, next(kinds, "conv"), *text.split("|"))
+        self.chain(y, columns)
+
     def save(self, path: Path) -> None:
         """Write the SVG."""
         path.write_text("\n".join([self.head, *self.parts, "</svg>"]) + "\n")
@@ -69,11 +80,8 @@ def svrnn() -> Drawing:
     names = ["blurry", "conv1", "conv2", "RNN 1", "17", "RNN 2", "18", "RNN 3", "19", "RNN 4", "20", "conv21", "conv22",
              "restored"]  # fmt: skip
     y = 96
-    for (x, width), name in zip(row, names, strict=True):
-        kind = "rnn" if name.startswith("RNN") else "image" if name in ("blurry", "restored") else "conv"
-        full = name in ("blurry", "conv1", "conv22", "restored")
-        d.box(x, y, width, 56 if full else 34, kind, name)
-    d.chain(y, row)
+    heights = [56 if name in ("blurry", "conv1", "conv22", "restored") else 34 for name in names]
+    d.row(y, row, heights, names)
     d.arrow((162, 79), (162, 58), (646, 58), (646, 79))
     d.arrow((104, 68), (104, 44), (704, 44), (704, 68))
     d.label(404, 40, "skips: concatenation")
@@ -98,13 +106,9 @@ def srn() -> Drawing:
     d.label(8, 16, "SRN-DeblurNet: one encoder-decoder, applied from the coarsest scale to the finest", "start")
     for number, (scale, y) in enumerate([("1/4", 80.0), ("1/2", 170.0), ("1", 260.0)]):
         row = [(60.0, 84.0), (176, 60), (240, 48), (302, 52), (402, 84), (502, 52), (564, 48), (628, 60), (740, 84)]
-        names = [("blurry", f"at scale {scale}"), ("InBlock",), ("E 1",), ("E 2",), ("ConvLSTM",), ("D 2",), ("D 1",),
-                 ("OutBlock",), ("restored", f"at scale {scale}")]  # fmt: skip
-        heights = [48, 48, 36, 24, 30, 24, 36, 48, 48]
-        kinds = ["image", "conv", "conv", "conv", "memory", "conv", "conv", "conv", "image"]
-        for (x, width), lines, height, kind in zip(row, names, heights, kinds, strict=True):
-            d.box(x, y, width, height, kind, *lines)
-        d.chain(y, row)
+        names = [f"blurry|at scale {scale}", "InBlock", "E 1", "E 2", "ConvLSTM", "D 2", "D 1", "OutBlock",
+                 f"restored|at scale {scale}"]  # fmt: skip
+        d.row(y, row, [48, 48, 36, 24, 30, 24, 36, 48, 48], names)
         d.arrow((240, y - 18), (240, y - 26), (564, y - 26), (564, y - 18))
         d.arrow((176, y - 24), (176, y - 34), (628, y - 34), (628, y - 24))
         if number < 2:
@@ -127,10 +131,7 @@ def flow_rnn() -> Drawing:
     names = ["frame t", "conv1", "RNN 1", "conv2", "RNN 2", "conv3", "RNN 3", "conv3_2/3", "deconv3", "deconv2",
              "deconv1", "conv0", "restored"]  # fmt: skip
     heights = [64, 48, 48, 36, 36, 26, 26, 26, 36, 48, 64, 64, 64]
-    for (x, width), name, height in zip(row, names, heights, strict=True):
-        kind = "rnn" if name.startswith("RNN") else "image" if name in ("frame t", "restored") else "conv"
-        d.box(x, y, width, height, kind, name)
-    d.chain(y, row)
+    d.row(y, row, heights, names)
     for start, end, top, (low, high) in [(174, 659, 44, (66, 58)), (290, 596, 54, (72, 66)), (406, 533, 64, (77, 72))]:
         d.arrow((start, low), (start, top), (end, top), (end, high))
     d.arrow((44, 58), (44, 34), (712, 34), (712, 58))
