@@ -49,7 +49,7 @@ def train_in_processes(run: Path, devices: list[int], on_gpus: bool, **decided: 
         decided: keys and values that are merged into the config.
 
     Raises:
-        DeblurzooError: training failed; with the error message of the processes.
+        DeblurzooError: training failed; the message is the first error of the processes.
     """
     number = len(devices)
     folders = [f"file://{folder.absolute()}" for folder in user_folders()]
