@@ -2,12 +2,15 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 from torch.utils.data import Dataset
 
+from conftest import TINY
 from deblurzoo.batch import Batch
 from deblurzoo.data import Toy
 from deblurzoo.data.batches import SLOTS, BatchLoader, told_reader_failures
@@ -15,6 +18,7 @@ from deblurzoo.data.datamodule import FullFrames, TrainingCrops
 from deblurzoo.data.sampling import StepSampler
 from deblurzoo.data.transforms import Augmentation
 from deblurzoo.errors import DeblurzooError
+from verbs import refused
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2])
@@ -93,3 +97,15 @@ def test_sigterm_ends_the_wait_for_a_reader_that_is_stuck(workers: int, capfd: p
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)  # its worker as well
     assert process.exitcode == 1 and capfd.readouterr().out == "handled\n"
+
+
+@pytest.mark.processes
+def test_a_temporary_folder_that_cannot_hold_a_socket_is_an_error(
+    environment: dict[str, str], toy: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / ("long" * 25)
+    folder.mkdir()
+    train = [sys.executable, "-m", "deblurzoo.cli", "train", *TINY, f"data.root={toy}", "name=run"]
+    variables = environment | {"TMPDIR": str(folder)}
+    done = subprocess.run(train, cwd=tmp_path, env=variables, capture_output=True, text=True)
+    refused(done, f"the data-loader workers cannot create a socket in {folder} (AF_UNIX path too long)")

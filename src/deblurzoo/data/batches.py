@@ -4,11 +4,13 @@ import errno
 import os
 import signal
 import sys
+import tempfile
 import threading
 import traceback
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.connection import Listener
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -40,7 +42,13 @@ def default_workers() -> int:
 
 
 def worker_options(workers: int) -> dict[str, Any]:
-    """Return `DataLoader` arguments for `workers` workers, each of which prefetches `PREFETCH` items."""
+    """Return `DataLoader` arguments for `workers` workers, each of which prefetches `PREFETCH` items.
+
+    Raises:
+        DeblurzooError: workers cannot send batches, because the temporary folder cannot hold a socket.
+    """
+    if workers:
+        _require_sockets()
     return {
         "num_workers": workers,
         "worker_init_fn": _start_worker,
@@ -49,6 +57,17 @@ def worker_options(workers: int) -> dict[str, Any]:
         # Set explicitly: joblib's launcher sets a start method that requires a picklable augmentation pipeline.
         "multiprocessing_context": "fork" if workers and sys.platform == "linux" else None,
     }
+
+
+def _require_sockets() -> None:
+    """Raise a DeblurzooError if the temporary folder cannot hold a socket: loading would hang."""
+    try:
+        Listener().close()
+    except OSError as error:
+        raise DeblurzooError(
+            f"the data-loader workers cannot create a socket in {tempfile.gettempdir()} ({first_line(error)}): set "
+            "TMPDIR to a local folder with a short path"
+        ) from error
 
 
 def _start_worker(_: int) -> None:
