@@ -172,6 +172,7 @@ def _run_and_exit(arguments: list[str], folder: Path, environment: dict[str, str
     tempfile.tempdir = None  # the server's TMPDIR
     sys.argv = ["deblurzoo", *arguments]
     code = _exit_code()
+    threading._shutdown()  # type: ignore[attr-defined]  # ends joblib's processes, as at the end of an interpreter
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -63,7 +63,6 @@ def is_in(process: psutil.Process, folder: Path) -> bool:
         return False
 
 
-@pytest.mark.skip(reason="takes many minutes on two cores; not yet seen to pass together with named sweep folders")
 def test_four_jobs_share_two_slots_and_survive_a_kill(
     start: Start, process: Run, sweep: list[str], slots: dict[str, str], tmp_path: Path
 ) -> None:
@@ -146,7 +145,6 @@ def test_a_failed_job_on_two_devices_gives_its_reason(process: Run, sweep: list[
     require_no_process(tmp_path)
 
 
-@pytest.mark.skip(reason="takes many minutes on two cores; not yet seen to pass together with named sweep folders")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_the_processes_of_a_stopped_job_end_and_it_resumes(
     number: int, start: Start, process: Run, sweep: list[str], tmp_path: Path
