@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shutil
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,9 @@ def test_a_checkpoint_of_wandb_is_evaluated_and_exported(process: Run, run: Path
         assert evaluated.returncode == 0, evaluated.stderr
         exported = process("export", "--checkpoint", ARTIFACT, "--out", "export", **variables)
         assert exported.returncode == 0, exported.stderr
+        name = [*TINY, f"data.root={toy}", "name=tuned", "trainer.max_steps=1", f"init={ARTIFACT}"]
+        tuned = process("train", *name, **variables)
+        assert tuned.returncode == 0 and "team/project/model-run-v0/checkpoints" in tuned.stdout, tuned.stderr
     stored = tmp_path / "artifacts" / "team" / "project" / "model-run-v0"
     assert (stored / "checkpoints" / newest.name).read_bytes() == newest.read_bytes()
     (results,) = stored.glob("evaluate/*/results.json")
@@ -75,6 +79,32 @@ def test_a_checkpoint_of_wandb_is_evaluated_and_exported(process: Run, run: Path
         evaluated = process("evaluate", f"checkpoint={ARTIFACT}", *data, **variables)
         assert evaluated.returncode == 0, evaluated.stderr
     assert list(tmp_path.glob("exports/team/project/model-run-v0/evaluate/*/results.json"))
+
+
+@pytest.mark.processes
+def test_an_export_is_an_artifact_of_its_run_and_starts_another(
+    process: Run, run: Path, toy: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(run, tmp_path / "mine")
+    done = process("export", "--checkpoint", "mine", "--out", "export", "--to-wandb", "project")
+    assert done.returncode == 0, done.stderr
+    (folder,) = tmp_path.glob("mine/wandb/offline-run-*")
+    identity = json.loads((tmp_path / "mine" / "run.json").read_text())["id"]
+    assert folder.name.endswith(identity)
+    (artifact,) = (record["artifact"] for record in records(folder) if record["type"] == "artifact")
+    assert (artifact["type"], artifact["name"]) == ("model", f"export-{identity}")
+    assert sorted(artifact["aliases"]) == ["latest", "step-3"]
+    stored = {entry["path"] for entry in artifact["manifest"]["contents"]}
+    assert stored == {"config.json", "model.safetensors"}
+    done = process("export", "--checkpoint", "export", "--out", "again", "--to-wandb", "project")
+    refused(done, "is not in a run folder")
+    assert not (tmp_path / "again").exists()
+
+    new = ["name=tuned", "trainer.max_steps=1", "init=export", "logger=wandb"]
+    assert process("train", *TINY, *new, f"data.root={toy}").returncode == 0
+    (folder,) = tmp_path.glob("runs/tuned/wandb/offline-run-*")
+    (config,) = (record["config"]["update"] for record in records(folder) if record["type"] == "config")
+    assert config["lineage"]["step"] == 3 and config["lineage"]["missing"] == []
 
 
 @pytest.mark.processes

@@ -15,6 +15,7 @@ def main(arguments: list[str]) -> None:
     add_checkpoint(parser)
     parser.add_argument("--out", type=user_path, required=True, metavar="DIR", help="folder to create")
     parser.add_argument("--onnx", action="store_true", help="also write model.onnx, and compare its output with torch")
+    parser.add_argument("--to-wandb", metavar="PROJECT", help="also upload the export to the W&B run of the run folder")
     add_trust(parser)
     run(parser.parse_args(arguments))
 
@@ -22,9 +23,17 @@ def main(arguments: list[str]) -> None:
 def run(options: argparse.Namespace) -> None:
     """Export a checkpoint; print the written files, and by how much the outputs of ONNX Runtime and torch differ."""
     from deblurzoo.export import export, listed  # deferred: torch takes seconds to import
+    from deblurzoo.reports.run_folder import run_of_checkpoint
+    from deblurzoo.training.checkpoints import checkpoint_of
 
     trust(options.trust)
-    differences = export(options.checkpoint, options.out, options.onnx)
+    file = checkpoint_of(options.checkpoint)
+    source = run_of_checkpoint(file) if options.to_wandb else None
+    differences = export(file, options.out, options.onnx)
     print(f"exported to {options.out}: {', '.join(sorted(file.name for file in options.out.iterdir()))}")
     if differences:
         print(f"largest difference between onnxruntime and torch: {listed(differences)}")
+    if source:
+        from deblurzoo.reports.wandb import send_export  # deferred: W&B's library takes seconds to import
+
+        send_export(options.out, source, options.to_wandb)

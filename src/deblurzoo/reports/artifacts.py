@@ -36,8 +36,19 @@ def use_data(dataset: str, blur: str, images: dict[str, str]) -> None:
 
 def log_checkpoint(run: wandb.Run, file: Path, step: int, ema: bool) -> None:
     """Upload a checkpoint as a version of the run's model, with the aliases `latest`, `step-N` and, if so, `ema`."""
-    artifact = wandb.Artifact(f"model-{run.id}", type="model", metadata={"name": run.name, "step": step})
-    artifact.add_file(str(file))
+    _log_model(run, f"model-{run.id}", [file], step, ema)
+
+
+def log_export(run: wandb.Run, folder: Path, ema: bool) -> None:
+    """Upload an export as a version of the run's export, with the aliases of a checkpoint."""
+    step = json.loads((folder / _EXPORT[1]).read_text())["deblurzoo"]["step"]
+    _log_model(run, f"export-{run.id}", sorted(folder.iterdir()), step, ema)
+
+
+def _log_model(run: wandb.Run, name: str, files: list[Path], step: int, ema: bool) -> None:
+    artifact = wandb.Artifact(name, type="model", metadata={"name": run.name, "step": step})
+    for file in files:
+        artifact.add_file(str(file))
     run.log_artifact(artifact, aliases=["latest", f"step-{step}", *(["ema"] if ema else [])])
 
 

@@ -89,6 +89,7 @@ class RunConfig(_Part):
     model: _Module = _Module()
     data: _Data = _Data()
     blur: str | None = None
+    callbacks: dict[str, Any] = Field(default_factory=dict)
     choices: dict[str, str | None] = Field(default_factory=dict)
 
     @property
@@ -254,6 +255,18 @@ def run_of(results: Path) -> Path | None:
     """Return the run folder of RUN/evaluate/KIND/results.json, or None if the file is not in a run folder."""
     run = results.resolve().parent.parent.parent
     return run if (run / CONFIG).is_file() else None
+
+
+def run_of_checkpoint(checkpoint: Path) -> Path:
+    """Return the run folder RUN of a file RUN/checkpoints/NAME.ckpt.
+
+    Raises:
+        DeblurzooError: the file is not in a run folder.
+    """
+    run = checkpoint.resolve().parent.parent
+    if checkpoint.suffix != ".ckpt" or not (run / CONFIG).is_file():
+        raise DeblurzooError(f"{checkpoint} is not in a run folder, which --to-wandb requires: give RUN, or omit it")
+    return run
 
 
 def differences(theirs: Facts, ours: Facts) -> dict[str, str]:

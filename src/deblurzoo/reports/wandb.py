@@ -4,6 +4,7 @@ import logging
 import os
 import secrets
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -14,7 +15,7 @@ from rich.progress import track
 from deblurzoo.errors import DeblurzooError, require_utf8
 from deblurzoo.metrics import figure, known_metrics
 from deblurzoo.pictures.strips import read_strip
-from deblurzoo.reports.artifacts import log_results
+from deblurzoo.reports.artifacts import log_export, log_results
 from deblurzoo.reports.results import Measured, Results, read
 from deblurzoo.reports.run_folder import (
     STATUS,
@@ -167,21 +168,33 @@ def _strips(folder: Path, results: Results) -> Iterator[tuple[Measured, Path]]:
 
 
 def send_run(results: Path, project: str) -> None:
-    """Upload an evaluation to the W&B run of its run folder, with the run's config, group and tags.
+    """Upload an evaluation to the W&B run of its run folder.
 
-    A copied run folder gets a new id. The summary of a W&B run shows the last evaluation uploaded. `fetch_runs`
-    downloads all evaluations.
+    The summary of a W&B run shows the last evaluation uploaded. `fetch_runs` downloads all evaluations.
     """
     run = run_of(results)
     if run is None:
         raise DeblurzooError(f"{results} is not in a run folder: give RUN/evaluate/KIND/results.json")
+    with _run_opened(run, project):
+        send_evaluation(run, results)
+
+
+def send_export(export: Path, run: Path, project: str) -> None:
+    """Upload an export as an artifact to the W&B run of the run folder whose checkpoint was exported."""
+    with _run_opened(run, project) as started:
+        log_export(started, export, ema=bool(config_of(run, "choose another run").callbacks.get("ema")))
+
+
+@contextmanager
+def _run_opened(run: Path, project: str) -> Iterator[wandb.Run]:
+    """Yield the W&B run of a run folder, with its config, group and tags. A copied run folder gets a new id."""
     require_utf8(run)
     config, identity = config_of(run, "choose another run"), identity_of(run)
     if (run_id := own_id(run)) != identity.id:
         write_identity(run, run_id, identity.name)
     started = start_run(project, str(run), run_id, identity.name, config.group, config.tags, job_type="train")
     started.config.update(config.for_wandb(), allow_val_change=True)  # type: ignore[no-untyped-call]
-    send_evaluation(run, results)
+    yield started
     finish_wandb(0)
 
 
