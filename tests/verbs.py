@@ -96,9 +96,9 @@ def _exit_code() -> int:
     return 0
 
 
-def refused(done: "subprocess.CompletedProcess[str]", *messages: str) -> None:
-    """Check that a verb failed with exit code 1, printed all `messages`, and printed no traceback."""
-    assert done.returncode == 1, f"exit code {done.returncode}\n{done.stderr}"
+def refused(done: "subprocess.CompletedProcess[str]", *messages: str, code: int = 1) -> None:
+    """Check that a verb failed with an exit code, printed all `messages`, and printed no traceback."""
+    assert done.returncode == code, f"exit code {done.returncode}\n{done.stderr}"
     for message in messages:
         assert message in done.stderr, done.stderr
     assert "Traceback" not in done.stderr, done.stderr

@@ -13,7 +13,7 @@ import yaml
 
 from conftest import SWEEP_EXPERIMENT, Run, Start, wait_for
 from deblurzoo.files import lock
-from verbs import Process
+from verbs import Process, refused
 
 pytestmark = pytest.mark.processes
 
@@ -145,7 +145,7 @@ def test_a_failed_job_on_two_devices_gives_its_reason(process: Run, sweep: list[
     require_no_process(tmp_path)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_the_processes_of_a_stopped_job_end_and_it_resumes(
     number: int, start: Start, process: Run, sweep: list[str], tmp_path: Path
 ) -> None:
@@ -157,6 +157,8 @@ def test_the_processes_of_a_stopped_job_end_and_it_resumes(
     stopped.wait(timeout=120)
     require_no_process(tmp_path)
     run = tmp_path / "runs" / "table" / "job"
+    if number == signal.SIGINT:
+        refused(stopped.result(), "interrupted: runs/table/job is saved at step ", code=130)
     if number == signal.SIGTERM:
         assert json.loads((run / "status.json").read_text())["reason"] == "stopped by a signal"
     reached = max(int(file.stem[5:]) for file in run.glob("checkpoints/step_*.ckpt"))

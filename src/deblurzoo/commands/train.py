@@ -94,11 +94,11 @@ def fit(cfg: DictConfig, run: Path, by_torchrun: bool = False, **decided: Any) -
     network = f"{type(module).__name__} with {parameters:,} parameters"
     log.info("%s: %s on %s, in %s", settings.name, network, datamodule.source.name, settings.trainer.precision)
     try:
-        with on_interrupt(lambda: _saved(trainer, settings)):
+        with on_interrupt(partial(_saved, settings)):
             _fit_logged(trainer, module, datamodule, settings, start.path if start else None)
     except SystemExit:  # raised by Lightning on SIGTERM, with exit code 0
         if ctrl_c.arrived:
-            raise Interrupted(_saved(trainer, settings)) from None
+            raise Interrupted(_saved(settings)) from None
         log.warning("stopped by a signal at step %d: resume=auto resumes from the last checkpoint", trainer.global_step)
         # `wandb agent` stops a poor trial by SIGTERM, and would start it again if it were marked.
         if requeue.arrived or (trainer.received_sigterm and not trial_id()):
@@ -260,7 +260,8 @@ def _fit_by_torchrun(
     """Train in a process for each device, and continue the W&B run, if any, for the evaluation."""
     requeue.postpone()
     try:
-        train_in_processes(run, devices, is_cuda(settings.trainer.accelerator), **decided)
+        with on_interrupt(partial(_saved, settings)):
+            train_in_processes(run, devices, is_cuda(settings.trainer.accelerator), **decided)
     finally:
         requeue.hand_on()
     if wandb := settings.logger.get("wandb"):
@@ -282,11 +283,11 @@ def _ending(trainer: pl.Trainer) -> str:
     return f"{ended}; resume=auto resumes training)"
 
 
-def _saved(trainer: pl.Trainer, settings: Training) -> str:
+def _saved(settings: Training) -> str:
     """Return the step of the newest checkpoint of an interrupted run, and the way to resume it."""
     again = "the same command" if settings.resume == "auto" or is_sweep() else "resume=auto"
-    if step := max(saver.saved_step for saver in _savers(trainer)):
-        return f"{settings.run} is saved at step {step} of {trainer.max_steps}; {again} resumes it"
+    if steps := [int(file.stem[5:]) for file in Path(settings.run).glob("checkpoints/step_*.ckpt")]:
+        return f"{settings.run} is saved at step {max(steps)} of {settings.trainer.max_steps}; {again} resumes it"
     return f"{settings.run} has no checkpoint yet; run the same command again"
 
 
