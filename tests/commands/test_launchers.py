@@ -1,14 +1,17 @@
 """External launchers and sweepers: several jobs at once, and a search."""
 
+import csv
 import json
+import os
 import re
+import signal
 from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
 import yaml
 
-from conftest import Run
+from conftest import Run, Start, wait_for
 from verbs import refused
 
 RANDOM = ["hydra/sweeper/sampler=random", "hydra.sweeper.sampler.seed=1"]
@@ -94,6 +97,24 @@ def test_a_search_resumes_with_its_trials(deblurzoo: Run, sweep: list[str], tmp_
     file.write_text("{")
     refused(deblurzoo(*search), "search.json cannot be used", "remove")
     refused(deblurzoo(*search, "hydra.sweeper.storage=sqlite:///x"), "hydra.sweeper.storage=sqlite:///x is not a file")
+
+
+@pytest.mark.processes
+def test_a_killed_search_resumes_its_trial(start: Start, process: Run, sweep: list[str], tmp_path: Path) -> None:
+    search = [*sweep, "hydra/sweeper=search", "hydra/sweeper/sampler=random", "hydra.sweeper.n_trials=2"]
+    killed = start(*search, "trainer.max_steps=1000000")
+    wait_for(lambda: list(tmp_path.glob("runs/table/*/checkpoints/step_*.ckpt")), killed)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait(timeout=60)
+    (trial,) = (file.parent for file in tmp_path.glob("runs/table/*/run.json"))
+    (values,) = json.loads((tmp_path / "runs/table/search.json").read_text())["trials"]
+    reached = max(int(file.stem[5:]) for file in trial.glob("checkpoints/step_*.ckpt"))
+    done = process(*search, f"trainer.max_steps={reached + 1}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads((tmp_path / "runs/table/search.json").read_text())["trials"][0] == values
+    assert states(tmp_path) == ["done", "done"]
+    curve = [row for row in csv.DictReader(max(trial.glob("csv/*/metrics.csv")).open()) if row["train/loss"]]
+    assert int(curve[0]["step"]) >= reached  # resumed, not restarted
 
 
 def trials(done: "CompletedProcess[str]") -> int:
