@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from deblurzoo.errors import DeblurzooError, escaped, few_of
+from deblurzoo.media.naming import NaturalKey, natural
 from deblurzoo.metrics import METRICS, figure, known_metrics
 from deblurzoo.metrics.psnr_ssim import UNCHANGED
 from deblurzoo.reports.papers import FIGURES, published_figures
@@ -48,19 +49,24 @@ def gather(paths: Sequence[Path]) -> tuple[dict[Path, Results], list[Failure]]:
         runs = [status.parent for status in path.glob(f"**/{STATUS}")]
         if not files and not runs:
             raise DeblurzooError(f"{path} has no {RESULTS}: run `deblurzoo evaluate checkpoint={path} data=…` first")
-        for file in sorted(files):
+        for file in sorted(files, key=_in_order):
             try:
                 results[file.resolve()] = read(file)
                 folders[file.resolve()] = _folder(file.resolve())
             except DeblurzooError as error:
                 failed[file.resolve()] = Failure(escaped(file), str(error).removeprefix(f"{escaped(file)} "))
-        for run in sorted(runs):
+        for run in sorted(runs, key=_in_order):
             if failure := _failure(run):
                 failed[run.resolve()] = failure
                 folders[run.resolve()] = run.resolve()
     _name_folders(results, failed, folders)
     _tell_apart(list(results.values()))
     return results, list(failed.values())
+
+
+def _in_order(path: Path) -> list[NaturalKey]:
+    """Return a sort key for natural order in each folder."""
+    return [natural(part) for part in path.parts]
 
 
 def _folder(file: Path) -> Path:
@@ -238,7 +244,10 @@ def print_table(all_results: list[Results], failed: Sequence[Failure] = ()) -> N
         for line in [*notes, *initialised(group)]:
             console.print(escaped(line), markup=False, highlight=False, soft_wrap=True)
     for name, reason, state in failed:
-        console.print(f"{name}: {reason}", style="red" if state == "failed" else None, markup=False)
+        if state != "not begun":
+            console.print(f"{name}: {reason}", style="red" if state == "failed" else None, markup=False)
+    if waiting := [failure.name for failure in failed if failure.state == "not begun"]:
+        console.print(f"not begun: {few_of(waiting)}", markup=False, highlight=False)
     if any(failure.state != "failed" for failure in failed):
         console.print(counts(failed), highlight=False)
 
