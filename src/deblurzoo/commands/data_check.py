@@ -18,16 +18,19 @@ def source_of(cfg: DictConfig) -> Source:
     return make(data, Source, "data")
 
 
+def _problems(part: Source) -> list[str]:
+    if isinstance(part, Kohler):
+        return part.problems()
+    assert isinstance(part, ClipSource)
+    return check(part)
+
+
 def run(cfg: DictConfig) -> None:
     """Check the data set `cfg.data`; raise a DeblurzooError if it has problems."""
     source = source_of(cfg)
     if not source.splits:
         raise DeblurzooError("data=folder has nothing to check: set data.test.blur and data.test.sharp")
-    if isinstance(source, Kohler):
-        problems = source.problems()
-    else:
-        assert isinstance(source, ClipSource)
-        problems = [problem for part in source.parts for problem in check(part)]
+    problems = [problem for part in source.parts for problem in _problems(part)]
     for problem in problems:
         print(problem, file=sys.stderr)
     if problems:

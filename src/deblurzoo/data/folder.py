@@ -52,6 +52,6 @@ class Folder(ClipSource):
         where = {}
         for role in ("blur", "sharp"):
             if not (value := self.folders[split][role]):
-                raise DeblurzooError(f"data.{split}.{role} is not set: set it to a folder of {role} images")
-            where[role] = require_folder(f"data.{split}.{role}", Path(value), "", "images")
+                raise DeblurzooError(f"{self.key}.{split}.{role} is not set: set it to a folder of {role} images")
+            where[role] = require_folder(f"{self.key}.{split}.{role}", Path(value), "", "images")
         return [ClipFiles(where["blur"].resolve().parent.name, image_files(where["blur"]), image_files(where["sharp"]))]
