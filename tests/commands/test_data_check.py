@@ -195,6 +195,19 @@ def test_a_scene_in_both_splits_is_named_although_its_images_were_changed(
         assert line.endswith(f" and toy test/MINE/again_00000{number}"), line
 
 
+def test_all_images_that_are_not_consecutive_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pairs = {}
+    for split, numbers in (("train", range(7)), ("test", range(1, 9))):
+        for kind in ("blur", "sharp"):
+            for number in numbers:
+                write_png(tmp_path / split / kind / f"{number}.png", noise(number))
+        pairs[split] = {kind: str(tmp_path / split / kind) for kind in ("blur", "sharp")}
+    check(Folder(**pairs, consecutive=False))
+    assert same_scenes(capsys.readouterr().out) == [
+        f"same scene: folder train/train/{number} and folder test/test/{number}" for number in range(1, 7)
+    ]
+
+
 def test_two_data_sets_are_compared_by_scene(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
     again(toy / "train" / "TOY_train_000", tmp_path / "mine", side=3)
     folders = [f"against.test.{kind}=mine/{kind}" for kind in ("blur", "sharp")]

@@ -4,7 +4,7 @@ import sys
 
 from omegaconf import DictConfig, OmegaConf
 
-from deblurzoo.commands.hydra_app import as_dicts, blur_choice, make
+from deblurzoo.commands.hydra_app import as_dicts, blur_choices, make
 from deblurzoo.data import Source
 from deblurzoo.data.checking import check, counted
 from deblurzoo.errors import DeblurzooError
@@ -12,7 +12,7 @@ from deblurzoo.errors import DeblurzooError
 
 def source_of(cfg: DictConfig, key: str = "data") -> Source:
     """Return the data set that a key describes. If its blur folder is not set, select `blur` and print a note."""
-    chosen = {name: blur_choice(cfg[name], "blur") for name in ("data", "against") if cfg.get(name)}
+    chosen = blur_choices(cfg, "blur")
     if chosen[key]:
         print(f"using the blurry frames of blur/; to use blur_gamma/, set {key}.blur=blur_gamma")
     source = make(as_dicts(OmegaConf.merge(cfg, chosen))[key], Source, key)

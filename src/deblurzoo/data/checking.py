@@ -15,7 +15,7 @@ from rich.table import Table
 from deblurzoo.data.clips import ClipSource, Source
 from deblurzoo.data.kohler import Kohler
 from deblurzoo.data.layout import ClipFiles
-from deblurzoo.data.scenes import Match, Scene, perceptual_hash, same_scenes, scenes_of
+from deblurzoo.data.scenes import Match, Scene, perceptual_hash, same_scenes, scenes, scenes_of
 from deblurzoo.errors import DeblurzooError, escaped, is_utf8
 from deblurzoo.media.images import read_image
 from deblurzoo.media.naming import by_frame, gaps, natural
@@ -29,7 +29,7 @@ class Seen(NamedTuple):
     size: Size
     pixels: bytes
     """Digest of the pixels."""
-    scene: int | None
+    perceptual: int | None
     """Perceptual hash; None if the image is uniform."""
 
 
@@ -41,7 +41,7 @@ class Examined(NamedTuple):
     problems: list[str]
     equal: list[str]
     """Names of the frames whose blurry and sharp images are identical, so that nothing can be restored."""
-    scenes: Mapping[str, int | None]
+    hashes: Mapping[str, int | None]
     """Perceptual hash of each sharp image by frame; None if the image is uniform."""
 
 
@@ -94,8 +94,8 @@ def examined_clip(files: ClipFiles, consecutive: bool, official: int | None, poo
     sizes = {path: one.size for path, one in seen.items()}
     problems += _unusual_sizes(sizes) if consecutive else _unequal_sizes(sizes, list(pairs.values()))
     equal = [frame for frame, (one, other) in pairs.items() if one in seen and seen[one] == seen.get(other)]
-    scenes = {frame: seen[path].scene for frame, path in sharp.items() if path in seen}
-    return Examined(files.name, len(pairs), problems, equal, scenes)
+    hashes = {frame: seen[path].perceptual for frame, path in sharp.items() if path in seen}
+    return Examined(files.name, len(pairs), problems, equal, hashes)
 
 
 def _unusual_sizes(sizes: Mapping[Path, Size]) -> list[str]:
@@ -153,18 +153,18 @@ def _examined_pack(source: ClipSource, split: str) -> Iterator[Examined]:
         pairs = len(entry.frames)
         problems = [stale[entry.name]] if entry.name in stale else []
         equal: list[str] = []
-        scenes: dict[str, int | None] = {}
+        hashes: dict[str, int | None] = {}
         if damage := entry.damage(Path(source.packed), pixels=True):
             problems.append(f"corrupt: {damage}: {_AGAIN}, or copy the file again")
         else:
             clip = entry.clip(Path(source.packed))
             triples = list(zip(clip.frames, clip.blur, clip.sharp, strict=True))
             equal = [frame for frame, blur, sharp in triples if np.array_equal(blur.read(), sharp.read())]
-            scenes = {frame: perceptual_hash(sharp.read()) for frame, _, sharp in triples}
+            hashes = {frame: perceptual_hash(sharp.read()) for frame, _, sharp in triples}
         if source.index.consecutive:
             problems += _gap_lines(f"clip {entry.name}", sorted(entry.frames, key=natural))
         problems += _miscount(entry.name, pairs, official.get(entry.name))
-        yield Examined(entry.name, pairs, problems, equal, scenes)
+        yield Examined(entry.name, pairs, problems, equal, hashes)
 
 
 def check(*sources: Source) -> list[str]:
@@ -175,22 +175,22 @@ def check(*sources: Source) -> list[str]:
     contain such scenes.
     """
     problems: list[str] = []
-    scenes: dict[str, list[Scene]] = {"train": [], "test": []}
+    by_split: dict[str, list[Scene]] = {"train": [], "test": []}
     with ThreadPoolExecutor() as pool:
         for source in sources:
             if isinstance(source, ClipSource):
-                problems += _checked(source, pool, scenes)
+                problems += _checked(source, pool, by_split)
             elif isinstance(source, Kohler):
                 problems += source.problems()
-                scenes["test"] += scenes_of(source, "test")
-    for match in same_scenes(scenes["train"], scenes["test"]):
+                by_split["test"] += scenes_of(source, "test")
+    for match in same_scenes(by_split["train"], by_split["test"]):
         for line in _scene_lines(match):
             print(escaped(line))
     return problems
 
 
-def _checked(source: ClipSource, pool: ThreadPoolExecutor, scenes: dict[str, list[Scene]]) -> list[str]:
-    """Check a data set as `check` does, and add its clips to the `scenes` of their split."""
+def _checked(source: ClipSource, pool: ThreadPoolExecutor, by_split: dict[str, list[Scene]]) -> list[str]:
+    """Check a data set as `check` does, and add its scenes to the scenes `by_split`."""
     table = Table(title=f"{source.name}: {source.blur_folder}/ and sharp frames", title_justify="left")
     for heading in ("split", "clip", "pairs", *(["official"] if source.official else []), "problems"):
         table.add_column(heading, justify="left" if heading in ("split", "clip") else "right")
@@ -204,8 +204,7 @@ def _checked(source: ClipSource, pool: ThreadPoolExecutor, scenes: dict[str, lis
             found += pairs
             equal += len(equal_frames)
             names.add(name)
-            structured = {frame: one for frame, one in hashes.items() if one is not None}
-            scenes.setdefault(split, []).append(Scene(f"{source.name} {split}/{name}", structured))
+            by_split.setdefault(split, []).extend(scenes(f"{source.name} {split}/{name}", hashes, source.consecutive))
             problems += lines
             notes += _equal_lines(name, equal_frames)
             counts = (pairs, *([official.get(name, "")] if source.official else []), len(lines) or "")

@@ -23,14 +23,14 @@ _LEAST_CONTRAST = 4
 
 
 class Scene(NamedTuple):
-    """A clip and the perceptual hash of each of its frames."""
+    """The perceptual hash of each frame of a clip. An image that is not a frame of a video is a scene by itself."""
 
     clip: str
     hashes: Mapping[str, int]
 
 
 class Match(NamedTuple):
-    """A training and a test clip with frames of the same scene: pairs of a training and a test frame."""
+    """A training and a test clip that show the same scene, and pairs of a training and a test frame of this scene."""
 
     train: str
     test: str
@@ -50,26 +50,34 @@ def perceptual_hash(image: Image) -> int | None:
     return int.from_bytes(np.packbits(frequencies > np.median(frequencies)).tobytes())
 
 
+def scenes(clip: str, hashes: Mapping[str, int | None], consecutive: bool) -> list[Scene]:
+    """Return the scenes of a clip without its uniform images: one scene, or one for each image if not consecutive."""
+    structured = {frame: one for frame, one in hashes.items() if one is not None}
+    return (
+        [Scene(clip, structured)] if consecutive else [Scene(clip, {frame: one}) for frame, one in structured.items()]
+    )
+
+
 def scenes_of(source: Source, split: str) -> list[Scene]:
-    """Return the clips of a split, with the hashes of their sharp images. Unreadable and uniform images are skipped."""
-    clips: dict[str, dict[str, int]] = {}
+    """Return the scenes of a split by the hashes of its sharp images, without images that cannot be read."""
+    clips: dict[str, dict[str, int | None]] = {}
     for sample in source.samples(split, 1):
         with suppress(DeblurzooError):
-            if (hashed := perceptual_hash(sample.sharp.read())) is not None:
-                clips.setdefault(f"{source.name} {split}/{sample.clip}", {})[sample.frame] = hashed
-    return [Scene(clip, hashes) for clip, hashes in clips.items()]
+            clips.setdefault(sample.clip, {})[sample.frame] = perceptual_hash(sample.sharp.read())
+    named = ((f"{source.name} {split}/{clip}", hashes) for clip, hashes in clips.items())
+    return [scene for clip, hashes in named for scene in scenes(clip, hashes, source.consecutive)]
 
 
 def same_scenes(train: Sequence[Scene], test: Sequence[Scene]) -> list[Match]:
     """Return the training and test clips with frames of the same scene. Each test frame is paired with the closest."""
-    frames = [(scene.clip, frame) for scene in train for frame in scene.hashes]
+    frames = [(number, frame) for number, scene in enumerate(train) for frame in scene.hashes]
     hashes = np.array([one for scene in train for one in scene.hashes.values()], np.uint64)
-    found: dict[tuple[str, str], list[tuple[str, str]]] = {}
-    for scene in test if frames else ():
+    found: dict[tuple[int, int], list[tuple[str, str]]] = {}
+    for place, scene in enumerate(test if frames else ()):
         for frame, one in scene.hashes.items():
             distances = np.bitwise_count(hashes ^ np.uint64(one))
             closest = int(distances.argmin())
             if distances[closest] <= DISTANCE:
-                clip, other = frames[closest]
-                found.setdefault((clip, scene.clip), []).append((other, frame))
-    return [Match(*clips, pairs) for clips, pairs in found.items()]
+                number, other = frames[closest]
+                found.setdefault((number, place), []).append((other, frame))
+    return [Match(train[number].clip, test[place].clip, pairs) for (number, place), pairs in found.items()]
