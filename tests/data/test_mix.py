@@ -123,6 +123,27 @@ def test_wrong_weights_are_one_message(weights: dict[str, object], message: str,
         datamodule(build(config, Joined, "data")).training_crops()
 
 
+def test_a_mixture_is_packed_and_read_without_its_images(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
+    weights = "data.weights={toy: 1, folder: 2}"
+    folders = [
+        f"data.folder.{split}.{kind}={toy}/{split}/TOY_{split}_000/{kind}"
+        for split in ("train", "test")
+        for kind in ("blur", "sharp")
+    ]
+    done = deblurzoo("data", "pack", "data=mix", weights, f"data.toy.root={toy}", *folders, "out=packed")
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in sorted((tmp_path / "packed").iterdir()) if path.is_dir()] == ["folder", "toy"]
+    source = Joined(
+        weights={"toy": 1, "folder": 2},
+        packed=str(tmp_path / "packed"),
+        toy=Toy(None, "blur"),
+        folder=Folder({"blur": None, "sharp": None}, {"blur": None, "sharp": None}),
+        dvd=Dvd(None, "all"),
+    )
+    assert {sample.clip.partition("_")[0] for sample in source.samples("test", 1)} == {"toy", "folder"}
+    assert datamodule(source).training_crops()[0].sharp.shape == (3, 16, 16)
+
+
 MIX = ["train", "data=mix", "blur=blur", "trainer=cpu", "logger=csv"]
 
 

@@ -132,6 +132,10 @@ class ClipSource(Source):
         self.packed = packed
         self._told: set[tuple[str, str]] = set()
 
+    def use_pack(self, folder: str) -> None:
+        """Read the images from a pack in a folder."""
+        self.packed = folder
+
     @abstractmethod
     def clip_files(self, split: str) -> list[ClipFiles]:
         """Return the files of each clip of a split in order; raise a DeblurzooError if the data set does not exist."""

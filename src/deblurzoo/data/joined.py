@@ -34,17 +34,17 @@ class Joined(Source):
     ) -> None:
         super().__init__()
         _require_known(datasets, weights, test)
-        for key, part in datasets.items():
-            part.key = f"data.{key}"
-            if packed and isinstance(part, ClipSource):
-                part.packed = part.packed or str(Path(packed) / part.name)
         self.weights = weights and {key: weights[key] for key in datasets if weights.get(key)}
         trained = {key: datasets[key] for key in self.weights or datasets}
+        used = {key: part for key, part in datasets.items() if key in trained or key == test}
+        for key, part in used.items():
+            part.key = f"data.{key}"
+            if packed and isinstance(part, ClipSource) and not part.packed:
+                part.use_pack(str(Path(packed) / part.name))
+        self.parts = tuple(used.values())
         tested = {test: datasets[test]} if test else {key: x for key, x in trained.items() if "test" in x.splits}
         self.datasets = {"train": trained, "test": tested}
         """The data sets of each split by key."""
-        used = {key: part for key, part in datasets.items() if key in trained | tested}
-        self.parts = tuple(used.values())
         (first, leader), *others = (tested or trained).items()
         for key, part in others:
             if part.measure != leader.measure:
