@@ -103,8 +103,9 @@ sys.exit(code)
 INCOMPLETE = {  # `data check` must report that toy clips are not the official clips
     "deblurzoo data check data=gopro data.root=GOPRO_Large": "problems in gopro, listed above",
     "deblurzoo data check data=gopro data.packed=packed/gopro": "problems in gopro, listed above",
-    "deblurzoo data check data=synthesized data.root=DATA data.blur=blur data@against=gopro against.root=GOPRO_Large": "problems in synthesized and gopro, listed above",
-}
+    "deblurzoo data check data=synthesized data.root=DATA data.blur=blur data@against=gopro against.root=GOPRO_Large":
+        "problems in synthesized and gopro, listed above",
+}  # fmt: skip
 
 _SLURM = "tests/cluster/test_slurm.py::test_jobs_of_a_sweep_survive_requeue_and_time_limit"
 _AGENT = "tests/commands/test_wandb_agent.py::test_two_trials_of_the_example_are_evaluated_runs_of_their_own"
