@@ -5,10 +5,11 @@ import cv2
 import numpy as np
 import pytest
 
-from conftest import Run
+from conftest import Run, write_kohler
 from deblurzoo.data import Folder, Toy
 from deblurzoo.data.checking import check
 from deblurzoo.media.images import write_png
+from verbs import refused
 
 
 @pytest.fixture
@@ -160,3 +161,113 @@ def test_a_split_in_which_all_pairs_are_equal_is_a_problem(toy: Path, deblurzoo:
     done = deblurzoo("data", "check", "data=folder", f"data.test.blur={sharp}", f"data.test.sharp={sharp}")
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "identical: the blurry and the sharp image are identical in all pairs of the test split" in done.stderr
+
+
+def same_scenes(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith("same scene: ")]
+
+
+def again(source: Path, target: Path, side: int) -> None:
+    """Write the images of a clip a second time: blurred, reduced to 3/4 of the size, as JPEG."""
+    for kind in ("blur", "sharp"):
+        (target / kind).mkdir(parents=True)
+        for path in sorted((source / kind).iterdir()):
+            image = cv2.blur(cv2.imread(str(path)), (side, 1))
+            small = cv2.resize(image, None, fx=0.75, fy=0.75, interpolation=cv2.INTER_AREA)
+            cv2.imwrite(str(target / kind / f"again_{path.stem}.jpg"), small, [cv2.IMWRITE_JPEG_QUALITY, 60])
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_scene_in_both_splits_is_named_although_its_images_were_changed(
+    packed: bool, deblurzoo: Run, copy: Path
+) -> None:
+    again(copy / "train" / "TOY_train_001", copy / "test" / "MINE", side=5)
+    data = ["data=toy", f"data.root={copy}"]
+    if packed:
+        assert deblurzoo("data", "pack", *data, "out=pack").returncode == 0
+        data.append("data.packed=pack")
+    done = deblurzoo("data", "check", *data)
+    assert done.returncode == 0 and "no problems" in done.stdout, done.stderr
+    lines = same_scenes(done.stdout)
+    assert len(lines) == 3, lines
+    for number, line in enumerate(lines, start=1):
+        assert line.startswith("same scene: toy train/TOY_train_001/00000"), line
+        assert line.endswith(f" and toy test/MINE/again_00000{number}"), line
+
+
+def test_all_images_that_are_not_consecutive_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pairs = {}
+    for split, numbers in (("train", range(7)), ("test", range(1, 9))):
+        for kind in ("blur", "sharp"):
+            for number in numbers:
+                write_png(tmp_path / split / kind / f"{number}.png", noise(number))
+        pairs[split] = {kind: str(tmp_path / split / kind) for kind in ("blur", "sharp")}
+    check(Folder(**pairs, consecutive=False))
+    assert same_scenes(capsys.readouterr().out) == [
+        f"same scene: folder train/train/{number} and folder test/test/{number}" for number in range(1, 7)
+    ]
+
+
+def test_two_data_sets_are_compared_by_scene(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
+    again(toy / "train" / "TOY_train_000", tmp_path / "mine", side=3)
+    folders = [f"against.test.{kind}=mine/{kind}" for kind in ("blur", "sharp")]
+    arguments = ["data", "check", "data=toy", f"data.root={toy}", "data@against=folder"]
+    done = deblurzoo(*arguments, *folders)
+    assert done.returncode == 0, done.stderr
+    assert "folder: blur/ and sharp frames" in done.stdout
+    assert [line.partition(" and ")[2] for line in same_scenes(done.stdout)] == [
+        f"folder test/mine/again_00000{number}" for number in (1, 2, 3)
+    ]
+    refused(deblurzoo(*arguments, "against.test.blur=mine/blur"), "against.test.sharp is not set")
+    mix = ["data@against=mix", "against.weights={folder: 1}", "against.folder.test.blur=mine/blur"]
+    refused(deblurzoo(*arguments[:-1], *mix), "against.folder.test.sharp is not set")
+    (tmp_path / "mine/blur/again_000001.jpg").unlink()
+    done = deblurzoo(*arguments, *folders)
+    assert done.returncode == 1 and "1 problem in toy and folder, listed above" in done.stderr
+
+
+def test_a_mixture_is_compared_with_its_test_images(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
+    again(toy / "train" / "TOY_train_000", tmp_path / "mine", side=3)
+    folders = [f"data.folder.test.{kind}=mine/{kind}" for kind in ("blur", "sharp")]
+    data = ["data=mix", "data.weights={toy: 1}", f"data.toy.root={toy}", "data.test=folder", *folders]
+    done = deblurzoo("data", "check", *data)
+    assert done.returncode == 0, done.stderr
+    lines = same_scenes(done.stdout)
+    assert len(lines) == 3
+    assert all(" folder test/mine/" in line for line in lines)
+
+
+def test_koehlers_scenes_are_compared(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
+    write_kohler(tmp_path / "kohler", 48, 64)
+    arguments = ["data", "check", "data=toy", f"data.root={toy}", "data@against=kohler", "against.root=kohler"]
+    done = deblurzoo(*arguments, "against.verify=false")
+    assert "missing: blurry image or ground truth of pair 1_1" in done.stderr and not same_scenes(done.stdout)
+    for path in (tmp_path / "kohler").glob("*.zip"):
+        path.unlink()
+    scene = cv2.imread(str(toy / "train/TOY_train_000/sharp/000001.png"))
+    for name in ("Blurry2_3", "GroundTruth2_3_1"):
+        cv2.imwrite(str(tmp_path / f"kohler/{name}.png"), scene)
+    done = deblurzoo(*arguments)
+    (line,) = same_scenes(done.stdout)
+    assert line.endswith(" and kohler test/Image2/Blurry2_3")
+
+
+def noise(seed: int) -> np.ndarray:
+    return cv2.resize(np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8), (160, 120))
+
+
+def test_a_few_frames_of_a_scene_are_named_and_uniform_frames_are_no_scene(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for split, first in (("train", 0), ("test", 3)):
+        for kind in ("blur", "sharp"):
+            for number in range(first, first + 9):
+                write_png(tmp_path / split / "A" / kind / f"{number}.png", noise(number))
+            for number, level in ((20, 0), (21, 255)):
+                flat = np.full((120, 160, 3), level, np.uint8)
+                write_png(tmp_path / split / "A" / kind / f"{number}.png", flat)
+    check(Toy(str(tmp_path), "blur"))
+    assert same_scenes(capsys.readouterr().out) == [
+        *(f"same scene: toy train/A/{number} and toy test/A/{number}" for number in (3, 4, 5)),
+        "same scene: toy train/A and toy test/A: 3 more test frames",
+    ]

@@ -298,6 +298,23 @@ def test_a_run_that_goes_on_with_steps_of_another_size_goes_on_with_the_next_sam
     assert (tmp_path / "names").read_text().splitlines() == sample_names(toy, 2 * before[1] + 2 * after[1])
 
 
+def test_a_mixture_resumes_to_the_bit_in_the_middle(deblurzoo: Run, toy: Path, dvd: Path, tmp_path: Path) -> None:
+    data = ["data=mix", "data.weights={toy: 0.65, dvd: 0.35}", f"data.toy.root={toy}", f"data.dvd.root={dvd}"]
+    arguments = ["train", *ARGUMENTS, *NAMES, *data, "blur=blur", "trainer.max_steps=12"]
+    names, runs = tmp_path / "names", tmp_path / "runs"
+    assert deblurzoo(*arguments, "name=whole").returncode == 0
+    drawn = names.read_text().splitlines()
+    assert {name.partition("_")[0] for name in drawn} == {"toy", "dvd"}
+
+    names.unlink()
+    assert deblurzoo(*arguments, *STOP, "+callbacks.stop.by_signal=False", "name=stopped").returncode == 0
+    assert names.read_text().splitlines() == drawn[:12]
+    done = deblurzoo(*arguments, "name=stopped", "resume=auto", "datamodule.workers=0")
+    assert done.returncode == 0, done.stderr
+    assert names.read_text().splitlines() == drawn
+    assert_equal_to_the_bit(final(runs / "whole"), final(runs / "stopped"))
+
+
 def test_an_epoch_that_ends_early_is_followed_by_the_next_samples(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
     arguments = ["train", *TINY, *NAMES, f"data.root={toy}", "name=run", "model._target_=spies.ShortEpochs"]
     done = deblurzoo(*arguments, "trainer.max_steps=5")

@@ -38,7 +38,7 @@ def test_an_experiment_without_its_package_is_refused(verb: list[str], deblurzoo
         ("debug/mine.yaml", "datamodule: {batch_size: 2}\n", "debug=mine", NO_EFFECT.format("debug")),
         ("ablation/mine.yaml", CONTENT, "+ablation=mine", NO_EFFECT.format("ablation")),
         ("experiment/mine.yaml", f"# @package _global_\ntrianer: {{max_steps: 1}}\n{CONTENT}", "experiment=mine",
-         ": the key trianer is unknown: it must be one of blur, callbacks, "),
+         ": the key trianer is unknown: it must be one of against, blur, callbacks, "),
         ("experiment/mine.yaml", f"# @package _global_ # mine\n{CONTENT}", "experiment=mine",
          "its first line must be `# @package _global_`, without further words"),
         ("experiment/mine.yaml", "# @package _global_\nname: [mine\n", "experiment=mine",

@@ -42,7 +42,9 @@ OmegaConf.register_new_resolver("trial", lambda: f"/{name}" if (name := trial_id
 
 _GIVE = {
     "checkpoint": "checkpoint=RUN_FOLDER, checkpoint=FILE.ckpt or checkpoint=EXPORT_FOLDER",
+    "data.weights": "the weight of each data set, for example 'data.weights={gopro: 0.65, dvd: 0.35}'",
     "data.blur": "data.blur=blur or data.blur=blur_gamma; or blur=blur for any data set, as recipes do",
+    "data.gopro.blur": "blur=blur or blur=blur_gamma, as recipes do",
 }
 """Remedies for mandatory keys that have no value, by key."""
 
@@ -118,7 +120,7 @@ def require_settings(cfg: DictConfig, shape: type[Record]) -> None:
     Two values may be missing, because the commands set them: the run id and, in `evaluate`, the blur folder.
     """
     blur = cfg.blur if "blur" in cfg else "blur"
-    settled(cfg, shape, data=blur_choice(cfg.data, blur), **({"run_id": ""} if "run_id" in cfg else {}))
+    settled(cfg, shape, **blur_choices(cfg, blur), **({"run_id": ""} if "run_id" in cfg else {}))
 
 
 def is_sweep() -> bool:
@@ -128,7 +130,7 @@ def is_sweep() -> bool:
 
 def _own_packages(cfg: DictConfig) -> Iterator[str]:
     """Yield the external packages of the config's module, network and data set; the user trusts them by naming them."""
-    for key in ("model", "model.net", "data"):
+    for key in ("model", "model.net", "data", "against"):
         target = OmegaConf.select(cfg, f"{key}._target_")
         if isinstance(target, str) and (package := target.partition(".")[0]) not in ("deblurzoo", "torch"):
             yield package
@@ -189,6 +191,11 @@ def blur_choice(data: DictConfig, blur: str | None) -> dict[str, Any]:
     parts = (key for key in data if not OmegaConf.is_missing(data, key) and isinstance(data[key], DictConfig))
     chosen: dict[str, Any] = {str(key): {"blur": blur} for key in parts if OmegaConf.is_missing(data[key], "blur")}
     return chosen | ({"blur": blur} if OmegaConf.is_missing(data, "blur") else {})
+
+
+def blur_choices(cfg: DictConfig, blur: str | None) -> dict[str, dict[str, Any]]:
+    """Return the config updates that set the missing blur folders of all data sets of a command to `blur`."""
+    return {key: blur_choice(cfg[key], blur) for key in ("data", "against") if cfg.get(key) is not None}
 
 
 def quiet_lightning() -> None:

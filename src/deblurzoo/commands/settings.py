@@ -136,11 +136,13 @@ class Checking(Record):
     """The config of `deblurzoo data check`."""
 
     data: Buildable
+    against: Buildable | None = None
 
 
-class Packing(Checking):
+class Packing(Record):
     """The config of `deblurzoo data pack`."""
 
+    data: Buildable
     out: Text
 
 

@@ -107,7 +107,7 @@ def fit(cfg: DictConfig, run: Path, by_torchrun: bool = False, **decided: Any) -
         requeue.hand_on()
         sys.exit(1)
     requeue.hand_on()
-    log.info("%s. Next: deblurzoo evaluate checkpoint=%s data=%s …", _ending(trainer), run, datamodule.source.name)
+    log.info("%s. Next: deblurzoo evaluate checkpoint=%s data=%s …", _ending(trainer), run, settings.choices["data"])
 
 
 def begin(cfg: DictConfig, run: Path, **decided: Any) -> tuple[Start | None, Training]:

@@ -12,8 +12,10 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from deblurzoo.data.clips import ClipSource
+from deblurzoo.data.clips import ClipSource, Source
+from deblurzoo.data.kohler import Kohler
 from deblurzoo.data.layout import ClipFiles
+from deblurzoo.data.scenes import Match, Scene, perceptual_hash, same_scenes, scenes, scenes_of
 from deblurzoo.errors import DeblurzooError, escaped, is_utf8
 from deblurzoo.media.images import read_image
 from deblurzoo.media.naming import by_frame, gaps, natural
@@ -22,11 +24,13 @@ Size = tuple[int, int]
 
 
 class Seen(NamedTuple):
-    """Size and digest of a decoded image."""
+    """Size, digest and perceptual hash of a decoded image."""
 
     size: Size
     pixels: bytes
     """Digest of the pixels."""
+    perceptual: int | None
+    """Perceptual hash; None if the image is uniform."""
 
 
 class Examined(NamedTuple):
@@ -37,20 +41,24 @@ class Examined(NamedTuple):
     problems: list[str]
     equal: list[str]
     """Names of the frames whose blurry and sharp images are identical, so that nothing can be restored."""
+    hashes: Mapping[str, int | None]
+    """Perceptual hash of each sharp image by frame; None if the image is uniform."""
 
 
 _AGAIN = "run `deblurzoo data pack` again"
 _NAMED = 3
-"""If a clip has more than four gaps, only this many are listed. The same limit applies to its identical pairs."""
+"""If a clip has more than four gaps, only this many are listed. The same limit applies to its identical pairs, and to
+the test frames that show the scene of a training clip."""
 
 
 def _seen(path: Path) -> Seen | str:
-    """Return the size and the digest of an image, or the error message if the image cannot be read."""
+    """Return size, digest and hash of an image, or the error message if the image cannot be read."""
     try:
         image = read_image(path)
     except DeblurzooError as error:
         return str(error)
-    return Seen((image.shape[1], image.shape[0]), hashlib.blake2b(image.data, digest_size=16).digest())
+    digest = hashlib.blake2b(image.data, digest_size=16).digest()
+    return Seen((image.shape[1], image.shape[0]), digest, perceptual_hash(image))
 
 
 def _gap_lines(place: str | Path, frames: Sequence[str]) -> list[str]:
@@ -86,7 +94,8 @@ def examined_clip(files: ClipFiles, consecutive: bool, official: int | None, poo
     sizes = {path: one.size for path, one in seen.items()}
     problems += _unusual_sizes(sizes) if consecutive else _unequal_sizes(sizes, list(pairs.values()))
     equal = [frame for frame, (one, other) in pairs.items() if one in seen and seen[one] == seen.get(other)]
-    return Examined(files.name, len(pairs), problems, equal)
+    hashes = {frame: seen[path].perceptual for frame, path in sharp.items() if path in seen}
+    return Examined(files.name, len(pairs), problems, equal, hashes)
 
 
 def _unusual_sizes(sizes: Mapping[Path, Size]) -> list[str]:
@@ -117,6 +126,15 @@ def _equal_lines(clip: str, frames: Sequence[str]) -> list[str]:
     return lines
 
 
+def _scene_lines(match: Match) -> list[str]:
+    """Return at most four lines about a training and a test clip with frames of the same scene."""
+    pairs = match.frames if len(match.frames) <= _NAMED + 1 else match.frames[:_NAMED]
+    lines = [f"same scene: {match.train}/{train} and {match.test}/{test}" for train, test in pairs]
+    if more := len(match.frames) - len(pairs):
+        lines.append(f"same scene: {match.train} and {match.test}: {more} more test frames")
+    return lines
+
+
 def _examined(source: ClipSource, split: str, pool: ThreadPoolExecutor) -> Iterator[Examined]:
     """Check the image files of a split, and yield the result of each clip."""
     official = source.official.get(split, {})
@@ -130,61 +148,81 @@ def _examined_pack(source: ClipSource, split: str) -> Iterator[Examined]:
     official, entries = source.official.get(split, {}), list(source.index.of(split))
     stale = {name: f"stale: clip {name} {reason}: {_AGAIN}" for name, reason in source.changed_clips(split).items()}
     for name in stale.keys() - {entry.name for entry in entries}:
-        yield Examined(name, 0, [stale[name]], [])
+        yield Examined(name, 0, [stale[name]], [], {})
     for entry in track(entries, description=split, transient=True):
         pairs = len(entry.frames)
         problems = [stale[entry.name]] if entry.name in stale else []
         equal: list[str] = []
+        hashes: dict[str, int | None] = {}
         if damage := entry.damage(Path(source.packed), pixels=True):
             problems.append(f"corrupt: {damage}: {_AGAIN}, or copy the file again")
         else:
             clip = entry.clip(Path(source.packed))
-            triples = zip(clip.frames, clip.blur, clip.sharp, strict=True)
+            triples = list(zip(clip.frames, clip.blur, clip.sharp, strict=True))
             equal = [frame for frame, blur, sharp in triples if np.array_equal(blur.read(), sharp.read())]
+            hashes = {frame: perceptual_hash(sharp.read()) for frame, _, sharp in triples}
         if source.index.consecutive:
             problems += _gap_lines(f"clip {entry.name}", sorted(entry.frames, key=natural))
         problems += _miscount(entry.name, pairs, official.get(entry.name))
-        yield Examined(entry.name, pairs, problems, equal)
+        yield Examined(entry.name, pairs, problems, equal, hashes)
 
 
-def check(source: ClipSource) -> list[str]:
-    """Read a complete data set or its pack, print a table of its clips, and return all problems.
+def check(*sources: Source) -> list[str]:
+    """Read complete data sets or their packs, print a table of the clips of each, and return all problems.
 
     Pairs with identical blurry and sharp images are printed. They count as a problem only if a split has no other
-    pairs.
+    pairs. Scenes that are in a training and in a test split are printed, but are not a problem: published data sets may
+    contain such scenes.
     """
+    problems: list[str] = []
+    by_split: dict[str, list[Scene]] = {"train": [], "test": []}
+    with ThreadPoolExecutor() as pool:
+        for source in sources:
+            if isinstance(source, ClipSource):
+                problems += _checked(source, pool, by_split)
+            elif isinstance(source, Kohler):
+                problems += source.problems()
+                by_split["test"] += scenes_of(source, "test")
+    for match in same_scenes(by_split["train"], by_split["test"]):
+        for line in _scene_lines(match):
+            print(escaped(line))
+    return problems
+
+
+def _checked(source: ClipSource, pool: ThreadPoolExecutor, by_split: dict[str, list[Scene]]) -> list[str]:
+    """Check a data set as `check` does, and add its scenes to the scenes `by_split`."""
     table = Table(title=f"{source.name}: {source.blur_folder}/ and sharp frames", title_justify="left")
     for heading in ("split", "clip", "pairs", *(["official"] if source.official else []), "problems"):
         table.add_column(heading, justify="left" if heading in ("split", "clip") else "right")
     problems: list[str] = []
     notes: list[str] = []
-    with ThreadPoolExecutor() as pool:
-        for split in source.splits:
-            official = source.official.get(split, {})
-            found, names, equal = 0, set(), 0
-            examined = _examined_pack(source, split) if source.packed else _examined(source, split, pool)
-            for name, pairs, lines, equal_frames in examined:
-                found += pairs
-                equal += len(equal_frames)
-                names.add(name)
-                problems += lines
-                notes += _equal_lines(name, equal_frames)
-                counts = (pairs, *([official.get(name, "")] if source.official else []), len(lines) or "")
-                table.add_row(split, escaped(name), *map(str, counts))
-            absent = sorted(official.keys() - names, key=natural)
-            problems += [f"missing: {split} clip {name} ({official[name]} pairs)" for name in absent]
-            if official:
-                foreign = sorted(names - official.keys(), key=natural)
-                problems += [f"unexpected: {name} is not an official {split} clip of {source.name}" for name in foreign]
-            if not found:
-                problems.append(f"empty: the {split} split has no pairs")
-            elif equal == found:
-                problems.append(
-                    f"identical: the blurry and the sharp image are identical in all pairs of the {split} split: check "
-                    "that blur and sharp are different folders"
-                )
-            counts = (found, *([sum(official.values())] if source.official else []), "")
-            table.add_row(split, counted(len(names), "clip"), *map(str, counts), style="bold", end_section=True)
+    for split in source.splits:
+        official = source.official.get(split, {})
+        found, names, equal = 0, set(), 0
+        examined = _examined_pack(source, split) if source.packed else _examined(source, split, pool)
+        for name, pairs, lines, equal_frames, hashes in examined:
+            found += pairs
+            equal += len(equal_frames)
+            names.add(name)
+            by_split.setdefault(split, []).extend(scenes(f"{source.name} {split}/{name}", hashes, source.consecutive))
+            problems += lines
+            notes += _equal_lines(name, equal_frames)
+            counts = (pairs, *([official.get(name, "")] if source.official else []), len(lines) or "")
+            table.add_row(split, escaped(name), *map(str, counts))
+        absent = sorted(official.keys() - names, key=natural)
+        problems += [f"missing: {split} clip {name} ({official[name]} pairs)" for name in absent]
+        if official:
+            foreign = sorted(names - official.keys(), key=natural)
+            problems += [f"unexpected: {name} is not an official {split} clip of {source.name}" for name in foreign]
+        if not found:
+            problems.append(f"empty: the {split} split has no pairs")
+        elif equal == found:
+            problems.append(
+                f"identical: the blurry and the sharp image are identical in all pairs of the {split} split: check "
+                "that blur and sharp are different folders"
+            )
+        counts = (found, *([sum(official.values())] if source.official else []), "")
+        table.add_row(split, counted(len(names), "clip"), *map(str, counts), style="bold", end_section=True)
     Console().print(table)
     for note in notes:
         print(escaped(note))

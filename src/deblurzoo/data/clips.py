@@ -88,6 +88,8 @@ class Source(ABC):
         if common_frames is not None and common_frames not in NEIGHBOURS:
             raise DeblurzooError(f"data.common_frames={common_frames} must be 1, 2, 3 or null")
         self.common_frames = common_frames
+        self.parts: tuple[Source, ...] = (self,)
+        """Data sets that are checked and packed separately: the members of a `Joined` data set, otherwise itself."""
 
     @abstractmethod
     def samples(self, split: str, frames: int) -> list[Sample]:
@@ -128,9 +130,11 @@ class ClipSource(Source):
     def __init__(self, common_frames: int | None = None, packed: str | None = None) -> None:
         super().__init__(common_frames)
         self.packed = packed
-        self.parts: tuple[ClipSource, ...] = (self,)
-        """Data sets that are packed separately: the members of a `Joined` data set, otherwise only this data set."""
         self._told: set[tuple[str, str]] = set()
+
+    def use_pack(self, folder: str) -> None:
+        """Read the images from a pack in a folder."""
+        self.packed = folder
 
     @abstractmethod
     def clip_files(self, split: str) -> list[ClipFiles]:

@@ -1,6 +1,7 @@
 """The Lightning data module, shared by all data sets and networks."""
 
 import logging
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -15,7 +16,8 @@ from deblurzoo.batch import Batch
 from deblurzoo.data.batches import BatchLoader, default_workers
 from deblurzoo.data.clips import Sample, Source
 from deblurzoo.data.fingerprint import describe
-from deblurzoo.data.sampling import Shuffle, StepSampler, sample_seed
+from deblurzoo.data.joined import Joined
+from deblurzoo.data.sampling import Mixture, Shuffle, StepSampler, sample_seed
 from deblurzoo.data.sizes import other_size, require_sizes
 from deblurzoo.data.transforms import Augmentation, apply
 from deblurzoo.errors import DeblurzooError
@@ -64,15 +66,46 @@ class TrainingCrops(Dataset[Batch]):
         self.samples, self.augmentation, self.seed = samples, augmentation, seed
         self.order = Shuffle(seed, len(samples))
         self.pipeline = augmentation.compose(images=len(samples[0].blur) + 1)
-        extra = augmentation.extra_blur
-        if extra and not any(sample.dataset in extra.datasets for sample in samples):
-            log.warning("extra_blur has no effect: no training sample is from %s", ", ".join(extra.datasets))
 
     def __getitem__(self, number: int) -> Batch:
         """Return sample `number`: uint8 crops (T, 3, h, w) and (3, h, w)."""
         sample = self.samples[self.order[number]]
         seed = sample_seed(self.seed, number)
         return _as_batch(sample, apply(self.augmentation, self.pipeline, _read(sample), sample.dataset, seed))
+
+
+class Mixed(Dataset[Batch]):
+    """Endless data set that draws from several data sets by weight, indexed by sample number (see `Mixture`).
+
+    Args:
+        parts: endless data sets by key. Each clip name is prefixed with the key of its data set.
+        weights: positive weight of each data set.
+        seed: seed of the order of the data sets.
+    """
+
+    def __init__(self, parts: Mapping[str, "TrainingCrops | Mixed"], weights: Mapping[str, float], seed: int) -> None:
+        self.parts = parts
+        self.samples: list[Sample] = [sample for part in parts.values() for sample in part.samples]
+        self.order = Mixture(seed, weights)
+
+    def __getitem__(self, number: int) -> Batch:
+        """Return sample `number`."""
+        key, own = self.order[number]
+        sample = self.parts[key][own]
+        return sample._replace(clip=f"{key}_{sample.clip}")
+
+
+def training_crops(source: Source, frames: int, augmentation: Augmentation, seed: int) -> TrainingCrops | Mixed:
+    """Return the training samples of a data set; raise a DeblurzooError if an image size is unsuitable."""
+    if isinstance(source, Joined) and source.weights:
+        parts = {
+            key: training_crops(part, frames, augmentation, sample_seed(seed, index))
+            for index, (key, part) in enumerate(source.datasets["train"].items())
+        }
+        return Mixed(parts, source.weights, seed)
+    samples = source.samples("train", frames)
+    require_sizes(samples, augmentation)
+    return TrainingCrops(samples, augmentation, seed)
 
 
 class FullFrames(Dataset[Batch]):
@@ -135,11 +168,13 @@ class DeblurDataModule(pl.LightningDataModule):
         self.no_harm = no_harm
         self.workers = default_workers() if workers is None else workers
 
-    def training_crops(self) -> TrainingCrops:
+    def training_crops(self) -> TrainingCrops | Mixed:
         """Return the training samples; raise a DeblurzooError if an image size is unsuitable."""
-        samples = self.source.samples("train", self.frames)
-        require_sizes(samples, self.augmentation)
-        return TrainingCrops(samples, self.augmentation, self.seed)
+        crops = training_crops(self.source, self.frames, self.augmentation, self.seed)
+        extra = self.augmentation.extra_blur
+        if extra and not any(sample.dataset in extra.datasets for sample in crops.samples):
+            log.warning("extra_blur has no effect: no training sample is from %s", ", ".join(extra.datasets))
+        return crops
 
     def setup(self, stage: str) -> None:
         """List and check the samples that `stage` requires."""

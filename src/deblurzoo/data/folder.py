@@ -36,11 +36,17 @@ class Folder(ClipSource):
         self.folders = {"train": train, "test": test}
         self.splits = tuple(split for split, pair in self.folders.items() if any(pair.values()))
         self.blur_folder = "+".join(Path(pair["blur"]).name for pair in self.folders.values() if pair["blur"])
-        if packed and not self.splits:
-            index = open_pack("data.packed", Path(packed))
+        if packed:
+            self.use_pack(packed)
+
+    def use_pack(self, folder: str) -> None:
+        """Read the images from a pack in a folder. Without image folders, the splits are those of the pack."""
+        super().use_pack(folder)
+        if not self.splits:
+            index = open_pack(f"{self.key}.packed", Path(folder))
             self.splits = tuple(dict.fromkeys(clip.split for clip in index.clips))
             self.blur_folder = index.blur_folder
-            self.consecutive = consecutive and index.consecutive
+            self.consecutive = self.consecutive and index.consecutive
 
     def origin(self, split: str) -> dict[str, str]:
         """Return the two folders of a split, or the pack, by config key."""
@@ -52,6 +58,6 @@ class Folder(ClipSource):
         where = {}
         for role in ("blur", "sharp"):
             if not (value := self.folders[split][role]):
-                raise DeblurzooError(f"data.{split}.{role} is not set: set it to a folder of {role} images")
-            where[role] = require_folder(f"data.{split}.{role}", Path(value), "", "images")
+                raise DeblurzooError(f"{self.key}.{split}.{role} is not set: set it to a folder of {role} images")
+            where[role] = require_folder(f"{self.key}.{split}.{role}", Path(value), "", "images")
         return [ClipFiles(where["blur"].resolve().parent.name, image_files(where["blur"]), image_files(where["sharp"]))]

@@ -1,9 +1,14 @@
 """Deterministic selection of training samples: a resumed run sees the same samples as an uninterrupted run."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from torch.utils.data import Sampler
+
+from deblurzoo.errors import DeblurzooError
+
+BLOCK = 1000
+"""Number of consecutive samples to which the shares of a mixture are rounded."""
 
 
 class StepSampler(Sampler[list[int]]):
@@ -44,9 +49,48 @@ class Shuffle:
     def __getitem__(self, number: int) -> int:
         """Return the index of the sample with number `number`."""
         epoch, position = divmod(number, self.size)
+        return int(self.permutation(epoch)[position])
+
+    def permutation(self, epoch: int) -> np.ndarray:
+        """Return the indices of all samples in the order of an epoch. The last permutation is cached."""
         if self._cached is None or self._cached[0] != epoch:
             self._cached = epoch, np.random.default_rng([self.seed, epoch]).permutation(self.size)
-        return int(self._cached[1][position])
+        return self._cached[1]
+
+
+class Mixture:
+    """Mapping from sample numbers to a part of a mixture and the number of the sample among the samples of this part.
+
+    The samples are divided into blocks of about `BLOCK` samples. Each block contains every part as often as its weight
+    demands, in a new random order. Therefore, the number of earlier samples of a part is known without drawing them.
+
+    Args:
+        seed: seed of the order of the parts.
+        weights: positive weight of each part.
+
+    Raises:
+        DeblurzooError: a weight is so small that its part would never be drawn.
+    """
+
+    def __init__(self, seed: int, weights: Mapping[str, float]) -> None:
+        self.parts = list(weights)
+        total = sum(weights.values())
+        self.counts = [round(BLOCK * weight / total) for weight in weights.values()]
+        if 0 in self.counts:
+            part = self.parts[self.counts.index(0)]
+            raise DeblurzooError(
+                f"data.weights.{part}={weights[part]} is less than one in {BLOCK} samples: set a larger weight, "
+                "or 0 to leave the data set out"
+            )
+        self._owners = np.repeat(np.arange(len(self.parts)), self.counts)
+        self._order = Shuffle(seed, len(self._owners))
+
+    def __getitem__(self, number: int) -> tuple[str, int]:
+        """Return the part of sample `number`, and the number of earlier samples of this part."""
+        block, position = divmod(number, self._order.size)
+        owners = self._owners[self._order.permutation(block)[: position + 1]]
+        part = int(owners[-1])
+        return self.parts[part], block * self.counts[part] + int(np.count_nonzero(owners[:-1] == part))
 
 
 def sample_seed(seed: int, number: int) -> int:
