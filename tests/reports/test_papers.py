@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from deblurzoo.nets import SRN, SVRNN, FlowRNN, Liu2016
+from deblurzoo.nets import SRN, SVRNN, FlowRNN, Liu2016, NAFNet
 from deblurzoo.reports.papers import published, rows, rows_of
 from deblurzoo.reports.results import Network, Results
 
-NETWORKS = {"SRN": SRN, "SVRNN": SVRNN, "FlowRNN": FlowRNN, "Liu2016": Liu2016}
+NETWORKS = {"SRN": SRN, "SVRNN": SVRNN, "FlowRNN": FlowRNN, "Liu2016": Liu2016, "NAFNet": NAFNet}
 SRN_TABLE = {
     "SS": {"scales": 1, "bottleneck": "conv"},
     "SC": {"shared": False, "bottleneck": "conv"},
