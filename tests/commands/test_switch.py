@@ -23,3 +23,19 @@ def test_a_trained_network_is_evaluated_with_its_switch_on(deblurzoo: Run, toy: 
     done = deblurzoo("evaluate", "checkpoint=runs/run", "data=toy", data, "trainer=cpu", "switch=same_frame")
     assert done.returncode == 1
     assert "error: switch=same_frame has no effect on this SVRNN" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_nafnet_is_evaluated_with_global_statistics(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
+    short = ["trainer.max_steps=2", "trainer.val_check_interval=2", "name=run", "model.net.tlc=32"]
+    data = f"data.root={toy}"
+    done = deblurzoo("train", "model=nafnet", *TINY_RUN, *TINY_NETS["nafnet"], *short, data)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for switch in ("null", "no_tlc"):
+        done = deblurzoo("evaluate", "checkpoint=runs/run", "data=toy", data, "trainer=cpu", f"switch={switch}")
+        assert done.returncode == 0, done.stdout + done.stderr
+    local, whole = (
+        json.loads((tmp_path / "runs/run/evaluate" / folder / "results.json").read_text())
+        for folder in ("toy_blur", "toy_blur_no_tlc")
+    )
+    assert (local["network"]["arguments"]["tlc"], whole["network"]["arguments"]["tlc"]) == (32, None)
+    assert local["restored"]["psnr"] != whole["restored"]["psnr"]

@@ -46,7 +46,7 @@ class NAFNet(DeblurNet):
         self.size_multiple = 2**levels
         if not levels == len(decoder_blocks) > 0:
             raise ValueError(
-                f"encoder_blocks={encoder_blocks} and decoder_blocks={decoder_blocks} must have the same length"
+                f"encoder_blocks={encoder_blocks} and decoder_blocks={decoder_blocks} must have equal lengths above 0"
             )
         if min(width - 1, middle_blocks, *encoder_blocks, *decoder_blocks) < 0:
             raise ValueError(f"width={width} must be above 0, and the numbers of blocks must not be negative")
@@ -54,8 +54,7 @@ class NAFNet(DeblurNet):
             raise ValueError(f"tlc={tlc} must be at least {self.size_multiple}, one pixel at the lowest resolution")
 
         def blocks(level: int, number: int) -> nn.Sequential:
-            window = tlc and tlc // 2**level
-            return nn.Sequential(*(Block(width * 2**level, window) for _ in range(number)))
+            return nn.Sequential(*(Block(width * 2**level, scale=2**level) for _ in range(number)))
 
         def up(inputs: int) -> nn.Sequential:
             return nn.Sequential(nn.Conv2d(inputs, 2 * inputs, 1, bias=False), nn.PixelShuffle(2))
@@ -68,7 +67,20 @@ class NAFNet(DeblurNet):
         self.ups = nn.ModuleList(up(width * 2 ** (n + 1)) for n in reversed(down))
         self.decoders = nn.ModuleList(blocks(n, decoder_blocks[levels - 1 - n]) for n in reversed(down))
         self.ending = conv(width, 3, 3)  # (B, 3, H, W)
+        self.tlc = tlc
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @property
+    def tlc(self) -> int | None:
+        """Side of the window in pixels, or None for the whole image; may be changed after training."""
+        return self._tlc
+
+    @tlc.setter
+    def tlc(self, side: int | None) -> None:
+        self._tlc = side
+        for module in self.modules():
+            if isinstance(module, Pool):
+                module.window = None if side is None else side // module.scale
 
     def forward(self, blur: Tensor) -> Restored:
         """Restore (B, 1, 3, H, W); H and W must be multiples of `size_multiple`."""
@@ -89,16 +101,16 @@ class Block(nn.Module):
 
     Args:
         channels: number of channels.
-        window: see `Pool`.
+        scale: factor by which the features are smaller than the image.
     """
 
-    def __init__(self, channels: int, window: int | None) -> None:
+    def __init__(self, channels: int, scale: int) -> None:
         super().__init__()
         c = channels
         self.norm1 = ChannelNorm(c, eps=1e-6)
         self.conv1 = conv(c, 2 * c, 1)
         self.conv2 = nn.Conv2d(2 * c, 2 * c, 3, padding=1, groups=2 * c)
-        self.sca = nn.Sequential(Pool(window), conv(c, c, 1))
+        self.sca = nn.Sequential(Pool(scale), conv(c, c, 1))
         self.conv3 = conv(c, c, 1)
         self.beta = nn.Parameter(torch.zeros(1, c, 1, 1))
         self.norm2 = ChannelNorm(c, eps=1e-6)
@@ -124,9 +136,10 @@ class ChannelNorm(nn.LayerNorm):
 class Pool(nn.Module):
     """Average over the whole image or, at inference, over a square window of `window` pixels around each pixel."""
 
-    def __init__(self, window: int | None) -> None:
+    def __init__(self, scale: int) -> None:
         super().__init__()
-        self.window = window
+        self.scale = scale
+        self.window: int | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to (B, C, 1, 1) or, with a window that does not cover the image, to (B, C, H, W)."""
