@@ -26,9 +26,10 @@ def test_a_trained_network_is_evaluated_with_its_switch_on(deblurzoo: Run, toy: 
 
 
 def test_nafnet_is_evaluated_with_global_statistics(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
-    short = ["trainer.max_steps=2", "trainer.val_check_interval=2", "name=run", "model.net.tlc=32"]
+    short = ["trainer.max_steps=2", "trainer.val_check_interval=2", "name=run"]
+    learned = ["model.net.tlc=32", "model.optimizer.lr=0.1"]  # initially, blocks are the identity
     data = f"data.root={toy}"
-    done = deblurzoo("train", "model=nafnet", *TINY_RUN, *TINY_NETS["nafnet"], *short, data)
+    done = deblurzoo("train", "model=nafnet", *TINY_RUN, *TINY_NETS["nafnet"], *short, *learned, data)
     assert done.returncode == 0, done.stdout + done.stderr
     for switch in ("null", "no_tlc"):
         done = deblurzoo("evaluate", "checkpoint=runs/run", "data=toy", data, "trainer=cpu", f"switch={switch}")
