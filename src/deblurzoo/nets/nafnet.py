@@ -130,7 +130,8 @@ class ChannelNorm(nn.LayerNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to (B, C, H, W)."""
-        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        normalised: Tensor = super().forward(x.permute(0, 2, 3, 1))
+        return normalised.permute(0, 3, 1, 2)
 
 
 class Pool(nn.Module):
