@@ -122,8 +122,8 @@ class Block(nn.Module):
         """Map (B, C, H, W) to (B, C, H, W)."""
         gated = gate(self.conv2(self.conv1(self.norm1(x))))
         x = x + self.beta * self.conv3(gated * self.sca(gated))
-        x = x + self.gamma * self.conv5(gate(self.conv4(self.norm2(x))))
-        return x
+        changed: Tensor = x + self.gamma * self.conv5(gate(self.conv4(self.norm2(x))))
+        return changed
 
 
 class ChannelNorm(nn.LayerNorm):
