@@ -10,18 +10,26 @@ import torch
 from torch import Tensor, nn
 
 from deblurzoo.commands.experiments import load_experiment, names
-from deblurzoo.nets import SRN, SVRNN, FlowRNN, Liu2016
+from deblurzoo.nets import SRN, SVRNN, FlowRNN, Liu2016, NAFNet
 from deblurzoo.nets.base import DeblurNet
 from deblurzoo.reports.papers import parameters, rows_of
 
 PAGE = Path(__file__).with_name("networks.md")
 MARKED = re.compile(r"(<!-- table: (?P<name>[\w ]+) -->\n).*?(<!-- end -->)", re.S)
 SIZE = 256
-NETWORKS: dict[str, type[DeblurNet]] = {"svrnn": SVRNN, "srn": SRN, "flow_rnn": FlowRNN, "liu2016": Liu2016}
-EXPERIMENTS = {"svrnn": "svrnn_gopro", "srn": "srn_gopro", "flow_rnn": "flow_dvd"}
+NETWORKS: dict[str, type[DeblurNet]] = {
+    "svrnn": SVRNN,
+    "srn": SRN,
+    "flow_rnn": FlowRNN,
+    "liu2016": Liu2016,
+    "nafnet": NAFNet,
+}
+EXPERIMENTS = {"svrnn": "svrnn_gopro", "srn": "srn_gopro", "flow_rnn": "flow_dvd", "nafnet": "nafnet_gopro"}
 """Experiment of each full network. The names of the network's ablations begin with the name of this experiment."""
 STAGES = re.compile(r"(?:at_scale\.0|flow_net|weight_generation|between)\.?")
 """Names of containers, which are removed from the names of layers."""
+STAGE = re.compile(r"((encoders|downs|ups|decoders)\.)?\w+")
+"""The name of a stage: the beginning of a layer's name."""
 
 
 def convolutions(net: DeblurNet) -> Iterator[tuple[str, nn.Conv2d | nn.ConvTranspose2d, int]]:
@@ -46,20 +54,29 @@ def layer_table(net: DeblurNet) -> list[list[str]]:
     """
     stages: dict[str, list[tuple[nn.Conv2d | nn.ConvTranspose2d, int]]] = {}
     for name, layer, height in convolutions(net):
-        stages.setdefault(STAGES.sub("", name).partition(".")[0], []).append((layer, height))
+        stages.setdefault(stage(name), []).append((layer, height))
     table = [["layer", "convolutions", "output size", "parameters"]]
     for name, layers in stages.items():
         kinds = Counter(_described(layer) for layer, _ in layers)
         text = "; ".join(f"{count} x {kind}" if count > 1 else kind for kind, count in kinds.items())
         ratio = SIZE // layers[-1][1]
-        count = sum(p.numel() for layer, _ in layers for p in layer.parameters())
+        count = sum(p.numel() for key, p in net.named_parameters() if stage(key) == name)
         table.append([f"`{name}`", text, "1" if ratio == 1 else f"1/{ratio}", f"{count:,}"])
     total = sum(p.numel() for p in net.parameters())
     return [*table, ["**total**", "", "", f"**{total:,}**"]]
 
 
+def stage(name: str) -> str:
+    """Return the name of the stage to which a layer or parameter belongs."""
+    found = STAGE.match(STAGES.sub("", name))
+    assert found
+    return found[0]
+
+
 def _described(layer: nn.Conv2d | nn.ConvTranspose2d) -> str:
     kind = "transposed " if isinstance(layer, nn.ConvTranspose2d) else ""
+    if layer.groups > 1:
+        kind = "depth-wise "
     stride = f", stride {layer.stride[0]}" if layer.stride[0] > 1 else ""
     return f"{kind}{layer.kernel_size[0]}x{layer.kernel_size[1]}, {layer.in_channels} to {layer.out_channels}{stride}"
 

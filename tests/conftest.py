@@ -31,6 +31,7 @@ TINY_NETS = {
     "srn": ["model.net.kernel_size=3", "model.net.blocks=1", "model.net.width=0.125"],
     "svrnn": ["model.net.width=0.125", "model.vgg16=null"],
     "liu2016": [],
+    "nafnet": ["model.net.width=4", "model.net.encoder_blocks=[1,1]", "model.net.decoder_blocks=[1,1]"],
     "flow_rnn": ["model.net.width=0.125", "datamodule.augmentation.crop=64", "datamodule.augmentation.zoom=null"],
 }
 """Overrides that shrink the network of each conf/model; to be placed after TINY_RUN."""

@@ -37,6 +37,8 @@ NETWORKS = {
     "svrnn": "model=svrnn model.net.width=0.125 model.vgg16=null datamodule.augmentation.crop=32 "
     "trainer.accumulate_grad_batches=2",
     "liu2016": "model=liu2016 datamodule.augmentation.crop=32",
+    "nafnet": "model=nafnet model.net.width=4 model.net.encoder_blocks=[1,1] model.net.decoder_blocks=[1,1] "
+    "model.net.tlc=32 datamodule.augmentation.crop=32",
     "flow_rnn": "model=flow_rnn model.net.width=0.125 datamodule.augmentation.crop=64",
 }
 STEPS = (3, 5)

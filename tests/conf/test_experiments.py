@@ -23,7 +23,7 @@ from deblurzoo.reports.papers import parameters
 from verbs import refused
 
 EXPERIMENTS = names()
-PAPERS = ("srn_gopro", "svrnn_gopro", "svrnn_dvd_gopro", "flow_dvd")
+PAPERS = ("srn_gopro", "svrnn_gopro", "svrnn_dvd_gopro", "flow_dvd", "nafnet_gopro")
 """Experiments of the papers' full networks; they can be combined with every network, data set and recipe."""
 GROUPS = ("experiment", "model", "data", "recipe")
 MODELS = sorted({path.stem for path in (conf_dir() / "model").glob("*.yaml")} - {"base"})

@@ -24,21 +24,33 @@ TINY: dict[type[DeblurModule], dict[str, Any]] = {
     SRNDeblur: {"width": 0.125, "blocks": 1, "kernel_size": 3},
     FlowRNNDeblur: {"width": 0.125},
     Liu2016Deblur: {},
+    DeblurModule: {  # NAFNet
+        "_target_": "deblurzoo.nets.nafnet.NAFNet",
+        "width": 4,
+        "encoder_blocks": [1, 2],
+        "decoder_blocks": [1, 1],
+        "tlc": 64,
+    },
 }
 
 
 def module_of(kind: type[DeblurModule]) -> DeblurModule:
     torch.manual_seed(1)
-    return kind(net=TINY[kind], optimizer={"lr": 1e-4}, schedule={"steps": 1, "power": 1.0}).eval()
+    module = kind(net=TINY[kind], optimizer={"lr": 1e-4}, schedule={"steps": 1, "power": 1.0}).eval()
+    for name, parameter in module.named_parameters():
+        if name.endswith(("beta", "gamma")):  # initially 0, so that blocks of NAFNet have no effect
+            torch.nn.init.uniform_(parameter, -1, 1)
+    return module
 
 
 def checkpoint_of(module: DeblurModule, folder: Path) -> Path:
     """Write a module as a checkpoint of `deblurzoo train`; return the run folder."""
     file = folder / "run" / "checkpoints" / "step_00000007.ckpt"
     file.parent.mkdir(parents=True)
-    facts = {"module": type(module).__name__, "run_id": "1", "dataset": "toy", "blur_folder": "blur", "version": "0"}
-    content = {"deblurzoo": facts, "global_step": 7, "state_dict": module.state_dict()}
+    facts = {"run_id": "1", "dataset": "toy", "blur_folder": "blur"}
+    content: dict[str, Any] = {"deblurzoo": facts, "global_step": 7, "state_dict": module.state_dict()}
     content |= {"hyper_parameters": dict(module.hparams), "optimizer_states": [], "lr_schedulers": []}
+    module.on_save_checkpoint(content)
     torch.save(content, file)
     return folder / "run"
 
@@ -150,7 +162,7 @@ def test_a_moving_average_is_what_is_exported(deblurzoo: Run, toy: Path, tmp_pat
 
 @pytest.mark.processes
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("kind", [SVRNNDeblur, SRNDeblur, FlowRNNDeblur])
+@pytest.mark.parametrize("kind", [SVRNNDeblur, SRNDeblur, FlowRNNDeblur, DeblurModule])
 def test_onnx_agrees_with_torch_at_any_size(kind: type[DeblurModule], tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     module, out = module_of(kind), tmp_path / "exported"

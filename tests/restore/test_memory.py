@@ -4,11 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch import Tensor
 
 from deblurzoo import load
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.restore.memory import parse_bytes
+from deblurzoo.nets import NAFNet
+from deblurzoo.nets.base import restore_any_size
+from deblurzoo.restore.memory import measure, parse_bytes
 
 
 def test_sizes_of_memory() -> None:
@@ -36,6 +40,20 @@ def test_tiles_shrink_with_the_memory_until_none_fit(identity: Path) -> None:
     with pytest.raises(DeblurzooError, match=r"an image of 6000x4000 needs about \d.\d GB, but the .* limit is 0.1 GB"):
         restorer.grid(4000, 6000)
     assert restorer.grid(300, 300).total == 1
+
+
+def test_the_memory_of_local_statistics_is_measured() -> None:
+    used = set()
+
+    def run(blur: Tensor) -> None:
+        with torch.inference_mode():
+            restore_any_size(net, blur)
+
+    net = NAFNet(2, (1,), 0, (1,), tlc=384).eval()
+    pool = net.encoders[0][0].sca[0]  # type: ignore[index]
+    pool.register_forward_hook(lambda _, __, pooled: used.add(tuple(pooled.shape[-2:])))
+    measure(run, frames=1, device=torch.device("cpu"))
+    assert used == {(1, 1), (128, 1152)}
 
 
 @pytest.mark.processes

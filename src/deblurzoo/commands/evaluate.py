@@ -30,6 +30,9 @@ from deblurzoo.version import __version__
 
 log = logging.getLogger(__name__)
 
+SWITCHES = {"disable_rnn": ("disable_rnn", True), "same_frame": ("same_frame", True), "no_tlc": ("tlc", None)}
+"""Argument and value of the network that each `switch` sets."""
+
 
 def run(cfg: DictConfig) -> None:
     """Run the evaluation, even if finished results exist."""
@@ -57,8 +60,7 @@ def evaluate(cfg: DictConfig, anew: bool = True) -> Path:
     net = load_net(trained, path)
     arguments = trained["hyper_parameters"]["net"]
     if settings.switch:
-        turn_on(net, settings.switch)
-        arguments = {**arguments, settings.switch: True}
+        arguments = {**arguments, **turn_on(net, settings.switch)}
     source: Source = make(settings.data.content, Source, "data")
     given = {"source": source, "frames": net.frames, "seed": 0, "no_harm": settings.no_harm}
     datamodule = make(settings.datamodule.content, DeblurDataModule, "datamodule", **given)
@@ -182,15 +184,21 @@ def _low(settings: Evaluating) -> str | None:
     return None if settings.trainer.precision == FULL else str(settings.trainer.precision)
 
 
-def turn_on(net: DeblurNet, switch: str) -> None:
-    """Modify a network at inference: `disable_rnn` (SVRNN paper, Fig. 7b) or `same_frame` (FlowRNN paper, Fig. 6b)."""
+def turn_on(net: DeblurNet, switch: str) -> dict[str, Any]:
+    """Modify a network at inference, and return the changed argument.
+
+    `disable_rnn` is from the SVRNN paper (Fig. 7b), `same_frame` from the FlowRNN paper (Fig. 6b), `no_tlc` from the
+    NAFNet paper (Table 4).
+    """
+    name, value = SWITCHES[switch]
     alone = switch == "same_frame" and net.frames == 1
-    if switch not in ("disable_rnn", "same_frame") or not hasattr(net, switch) or alone:
+    if getattr(net, name, value) == value or alone:
         raise DeblurzooError(
-            f"switch={switch} has no effect on this {type(net).__name__}: disable_rnn is for SVRNN, and same_frame "
-            "is for FlowRNN with more than one input frame"
+            f"switch={switch} has no effect on this {type(net).__name__}: disable_rnn is for SVRNN, same_frame is for "
+            "FlowRNN with more than one input frame, and no_tlc is for NAFNet with tlc"
         )
-    setattr(net, switch, True)
+    setattr(net, name, value)
+    return {name: value}
 
 
 def describe_network(net: DeblurNet, arguments: dict[str, Any]) -> dict[str, Any]:

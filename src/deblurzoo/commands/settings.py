@@ -98,7 +98,7 @@ class Evaluating(Settings):
 
     checkpoint: Text
     out: Text | None
-    switch: Literal["disable_rnn", "same_frame"] | None
+    switch: Literal["disable_rnn", "same_frame", "no_tlc"] | None
     pictures: NonNegativeInt
     no_harm: NonNegativeInt
     rounding: Literal["nearest", "floor"]

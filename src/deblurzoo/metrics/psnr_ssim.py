@@ -60,7 +60,7 @@ def image_ssim(image: Image, sharp: Image) -> float:
 
 
 def image_ssim_matlab3d(image: Image, sharp: Image) -> float:
-    """Return MATLAB's `ssim(rgb, rgb)` of one uint8 image (H, W, 3): the SSIM that the three papers report.
+    """Return MATLAB's `ssim(rgb, rgb)` of one uint8 image (H, W, 3): the SSIM that the papers report.
 
     MATLAB interprets H x W x 3 as a volume: it uses an 11x11x11 Gaussian of sigma 1.5 with replicated borders on all
     three axes, and averages over the whole map. The value is higher than the per-channel `ssim`, so do not compare the

@@ -2,7 +2,8 @@
 
 from deblurzoo.nets.flow_rnn import FlowRNN
 from deblurzoo.nets.liu2016 import Liu2016
+from deblurzoo.nets.nafnet import NAFNet
 from deblurzoo.nets.srn import SRN
 from deblurzoo.nets.svrnn import SVRNN
 
-__all__ = ["SRN", "SVRNN", "FlowRNN", "Liu2016"]
+__all__ = ["SRN", "SVRNN", "FlowRNN", "Liu2016", "NAFNet"]

@@ -1,5 +1,6 @@
 """Measurement of the available memory, and of the memory that a network needs per pixel."""
 
+import math
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -14,8 +15,11 @@ from deblurzoo.allocator import give_back
 from deblurzoo.errors import DeblurzooError
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "KI": 2**10, "MI": 2**20, "GI": 2**30}
-_WARM_UP, _PROBE = 64, 384
-"""Sides in pixels of the two inputs of `measure`. They are multiples of each network's `size_multiple`."""
+_WARM_UP, _PROBE = (64, 64), (128, 1152)
+"""Heights and widths in pixels of the two inputs of `measure`, multiples of each network's `size_multiple`.
+
+The second input is long, so that the window of NAFNet's local statistics does not cover it, as in a large image.
+"""
 _CAUTION = 1.25
 """Safety factor, because memory fragmentation increases with the size of the tiles."""
 
@@ -89,12 +93,12 @@ def measure(run: Callable[[Tensor], object], frames: int, device: torch.device) 
     first, smaller run triggers one-time loading and compilation.
     """
 
-    def noise(side: int) -> Tensor:
-        return torch.rand(1, frames, 3, side, side)
+    def noise(height: int, width: int) -> Tensor:
+        return torch.rand(1, frames, 3, height, width)
 
     give_back()  # otherwise `run` would reuse freed memory, and the result would be too small
-    run(noise(_WARM_UP))
+    run(noise(*_WARM_UP))
     base = used(device)
     with watched(device) as peak:
-        run(noise(_PROBE))
-    return Need(base, _CAUTION * max(peak.value - base, 1) / _PROBE**2)
+        run(noise(*_PROBE))
+    return Need(base, _CAUTION * max(peak.value - base, 1) / math.prod(_PROBE))

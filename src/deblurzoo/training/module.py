@@ -20,7 +20,7 @@ from deblurzoo.training.schedules import factor
 from deblurzoo.version import __version__
 
 ADAM = "torch.optim.Adam"
-"""Optimiser of all three papers and of every checkpoint of version 0.1."""
+"""Default optimiser, and the optimiser of every checkpoint of version 0.1."""
 
 
 class RestoringModule(pl.LightningModule):
