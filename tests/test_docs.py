@@ -120,6 +120,8 @@ ELSEWHERE = {  # the test that runs the command
     "wandb agent ENTITY/deblurzoo/SWEEP": _AGENT,
     "deblurzoo evaluate checkpoint=wandb:ENTITY/deblurzoo/model-ID:latest data=gopro data.root=GOPRO_Large":
         "tests/commands/test_wandb_artifacts.py::test_a_checkpoint_of_wandb_is_evaluated_and_exported",
+    "deblurzoo export … --to-wandb PROJECT":
+        "tests/commands/test_wandb_artifacts.py::test_an_export_is_an_artifact_of_its_run_and_starts_another",
     "deblurzoo benchmark --out runs/benchmark":
         "tests/commands/test_benchmark.py::test_the_command_measures_prints_and_draws",
     "deblurzoo train --help": "tests/commands/test_errors.py::test_unknown_verb_and_help",
