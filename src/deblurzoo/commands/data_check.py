@@ -5,7 +5,7 @@ import sys
 from omegaconf import DictConfig, OmegaConf
 
 from deblurzoo.commands.hydra_app import as_dicts, blur_choice, make
-from deblurzoo.data import ClipSource, Kohler, Source
+from deblurzoo.data import ClipSource, Kohler, Photos, Source
 from deblurzoo.data.checking import check, counted
 from deblurzoo.errors import DeblurzooError
 
@@ -23,7 +23,7 @@ def run(cfg: DictConfig) -> None:
     source = source_of(cfg)
     if not source.splits:
         raise DeblurzooError("data=folder has nothing to check: set data.test.blur and data.test.sharp")
-    if isinstance(source, Kohler):
+    if isinstance(source, Kohler | Photos):
         problems = source.problems()
     else:
         assert isinstance(source, ClipSource)

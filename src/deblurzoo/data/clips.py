@@ -14,6 +14,7 @@ from deblurzoo.data.layout import ClipFiles, Pairs
 from deblurzoo.data.packs import Index, open_pack
 from deblurzoo.errors import DeblurzooError, require_utf8
 from deblurzoo.media.naming import described, gaps, natural, require_frames, runs
+from deblurzoo.synthesis.stills import PhotoBlur
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,8 @@ class Sample:
         sharp_frames: the sharp images of the same frames.
         references: sharp images with which the restored image is compared; empty if it is compared only with `sharp`.
         is_fed_sharp: whether `blur` contains sharp images, see `fed_sharp`.
+        flow: file with the true flow from the frame to restore to the next frame, (2, H, W); None if it is unknown.
+        simulated: the blur to be simulated for training. All frames are then the same sharp photo.
     """
 
     dataset: str
@@ -40,6 +43,8 @@ class Sample:
     sharp_frames: tuple[Frame, ...]
     references: tuple[Frame, ...] = ()
     is_fed_sharp: bool = False
+    flow: Path | None = None
+    simulated: PhotoBlur | None = None
 
     @property
     def sharp(self) -> Frame:
@@ -140,6 +145,10 @@ class ClipSource(Source):
         """Return the names of the frames that the protocol restores; by default, all frames."""
         return set(clip.frames)
 
+    def flow_file(self, split: str, clip: str, frame: str) -> Path | None:
+        """Return the file of the true flow from a frame to the next, if there is one."""
+        return None
+
     def clips(self, split: str) -> list[Clip]:
         """Return the paired frames of every clip.
 
@@ -225,7 +234,9 @@ class ClipSource(Source):
                         continue
                     if around := _around(run, index, needed)[:frames]:
                         blur, sharp = (tuple(kind[i] for i in around) for kind in (clip.blur, clip.sharp))
-                        samples.append(Sample(self.name, clip.name, clip.frames[index], blur, sharp))
+                        frame = clip.frames[index]
+                        flow = self.flow_file(split, clip.name, frame)
+                        samples.append(Sample(self.name, clip.name, frame, blur, sharp, flow=flow))
                     else:
                         left_out += 1
         if not samples:
