@@ -24,6 +24,6 @@ def run(cfg: DictConfig) -> None:
     for part in source.parts:
         folder = out if len(source.parts) == 1 else out / part.name
         index = pack(part, folder)
-        size = 2 * sum(clip.nbytes for clip in index.clips)
+        size = len(part.kinds) * sum(clip.nbytes for clip in index.clips)
         print(f"{folder}: {len(index.clips)} clips of {part.name}, {size / 1e9:.2f} GB, verified")
     print(f"to read the pack, set data.packed={out}; the image files are no longer needed")

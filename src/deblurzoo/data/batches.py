@@ -228,7 +228,7 @@ def _unrendered(samples: list[Batch]) -> Unrendered | None:
         return None
     fields: Any = zip(*parts.values(), strict=True)
     joined = [shared(torch.cat(field)) if isinstance(field[0], Tensor) else [*chain(*field)] for field in fields]
-    return Unrendered(*joined)._replace(sample=list(parts))
+    return Unrendered._make(joined)._replace(sample=list(parts))
 
 
 def _interleaved(sample: Batch) -> tuple[Tensor, Tensor]:

@@ -9,9 +9,9 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Self
 
-from deblurzoo.data.frames import Clip, Frame
+from deblurzoo.data.frames import Clip, Frame, Kind
 from deblurzoo.data.layout import ClipFiles, Pairs
-from deblurzoo.data.packs import Index, open_pack
+from deblurzoo.data.packs import KINDS, Index, open_pack
 from deblurzoo.errors import DeblurzooError, require_utf8
 from deblurzoo.media.naming import described, gaps, natural, require_frames, runs
 from deblurzoo.synthesis.stills import PhotoBlur
@@ -129,6 +129,9 @@ class ClipSource(Source):
         common_frames: see `Source`.
         packed: a pack of this data set, made by `deblurzoo data pack`. With a pack, the image files are optional.
     """
+
+    kinds: tuple[Kind, ...] = KINDS
+    """The images that a pack contains."""
 
     def __init__(self, common_frames: int | None = None, packed: str | None = None) -> None:
         super().__init__(common_frames)

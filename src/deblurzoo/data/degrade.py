@@ -9,9 +9,9 @@ from torch import Tensor
 from deblurzoo.batch import Batch
 from deblurzoo.synthesis.options import Response
 
-CHUNK = 2**19
+CHUNK = 2**20
 """Maximum number of pixel values of the sub-frames in memory, unless a single sub-frame has more."""
-FINER = 2
+FINER = 3
 """Factor by which layers are enlarged (bicubic) before they are sampled (bilinear); faster than bicubic sampling."""
 Window = tuple[int, int, int, int]
 

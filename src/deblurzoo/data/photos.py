@@ -29,7 +29,7 @@ VERSION = 1
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingPhotos:
     """The photos for training; `names` is a text file with a file name per line, or None for all remaining photos."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -37,13 +37,14 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Testing:
+class TestPhotos:
     """The photos for testing, and the number of exposures of each.
 
     `names` is a text file with a file name per line, or None for every sixth photo.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
+    __test__ = False  # not a test of pytest
     names: str | None = None
     exposures: PositiveInt = 3
 
@@ -80,6 +81,7 @@ class Photos(ClipSource):
     protocol = "photos"
     blur_folder = "blur"
     consecutive = False
+    kinds = ("sharp",)
 
     def __init__(
         self,
@@ -89,8 +91,8 @@ class Photos(ClipSource):
         shorter_side: PositiveInt | None = None,
         objects: NonNegativeInt = 2,
         responses: Annotated[tuple[Response, ...], Field(min_length=1)] = (None, CAMERA_GAMMA, "srgb"),
-        train: Training = Training(),
-        test: Testing = Testing(),
+        train: TrainingPhotos = TrainingPhotos(),
+        test: TestPhotos = TestPhotos(),
         packed: str | None = None,
     ) -> None:
         super().__init__(packed=packed)
@@ -164,17 +166,24 @@ class Photos(ClipSource):
         return folder
 
     def _expose(self, folder: Path) -> None:
-        # deferred: torch takes a second to import
+        """Render the test exposures; photos that cannot be used are left out with a warning."""
+        # Deferred: torch takes a second to import.
         from deblurzoo.synthesis.exposure import Camera
         from deblurzoo.synthesis.pairs import Recipe, read_synthesis, write_folder
         from deblurzoo.synthesis.plan import Cut
         from deblurzoo.synthesis.sources import inspect
 
         (clip,) = self.clip_files("test")
+        sources = []
+        for path in clip.sharp:
+            try:
+                sources += inspect(path, photographs=True)
+            except DeblurzooError as error:
+                log.warning("left out: %s", error)
         cut = Cut(split="source", test_share=1.0, exposures=self.test.exposures)
         recipe = Recipe(cut, Camera(), self.blur.shake, shorter_side=self.blur.shorter_side)
         log.info("rendering the test exposures of %d photos, once, in %s", len(clip.sharp), folder)
-        write_folder([photo for path in clip.sharp for photo in inspect(path, True)], folder, recipe)
+        write_folder(sources, folder, recipe)
         for reason in read_synthesis(folder).refused:
             log.warning("left out: %s", reason)
 
