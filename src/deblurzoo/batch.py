@@ -44,6 +44,10 @@ class Batch(NamedTuple):
     """(B, 2, H, W): the true flow from the frame to restore to the next frame, in pixels; None if it is unknown."""
     unrendered: Unrendered | None = None
     """Exposures that replace `blur` and `sharp` of their samples once they are rendered."""
+    noise: Tensor | None = None
+    """(B, T, 3, H, W) float16: noise to be added to `blur`, in 8-bit levels."""
+    quality: Tensor | None = None
+    """(B,) float32: JPEG quality with which `blur` is to be compressed."""
 
 
 class Restored(NamedTuple):

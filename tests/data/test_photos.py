@@ -150,6 +150,26 @@ def test_photos_and_pairs_share_a_batch(photos: Path, toy: Path) -> None:
     assert torch.equal(mixed.blur[3], finished(source(photos), Collation()([data[1]])).blur[0])
 
 
+@pytest.mark.parametrize("of_photos", [True, False])
+def test_noise_and_jpeg_degrade_the_blurry_frames_of_any_data_set(of_photos: bool, photos: Path, toy: Path) -> None:
+    data = source(photos) if of_photos else Toy(str(toy), "blur")
+
+    def batch(**options: Any) -> Batch:
+        crops = TrainingCrops(data.samples("train", 2), Augmentation(crop=32, **options), seed=0)
+        return finished(source(photos), Collation()([crops[number] for number in range(4)]))
+
+    plain, noisy, compressed = batch(), batch(noise=(5, 5)), batch(jpeg=(30, 30))
+    assert torch.equal(plain.sharp, noisy.sharp) and torch.equal(plain.sharp, compressed.sharp)
+    unclipped = (plain.blur > 0.1) & (plain.blur < 0.9)
+    assert 4.5 < 255 * (noisy.blur - plain.blur)[unclipped].std() < 5.5
+    for before, after in zip(plain.blur.flatten(0, 1), compressed.blur.flatten(0, 1), strict=True):
+        image = np.ascontiguousarray(levels(before).round().astype(np.uint8)[..., ::-1])
+        jpeg = cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 30])[1], cv2.IMREAD_COLOR)[..., ::-1]
+        error = np.abs(levels(after) - levels(before)).mean()
+        assert np.abs(levels(after) - jpeg).mean() < 0.8 * error and error > 0.5
+    assert torch.equal(noisy.blur, batch(noise=(5, 5)).blur)
+
+
 def test_every_sample_is_a_new_exposure(photos: Path) -> None:
     data = crops(photos, length=(6, 8), objects=0)
     batch = finished(source(photos), Collation()([data[number] for number in range(0, 50, 5)]))

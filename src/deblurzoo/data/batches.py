@@ -216,9 +216,16 @@ class Collation:
             torch.stack(parts, out=stacked)
         blur, sharp = (stacked.movedim(-1, -3) for stacked in buffers)
         clips, frames = [str(sample.clip) for sample in samples], [str(sample.frame) for sample in samples]
-        flows = [sample.flow for sample in samples if sample.flow is not None]
-        flow = shared(torch.stack(flows)) if len(flows) == len(samples) else None
-        return Batch(blur, sharp, clips, frames, flow, _unrendered(samples))
+        flow, noise, quality = (
+            _stacked([getattr(sample, name) for sample in samples]) for name in ("flow", "noise", "quality")
+        )
+        return Batch(blur, sharp, clips, frames, flow, _unrendered(samples), noise, quality)
+
+
+def _stacked(parts: list[Tensor | None]) -> Tensor | None:
+    """Return a tensor of all samples, or None if a sample lacks it."""
+    known = [part for part in parts if part is not None]
+    return shared(torch.stack(known)) if len(known) == len(parts) else None
 
 
 def _unrendered(samples: list[Batch]) -> Unrendered | None:

@@ -100,7 +100,9 @@ class TrainingCrops(Dataset[Batch]):
         for index in range(first, first + len(self.samples)):
             sample = self.samples[index % len(self.samples)]
             try:
-                return self._photo(sample, sample.simulated, seed) if sample.simulated else self._crops(sample, seed)
+                batch = self._photo(sample, sample.simulated, seed) if sample.simulated else self._crops(sample, seed)
+                noise, quality = self.augmentation.camera(batch.blur.shape, seed)
+                return batch._replace(noise=noise, quality=quality)
             except DeblurzooError as error:
                 if not sample.simulated:
                     raise
@@ -278,7 +280,7 @@ class DeblurDataModule(pl.LightningDataModule):
         return self._loader(FullFrames(self.test_samples[self.measured :]), batch_size=1)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Scale uint8 to [0, 1] on the device, and render exposures of photos.
+        """Scale uint8 to [0, 1] on the device, render exposures of photos, and add noise and JPEG artefacts.
 
         Batches are transferred as uint8, which is smaller than float.
         """
@@ -287,8 +289,8 @@ class DeblurDataModule(pl.LightningDataModule):
             return images.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
 
         batch = batch._replace(blur=scale(batch.blur), sharp=scale(batch.sharp))
-        if batch.unrendered is None:
+        if batch.unrendered is None and batch.noise is None and batch.quality is None:
             return batch
-        from deblurzoo.data.degrade import rendered  # deferred: kornia takes a second to import
+        from deblurzoo.data.degrade import degraded  # deferred: kornia takes a second to import
 
-        return rendered(batch)
+        return degraded(batch)

@@ -3,6 +3,7 @@
 import torch
 import torch.nn.functional as F
 from kornia.color import linear_rgb_to_rgb, rgb_to_linear_rgb
+from kornia.enhance import jpeg_codec_differentiable
 from kornia.geometry.transform import remap
 from torch import Tensor
 
@@ -14,6 +15,25 @@ CHUNK = 2**20
 FINER = 3
 """Factor by which layers are enlarged (bicubic) before they are sampled (bilinear); faster than bicubic sampling."""
 Window = tuple[int, int, int, int]
+
+
+def degraded(batch: Batch) -> Batch:
+    """Return a batch of floats in [0, 1] with its exposures rendered, and with noise and JPEG artefacts in `blur`."""
+    batch = rendered(batch)
+    blur = batch.blur
+    if batch.noise is not None:
+        blur = _as_8_bit(blur + batch.noise.float() / 255)
+    if batch.quality is not None:
+        some = max(1, CHUNK // blur[0].numel())
+        parts = zip(blur.split(some), batch.quality.split(some), strict=True)  # type: ignore[no-untyped-call]
+        blur = torch.cat([_compressed(frames, quality) for frames, quality in parts])
+    return batch._replace(blur=blur, noise=None, quality=None)
+
+
+def _compressed(blur: Tensor, quality: Tensor) -> Tensor:
+    """Return frames (B, T, 3, H, W) with the artefacts of JPEG at the quality of each sample."""
+    frames = jpeg_codec_differentiable(blur.flatten(0, 1), quality.repeat_interleave(blur.shape[1]))
+    return _as_8_bit(frames.view_as(blur))
 
 
 def rendered(batch: Batch) -> Batch:
