@@ -1,6 +1,7 @@
 """Photos: drawn exposures, their rendering on the device, and the fixed list of test exposures."""
 
 import logging
+import multiprocessing
 import shutil
 from pathlib import Path
 from typing import Any
@@ -240,6 +241,22 @@ def test_test_exposures_stay_and_are_those_of_synthesize(photos: Path, tmp_path:
     )  # not made again
     source(photos, shorter_side=90, test=TestPhotos(exposures=2)).samples("test", 2)
     assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
+def list_test_exposures(photos: Path) -> None:
+    source(photos, test=TestPhotos(exposures=2)).samples("test", 1)
+
+
+def test_processes_that_start_together_render_the_test_exposures_once(photos: Path, tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=list_test_exposures, args=(photos,)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    (folder,) = (tmp_path / "cache").iterdir()
+    assert len(files(folder)) == 2 * (3 * 3 + 1)
 
 
 def test_validation_frames_carry_the_true_flow(photos: Path) -> None:

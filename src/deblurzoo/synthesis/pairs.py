@@ -105,8 +105,11 @@ def synthesize(sources: list[SharpInput], out: Path, recipe: Recipe, workers: in
     _tell(out)
 
 
-def write_folder(sources: list[SharpInput], out: Path, recipe: Recipe, workers: int = 2) -> None:
-    """Write the same files as `synthesize`, without printing the content; left-out sources raise no error."""
+def write_folder(sources: list[SharpInput], out: Path, recipe: Recipe, workers: int = 2, wait: bool = False) -> None:
+    """Write the same files as `synthesize`, without printing the content; left-out sources raise no error.
+
+    If another process is writing the folder, wait for it, or raise a DeblurzooError if `wait` is not set.
+    """
     pairs = plan(sources, recipe.cut)
     facts = _facts(sources, recipe)
     out = out.resolve()
@@ -114,12 +117,16 @@ def write_folder(sources: list[SharpInput], out: Path, recipe: Recipe, workers: 
     if out.exists():
         _require_same(out, facts)
     else:
-        take_over(collected)
+        take_over(collected, wait=wait)
         try:
-            _fill(collected, sources, pairs, facts, recipe, workers)
+            if not (written := out.exists()):  # by the process that has locked the folder before
+                _fill(collected, sources, pairs, facts, recipe, workers)
         finally:
             release(collected)
-        collected.rename(out)
+        if written:
+            collected.rmdir()
+        else:
+            collected.rename(out)
 
 
 def _fill(
