@@ -16,6 +16,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: tests
 import cv2
 import numpy as np
 import pytest
+import skimage.data
 import torch
 from scipy.ndimage import gaussian_filter
 
@@ -106,6 +107,18 @@ def flow_toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("data") / "flow_toy"
     write_toy(root, FLOW_TOY)
     return root
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder of seven photos of two sizes, 1.png to 7.png."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    coffee, cat = (cv2.cvtColor(image, cv2.COLOR_RGB2BGR) for image in (skimage.data.coffee(), skimage.data.chelsea()))
+    for number in range(1, 8):
+        photo = (coffee if number % 2 else cat)[20 * number : 20 * number + 150, 30 * number : 30 * number + 200]
+        cv2.imwrite(str(folder / f"{number}.png"), photo[:, : 200 - 10 * (number % 2)])
+    return folder
 
 
 @pytest.fixture

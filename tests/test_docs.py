@@ -59,8 +59,9 @@ JOURNEYS = {  # sections whose commands run in one folder, in this order; and fi
     ),
     "own data": (
         ("docs/datasets.md#your-own-data", "docs/datasets.md#the-same-scene-in-training-and-testing",
-         "docs/datasets.md#toy-clips"),
-        "DATA/synthesis.yaml runs/mine/evaluate/*/results.json toy_flow/*/*/flow/*",
+         "docs/datasets.md#photos", "docs/datasets.md#toy-clips"),
+        "DATA/synthesis.yaml photos.png runs/svrnn_photos/evaluate/photos_blur/results.json "
+        "runs/mine/evaluate/*/results.json toy_flow/*/*/flow/*",
     ),
     "clusters": (
         ("docs/cluster.md#several-gpus-of-one-machine", "docs/cluster.md#sweeps-on-slurm"),
@@ -83,6 +84,9 @@ SMALLER = {  # arguments appended to commands that contain these words, to shrin
     "train data=mix": "debug=smoke paths.runs=runs",
     "show": "datamodule.augmentation.crop=64 datamodule.augmentation.zoom=null",
     "data=kohler": "data.verify=false",
+    "data=photos": "data.shorter_side=64 data.length=[2,4] data.test.exposures=1",
+    "train data=photos": "debug=smoke paths.runs=runs logger=csv model.net.width=0.125 datamodule.augmentation.crop=16",
+    "show data=photos": "datamodule.augmentation.crop=16",
     "toy": "--train-clips 1 --test-clips 1 --frames 3 --height 80 --width 96",
 }
 DEBLURZOO = """#!{python}
@@ -112,6 +116,8 @@ _AGENT = "tests/commands/test_wandb_agent.py::test_two_trials_of_the_example_are
 ELSEWHERE = {  # the test that runs the command
     "deblurzoo compare runs --to-wandb deblurzoo":
         "tests/commands/test_wandb.py::test_runs_trained_without_wandb_are_sent_to_it",
+    "deblurzoo synthesize PHOTOS --photographs --exposures 3 --shake 3-20 --objects 2 --shorter-side 720 --out DATA":
+        "tests/data/test_photos.py::test_test_exposures_stay_and_are_those_of_synthesize",
     "deblurzoo compare --wandb ENTITY/deblurzoo --html comparison.html":
         "tests/commands/test_wandb.py::test_compare_reads_runs_from_wandb_as_from_disk",
     "deblurzoo compare runs --wandb-report ENTITY/deblurzoo":
@@ -247,7 +253,7 @@ def user(journey: str, toy: Path, dvd: Path, tmp_path: Path) -> Iterator[Path]:
     for name, target in {"MY": clip, "MY/blurry": clip / "blur", "frames": clip / "blur"}.items():
         (tmp_path / name).symlink_to(target)
     picture = cv2.imread(str(min((clip / "blur").iterdir())))
-    for name in ("holiday.jpg", "photos/1.png", "large.tif", "blurry.png"):
+    for name in ("holiday.jpg", *(f"photos/{number}.png" for number in range(1, 7)), "large.tif", "blurry.png"):
         cv2.imwrite(str(tmp_path / name), picture)
     for name in ("240fps/1.mp4", "240fps/2.mp4", "clip.mp4"):
         write_video(tmp_path / name, moving(24, height=80, width=96))

@@ -1,9 +1,32 @@
 """Types shared by data, networks, losses and metrics."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from torch import Tensor, nn
+
+
+class Unrendered(NamedTuple):
+    """Exposures of P photos, which `data.degrade` renders on the device.
+
+    T exposures of a photo consist of S sub-frames each. A sub-frame shows L layers: the photo, and objects in front.
+    """
+
+    sample: list[int]
+    """The position of each photo's sample in the batch."""
+    photo: Tensor
+    """(P, 3, h, w) uint8, with a margin around the crop."""
+    objects: Tensor
+    """(Q, 4, s, s) uint8: RGB and opacity of the objects of all photos, photo by photo."""
+    maps: Tensor
+    """(N, 2, 3) float32: affine maps from pixels of a sub-frame to pixels of a layer; L * T * S maps per photo."""
+    shape: list[tuple[int, int, int]]
+    """L, T and S of each photo."""
+    windows: list[list[tuple[int, int, int, int]]]
+    """For each photo, (L - 1) * T windows of the sub-frames outside of which an object is not visible: left, top, right
+    and bottom."""
+    response: list[float | Literal["srgb"] | None]
+    """Camera response of each photo, see `synthesis.options.Response`."""
 
 
 class Batch(NamedTuple):
@@ -17,6 +40,14 @@ class Batch(NamedTuple):
     """B clip names."""
     frame: Sequence[str]
     """B frame names, unique within their clip."""
+    flow: Tensor | None = None
+    """(B, 2, H, W): the true flow from the frame to restore to the next frame, in pixels; None if it is unknown."""
+    unrendered: Unrendered | None = None
+    """Exposures that replace `blur` and `sharp` of their samples once they are rendered."""
+    noise: Tensor | None = None
+    """(B, T, 3, H, W) float16: noise to be added to `blur`, in 8-bit levels."""
+    quality: Tensor | None = None
+    """(B,) float32: JPEG quality with which `blur` is to be compressed."""
 
 
 class Restored(NamedTuple):

@@ -92,11 +92,11 @@ def new_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def claim(folder: Path) -> None:
+def claim(folder: Path, wait: bool = False) -> None:
     """Lock a folder until this process exits or crashes. Locking a folder again has no effect.
 
     Raises:
-        DeblurzooError: another process has locked the folder.
+        DeblurzooError: another process has locked the folder, unless `wait` is set.
     """
     if folder.resolve() in _claimed or sys.platform == "win32":  # Windows has no fcntl
         return
@@ -108,7 +108,7 @@ def claim(folder: Path) -> None:
             f"{folder} cannot be written ({error.strerror or error}): free disk space or choose another folder"
         ) from error
     try:
-        if not lock(file):
+        if not lock(file, wait):
             file.close()
             raise DeblurzooError(
                 f"another process is working in {folder}: wait for it or stop it, or choose another folder"
@@ -117,18 +117,21 @@ def claim(folder: Path) -> None:
         log.warning("%s cannot be locked (%s): do not start two runs in it", folder, error.strerror)
     if not _is_at(file, folder / LOCK):  # another process has removed the lock file meanwhile
         file.close()
-        claim(folder)
+        claim(folder, wait)
         return
     _claimed[folder.resolve()] = file
 
 
-def lock(file: BinaryIO) -> bool:
-    """Lock an open file for this process, until it is closed; return False if another process has locked it."""
+def lock(file: BinaryIO, wait: bool = False) -> bool:
+    """Lock an open file for this process, until it is closed.
+
+    If another process has locked it, wait for that process, or return False if `wait` is not set.
+    """
     import fcntl  # not on Windows
 
     try:
         # Not flock: workers would inherit its lock, and outlive a killed run by seconds.
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.lockf(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except (BlockingIOError, PermissionError):
         return False
     return True
@@ -150,9 +153,12 @@ def _is_at(file: BinaryIO, path: Path) -> bool:
         return False
 
 
-def take_over(folder: Path, half_written: str = "**/.*.tmp") -> None:
-    """Lock a folder, and remove the partial files (pattern `half_written`) that a killed process left."""
-    claim(folder)
+def take_over(folder: Path, half_written: str = "**/.*.tmp", wait: bool = False) -> None:
+    """Lock a folder, and remove the partial files (pattern `half_written`) that a killed process left.
+
+    For `wait`, see `claim`.
+    """
+    claim(folder, wait)
     for leftover in folder.glob(half_written):
         leftover.unlink()
 

@@ -249,7 +249,9 @@ def test_unknown_verb_and_help(deblurzoo: Run) -> None:
     for verb in (["train"], ["evaluate"], ["data", "check"]):
         helped = deblurzoo(*verb, "--help")
         assert helped.returncode == 0, helped.stderr
-        assert "data: dvd, dvd_all, dvd_flow" in helped.stdout and "kohler, mix, synthesized, toy" in helped.stdout
+        assert (
+            "data: dvd, dvd_all, dvd_flow" in helped.stdout and "kohler, mix, photos, synthesized, toy" in helped.stdout
+        )
     missing = deblurzoo("compare", "nothing")
     assert missing.returncode == 1 and "error: nothing has no results.json" in missing.stderr
 

@@ -330,3 +330,21 @@ def test_a_checkpoint_without_steps_left_starts_no_run_of_another_name(
     done = deblurzoo(*arguments, "name=two", "resume=runs/one/checkpoints/step_00000001.ckpt")
     assert done.returncode == 1
     assert "step_00000001.ckpt is already at step 1: set a larger trainer.max_steps" in done.stderr
+
+
+PHOTOS = ["data=photos", "data.root=photos", "data.length=[3,8]", "data.test.exposures=1"]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_run_on_photos_resumes_to_the_bit(workers: int, deblurzoo: Run, photos: Path, tmp_path: Path) -> None:
+    arguments = ["train", *TINY, *PHOTOS, f"datamodule.workers={workers}", "trainer.max_steps=6"]
+    assert deblurzoo(*arguments, "name=whole").returncode == 0
+    stopped = deblurzoo(*arguments, STOP[0], "+callbacks.stop.batches=4", "+callbacks.stop.by_signal=false", "name=cut")
+    assert stopped.returncode == 0, stopped.stderr
+    assert [path.name for path in tmp_path.glob("runs/cut/checkpoints/*")] == ["step_00000004.ckpt"]
+    done = deblurzoo(*arguments, "name=cut", "resume=auto")
+    assert done.returncode == 0, done.stderr
+    files = (tmp_path / f"runs/{name}/checkpoints/step_00000006.ckpt" for name in ("whole", "cut"))
+    whole, cut = (torch.load(file, weights_only=True) for file in files)
+    for part in ("state_dict", "optimizer_states", "global_step"):
+        assert_equal_to_the_bit(whole[part], cut[part])

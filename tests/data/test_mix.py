@@ -150,7 +150,7 @@ MIX = ["train", "data=mix", "blur=blur", "trainer=cpu", "logger=csv"]
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "data.weights is not set: give the weight of each data set, for example 'data.weights={gopro: 0.65"),
+        ([], "data.weights is not set: give the weight of each data set, for example 'data.weights={photos: 0.65"),
         (["data.weights={gopro: 1}"], "data.gopro.root is not set: set data.gopro.root=FOLDER"),
         (["data.weights={folder: 1}"], "data.folder.train.blur is not set: set it to a folder of blur images"),
         (["data.weights={toy: 1}", "data.test=kohler"], "data.test: there is no data set kohler: choose from gopro"),

@@ -1,3 +1,4 @@
+import kornia
 import numpy as np
 import pytest
 import torch
@@ -37,6 +38,12 @@ def pictures(pair: tuple[torch.Tensor, torch.Tensor]) -> list[tuple[Image, Image
 def test_psnr_is_scikit_images_per_image(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
     expected = [peak_signal_noise_ratio(s.numpy(), i.numpy(), data_range=255) for i, s in zip(*pair, strict=True)]
     np.testing.assert_allclose([image_psnr(*both) for both in pictures(pair)], expected, rtol=1e-12)
+
+
+def test_ssim_is_kornias_in_float64(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
+    image, sharp = (images.double() / 255 for images in pair)
+    expected = kornia.metrics.ssim(image, sharp, 11, eps=0)[..., 5:-5, 5:-5].mean((1, 2, 3))
+    np.testing.assert_allclose([image_ssim(*both) for both in pictures(pair)], expected.numpy(), atol=1e-5)
 
 
 def test_ssim_is_scikit_images_with_gaussian_weights(pair: tuple[torch.Tensor, torch.Tensor]) -> None:

@@ -25,6 +25,6 @@ def run(cfg: DictConfig) -> None:
     for part in parts:
         folder = out / part.name if isinstance(source, Joined) else out
         index = pack(part, folder)
-        size = 2 * sum(clip.nbytes for clip in index.clips)
+        size = len(part.kinds) * sum(clip.nbytes for clip in index.clips)
         print(f"{folder}: {len(index.clips)} clips of {part.name}, {size / 1e9:.2f} GB, verified")
     print(f"to read the pack, set data.packed={out}; the image files are no longer needed")

@@ -2,14 +2,17 @@
 
 from pathlib import Path
 
+import torch
 from omegaconf import DictConfig
 
 from deblurzoo.commands.hydra_app import blur_choice, make, quiet_lightning, settled
 from deblurzoo.commands.settings import Showing
 from deblurzoo.commands.train import make_module
 from deblurzoo.data import Source
+from deblurzoo.data.batches import Collation
 from deblurzoo.data.datamodule import DeblurDataModule
 from deblurzoo.media.images import write_png
+from deblurzoo.metrics.batches import as_images
 from deblurzoo.pictures.strips import contact_sheet
 
 
@@ -22,10 +25,11 @@ def run(cfg: DictConfig) -> None:
     given = {"source": source, "frames": frames, "seed": settings.seed}
     datamodule = make(settings.datamodule.content, DeblurDataModule, "datamodule", **given)
     crops = datamodule.training_crops()
-    samples = [crops[number] for number in range(settings.samples)]
-    towers = [[frame.permute(1, 2, 0).numpy() for frame in (*sample.blur, sample.sharp)] for sample in samples]
+    samples = Collation()([crops[number] for number in range(settings.samples)])
+    batch = datamodule.on_after_batch_transfer(samples, 0)
+    towers = [list(as_images(torch.stack([*blur, sharp]))) for blur, sharp in zip(batch.blur, batch.sharp, strict=True)]
     write_png(Path(settings.out), contact_sheet(towers))
-    for number, sample in enumerate(samples):
-        print(f"{number:2d} {sample.clip} {sample.frame}")
+    for number, (clip, frame) in enumerate(zip(batch.clip, batch.frame, strict=True)):
+        print(f"{number:2d} {clip} {frame}")
     shown = f"{settings.samples} samples from left to right, each a column of {frames} blurry and one sharp image"
     print(f"{settings.out}: {shown}; seed={settings.seed}")

@@ -68,6 +68,19 @@ def _parser() -> argparse.ArgumentParser:
         help="maximum number of moving objects in the foreground of a photo (default: %(default)s)",
     )
     add(
+        "--exposures",
+        type=at_least(1),
+        metavar="N",
+        help="number of clips of each photo: three consecutive exposures with the true optical flow (default: a single "
+        "exposure)",
+    )
+    add(
+        "--shorter-side",
+        type=at_least(1),
+        metavar="N",
+        help="reduce photos to this number of pixels of their shorter side (default: unchanged)",
+    )
+    add(
         "--stride",
         type=at_least(1),
         metavar="N",
@@ -168,6 +181,7 @@ def run(options: argparse.Namespace) -> None:
         test_share=options.test_share,
         gap=options.gap,
         seed=options.seed,
+        exposures=options.exposures,
     )
     camera = Camera(options.response, options.noise, options.jpeg)
     for source in sources:
@@ -176,5 +190,5 @@ def run(options: argparse.Namespace) -> None:
                 f"{source.path} has {source.fps:g} frames per second: use --interpolate to avoid ghosting in its blur"
             )
     least, most = options.shake
-    recipe = Recipe(cut, camera, Shake(least, most, objects=options.objects), options.interpolate)
+    recipe = Recipe(cut, camera, Shake(least, most, objects=options.objects), options.interpolate, options.shorter_side)
     synthesize(sources, options.out, recipe, options.workers)

@@ -8,6 +8,7 @@ from deblurzoo.data.gopro import Gopro, Synthesized, Toy
 from deblurzoo.data.joined import Joined
 from deblurzoo.data.kohler import Kohler
 from deblurzoo.data.layout import ClipFiles, require_folder
+from deblurzoo.data.photos import Photos
 
 __all__ = [
     "Clip",
@@ -18,6 +19,7 @@ __all__ = [
     "Gopro",
     "Joined",
     "Kohler",
+    "Photos",
     "Sample",
     "Source",
     "Synthesized",

@@ -10,6 +10,7 @@ import traceback
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from multiprocessing.connection import Listener
 from types import FrameType, TracebackType
 from typing import Any
@@ -20,7 +21,7 @@ from torch import Tensor
 from torch.distributed import is_initialized
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from deblurzoo.batch import Batch
+from deblurzoo.batch import Batch, Unrendered
 from deblurzoo.errors import DeblurzooError, first_line
 
 PREFETCH = 4
@@ -214,7 +215,27 @@ class Collation:
         for stacked, parts in zip(buffers, zip(*pictures, strict=True), strict=True):
             torch.stack(parts, out=stacked)
         blur, sharp = (stacked.movedim(-1, -3) for stacked in buffers)
-        return Batch(blur, sharp, [str(sample.clip) for sample in samples], [str(sample.frame) for sample in samples])
+        clips, frames = [str(sample.clip) for sample in samples], [str(sample.frame) for sample in samples]
+        flow, noise, quality = (
+            _stacked([getattr(sample, name) for sample in samples]) for name in ("flow", "noise", "quality")
+        )
+        return Batch(blur, sharp, clips, frames, flow, _unrendered(samples), noise, quality)
+
+
+def _stacked(parts: list[Tensor | None]) -> Tensor | None:
+    """Return a tensor of all samples, or None if a sample lacks it."""
+    known = [part for part in parts if part is not None]
+    return shared(torch.stack(known)) if len(known) == len(parts) else None
+
+
+def _unrendered(samples: list[Batch]) -> Unrendered | None:
+    """Return the unrendered exposures of all samples that have any."""
+    parts = {number: sample.unrendered for number, sample in enumerate(samples) if sample.unrendered}
+    if not parts:
+        return None
+    fields: Any = zip(*parts.values(), strict=True)
+    joined = [shared(torch.cat(field)) if isinstance(field[0], Tensor) else [*chain(*field)] for field in fields]
+    return Unrendered._make(joined)._replace(sample=list(parts))
 
 
 def _interleaved(sample: Batch) -> tuple[Tensor, Tensor]:

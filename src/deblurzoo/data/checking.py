@@ -15,6 +15,7 @@ from rich.table import Table
 from deblurzoo.data.clips import ClipSource, Source
 from deblurzoo.data.kohler import Kohler
 from deblurzoo.data.layout import ClipFiles
+from deblurzoo.data.photos import Photos
 from deblurzoo.data.scenes import Match, Scene, perceptual_hash, same_scenes, scenes, scenes_of
 from deblurzoo.errors import DeblurzooError, escaped, is_utf8
 from deblurzoo.media.images import read_image
@@ -178,11 +179,12 @@ def check(*sources: Source) -> list[str]:
     by_split: dict[str, list[Scene]] = {"train": [], "test": []}
     with ThreadPoolExecutor() as pool:
         for source in sources:
-            if isinstance(source, ClipSource):
-                problems += _checked(source, pool, by_split)
-            elif isinstance(source, Kohler):
+            if isinstance(source, Kohler | Photos):
                 problems += source.problems()
-                by_split["test"] += scenes_of(source, "test")
+                for split in source.splits:
+                    by_split[split] += scenes_of(source, split)
+            elif isinstance(source, ClipSource):
+                problems += _checked(source, pool, by_split)
     for match in same_scenes(by_split["train"], by_split["test"]):
         for line in _scene_lines(match):
             print(escaped(line))

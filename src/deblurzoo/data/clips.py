@@ -9,11 +9,12 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Self
 
-from deblurzoo.data.frames import Clip, Frame
+from deblurzoo.data.frames import Clip, Frame, Kind
 from deblurzoo.data.layout import ClipFiles, Pairs
-from deblurzoo.data.packs import Index, open_pack
+from deblurzoo.data.packs import KINDS, Index, open_pack
 from deblurzoo.errors import DeblurzooError, require_utf8
 from deblurzoo.media.naming import described, gaps, natural, require_frames, runs
+from deblurzoo.synthesis.stills import PhotoBlur
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,8 @@ class Sample:
         sharp_frames: the sharp images of the same frames.
         references: sharp images with which the restored image is compared; empty if it is compared only with `sharp`.
         is_fed_sharp: whether `blur` contains sharp images, see `fed_sharp`.
+        flow: file with the true flow from the frame to restore to the next frame, (2, H, W); None if it is unknown.
+        simulated: the blur to be simulated for training. All frames are then the same sharp photo.
     """
 
     dataset: str
@@ -40,6 +43,8 @@ class Sample:
     sharp_frames: tuple[Frame, ...]
     references: tuple[Frame, ...] = ()
     is_fed_sharp: bool = False
+    flow: Path | None = None
+    simulated: PhotoBlur | None = None
 
     @property
     def sharp(self) -> Frame:
@@ -127,6 +132,9 @@ class ClipSource(Source):
         packed: a pack of this data set, made by `deblurzoo data pack`. With a pack, the image files are optional.
     """
 
+    kinds: tuple[Kind, ...] = KINDS
+    """The images that a pack contains."""
+
     def __init__(self, common_frames: int | None = None, packed: str | None = None) -> None:
         super().__init__(common_frames)
         self.packed = packed
@@ -143,6 +151,10 @@ class ClipSource(Source):
     def restored_frames(self, clip: Clip, split: str) -> set[str]:
         """Return the names of the frames that the protocol restores; by default, all frames."""
         return set(clip.frames)
+
+    def flow_file(self, split: str, clip: str, frame: str) -> Path | None:
+        """Return the file of the true flow from a frame to the next, if there is one."""
+        return None
 
     def clips(self, split: str) -> list[Clip]:
         """Return the paired frames of every clip.
@@ -229,7 +241,9 @@ class ClipSource(Source):
                         continue
                     if around := _around(run, index, needed)[:frames]:
                         blur, sharp = (tuple(kind[i] for i in around) for kind in (clip.blur, clip.sharp))
-                        samples.append(Sample(self.name, clip.name, clip.frames[index], blur, sharp))
+                        frame = clip.frames[index]
+                        flow = self.flow_file(split, clip.name, frame)
+                        samples.append(Sample(self.name, clip.name, frame, blur, sharp, flow=flow))
                     else:
                         left_out += 1
         if not samples:

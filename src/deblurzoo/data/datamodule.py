@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cache, cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -14,15 +14,18 @@ from torch.utils.data import DataLoader, Dataset
 
 from deblurzoo.batch import Batch
 from deblurzoo.data.batches import BatchLoader, default_workers
-from deblurzoo.data.clips import Sample, Source
+from deblurzoo.data.clips import NEIGHBOURS, Sample, Source
+from deblurzoo.data.exposing import unrendered
 from deblurzoo.data.fingerprint import describe
+from deblurzoo.data.frames import Frame
 from deblurzoo.data.joined import Joined
 from deblurzoo.data.sampling import Mixture, Shuffle, StepSampler, sample_seed
-from deblurzoo.data.sizes import other_size, require_sizes
-from deblurzoo.data.transforms import Augmentation, apply
-from deblurzoo.errors import DeblurzooError
+from deblurzoo.data.sizes import large_enough, other_size, require_sizes
+from deblurzoo.data.transforms import Augmentation, apply, cropped
+from deblurzoo.errors import DeblurzooError, first_line
 from deblurzoo.media import Image
 from deblurzoo.records import Record, first_problem
+from deblurzoo.synthesis.stills import PhotoBlur, expose_photo, reduction
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +44,24 @@ def _as_batch(sample: Sample, images: Image) -> Batch:
     """Convert (T+1, H, W, 3) uint8 to a sample without batch dimension. Pixels are scaled later, on the device."""
     tensor = torch.from_numpy(images).permute(0, 3, 1, 2)
     return Batch(tensor[:-1], tensor[-1], sample.clip, sample.frame)
+
+
+def _flow(sample: Sample) -> Tensor | None:
+    """Return the true flow (2, H, W) float32 from the frame to restore to the next, if it is known.
+
+    Raises:
+        DeblurzooError: the file is corrupt.
+    """
+    if sample.flow is None or len(sample.blur) == 1:
+        return None
+    try:
+        flow = torch.from_numpy(np.load(sample.flow).astype(np.float32))
+    except (OSError, ValueError, EOFError) as error:
+        raise DeblurzooError(f"{sample.flow} cannot be read ({first_line(error)}): remove or replace it") from error
+    width, height = sample.sharp.size()
+    if flow.shape != (2, height, width):
+        raise DeblurzooError(f"{sample.flow} has shape {tuple(flow.shape)}, not (2, {height}, {width}): remove it")
+    return flow
 
 
 class _Known(Record):
@@ -66,12 +87,44 @@ class TrainingCrops(Dataset[Batch]):
         self.samples, self.augmentation, self.seed = samples, augmentation, seed
         self.order = Shuffle(seed, len(samples))
         self.pipeline = augmentation.compose(images=len(samples[0].blur) + 1)
+        self.photo_pipeline = cache(partial(augmentation.compose, 1))
+        self.unreadable: set[Frame] = set()
 
     def __getitem__(self, number: int) -> Batch:
-        """Return sample `number`: uint8 crops (T, 3, h, w) and (3, h, w)."""
-        sample = self.samples[self.order[number]]
-        seed = sample_seed(self.seed, number)
+        """Return sample `number`: uint8 crops (T, 3, h, w) and (3, h, w), of photos still to be rendered.
+
+        A photo that cannot be read is replaced by the next sample, with a warning.
+        """
+        first, seed = self.order[number], sample_seed(self.seed, number)
+        for index in range(first, first + len(self.samples)):
+            sample = self.samples[index % len(self.samples)]
+            try:
+                batch = self._photo(sample, sample.simulated, seed) if sample.simulated else self._crops(sample, seed)
+                noise, quality = self.augmentation.camera(batch.blur.shape, seed)
+                return batch._replace(noise=noise, quality=quality)
+            except DeblurzooError as error:
+                if not sample.simulated:
+                    raise
+                failure = error
+            if sample.sharp not in self.unreadable:
+                log.warning("left out: %s", failure)
+                self.unreadable.add(sample.sharp)
+        raise failure
+
+    def _crops(self, sample: Sample, seed: int) -> Batch:
         return _as_batch(sample, apply(self.augmentation, self.pipeline, _read(sample), sample.dataset, seed))
+
+    def _photo(self, sample: Sample, blur: PhotoBlur, seed: int) -> Batch:
+        """Return the exposures of a photo; the pixels of `blur` and `sharp` are undefined until they are rendered."""
+        photo, frames = sample.sharp.read(), len(sample.blur)
+        margin = blur.shake.margin(frames)
+        pipeline = self.photo_pipeline(margin, reduction((photo.shape[0], photo.shape[1]), blur.shorter_side))
+        rng = np.random.default_rng(seed)
+        response = blur.responses[rng.integers(len(blur.responses))]
+        crop = np.ascontiguousarray(cropped(pipeline, [photo], seed)[0])
+        drawn = expose_photo(crop, rng, blur.shake, NEIGHBOURS[frames], margin)
+        empty = torch.empty(frames + 1, 3, *drawn.size, dtype=torch.uint8)
+        return Batch(empty[:-1], empty[-1], sample.clip, sample.frame, unrendered=unrendered(drawn, response))
 
 
 class Mixed(Dataset[Batch]):
@@ -103,8 +156,8 @@ def training_crops(source: Source, frames: int, augmentation: Augmentation, seed
             for index, (key, part) in enumerate(source.datasets["train"].items())
         }
         return Mixed(parts, source.weights, seed)
-    samples = source.samples("train", frames)
-    require_sizes(samples, augmentation)
+    samples = large_enough(source.samples("train", frames), augmentation)
+    require_sizes([sample for sample in samples if not sample.simulated], augmentation)
     return TrainingCrops(samples, augmentation, seed)
 
 
@@ -120,7 +173,7 @@ class FullFrames(Dataset[Batch]):
     def __getitem__(self, index: int) -> Batch:
         """Return uint8 frames (T, 3, H, W) and (3, H, W)."""
         sample = self.samples[index]
-        return _as_batch(sample, np.stack(_read(sample)))
+        return _as_batch(sample, np.stack(_read(sample)))._replace(flow=_flow(sample))
 
 
 def evenly_spaced(samples: list[Sample], count: int) -> list[Sample]:
@@ -262,9 +315,17 @@ class DeblurDataModule(pl.LightningDataModule):
         return self._loader(FullFrames(self.test_samples[self.measured :]), batch_size=1)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Scale uint8 to [0, 1] on the device. Batches are transferred as uint8, which is smaller than float."""
+        """Scale uint8 to [0, 1] on the device, render exposures of photos, and add noise and JPEG artefacts.
+
+        Batches are transferred as uint8, which is smaller than float.
+        """
 
         def scale(images: Tensor) -> Tensor:
             return images.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
 
-        return batch._replace(blur=scale(batch.blur), sharp=scale(batch.sharp))
+        batch = batch._replace(blur=scale(batch.blur), sharp=scale(batch.sharp))
+        if batch.unrendered is None and batch.noise is None and batch.quality is None:
+            return batch
+        from deblurzoo.data.degrade import degraded  # deferred: kornia takes a second to import
+
+        return degraded(batch)

@@ -3,12 +3,15 @@
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.media import Image
+
+Kind = Literal["blur", "sharp"]
+"""The blurry or the sharp images of a clip."""
 
 
 class Frame(Protocol):

@@ -57,6 +57,11 @@ class Gopro(ClipSource):
             for clip in folders(folder)
         ]
 
+    def flow_file(self, split: str, clip: str, frame: str) -> Path | None:
+        """Return the file of the true flow, which `deblurzoo data toy --flow` writes."""
+        file = self.root / split / clip / "flow" / f"{frame}.npy" if self.root else None
+        return file if file and file.is_file() else None
+
 
 class Toy(Gopro):
     """Clips written by `deblurzoo data toy`, in GOPRO's layout."""

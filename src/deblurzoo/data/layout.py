@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deblurzoo.data.frames import Clip
+from deblurzoo.data.frames import Clip, Kind
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.media.images import ImageFile
 from deblurzoo.media.naming import stem
@@ -35,6 +35,10 @@ class Pairs:
     frames: tuple[str, ...]
     blur: tuple[Path, ...]
     sharp: tuple[Path, ...]
+
+    def of(self, kind: Kind) -> tuple[Path, ...]:
+        """Return the blurry or the sharp images."""
+        return self.blur if kind == "blur" else self.sharp
 
     def clip(self) -> Clip:
         """Return the clip, whose images are read on demand."""

@@ -1,8 +1,8 @@
 """Packing (`deblurzoo data pack`): stores the images of clips as uint8 arrays, so that crops need no decoding.
 
-Each clip has one array of blurry and one array of sharp images. Each array is written to a temporary file, which is
-then renamed. `unfinished.json` lists the finished clips and is renamed to `index.json` at the end. An interrupted or
-killed run can be resumed; the resulting files are the same as without the interruption.
+Each clip has one array of blurry and one array of sharp images; photos have only sharp images. Each array is written to
+a temporary file, which is then renamed. `unfinished.json` lists the finished clips and is renamed to `index.json` at
+the end. An interrupted or killed run can be resumed; the resulting files are the same as without the interruption.
 """
 
 import hashlib
@@ -21,8 +21,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from deblurzoo.data.batches import cores, shared, told_reader_failures, worker_options
 from deblurzoo.data.clips import ClipSource
+from deblurzoo.data.frames import Kind
 from deblurzoo.data.layout import Pairs
-from deblurzoo.data.packs import INDEX, KINDS, UNFINISHED, Index, Kind, PackedClip, stamps
+from deblurzoo.data.packs import INDEX, UNFINISHED, Index, PackedClip, stamps
 from deblurzoo.errors import DeblurzooError, on_interrupt
 from deblurzoo.files import LOCK, replace_atomically, take_over, write_atomically
 from deblurzoo.media.images import image_size, read_image
@@ -49,11 +50,11 @@ def pack(source: ClipSource, out: Path) -> Index:
             image cannot be read, or the disk is full. Finished clips are kept, and partially written files are removed.
     """
     originals = {(split, clip.name): clip for split in source.splits for clip in source.pairs(split) if clip.blur}
-    planned = {place: _expected(place[0], clip) for place, clip in originals.items()}
+    planned = {place: _expected(place[0], clip, source.kinds) for place, clip in originals.items()}
     packed = _finished(out, source)
     kept = {place: packed[place] for place, plan in planned.items() if _is_kept(packed.get(place), plan, out)}
     todo = [place for place in planned if place not in kept]
-    _require_space(out, 2 * sum(planned[place].nbytes for place in todo))
+    _require_space(out, len(source.kinds) * sum(planned[place].nbytes for place in todo))
     take_over(out)
 
     def write_index() -> Index:
@@ -64,13 +65,13 @@ def pack(source: ClipSource, out: Path) -> Index:
 
     index = write_index()  # from here on, the pack is marked as unfinished
     (out / INDEX).unlink(missing_ok=True)
-    paths = [path for place in todo for kind in KINDS for path in _paths(originals[place], kind)]
+    paths = [path for place in todo for kind in source.kinds for path in originals[place].of(kind)]
     pictures = iter(track(_read(paths), f"packing {source.name}", len(paths), disable=not paths))
     with on_interrupt(lambda: f"{len(kept)} of {len(planned)} clips are packed in {out}; the same command resumes"):
         for place in todo:
             entry = planned[place]
             with told_reader_failures():
-                for kind in KINDS:
+                for kind in source.kinds:
                     entry.sha256[kind] = _write(entry, out, kind, originals[place], pictures)
             if damage := entry.damage(out, pixels=True):
                 raise DeblurzooError(f"{damage}, directly after writing: the disk of {out} is faulty, use another disk")
@@ -90,11 +91,7 @@ def _read(paths: list[Path]) -> Iterator[Tensor]:
     return iter(loader) if paths else iter(())
 
 
-def _paths(clip: Pairs, kind: Kind) -> tuple[Path, ...]:
-    return clip.blur if kind == "blur" else clip.sharp
-
-
-def _expected(split: str, clip: Pairs) -> PackedClip:
+def _expected(split: str, clip: Pairs, kinds: tuple[Kind, ...]) -> PackedClip:
     """Return the index entry of a clip without checksums. Image sizes are read from the file headers."""
     sizes = []
     for blur, sharp in zip(clip.blur, clip.sharp, strict=True):
@@ -105,7 +102,7 @@ def _expected(split: str, clip: Pairs) -> PackedClip:
                 "have the same size: fix or remove the pair (`deblurzoo data check` lists all such pairs)"
             )
         sizes.append(size)
-    found = {kind: stamps(_paths(clip, kind)) for kind in KINDS}
+    found = {kind: stamps(clip.of(kind)) for kind in kinds}
     return PackedClip(split, clip.name, list(clip.frames), sizes, found, {})
 
 
@@ -149,7 +146,7 @@ def _write(entry: PackedClip, out: Path, kind: Kind, clip: Pairs, pictures: Iter
     def write(file: BinaryIO) -> None:
         header = {"descr": "|u1", "fortran_order": False, "shape": entry.shape}
         np.lib.format.write_array_header_1_0(file, header)
-        for path, (width, height) in zip(_paths(clip, kind), entry.sizes, strict=True):
+        for path, (width, height) in zip(clip.of(kind), entry.sizes, strict=True):
             picture = next(pictures).numpy()
             if picture.shape != (height, width, 3):
                 raise DeblurzooError(f"{path} changed during packing: pack again, and do not modify the images")

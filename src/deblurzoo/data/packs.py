@@ -1,4 +1,4 @@
-"""Packs, made by `deblurzoo data pack`. A pack has an index, and two uint8 arrays per clip: blurry and sharp images."""
+"""Packs, made by `deblurzoo data pack`: an index, and uint8 arrays of the blurry and the sharp images of each clip."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 import numpy as np
 from pydantic import ConfigDict, Field, PositiveInt, TypeAdapter, ValidationError
 
-from deblurzoo.data.frames import Clip, PackedFrame
+from deblurzoo.data.frames import Clip, Kind, PackedFrame
 from deblurzoo.data.layout import Pairs
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.media import Image
@@ -19,7 +19,6 @@ from deblurzoo.media.naming import natural
 from deblurzoo.records import first_problem
 
 INDEX, UNFINISHED = "index.json", "unfinished.json"
-Kind = Literal["blur", "sharp"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 FileStamp = tuple[str, int, int]
 """Name, size in bytes and modification time in ns of an image file."""
@@ -42,6 +41,7 @@ class PackedClip:
     sizes: list[tuple[PositiveInt, PositiveInt]]
     """Width and height of each frame."""
     sources: dict[Kind, list[FileStamp]]
+    """Stamps of the packed files; only of the sharp images if there are no blurry ones."""
     sha256: dict[Kind, str]
     """SHA-256 of the pixels, without the file header."""
 
@@ -63,9 +63,10 @@ class PackedClip:
     def clip(self, pack: Path) -> Clip:
         """Return the clip with its frames in natural order; frames are read on demand."""
         order = sorted(range(len(self.frames)), key=lambda index: natural(self.frames[index]))
-        arrays = (self._frames(self.file(pack, kind), self.sources[kind]) for kind in KINDS)
-        blur, sharp = (tuple(frames[index] for index in order) for frames in arrays)
-        return Clip(self.name, tuple(self.frames[index] for index in order), blur, sharp)
+        arrays = {kind: self._frames(self.file(pack, kind), files) for kind, files in self.sources.items()}
+        found = {kind: tuple(frames[index] for index in order) for kind, frames in arrays.items()}
+        sharp = found["sharp"]
+        return Clip(self.name, tuple(self.frames[index] for index in order), found.get("blur", sharp), sharp)
 
     def _frames(self, file: Path, pictures: list[FileStamp]) -> list[PackedFrame]:
         found, offset = [], 0
@@ -76,7 +77,8 @@ class PackedClip:
 
     def stale(self, clip: Pairs) -> str | None:
         """Return the first image file (`kind/name`) that was changed, added or removed since packing, or None."""
-        for kind, paths in zip(KINDS, (clip.blur, clip.sharp), strict=True):
+        for kind in self.sources:
+            paths = clip.of(kind)
             then = set(zip(self.frames, self.sources[kind], strict=True))
             now = set(zip(clip.frames, stamps(paths), strict=True))
             if changed := {name for _, (name, *_) in then ^ now}:
@@ -85,7 +87,7 @@ class PackedClip:
 
     def damage(self, pack: Path, pixels: bool) -> str | None:
         """Return an error message for a missing or corrupt array, or None; checksums are compared only if `pixels`."""
-        for kind in KINDS:
+        for kind in self.sources:
             file = self.file(pack, kind)
             try:
                 array: Any = np.load(file, mmap_mode="r")
@@ -232,7 +234,7 @@ def _require_sane(clips: list[PackedClip]) -> None:
             raise ValueError(f"clip {clip.name!r}: split, clip and frame names must be valid file names")
         if len(set(clip.frames)) != len(clip.frames) or not clip.frames or len(clip.sizes) != len(clip.frames):
             raise ValueError(f"clip {clip.name} has no frames, duplicate frames, or not exactly one size per frame")
-        if set(clip.sha256) != set(KINDS) or set(clip.sources) != set(KINDS):
+        if set(clip.sha256) != set(clip.sources) or "sharp" not in clip.sources:
             raise ValueError(f"clip {clip.name} lacks the checksum or the stamps of its blurry or its sharp images")
         for pictures in clip.sources.values():
             if [tuple(map(type, picture)) for picture in pictures] != [(str, int, int)] * len(clip.frames):

@@ -1,12 +1,15 @@
 """Augmentation of training samples. All images of a sample are transformed alike."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import cv2
 import numpy as np
-from pydantic import AfterValidator, ConfigDict, Field, PositiveInt
+import torch
+from pydantic import AfterValidator, ConfigDict, Field, NonNegativeFloat, PositiveInt
+from torch import Tensor
 
 from deblurzoo.media import Image
 from deblurzoo.synthesis.extra_blur import ExtraBlur
@@ -17,10 +20,13 @@ import albumentations as A
 Share = Annotated[float, Field(gt=0, le=1)]
 
 
-def _ordered(zoom: tuple[float, float]) -> tuple[float, float]:
-    if zoom[0] > zoom[1]:
+Quality = Annotated[float, Field(ge=1, le=100)]
+
+
+def _ordered(bounds: tuple[float, float]) -> tuple[float, float]:
+    if bounds[0] > bounds[1]:
         raise ValueError("the first number must not exceed the second")
-    return zoom
+    return bounds
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,8 @@ class Augmentation:
         flip: whether to flip horizontally with probability 0.5.
         permute_channels: whether to apply a random permutation of R, G, B.
         extra_blur: additional blur for the samples of some data sets; None to disable.
+        noise: range of the standard deviation of Gaussian noise in the blurry frames, in 8-bit levels; None to disable.
+        jpeg: range of the JPEG quality of the blurry frames; None to disable.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -44,17 +52,25 @@ class Augmentation:
     flip: bool = False
     permute_channels: bool = False
     extra_blur: ExtraBlur | None = None
+    noise: Annotated[tuple[NonNegativeFloat, NonNegativeFloat], AfterValidator(_ordered)] | None = None
+    jpeg: Annotated[tuple[Quality, Quality], AfterValidator(_ordered)] | None = None
 
-    def compose(self, images: int) -> A.Compose:
+    def compose(self, images: int, margin: int | None = None, factor: float = 1.0) -> A.Compose:
         """Return the albumentations pipeline for samples of `images` images; its crops include the margin.
 
         Cropping comes first, so that only the pixels of the crop are read from a packed frame. For the keys of the
         pipeline, see `names`.
+
+        Args:
+            images: number of images.
+            margin: width of the border around the crop in pixels, by default `self.margin`.
+            factor: factor by which images are reduced in addition to the zoom.
         """
-        side = self.crop + 2 * self.margin
+        side = self.crop + 2 * (self.margin if margin is None else margin)
         steps: list[A.BasicTransform] = [A.RandomCrop(side, side)]
-        if self.zoom is not None:
-            sides = (round(side / self.zoom[1]), round(side / self.zoom[0]))
+        if self.zoom is not None or factor < 1:
+            least, most = self.zoom or (1.0, 1.0)
+            sides = (round(side / (factor * most)), round(side / (factor * least)))
             steps = [ZoomedCrop(min_max_height=sides, size=(side, side), interpolation=cv2.INTER_AREA)]
         if self.rot90:
             steps.append(A.RandomRotate90(p=1))
@@ -64,9 +80,21 @@ class Augmentation:
             steps.append(A.ChannelShuffle(p=1))
         return A.Compose(steps, additional_targets=dict.fromkeys(names(images)[1:], "image"))
 
-    def smallest_side(self) -> int:
-        """Return the minimum height and width of a frame in pixels."""
-        return round((self.crop + 2 * self.margin) / (self.zoom[0] if self.zoom else 1))
+    def smallest_side(self, margin: int | None = None, factor: float = 1.0) -> int:
+        """Return the minimum height and width of an image in pixels; for the arguments, see `compose`."""
+        side = self.crop + 2 * (self.margin if margin is None else margin)
+        return round(side / (factor * (self.zoom[0] if self.zoom else 1)))
+
+    def camera(self, shape: Sequence[int], seed: int) -> tuple[Tensor | None, Tensor | None]:
+        """Return the noise of frames (T, 3, H, W) and their JPEG quality, see `Batch`; each is None if disabled."""
+        rng = np.random.default_rng([seed, 1])
+        noise = quality = None
+        if self.noise is not None:
+            levels = rng.uniform(*self.noise) * rng.standard_normal(shape, np.float32)
+            noise = torch.from_numpy(levels.astype(np.float16))
+        if self.jpeg is not None:
+            quality = torch.tensor(rng.uniform(*self.jpeg), dtype=torch.float32)
+        return noise, quality
 
     @property
     def margin(self) -> int:
@@ -93,11 +121,17 @@ def names(images: int) -> list[str]:
 
 def apply(augmentation: Augmentation, pipeline: A.Compose, images: list[Image], dataset: str, seed: int) -> Image:
     """Return the augmented images (N, crop, crop, 3), with the sharp image last; deterministic for a given `seed`."""
-    pipeline.set_random_seed(seed)
-    keys = names(len(images))
-    transformed = pipeline(**dict(zip(keys, images, strict=True)))
-    stack: Image = np.stack([transformed[key] for key in keys])
+    stack = cropped(pipeline, images, seed)
     if augmentation.extra_blur and dataset in augmentation.extra_blur.datasets:
         stack = augmentation.extra_blur(stack, seed)
     inside = slice(augmentation.margin, augmentation.margin + augmentation.crop)
     return stack[:, inside, inside]
+
+
+def cropped(pipeline: A.Compose, images: list[Image], seed: int) -> Image:
+    """Return the images (N, H, W, 3) of a pipeline made by `Augmentation.compose`, with the margin around the crop."""
+    pipeline.set_random_seed(seed)
+    keys = names(len(images))
+    transformed = pipeline(**dict(zip(keys, images, strict=True)))
+    stack: Image = np.stack([transformed[key] for key in keys])
+    return stack

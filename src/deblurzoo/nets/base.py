@@ -34,9 +34,18 @@ def pad_to_multiple(frames: Tensor, multiple: int) -> Tensor:
 
 def restore_any_size(net: DeblurNet, blur: Tensor) -> Tensor:
     """Return images (B, 3, H, W) restored from (B, T, 3, H, W) of any size, by padding and cropping."""
+    return restored_any_size(net, blur)[0]
+
+
+def restored_any_size(net: DeblurNet, blur: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Return images like `restore_any_size`, and the finest flow (B, C, h, w) to the next frame, which is not cropped.
+
+    The flow is None if the network predicts no flow.
+    """
     height, width = blur.shape[-2:]
-    image = restored_by(net, pad_to_multiple(blur, net.size_multiple)).image
-    return image[..., :height, :width].float()
+    restored = restored_by(net, pad_to_multiple(blur, net.size_multiple))
+    flow = restored.flows[0][:, :2] if restored.flows else None
+    return restored.image[..., :height, :width].float(), flow
 
 
 def build_network(target: str | type[nn.Module] | None, arguments: dict[str, Any]) -> DeblurNet:

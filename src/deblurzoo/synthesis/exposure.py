@@ -1,15 +1,19 @@
 """Synthesis of a pair from a window of frames: interpolation, averaging and writing."""
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.files import write_atomically
 from deblurzoo.media import Image
 from deblurzoo.media.images import write_png
 from deblurzoo.synthesis.formation import expose
@@ -90,6 +94,13 @@ def write_pair(clip: Path, number: int, exposure: Sequence[Image], camera: Camer
         for path in pair_files(clip, number):
             path.unlink(missing_ok=True)
         raise
+
+
+def write_flow(clip: Path, number: int, flow: NDArray[np.floating[Any]]) -> None:
+    """Write the true flow (2, H, W) from a pair's sharp image to the next one as `flow/NNNNNN.npy`."""
+    data = io.BytesIO()
+    np.save(data, flow)
+    write_atomically(clip / "flow" / f"{number:06d}.npy", data.getvalue())
 
 
 def pair_files(clip: Path, number: int) -> list[Path]:

@@ -23,10 +23,10 @@ from deblurzoo.files import release, take_over, unfinished, write_atomically
 from deblurzoo.media import Image
 from deblurzoo.media.naming import folders, image_files
 from deblurzoo.records import Record, load_record
-from deblurzoo.synthesis.exposure import Camera, interpolated, pair_files, write_pair
-from deblurzoo.synthesis.plan import Cut, Pair, plan
+from deblurzoo.synthesis.exposure import Camera, interpolated, pair_files, write_flow, write_pair
+from deblurzoo.synthesis.plan import CONSECUTIVE, Cut, Pair, plan
 from deblurzoo.synthesis.sources import SharpInput, inspect
-from deblurzoo.synthesis.stills import Shake, shaken
+from deblurzoo.synthesis.stills import Exposures, Shake, expose_photo, reduced, shaken
 from deblurzoo.version import __version__
 
 FILE = "synthesis.yaml"
@@ -51,12 +51,18 @@ class Recipe:
     camera: Camera
     shake: Shake
     interpolate: bool = False
+    shorter_side: int | None = None
+    """Photos are reduced to this number of pixels of their shorter side, see `reduced`."""
 
     def exposure(self, source: SharpInput, window: list[Image], rng: np.random.Generator) -> list[Image]:
         """Return the sub-frames of one exposure. Their number is odd; the middle sub-frame is the sharp image."""
         if source.kind == "photograph":
-            return shaken(window[0], rng, self.shake)
+            return shaken(reduced(window[0], self.shorter_side), rng, self.shake)
         return interpolated(window) if self.interpolate else window
+
+    def exposures(self, photo: Image, rng: np.random.Generator) -> Exposures:
+        """Return the consecutive exposures of a clip of a photo, in the order of `CONSECUTIVE`."""
+        return expose_photo(reduced(photo, self.shorter_side), rng, self.shake, tuple(CONSECUTIVE.values()))
 
 
 def inspect_all(paths: list[Path], photographs: bool) -> list[SharpInput]:
@@ -95,6 +101,15 @@ def synthesize(sources: list[SharpInput], out: Path, recipe: Recipe, workers: in
         DeblurzooError: a source cannot be used or was left out, `out` was made with different options, or `out` cannot
             be written.
     """
+    write_folder(sources, out, recipe, workers)
+    _tell(out)
+
+
+def write_folder(sources: list[SharpInput], out: Path, recipe: Recipe, workers: int = 2, wait: bool = False) -> None:
+    """Write the same files as `synthesize`, without printing the content; left-out sources raise no error.
+
+    If another process is writing the folder, wait for it, or raise a DeblurzooError if `wait` is not set.
+    """
     pairs = plan(sources, recipe.cut)
     facts = _facts(sources, recipe)
     out = out.resolve()
@@ -102,13 +117,16 @@ def synthesize(sources: list[SharpInput], out: Path, recipe: Recipe, workers: in
     if out.exists():
         _require_same(out, facts)
     else:
-        take_over(collected)
+        take_over(collected, wait=wait)
         try:
-            _fill(collected, sources, pairs, facts, recipe, workers)
+            if not (written := out.exists()):  # by the process that has locked the folder before
+                _fill(collected, sources, pairs, facts, recipe, workers)
         finally:
             release(collected)
-        collected.rename(out)
-    _tell(out)
+        if written:
+            collected.rmdir()
+        else:
+            collected.rename(out)
 
 
 def _fill(
@@ -141,6 +159,7 @@ def _facts(sources: list[SharpInput], recipe: Recipe) -> dict[str, Any]:
         **{key: value for key, value in asdict(recipe.cut).items() if key != "frames"},
         "frames": list(recipe.cut.frames),
         "interpolate": recipe.interpolate,
+        "shorter_side": recipe.shorter_side,
         **asdict(recipe.camera),
         "shake": asdict(recipe.shake),
         "sources": [{**asdict(source), "stamp": list(source.stamp)} for source in sources],
@@ -226,14 +245,28 @@ def _make_pair(out: Path, recipe: Recipe, job: _Job) -> tuple[int, str | None]:
     if isinstance(job.window, DeblurzooError):
         return job.number, str(job.window)
     span = job.pair.span
-    rng = np.random.default_rng([recipe.cut.seed, job.number, span.start])
+    rng = np.random.default_rng([recipe.cut.seed, job.number, job.pair.clip_of_photo or span.start])
     try:
+        if job.pair.clip_of_photo is not None:
+            _make_consecutive(out, recipe, job, rng)
+            return job.number, None
         exposure = recipe.exposure(job.source, job.window, rng)
     except DeblurzooError as error:
         where = f", frames {span.start} to {span.stop - 1}" if len(span) > 1 else ""
         return job.number, f"{job.source.path}{where}: {error}"
     write_pair(out / job.pair.clip, job.pair.number, exposure, recipe.camera, rng)
     return job.number, None
+
+
+def _make_consecutive(out: Path, recipe: Recipe, job: _Job, rng: np.random.Generator) -> None:
+    """Write a pair of a clip of consecutive exposures, and the true flow from the middle pair to the next."""
+    assert not isinstance(job.window, DeblurzooError)
+    pair, numbers = job.pair, list(CONSECUTIVE)
+    drawn = recipe.exposures(job.window[0], rng)
+    if CONSECUTIVE[pair.number] == 0:
+        write_flow(out / pair.clip, pair.number, drawn.flow(numbers.index(pair.number), numbers.index(pair.number + 1)))
+    noise = np.random.default_rng([recipe.cut.seed, job.number, pair.clip_of_photo or 0, pair.number])
+    write_pair(out / pair.clip, pair.number, drawn.frames(numbers.index(pair.number)), recipe.camera, noise)
 
 
 def _side_by_side(function: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
@@ -254,6 +287,11 @@ def _side_by_side(function: Callable[[T], R], items: Iterable[T], workers: int) 
         pool.shutdown(cancel_futures=True)
 
 
+def read_synthesis(out: Path) -> Synthesis:
+    """Return the content of `synthesis.yaml` of a complete folder."""
+    return load_record(out / FILE, Synthesis, "remove the folder and synthesize it again")
+
+
 def _tell(out: Path) -> None:
     """Print the content of a complete folder; raise a DeblurzooError if sources were left out."""
     counts = {
@@ -265,7 +303,7 @@ def _tell(out: Path) -> None:
             "a split is empty, but training and `deblurzoo data check` require both: copy the missing split from "
             "another synthesized folder"
         )
-    made = load_record(out / FILE, Synthesis, "remove the folder and synthesize it again")
+    made = read_synthesis(out)
     if equal := made.nothing_to_restore:
         print(f"{len(equal)} pairs have nothing to restore (identical images): {few_of(equal)}; {FILE} lists all")
     if made.refused:

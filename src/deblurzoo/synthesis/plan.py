@@ -14,6 +14,9 @@ from pydantic.dataclasses import dataclass as checked_dataclass
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.synthesis.sources import SharpInput
 
+CONSECUTIVE = {1: -1, 2: 0, 3: 1}
+"""The numbers of the pairs in a clip of consecutive exposures of a photo, mapped to offsets from the middle pair."""
+
 
 @checked_dataclass(frozen=True)
 class Cut:
@@ -28,6 +31,8 @@ class Cut:
         test_share: fraction used for testing, from 0 to 1: of the sources, or of the frames of each source.
         gap: number of pairs that are left out of each source between training and test frames.
         seed: random seed for N.
+        exposures: number of clips that are made of each photo; each clip has `CONSECUTIVE` exposures. None makes a
+            single exposure of each photo.
     """
 
     frames: tuple[int, int] = (11, 11)
@@ -37,6 +42,7 @@ class Cut:
     test_share: float = 0.2
     gap: NonNegativeInt = 5
     seed: NonNegativeInt = 0
+    exposures: PositiveInt | None = None
 
     def __post_init__(self) -> None:
         least, most = self.frames
@@ -58,6 +64,8 @@ class Pair:
     """Folder SPLIT/CLIP."""
     number: int
     """Number of the pair in the clip, from 1."""
+    clip_of_photo: int | None = None
+    """Number of the clip of a photo with several clips, from 0."""
 
 
 def plan(sources: list[SharpInput], cut: Cut) -> list[list[Pair]]:
@@ -74,7 +82,7 @@ def plan(sources: list[SharpInput], cut: Cut) -> list[list[Pair]]:
         else:
             parts = [("test" if index >= len(sources) - tests else "train", range(source.frames))]
         if source.kind == "photograph":
-            found = [Pair(part, Path(split, name), 1) for split, part in parts if part]
+            found = [pair for split, part in parts if part for pair in _exposures(Path(split, name), part, cut)]
         else:
             found = list(_clips(name, parts, cut, np.random.default_rng([cut.seed, index])))
         if not found:
@@ -100,6 +108,16 @@ def _names(sources: list[SharpInput]) -> list[str]:
         numbered = (f"{source.name}-{number}" for number in count(2))
         names.append(next(name for name in chain([source.name], numbered) if name not in names))
     return names
+
+
+def _exposures(clip: Path, part: range, cut: Cut) -> Iterator[Pair]:
+    """Yield the pairs of a photo: a single pair, or clips of consecutive exposures."""
+    if cut.exposures is None:
+        yield Pair(part, clip, 1)
+        return
+    for index in range(cut.exposures):
+        for number in CONSECUTIVE:
+            yield Pair(part, clip.with_name(f"{clip.name}_{index + 1}"), number, index)
 
 
 def _share_of(count: int, share: float) -> int:

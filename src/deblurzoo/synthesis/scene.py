@@ -11,13 +11,14 @@ from deblurzoo.media import Image
 from deblurzoo.synthesis.motion import Floats, Trajectory
 
 
-def affine(trajectory: Trajectory, step: int, centre: Floats, size: tuple[int, int]) -> Floats:
-    """Return the 2x3 matrix that maps pixels of a sub-frame to pixels of the layer."""
+def affine(trajectory: Trajectory, step: int | slice, centre: Floats, size: tuple[int, int]) -> Floats:
+    """Return the matrix (2, 3) that maps pixels of a sub-frame to pixels of the layer; for a slice, (S, 2, 3)."""
     angle, zoom = trajectory.rotation[step], trajectory.zoom[step]
-    linear = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) / zoom
+    cos, sin = np.cos(angle) / zoom, np.sin(angle) / zoom
+    linear = np.stack([np.stack([cos, -sin], axis=-1), np.stack([sin, cos], axis=-1)], axis=-2)
     middle = np.array([(size[1] - 1) / 2, (size[0] - 1) / 2])
     offset = centre + trajectory.shift[step] - linear @ middle
-    return np.hstack([linear, offset[:, None]])
+    return np.concatenate([linear, offset[..., None]], axis=-1)
 
 
 @dataclass(frozen=True)
@@ -59,13 +60,14 @@ def render(layers: list[Layer], step: int, size: tuple[int, int]) -> Image:
 def true_flow(layers: list[Layer], step: int, later: int, size: tuple[int, int]) -> NDArray[np.float32]:
     """Return the flow from a sub-frame to a later sub-frame: u and v in pixels, (2, H, W).
 
-    At a soft edge, where two layers are visible, the flow of the front layer counts if its opacity is above 0.5.
+    At a soft edge, where two layers are visible, the flow of the front layer counts if its opacity is above 0.5. The
+    rearmost layer is visible everywhere else.
     """
     here = np.mgrid[: size[0], : size[1]][::-1].reshape(2, -1)  # x, y
     flow = np.zeros((2, *size), np.float32)
     for layer in layers:
         now, then = (affine(layer.trajectory, t, layer.centre, size) for t in (step, later))
         there = np.linalg.solve(then[:, :2], now[:, :2] @ here + now[:, 2:] - then[:, 2:])
-        visible = layer.at(step, size)[..., 3] > 0.5
+        visible = layer is layers[0] or layer.at(step, size)[..., 3] > 0.5
         flow = np.where(visible, (there - here).reshape(2, *size).astype(np.float32), flow)
     return flow

@@ -8,13 +8,15 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
+from torchmetrics import MeanMetric
 
 from deblurzoo.batch import Batch, Restored, restored_by
 from deblurzoo.errors import DeblurzooError, first_line
 from deblurzoo.extensions import imported, name_of
 from deblurzoo.metrics import metric
 from deblurzoo.metrics.batches import image_metrics, to_uint8
-from deblurzoo.nets.base import DeblurNet, build_network, restore_any_size
+from deblurzoo.nets.base import DeblurNet, build_network, restore_any_size, restored_any_size
+from deblurzoo.ops.warp import end_point_error, enlarge
 from deblurzoo.training.losses import WeightedLosses, negative_psnr
 from deblurzoo.training.schedules import factor
 from deblurzoo.version import __version__
@@ -74,6 +76,7 @@ class DeblurModule(RestoringModule):
         self.lineage: dict[str, Any] | None = None
         """The content of the `Lineage` of the initial weights, stored in every checkpoint."""
         self.val_input_metrics = image_metrics("psnr")
+        self.val_epe, self.val_epe_of_zero = MeanMetric(), MeanMetric()
         self.watch(())
 
     def watch(self, metrics: Sequence[str]) -> None:
@@ -86,7 +89,7 @@ class DeblurModule(RestoringModule):
 
     @property
     def validated(self) -> dict[str, bool]:
-        """The names of all logged validation metrics, and whether the highest value of each is the best."""
+        """The names of the metrics of every validation, and whether the highest value of each is the best."""
         return {f"val/{name}": metric(str(name)).higher_is_better for name in self.val_metrics} | {"val/gain": True}
 
     def load_pretrained(self) -> None:
@@ -121,14 +124,22 @@ class DeblurModule(RestoringModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Measure whole frames; return the restored images for callbacks that draw pictures."""
-        image, blurry = self.restore(batch.blur), batch.blur[:, 0]
+        image, flow = restored_any_size(self.net, batch.blur)
+        if flow is not None and batch.flow is not None:
+            self.val_epe.update(_error_of(flow, batch.flow, self.net.size_multiple))
+            self.val_epe_of_zero.update(batch.flow.norm(dim=1).mean())
+        blurry = batch.blur[:, 0]
         differs = (blurry != batch.sharp).flatten(1).any(1)  # identical images have nothing to restore
         self.val_metrics.update(image[differs], batch.sharp[differs])
         self.val_input_metrics.update(blurry[differs], batch.sharp[differs])
         return image
 
     def on_validation_epoch_end(self) -> None:
-        """Log means over images: PSNR, SSIM, the metrics set by `watch`, and the PSNR gain over the blurry input."""
+        """Log means over images: PSNR, SSIM, the metrics set by `watch`, and the PSNR gain over the blurry input.
+
+        If the true flow is known and the network predicts flow, also log the end-point errors of this flow and of zero
+        flow, in pixels.
+        """
         before = self.val_input_metrics.compute()["psnr"]
         if before.isnan():
             raise DeblurzooError(
@@ -137,9 +148,11 @@ class DeblurModule(RestoringModule):
             )
         values = {f"val/{name}": value for name, value in self.val_metrics.compute().items()}
         values["val/gain"] = values["val/psnr"] - before
+        if self.val_epe.update_called:
+            values |= {"val/epe": self.val_epe.compute(), "val/epe_of_zero_flow": self.val_epe_of_zero.compute()}
         self.log_dict(values)
-        self.val_metrics.reset()
-        self.val_input_metrics.reset()
+        for one in (self.val_metrics, self.val_input_metrics, self.val_epe, self.val_epe_of_zero):
+            one.reset()
 
     def configure_optimizers(self) -> Optimizer:
         """Return the optimiser of the config; its learning rate is set in `on_train_batch_start`."""
@@ -175,3 +188,10 @@ class DeblurModule(RestoringModule):
         facts = {"module": name_of(type(self)), "network": name_of(type(self.net)), "version": __version__}
         lineage = {"lineage": self.lineage} if self.lineage else {}
         checkpoint.setdefault("deblurzoo", {}).update(facts, **lineage)  # callbacks also add keys
+
+
+def _error_of(flow: Tensor, truth: Tensor, multiple: int) -> Tensor:
+    """Return the mean end-point error of a predicted flow, whose frames were padded to a multiple of `multiple`."""
+    height, width = truth.shape[-2:]
+    whole = enlarge(flow, (height + -height % multiple, width + -width % multiple))
+    return end_point_error(whole[..., :height, :width], truth).mean()
