@@ -1,10 +1,11 @@
 """Draw `blur.svg`: the blur that `data=photos` simulates, and the blur of real pairs.
 
-python docs/pictures/blur.py PHOTOS NAME=FOLDER … [--samples 300] [--out docs/pictures/blur.svg]
+python docs/pictures/blur.py PHOTOS [NAME=FOLDER …] [--samples 240] [--out docs/pictures/blur.svg]
 
 PHOTOS is a folder of photos. Each FOLDER contains the folders `blur` and `sharp` of consecutive frames, and is shown
-under NAME. The histograms show the PSNR of blurry crops of 256 pixels, and the length of their blur: for photos the
-median length of the paths of 25 points, for real pairs the median optical flow from a sharp frame to the next one.
+under NAME (up to three). The histograms show the PSNR of blurry crops of 256 pixels, and the length of their blur: for
+photos the median length of the paths of 25 points, for real pairs the median optical flow from a sharp frame to the
+next one.
 """
 
 import argparse
@@ -16,7 +17,6 @@ import torch
 from architectures import Drawing
 
 from deblurzoo.batch import Batch
-from deblurzoo.commands.synthesize import _range
 from deblurzoo.data import Folder, Photos
 from deblurzoo.data.batches import Collation
 from deblurzoo.data.datamodule import DeblurDataModule, TrainingCrops
@@ -25,6 +25,7 @@ from deblurzoo.data.transforms import Augmentation
 from deblurzoo.metrics.batches import as_images
 from deblurzoo.metrics.psnr_ssim import image_psnr
 from deblurzoo.synthesis.interpolation import flow_between
+from deblurzoo.synthesis.motion import Floats
 
 CROP = 256
 COLOURS = ("#444444", "#3a6fb0", "#d9822b", "#4b9e5f")
@@ -72,21 +73,24 @@ def of_pairs(folder: Path) -> Values:
     return psnr, [float(np.median(flow[tile])) for flow in flows for tile in tiles]
 
 
-def histogram(drawing: Drawing, left: int, title: str, edges: np.ndarray, values: dict[str, list[float]]) -> None:
-    """Draw the shares of values in bins as one line for each data set."""
+def histogram(drawing: Drawing, left: int, title: str, edges: Floats, values: dict[str, list[float]]) -> None:
+    """Draw the shares of values in bins as one line for each data set; values outside of all bins count at the end."""
     width, bottom, height = 330, 190, 150
+    shares = {name: np.histogram(np.clip(v, edges[0], edges[-1]), edges)[0] / len(v) for name, v in values.items() if v}
+    scale = height / max(share.max() for share in shares.values())
+    places = left + width * (edges - edges[0]) / (edges[-1] - edges[0])
     drawing.label(left + width / 2, 16, title)
     drawing.line((left, bottom), (left + width, bottom))
-    across = lambda value: left + width * (value - edges[0]) / (edges[-1] - edges[0])  # noqa: E731
-    for tick in edges[:: max(1, len(edges) // 8)]:
-        drawing.label(across(tick), bottom + 15, f"{tick:g}")
-    for colour, found in zip(COLOURS, values.values(), strict=False):
-        shares = np.histogram(np.clip(found, edges[0], edges[-1]), edges)[0] / max(1, len(found))
-        points = [
-            (across((a + b) / 2), bottom - height * share / 0.5)
-            for a, b, share in zip(edges, edges[1:], shares, strict=False)
-        ]
-        drawing.line(*points, style=f' style="stroke:{colour};stroke-width:2"')
+    for place, edge in [*zip(places, edges, strict=True)][::2]:
+        drawing.label(round(place), bottom + 15, f"{edge:g}")
+    for colour, name in zip(COLOURS, values, strict=True):
+        if name in shares:
+            points = zip((places[:-1] + places[1:]) / 2, bottom - scale * shares[name], strict=True)
+            drawing.line(*((round(x, 1), round(y, 1)) for x, y in points), style=_style(colour))
+
+
+def _style(colour: str) -> str:
+    return f' style="stroke:{colour};stroke-width:2"'
 
 
 def main() -> None:
@@ -94,12 +98,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos")
     parser.add_argument("pairs", nargs="*", metavar="NAME=FOLDER")
-    parser.add_argument("--samples", type=int, default=300)
-    parser.add_argument("--length", type=_range(float), default=(5, 20))
+    parser.add_argument("--samples", type=int, default=240)
+    parser.add_argument("--length", type=float, nargs=2, default=(3, 20))
     parser.add_argument("--shorter-side", type=int, default=720)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "blur.svg")
     options = parser.parse_args()
-    found = {"photos": of_photos(options.photos, options.length, options.shorter_side, options.samples)}
+    found = {"photos": of_photos(options.photos, tuple(options.length), options.shorter_side, options.samples)}
     found |= {name: of_pairs(Path(folder)) for name, _, folder in (pair.partition("=") for pair in options.pairs)}
     for name, values in found.items():
         for unit, some in zip(("dB", "px"), values, strict=True):
@@ -113,15 +117,13 @@ def main() -> None:
                     f"{name}: {np.percentile(some, (0, 5, 25, 50, 75, 95, 100)).round(1)} {unit} of {len(some)}{within}"
                 )
     drawing = Drawing(760, 240)
-    histogram(drawing, 30, "PSNR of blurry crops, dB", np.arange(14, 45, 2), {n: v[0] for n, v in found.items()})
-    histogram(
-        drawing, 400, "length of the blur, pixels", np.arange(0, 41, 2.5), {n: v[1] for n, v in found.items() if v[1]}
-    )
-    for number, (name, colour) in enumerate(zip(found, COLOURS, strict=False)):
-        drawing.line(
-            (40 + 180 * number, 228), (65 + 180 * number, 228), style=f' style="stroke:{colour};stroke-width:2"'
-        )
-        drawing.label(70 + 180 * number, 232, name, "start")
+    psnr, length = ({name: values[part] for name, values in found.items()} for part in (0, 1))
+    histogram(drawing, 30, "PSNR of blurry crops, dB", np.arange(14.0, 47, 2), psnr)
+    histogram(drawing, 400, "length of the blur, pixels", np.arange(0.0, 61, 4), length)
+    for number, (name, colour) in enumerate(zip(found, COLOURS, strict=True)):
+        left = 40 + 180 * number
+        drawing.line((left, 228), (left + 25, 228), style=_style(colour))
+        drawing.label(left + 30, 232, name, "start")
     drawing.save(options.out)
 
 

@@ -35,7 +35,7 @@ def test_batches_that_are_kept_are_never_overwritten(toy: Path, workers: int) ->
         for index, number in enumerate(step):
             assert torch.equal(batch.blur[index], crops[number].blur)
             assert torch.equal(batch.sharp[index], crops[number].sharp)
-            assert (batch.clip[index], batch.frame[index]) == crops[number][2:]
+            assert (batch.clip[index], batch.frame[index]) == crops[number][2:4]
 
 
 def test_pictures_of_any_sizes_are_given_one_by_one(toy: Path, flow_toy: Path) -> None:

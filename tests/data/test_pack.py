@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader
 
 from conftest import Run, Start, wait_for
 from deblurzoo.data import Dvd, Folder, Gopro, Joined, Source, Toy
+from deblurzoo.data.batches import BatchLoader
 from deblurzoo.data.checking import check
 from deblurzoo.data.clips import Sample
 from deblurzoo.data.datamodule import DeblurDataModule, FullFrames, TrainingCrops
@@ -104,7 +104,7 @@ def test_workers_read_the_pack(packed: Path) -> None:
     samples = Toy(None, "blur", packed=str(packed)).samples("test", 1)
     here = [batch.sharp for batch in FullFrames(samples)]  # files are memory-mapped before the workers start
     data = FullFrames(pickle.loads(pickle.dumps(samples)))
-    there = [batch.sharp[0] for batch in DataLoader(data, num_workers=1)]
+    there = [batch.sharp[0] for batch in BatchLoader(data, 1, batch_size=1)]
     assert all(torch.equal(a, b) for a, b in zip(here, there, strict=True))
 
 

@@ -30,14 +30,14 @@ class Shake:
             same maximum applies to zoom. Rotation and zoom do not move the image centre.
         objects: maximum number of objects that move in front of the photo. An object is a round patch of the photo with
             permuted colours.
-        dead_time: range of the time from the end of an exposure to the start of the next, as a fraction of an exposure.
+        dead_time: maximum time from the end of an exposure to the start of the next, as a fraction of an exposure.
     """
 
     min_length: float = 5.0
     max_length: float = 20.0
     roll: float = 0.5
     objects: int = 0
-    dead_time: tuple[float, float] = (0.0, 0.5)
+    dead_time: float = 0.5
 
     def margin(self, exposures: int) -> int:
         """Return the number of pixels around a crop that its exposures need; few paths reach farther."""
@@ -52,6 +52,8 @@ class Shake:
             raise DeblurzooError(f"roll={self.roll} must be between 0 and 2")
         if self.objects < 0:
             raise DeblurzooError(f"objects={self.objects} must not be negative")
+        if not 0 <= self.dead_time <= 1:
+            raise DeblurzooError(f"dead_time={self.dead_time} must be between 0 and 1")
 
 
 @dataclass(frozen=True)
@@ -174,7 +176,7 @@ class _Times:
 
 
 def _times(rng: np.random.Generator, options: Shake, offsets: Sequence[int]) -> _Times:
-    dead = round((POINTS - 1) * rng.uniform(*options.dead_time)) if len(offsets) > 1 else 0
+    dead = round((POINTS - 1) * rng.uniform(0, options.dead_time)) if len(offsets) > 1 else 0
     starts = [(offset - min(offsets)) * (POINTS + dead) for offset in offsets]
     return _Times(max(starts) + POINTS, starts, starts[offsets.index(0)] + POINTS // 2)
 
