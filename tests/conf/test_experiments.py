@@ -46,6 +46,8 @@ NEW = {
     "trainer.gradient_clip_val": None,
     "trainer.gradient_clip_algorithm": "norm",
     "callbacks.checkpoints.monitor": None,
+    "datamodule.augmentation.noise": None,
+    "datamodule.augmentation.jpeg": None,
 }
 """Keys that version 0.1 did not have, and the values that reproduce its behaviour."""
 GONE = {"model.optimizer.betas": [0.9, 0.999], "model.optimizer.eps": 1e-8}
