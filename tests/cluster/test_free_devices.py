@@ -86,6 +86,20 @@ def test_four_jobs_share_two_slots_and_survive_a_kill(
     require_no_process(tmp_path, slots)
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_jobs_of_joblib_end_with_their_sweep(
+    number: int, start: Start, sweep: list[str], slots: dict[str, str], tmp_path: Path
+) -> None:
+    """Two jobs train; one waits for a free device."""
+    lengthen(tmp_path, 1_000_000)
+    killed = start(*sweep, "seed=0,1,2", *FREE, *AT_ONCE, **slots)
+    wait_for(lambda: len(begun(tmp_path)) == 2 and "waiting for 1 free" in printed(killed), killed)
+    os.kill(killed.pid, number)
+    assert killed.wait(timeout=60) == -number
+    require_no_process(tmp_path, slots)
+    assert len(begun(tmp_path)) == 2
+
+
 def test_two_terminals_share_a_slot(start: Start, sweep: list[str], slots: dict[str, str], tmp_path: Path) -> None:
     lengthen(tmp_path, 1_000_000)
     single = [argument for argument in sweep if argument != "-m"]

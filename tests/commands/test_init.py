@@ -130,6 +130,9 @@ def test_initial_weights_replace_the_papers_pretrained_weights(deblurzoo: Run, t
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
+        (["init="], "init is empty: set init=RUN_OR_FILE, or omit it"),
+        (["name=run", "resume=auto", "init=runs/run"], "init=runs/run has no effect on runs/run, which was started with "
+         "init=null: omit init, or set name=OTHER"),
         (["init=nowhere"], "checkpoint nowhere does not exist: give a run folder"),
         (["init_partial=true"], "init_partial=true has no effect without init: set init=RUN_OR_FILE"),
         (["resume=runs/run", "init=runs/run"], "resume=runs/run and init=runs/run exclude each other"),

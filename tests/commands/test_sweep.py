@@ -118,6 +118,7 @@ def test_another_fixed_value_is_not_taken_for_a_finished_job(deblurzoo: Run, swe
         ("+model.optimizer.weight_decay=0.1", "model.optimizer.weight_decay: null there, 0.1 in this sweep"),
         ("seed=3", "seed: 0 there, 3 in this sweep"),
         ("blur=blur_gamma", "data.blur: blur there, blur_gamma in this sweep"),
+        ("init=run", "init: null there, run in this sweep"),
     ):
         lr = [] if "lr=" in changed else ["model.optimizer.lr=1e-4"]
         data = ["data.blur=blur_gamma"] if "blur" in changed else []
@@ -127,6 +128,15 @@ def test_another_fixed_value_is_not_taken_for_a_finished_job(deblurzoo: Run, swe
     machine = ["datamodule.workers=0", "+model.optimizer.fused=false", "trainer.val_check_interval=1"]
     again = deblurzoo(*arguments, "model.optimizer.lr=1e-4", *machine)
     assert again.returncode == 0 and again.stdout.count("is finished at step 1") == 2, again.stdout + again.stderr
+
+
+def test_a_sweep_from_a_checkpoint_is_repeated(deblurzoo: Run, sweep: list[str], tmp_path: Path) -> None:
+    single = [argument for argument in sweep if argument != "-m"]
+    assert deblurzoo(*single, "name=first", "trainer.max_steps=1").returncode == 0
+    for number in (0, 2):
+        done = deblurzoo(*sweep, "datamodule.val_frames=1,2", "resume=runs/first", "trainer.max_steps=2")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.stdout.count("is finished at step 2") == number
 
 
 def test_jobs_are_named_by_the_swept_keys(deblurzoo: Run, sweep: list[str], tmp_path: Path, toy: Path) -> None:
@@ -157,6 +167,9 @@ def test_a_sweep_under_the_names_of_all_overrides_is_found(deblurzoo: Run, sweep
     assert again.returncode == 0, again.stdout + again.stderr
     assert again.stdout.count("is finished at step 1") == 2
     assert sorted(run.name for run in table.iterdir()) == [earlier.name, "seed-4"]
+    only = [*sweep, "trainer.max_steps=1", "model.net.variant=no_rnns", f"paths.data={tmp_path}"]
+    assert deblurzoo(*only, "seed=5").returncode == 0  # named by all overrides, one of them with slashes
+    assert deblurzoo(*only, "seed=5,6").stdout.count("is finished at step 1") == 1
 
 
 @pytest.mark.parametrize("overrides", [["a.b=/x y/\"z\"", "c=[1,{d:2}]"], [f"a.k{n}=0.00{n}" for n in range(40)],

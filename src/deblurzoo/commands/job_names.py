@@ -58,13 +58,14 @@ def without_fixed(arguments: Sequence[str]) -> list[str]:
 def job_folder(*, _root_: DictConfig) -> str:
     """Return the folder of a job below `hydra.sweep.dir`.
 
-    If the folder exists under the name of earlier versions, which was made of all overrides, that name is returned.
+    If the folder exists under a name made of all overrides, as of the only job of a sweep or of earlier versions, that
+    name is returned.
     """
     job = [override for override in map(parsed, _root_.hydra.overrides.task) if override]
-    earlier = "+".join(line.replace("=", "-") for line in _lines(job, _EARLIER))
-    name = str(_root_.name)
-    if os.path.isdir(Path(_root_.hydra.sweep.dir, name, earlier)):  # noqa: PTH112  # False also for too long a name
-        return str(Path(name, earlier))
+    by_all, name = _lines(job, _EARLIER), str(_root_.name)
+    for earlier in ("+".join(line.replace("=", "-") for line in by_all), folder_name(by_all)):
+        if os.path.isdir(Path(_root_.hydra.sweep.dir, name, earlier)):  # noqa: PTH112  # False also for too long a name
+            return str(Path(name, earlier))
     return str(Path(name, folder_name(_lines(job, _root_.hydra.job.config.override_dirname.exclude_keys))))
 
 

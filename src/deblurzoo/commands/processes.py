@@ -8,8 +8,10 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -104,9 +106,22 @@ def _reason(errors: list[str]) -> str | None:
 
 
 def end_with_parent() -> None:
-    """End this process, if `train_in_processes` started it, as soon as its parent ends or is killed."""
+    """End this process as soon as its parent ends or is killed, if `train_in_processes` or joblib started it."""
     if _PIPED in os.environ:
         threading.Thread(target=_end_with_input, daemon=True).start()
+    elif HydraConfig.get().runtime.choices.get("hydra/launcher") == "joblib":
+        _end_with(os.getppid())
+
+
+@cache  # one thread for all jobs of a process
+def _end_with(parent: int) -> None:
+    threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
+
+
+def _end_after(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _end_with_input() -> None:

@@ -25,7 +25,7 @@ from deblurzoo.training.devices import first_of
 from deblurzoo.training.precision import AUTO, is_one
 
 _TRAINING = (
-    *("model", "data", "datamodule.batch_size", "datamodule.augmentation", "callbacks.ema", "seed"),
+    *("model", "init", "data", "datamodule.batch_size", "datamodule.augmentation", "callbacks.ema", "seed"),
     *("trainer.accumulate_grad_batches", "trainer.gradient_clip_val", "trainer.gradient_clip_algorithm"),
 )
 """Keys on which the weights of a run depend, apart from those of `_INDIFFERENT`."""
@@ -51,7 +51,8 @@ def job(cfg: DictConfig, run: Path, fit: Any) -> float:
     with recorded(run):
         require_settings(cfg, Training)
         with on_free_devices(cfg, run) as cfg:
-            fit(cfg, run, resume=cfg.resume or "auto", group=cfg.group or name, tags=[*tags, *own], **label)
+            resume = "auto" if any(run.glob("checkpoints/step_*.ckpt")) else cfg.resume or "auto"
+            fit(cfg, run, resume=resume, group=cfg.group or name, tags=[*tags, *own], **label)
             return evaluated(cfg, run)
 
 

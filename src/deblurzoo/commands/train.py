@@ -25,8 +25,9 @@ from deblurzoo.errors import DeblurzooError, Interrupted, interruptible, on_inte
 from deblurzoo.extensions import imported
 from deblurzoo.files import take_over, user_path, write_atomically
 from deblurzoo.ops.spatial_rnn import require_backend
+from deblurzoo.records import shown
 from deblurzoo.reports.artifacts import use_data
-from deblurzoo.reports.run_folder import CONFIG, identity_of, trial_id, write_identity
+from deblurzoo.reports.run_folder import CONFIG, config_of, identity_of, trial_id, write_identity
 from deblurzoo.reports.wandb import finish_wandb, mark_preempted
 from deblurzoo.training.devices import is_cuda, is_free, selected
 from deblurzoo.training.failures import cause, reason_to_stop
@@ -122,8 +123,8 @@ def begin(cfg: DictConfig, run: Path, **decided: Any) -> tuple[Start | None, Tra
         resume = "auto"
     _require_one_start(cfg, resume)
     start = starting_point(resume, run)
-    open_data = {"data": blur_choice(cfg.data, cfg.blur), "run": str(run), "run_id": run_id(start, resume, run)}
-    settings = settled(cfg, Training, **decided, **open_data)
+    open_data = {"data": blur_choice(cfg.data, cfg.blur), "init": _init(cfg, start, run)}
+    settings = settled(cfg, Training, **decided, **open_data, run=str(run), run_id=run_id(start, resume, run))
     trainer = settings.trainer.content
     _require_one_device_to_evaluate(settings)
     require_backend()
@@ -142,8 +143,28 @@ def _require_one_start(cfg: DictConfig, resume: str | None) -> None:
         raise DeblurzooError(
             f"resume={resume} and init={cfg.init} exclude each other: init starts a new run, which resume=auto resumes"
         )
+    if cfg.init == "":
+        raise DeblurzooError("init is empty: set init=RUN_OR_FILE, or omit it")
     if cfg.init_partial and not cfg.init:
         raise DeblurzooError("init_partial=true has no effect without init: set init=RUN_OR_FILE")
+
+
+def _init(cfg: DictConfig, start: Start | None, run: Path) -> str | None:
+    """Return `init` of the config; a run that is resumed keeps the one that it was started with.
+
+    Raises:
+        DeblurzooError: the run was started with another one.
+    """
+    given: str | None = cfg.init
+    if not start or not (run / CONFIG).is_file():
+        return given
+    begun: str | None = config_of(run, "set name=OTHER to start a new run").content.get("init")
+    if given not in (None, begun):
+        raise DeblurzooError(
+            f"init={given} has no effect on {run}, which was started with init={shown(begun)}: omit init, or set "
+            "name=OTHER to start a new run"
+        )
+    return begun
 
 
 def module_and_data(settings: Training, start: Start | None) -> tuple[DeblurModule, DeblurDataModule]:
