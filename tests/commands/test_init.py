@@ -62,7 +62,8 @@ def test_the_lineage_is_in_config_loggers_export_results_tables_and_page_and_sta
     assert (config["init"], config["lineage"]) == ("runs/run", first)
     assert yaml.safe_load((tuned / "csv" / "version_0" / "hparams.yaml").read_text())["lineage"] == first
 
-    done = deblurzoo(*arguments, "trainer.max_steps=2", "resume=auto", "init=nowhere")  # init is for step 0 only
+    done = deblurzoo(*arguments, "trainer.max_steps=2", "resume=auto")
+    assert yaml.safe_load((tuned / "config.yaml").read_text())["init"] == "runs/run"
     assert done.returncode == 0 and "initialised" not in done.stdout, done.stderr
     assert trained(tuned)["global_step"] == 2 and trained(tuned)["deblurzoo"]["lineage"] == first
     assert yaml.safe_load((tuned / "config.yaml").read_text())["lineage"] == first
@@ -131,8 +132,8 @@ def test_initial_weights_replace_the_papers_pretrained_weights(deblurzoo: Run, t
     ("overrides", "message"),
     [
         (["init="], "init is empty: set init=RUN_OR_FILE, or omit it"),
-        (["name=run", "resume=auto", "init=runs/run"], "init=runs/run has no effect on runs/run, which was started with "
-         "init=null: omit init, or set name=OTHER"),
+        (["name=run", "resume=auto", "init=runs/run"], "init=runs/run has no effect on runs/run, which was started "
+         "with init=null: omit init, or set name=OTHER"),
         (["init=nowhere"], "checkpoint nowhere does not exist: give a run folder"),
         (["init_partial=true"], "init_partial=true has no effect without init: set init=RUN_OR_FILE"),
         (["resume=runs/run", "init=runs/run"], "resume=runs/run and init=runs/run exclude each other"),
