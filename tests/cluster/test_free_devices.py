@@ -90,9 +90,9 @@ def test_four_jobs_share_two_slots_and_survive_a_kill(
 def test_jobs_of_joblib_end_with_their_sweep(
     number: int, start: Start, sweep: list[str], slots: dict[str, str], tmp_path: Path
 ) -> None:
-    """Two jobs train; one waits for a free device."""
+    """Two jobs train; one waits for a free device. (A process without a job would be ended by joblib after minutes.)"""
     lengthen(tmp_path, 1_000_000)
-    killed = start(*sweep, "seed=0,1,2", *FREE, *AT_ONCE, **slots)
+    killed = start(*sweep, "seed=0,1,2", *FREE, AT_ONCE[0], "hydra.launcher.n_jobs=3", **slots)
     wait_for(lambda: len(begun(tmp_path)) == 2 and "waiting for 1 free" in printed(killed), killed)
     os.kill(killed.pid, number)
     assert killed.wait(timeout=60) == -number
