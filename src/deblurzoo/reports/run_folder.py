@@ -230,11 +230,11 @@ def identity_of(run: Path) -> Identity:
 
 
 def name_of(run: Path) -> str:
-    """Return the name of a run from its `run.json`, or the name of the folder if the file cannot be read."""
+    """Return the name of a job from its `run.json` or, before training, from its folder NAME/JOB."""
     try:
         return identity_of(run).name
     except DeblurzooError:
-        return escaped(run.absolute().name)
+        return escaped(" ".join(run.absolute().parts[-2:]))
 
 
 def config_of(run: Path, remedy: str) -> RunConfig:
