@@ -93,8 +93,9 @@ class Search(Sweeper):
                     known.update(found)
             except (ValueError, AssertionError, NotImplementedError, HydraException) as error:
                 raise DeblurzooError(
-                    f"{override} is not a search space ({first_line(error)}): set KEY=interval(LOW,HIGH) with "
-                    "LOW<HIGH, KEY=tag(log,interval(LOW,HIGH)) with 0<LOW, KEY=range(LOW,HIGH,STEP) or KEY=choice(A,B)"
+                    f"{override} is not a search space ({first_line(error).rstrip('.')}): set "
+                    "KEY=interval(LOW,HIGH) with LOW<HIGH, KEY=tag(log,interval(LOW,HIGH)) with 0<LOW, "
+                    "KEY=range(LOW,HIGH,STEP) or KEY=choice(A,B)"
                 ) from error
         return {key: values for key, values in space.items() if key not in fixed}
 

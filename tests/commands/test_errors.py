@@ -80,7 +80,8 @@ def test_files_that_are_no_checkpoints_of_ours(deblurzoo: Run, toy: Path, tmp_pa
     refused(evaluate("empty"), "error: empty has no checkpoints/step_*.ckpt")
     (tmp_path / "noise.ckpt").write_bytes(b"noise" * 100)
     (tmp_path / "srv.py").write_text("import socket\n")
-    for name in ("noise.ckpt", "srv.py"):
+    (tmp_path / "text.cff").write_text("cff-version: 1\nmessage: x\n")  # pickle reads c as a command
+    for name in ("noise.ckpt", "srv.py", "text.cff"):
         done = evaluate(name)
         refused(done, f"checkpoint {name} cannot be read (the file is corrupt, or is not a file of torch): give")
         assert "weights_only" not in done.stderr

@@ -60,7 +60,8 @@ def selected(devices: Any, accelerator: str) -> list[int]:
             raise ValueError("this selects no device")
     except (TypeError, ValueError, MisconfigurationException) as error:
         raise DeblurzooError(
-            f"trainer.devices={shown(devices)}: {first_line(error)}: set a number of devices, auto, free or free:N"
+            f"trainer.devices={shown(devices)}: {first_line(error).rstrip('.')}: set a number of devices, auto, free "
+            "or free:N"
         ) from error
     return list(range(chosen)) if isinstance(chosen, int) else list(chosen)
 

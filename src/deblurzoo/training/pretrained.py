@@ -25,7 +25,7 @@ def load_tensors(path: Path) -> Any:
 
 def _reason(error: Exception) -> str:
     """Return the reason why a file cannot be loaded, without torch's advice to run the code of the file."""
-    if call := re.search(r"GLOBAL (\S+)", str(error)):
+    if call := re.search(r"GLOBAL ([\w.]+) ", str(error)):
         return f"loading it would call {call[1]}"
     if isinstance(error, OSError) and error.errno != errno.EINVAL:  # torch seeks in a truncated file
         return first_line(error)
