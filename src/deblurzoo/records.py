@@ -1,6 +1,7 @@
 """Schemas of files. A file may be untrusted, so it is validated when it is read."""
 
 import json
+import re
 from pathlib import Path, PurePath
 from typing import Annotated, Any, TypeVar
 
@@ -75,6 +76,13 @@ def _stays_inside(name: str) -> str:
     if ".." in PurePath(name).parts or PurePath(name).is_absolute() or "\0" in name:
         raise ValueError(f"{name!r} leads out of the folder")
     return name
+
+
+def require_project(text: str) -> str:
+    """Return the name of a project of W&B, PROJECT or ENTITY/PROJECT; raise a ValueError for other text."""
+    if not re.fullmatch(r"([^/\\#?%:\s]+/)?[^/\\#?%:\s][^/\\#?%:\t\n]{0,127}", text):
+        raise ValueError(f"{text!r} is not a project of W&B: give PROJECT or ENTITY/PROJECT")
+    return text
 
 
 Name = Annotated[str, Field(max_length=200), AfterValidator(_stays_inside)]

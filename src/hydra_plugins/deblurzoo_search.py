@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
-from hydra.errors import CompactHydraException
+from hydra.errors import CompactHydraException, HydraException
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from deblurzoo.errors import DeblurzooError, first_line
 from deblurzoo.files import claim, write_atomically
-from deblurzoo.records import Record, load_record
+from deblurzoo.records import Record, load_record, shown
 
 log = logging.getLogger(__name__)
 
@@ -31,20 +31,16 @@ class Search(Sweeper):
         options: options of `hydra_optuna_sweeper`; a `max_failure_rate` below 1 may end the search early.
     """
 
-    def __init__(self, storage: str, **options: Any) -> None:
+    def __init__(self, storage: Any, **options: Any) -> None:
         from hydra_plugins.hydra_optuna_sweeper.optuna_sweeper import OptunaSweeper  # installed by deblurzoo[sweep]
 
-        if "://" in storage:
-            raise CompactHydraException(
-                f"error: hydra.sweeper.storage={storage} is not a file: give FILE.json, which lists the trials; "
-                "Optuna's databases are not available"
-            )
-        self._file = Path(storage)
+        self._storage = storage
         self._others: list[Any] = []  # recorded trials of another search space
         self._optuna = OptunaSweeper(storage=None, **options)
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Set up Optuna's sweeper to launch its trials through `_Trials`."""
+        self._file = _file(self._storage)  # Hydra would wrap an error of __init__ in its own
         if OmegaConf.is_list(config.hydra.sweeper.direction):
             directions = " and ".join(map(str, config.hydra.sweeper.direction))
             raise CompactHydraException(
@@ -61,13 +57,18 @@ class Search(Sweeper):
         """Run the search; at the end, raise an error that names all failed trials."""
         trials = self._trials
         try:
+            space = self._space(arguments)
             claim(self._file.parent)
-            self._study = self._resumed(arguments)
+            self._study = self._resumed(space)
         except DeblurzooError as error:
             raise CompactHydraException(f"error: {error}") from error
         try:
             self._optuna.sweep(arguments)
-        except ValueError:  # raised by Optuna if no trial is complete
+        except (ValueError, AssertionError) as error:  # also raised by Optuna if no trial is complete
+            if not trials.count:
+                raise CompactHydraException(
+                    f"error: the search has no trial ({first_line(error)}): correct hydra.sweeper or the search space"
+                ) from error
             if len(trials.failed) < trials.count:
                 raise
         if trials.failed:
@@ -76,10 +77,31 @@ class Search(Sweeper):
                 "\n".join([f"error: {len(trials.failed)} of {trials.count} trials failed", *lines])
             )
 
-    def _resumed(self, arguments: list[str]) -> Any:
+    def _space(self, arguments: list[str]) -> dict[str, Any]:
+        """Return the search space: the distributions of the searched keys.
+
+        Raises:
+            DeblurzooError: an override is not a distribution of Optuna.
+        """
+        from hydra_plugins.hydra_optuna_sweeper._impl import create_params_from_overrides
+
+        space: dict[str, Any] = {}
+        fixed: dict[str, Any] = {}
+        for override in [*self._optuna.sweeper._parse_sweeper_params_config(), *arguments]:
+            try:
+                for known, found in zip((space, fixed), create_params_from_overrides([override]), strict=True):
+                    known.update(found)
+            except (ValueError, AssertionError, NotImplementedError, HydraException) as error:
+                raise DeblurzooError(
+                    f"{override} is not a search space ({first_line(error).rstrip('.')}): set "
+                    "KEY=interval(LOW,HIGH) with LOW<HIGH, KEY=tag(log,interval(LOW,HIGH)) with 0<LOW, "
+                    "KEY=range(LOW,HIGH,STEP) or KEY=choice(A,B)"
+                ) from error
+        return {key: values for key, values in space.items() if key not in fixed}
+
+    def _resumed(self, space: dict[str, Any]) -> Any:
         """Return a study in memory that first runs the recorded trials of the search space."""
         import optuna
-        from hydra_plugins.hydra_optuna_sweeper._impl import create_params_from_overrides
 
         sweeper = self._optuna.sweeper
         sweeper.storage, sweeper.study_name = optuna.storages.InMemoryStorage(), "deblurzoo"
@@ -89,8 +111,6 @@ class Search(Sweeper):
         if isinstance(sweeper.sampler, functools.partial) or not self._file.is_file():  # a grid is complete without it
             return study
         recorded = load_record(self._file, Tried, f"remove {self._file}, and the search starts anew").trials
-        space, fixed = create_params_from_overrides([*sweeper._parse_sweeper_params_config(), *arguments])
-        space = {key: values for key, values in space.items() if key not in fixed}
         known = [trial for trial in recorded if _is_of(trial, space)]
         self._others = [trial for trial in recorded if trial not in known]
         for trial in known:
@@ -105,6 +125,16 @@ class Search(Sweeper):
         trials = self._study.get_trials(deepcopy=False)
         values = [trial.params or trial.system_attrs.get("fixed_params", {}) for trial in trials]
         write_atomically(self._file, Tried(trials=[*self._others, *values]).as_json(indent=1))
+
+
+def _file(storage: Any) -> Path:
+    """Return the file of a search's trials."""
+    if not isinstance(storage, str) or not storage or "://" in storage or Path(storage).is_dir():
+        raise CompactHydraException(
+            f"error: hydra.sweeper.storage={shown(storage)} is not a file: give FILE.json, which lists the trials; "
+            "Optuna's databases are not available"
+        )
+    return Path(storage)
 
 
 class Tried(Record):

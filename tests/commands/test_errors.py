@@ -79,7 +79,12 @@ def test_files_that_are_no_checkpoints_of_ours(deblurzoo: Run, toy: Path, tmp_pa
     (tmp_path / "empty").mkdir()
     refused(evaluate("empty"), "error: empty has no checkpoints/step_*.ckpt")
     (tmp_path / "noise.ckpt").write_bytes(b"noise" * 100)
-    refused(evaluate("noise.ckpt"), "checkpoint noise.ckpt cannot be read")
+    (tmp_path / "srv.py").write_text("import socket\n")
+    (tmp_path / "text.cff").write_text("cff-version: 1\nmessage: x\n")  # pickle reads c as a command
+    for name in ("noise.ckpt", "srv.py", "text.cff"):
+        done = evaluate(name)
+        refused(done, f"checkpoint {name} cannot be read (the file is corrupt, or is not a file of torch): give")
+        assert "weights_only" not in done.stderr
     torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
     refused(evaluate("other.ckpt"), "other.ckpt is not a checkpoint of deblurzoo")
     torch.save({"x": Bomb()}, tmp_path / "bomb.ckpt")
@@ -124,7 +129,8 @@ def test_truncated_checkpoint(deblurzoo: Run, run: Path, toy: Path, tmp_path: Pa
     path.write_bytes(path.read_bytes()[:5000])
     for ckpt in ("runs/run", path):
         refused(
-            deblurzoo("evaluate", f"checkpoint={ckpt}", "data=toy", f"data.root={toy}"), f"{path.name} cannot be read"
+            deblurzoo("evaluate", f"checkpoint={ckpt}", "data=toy", f"data.root={toy}"),
+            f"{path.name} cannot be read (the file is corrupt",
         )
 
 
@@ -239,6 +245,13 @@ def test_crop_larger_than_the_pictures(deblurzoo: Run, toy: Path) -> None:
 def test_unknown_devices_of_a_sweep(devices: str, deblurzoo: Run, toy: Path) -> None:
     done = deblurzoo("train", "-m", *SHORT, f"data.root={toy}", f"trainer.devices='{devices}'")
     refused(done, f"error: trainer.devices={devices}")
+
+
+@pytest.mark.parametrize("devices", ["Free", "free2", "[0]", "-1", "0"])
+def test_unknown_devices_of_a_run(devices: str, deblurzoo: Run, toy: Path) -> None:
+    done = deblurzoo("train", *SHORT, f"data.root={toy}", f"trainer.devices={devices}")
+    refused(done, f"error: trainer.devices={devices}: ", ": set a number of devices, auto, free or free:N")
+    assert "trainer._target_" not in done.stderr
 
 
 def test_unknown_verb_and_help(deblurzoo: Run) -> None:

@@ -96,7 +96,6 @@ def test_a_search_resumes_with_its_trials(deblurzoo: Run, sweep: list[str], tmp_
 
     file.write_text("{")
     refused(deblurzoo(*search), "search.json cannot be used", "remove")
-    refused(deblurzoo(*search, "hydra.sweeper.storage=sqlite:///x"), "hydra.sweeper.storage=sqlite:///x is not a file")
 
 
 @pytest.mark.processes
@@ -167,3 +166,26 @@ def test_trials_beside_each_other_may_be_equal_or_fail(process: Run, sweep: list
     assert done.returncode == 1, done.stdout + done.stderr
     assert re.search("error: [1-3] of 4 trials failed", done.stderr) and "lr-1e+20: the loss is nan" in done.stderr
     assert sorted(states(tmp_path)) == ["done", "failed"]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.optimizer.lr=interval(3,1)", "error: model.optimizer.lr=interval(3,1) is not a search space (The"),
+        ("model.optimizer.lr=tag(log,interval(0,1))", "is not a search space (The `low` value must be larger than 0"),
+        ("hydra.sweeper.n_trials=0", "error: the search has no trial (No trials are completed yet.)"),
+        ("hydra.sweeper.storage=", "error: hydra.sweeper.storage= is not a file: give FILE.json"),
+        ("hydra.sweeper.storage=folder", "error: hydra.sweeper.storage=folder is not a file: give FILE.json"),
+        ("hydra.sweeper.storage=null", "error: hydra.sweeper.storage=null is not a file: give FILE.json"),
+        ("hydra.sweeper.storage=3", "error: hydra.sweeper.storage=3 is not a file: give FILE.json"),
+        ("hydra.sweeper.storage=sqlite:///x", "error: hydra.sweeper.storage=sqlite:///x is not a file: give FILE.json"),
+    ],
+)
+def test_a_search_that_cannot_start_is_one_message(
+    override: str, message: str, deblurzoo: Run, sweep: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "folder").mkdir()
+    done = deblurzoo(*sweep, *SEARCH, override)
+    refused(done, message)
+    assert done.stderr.count("error: ") == 1 and "CompactHydraException" not in done.stderr
+    assert not list(tmp_path.rglob(".lock")) or "n_trials" in override

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import deblurzoo as package
-from conftest import TINY, Run
+from conftest import TINY, TINY_RUN, Run
 from verbs import refused
 
 
@@ -125,3 +125,20 @@ def test_what_is_no_override(argument: str, message: str, deblurzoo: Run, tmp_pa
     refused(done, f"error: {argument} ", message)
     assert "hydra.cc" not in done.stderr and done.stderr.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("sweep", [[], ["-m", "seed=0,1"]])
+@pytest.mark.parametrize("name", ["..", ".", "", "../up", "/up", "a/../../up", 300 * "x"])
+def test_a_name_that_is_not_a_folder_below_the_runs_is_rejected(
+    name: str, sweep: list[str], deblurzoo: Run, toy: Path, tmp_path: Path
+) -> None:
+    done = deblurzoo("train", *TINY_RUN, f"data.root={toy}", f"name='{name}'", *sweep)
+    refused(done, f"error: name={name} is not the name of a folder below paths.runs")
+    assert {path.name for path in tmp_path.rglob("*")} <= {"runs", "multirun.yaml"}
+
+
+def test_the_id_of_a_trial_is_a_folder_below_the_runs(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:
+    agent = {"WANDB_SWEEP_ID": "sweep", "WANDB_RUN_ID": "../../esc"}
+    done = deblurzoo("train", *TINY_RUN, f"data.root={toy}", **agent)
+    refused(done, "error: WANDB_RUN_ID=../../esc is not the name of a folder below paths.runs")
+    assert not [*tmp_path.rglob("*")]

@@ -185,7 +185,7 @@ def test_compare_lists_many_jobs_in_natural_order(deblurzoo: Run, tmp_path: Path
     for seed in range(200):
         announce(tmp_path / "runs" / "table" / f"seed-{seed}")
     compared = deblurzoo("compare", "runs")
-    line = "not begun: seed-0, seed-1, seed-2, seed-3, seed-4 and 195 more"
+    line = f"not begun: {', '.join(f'table seed-{seed}' for seed in range(5))} and 195 more"
     assert compared.returncode == 0 and compared.stdout.splitlines() == [line, "200 not begun"]
 
 
@@ -205,7 +205,8 @@ def test_compare_lists_jobs_of_each_state(deblurzoo: Run, sweep: list[str], tmp_
     page = (tmp_path / "page.html").read_text()
     for text in (compared.stdout, page, (tmp_path / "table.csv").read_text(), (tmp_path / "table.md").read_text()):
         assert here in text and "not begun" in text and "seed=x" in text
-    assert "not begun: seed-2\n" in compared.stdout and "1 running, 1 not begun, 1 failed" in compared.stdout
+    assert "not begun: table seed-2\n" in compared.stdout and "table seed-x: " in compared.stdout
+    assert "1 running, 1 not begun, 1 failed" in compared.stdout
     assert "1 running, 1 not begun, 1 failed" in page and page.count("<strong>failed</strong>") == 1
 
 

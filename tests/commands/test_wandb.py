@@ -13,6 +13,7 @@ import torch
 from commands.wandb_server import serving
 from conftest import TINY, Run, Start, wait_for
 from deblurzoo.metrics import METRICS
+from verbs import refused
 
 WANDB = Path(sys.executable).with_name("wandb")
 
@@ -187,3 +188,25 @@ def test_a_disabled_wandb_records_nothing(process: Run, toy: Path, tmp_path: Pat
     done = process("train", *arguments, WANDB_MODE="disabled")
     assert done.returncode == 0, done.stdout + done.stderr
     assert not list(tmp_path.glob("**/*.wandb"))
+
+
+@pytest.mark.parametrize("project", ["a/b/c d", "", "/b", "a/", "a?b"])
+def test_a_project_with_a_wrong_name_is_rejected_before_any_work(
+    project: str, deblurzoo: Run, toy: Path, tmp_path: Path
+) -> None:
+    message = f"{project!r} is not a project of W&B: give PROJECT or ENTITY/PROJECT"
+    refused(deblurzoo("compare", "runs", "--to-wandb", project), "argument --to-wandb: " + message, code=2)
+    export = deblurzoo("export", "--checkpoint", "x", "--out", "export", "--to-wandb", project)
+    refused(export, "argument --to-wandb: " + message, code=2)
+    arguments = [*TINY, f"data.root={toy}", "name=run", "trainer.max_steps=1", "logger=wandb"]
+    done = deblurzoo("train", *arguments, f"logger.wandb.project='{project}'")
+    refused(done, f"logger.wandb.project={project}: ", message)
+    assert not [*tmp_path.glob("runs/run/*.yaml"), *tmp_path.glob("runs/run/*.json")]
+
+
+def test_a_run_is_sent_to_a_project_of_an_entity(process: Run, run: Path, toy: Path, tmp_path: Path) -> None:
+    assert process("evaluate", "checkpoint=runs/run", f"data.root={toy}", "data=toy").returncode == 0
+    sent = process("compare", "runs", "--to-wandb", "team/project")
+    assert sent.returncode == 0, sent.stdout + sent.stderr
+    (begun,) = (record["run"] for record in records(next(run.glob("wandb/offline-run-*"))) if record["type"] == "run")
+    assert (begun["entity"], begun["project"]) == ("team", "project")

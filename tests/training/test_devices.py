@@ -1,6 +1,7 @@
 """Claims of free devices, here slots of the CPU."""
 
 import os
+import pwd
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -83,10 +84,15 @@ def test_lock_files_of_others_are_neither_followed_nor_believed(
     folder.mkdir()
     (tmp_path / "mine").write_text("precious")
     (folder / "CPU-0").symlink_to(tmp_path / "mine")
-    with pytest.raises(DeblurzooError, match=r"CPU-0 cannot be locked \(Too many levels of symbolic links\)"):
+    with pytest.raises(DeblurzooError, match=f"CPU-0 is a link, not a lock file: remove {folder}/CPU-0"):
         ExitStack().enter_context(claimed("free", "cpu", "runs/x"))
     assert (tmp_path / "mine").read_text() == "precious"
     (folder / "CPU-0").unlink()
+    for kind, make, remove in (("FIFO", os.mkfifo, Path.unlink), ("folder", Path.mkdir, Path.rmdir)):
+        make(folder / "CPU-0")
+        with pytest.raises(DeblurzooError, match=f"CPU-0 is a {kind}, not a lock file: remove {folder}/CPU-0"):
+            ExitStack().enter_context(claimed("free", "cpu", "runs/x"))
+        remove(folder / "CPU-0")
     with claimed("free:2", "cpu", "runs/x"):
         assert [file.stat().st_mode & 0o777 for file in folder.iterdir()] == [0o666, 0o666]  # for all users
     caplog.set_level("INFO")
@@ -102,6 +108,7 @@ def test_lock_files_of_others_are_neither_followed_nor_believed(
     ("devices", "slots", "message"),
     [
         ("free:3", "2", r"free:3: this machine has 2 \(CPU-0, CPU-1\): request fewer, or set DEBLURZOO_SLOTS=3"),
+        ("free:99999", "2", r"free:99999: this machine has 2 \(CPU-0, CPU-1\): request fewer"),
         ("free:0", "2", "trainer.devices=free:0 is not a number of devices"),
         ("free:", "2", "trainer.devices=free: is not a number of devices"),
         ("free", "0", "DEBLURZOO_SLOTS=0 is not a number of jobs: set 1 or more"),
@@ -118,6 +125,35 @@ def test_a_folder_that_cannot_be_used_is_named(folder: Path) -> None:
     folder.write_text("")
     with pytest.raises(DeblurzooError, match=r"deblurzoo-devices/CPU-0 cannot be locked \(Not a directory\)"):
         ExitStack().enter_context(claimed("free", "cpu", "runs/x"))
+
+
+@pytest.mark.parametrize(("name", "mode"), [("CPU-0", "666"), ("", "1777")])
+def test_a_permission_that_does_not_end_is_an_error(
+    name: str, mode: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(SLOTS, "1")
+    with tempfile.TemporaryDirectory(dir="/tmp") as public:  # other users cannot open pytest's folders
+        Path(public).chmod(0o755)
+        path = Path(public, "deblurzoo-devices", name)
+        path.parent.mkdir(exist_ok=True)
+        path.touch() if name else path.mkdir()
+        path.chmod(0)
+        reading, writing = os.pipe()
+        if os.fork() == 0:
+            tempfile.tempdir = public
+            if os.getuid() == 0:
+                os.setuid(65534)
+            try:
+                ExitStack().enter_context(claimed("free", "cpu", "runs/x"))
+            except DeblurzooError as error:
+                os.write(writing, str(error).encode())
+            os._exit(0)
+        os.close(writing)
+        os.wait()
+        message = os.read(reading, 1000).decode()
+        path.chmod(0o700)
+    owner = pwd.getpwuid(os.getuid()).pw_name
+    assert f"{path} of {owner} cannot be used (permission denied): {owner} can run `chmod {mode} {path}`" in message
 
 
 def test_lightnings_devices_on_a_cpu() -> None:

@@ -4,6 +4,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
+from deblurzoo.commands.options import add_to_wandb
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.extensions import add_trust, trust
 from deblurzoo.files import user_path, write_atomically
@@ -24,7 +25,7 @@ def main(arguments: list[str]) -> None:
         "--html", type=user_path, metavar="FILE", help="also write an HTML page with curves and pictures"
     )
     parser.add_argument("--inline", action="store_true", help="embed the pictures in the HTML page")
-    parser.add_argument("--to-wandb", metavar="PROJECT", help="also log each evaluation, and the HTML page, to W&B")
+    add_to_wandb(parser, "also log each evaluation, and the HTML page, to W&B")
     parser.add_argument(
         "--wandb-report",
         metavar="ENTITY/PROJECT",

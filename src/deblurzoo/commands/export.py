@@ -2,7 +2,7 @@
 
 import argparse
 
-from deblurzoo.commands.options import add_checkpoint
+from deblurzoo.commands.options import add_checkpoint, add_to_wandb
 from deblurzoo.extensions import add_trust, trust
 from deblurzoo.files import user_path
 
@@ -15,7 +15,7 @@ def main(arguments: list[str]) -> None:
     add_checkpoint(parser)
     parser.add_argument("--out", type=user_path, required=True, metavar="DIR", help="folder to create")
     parser.add_argument("--onnx", action="store_true", help="also write model.onnx, and compare its output with torch")
-    parser.add_argument("--to-wandb", metavar="PROJECT", help="also upload the export to the W&B run of the run folder")
+    add_to_wandb(parser, "also upload the export to the W&B run of the run folder")
     add_trust(parser)
     run(parser.parse_args(arguments))
 

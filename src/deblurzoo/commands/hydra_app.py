@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
-from deblurzoo.commands.job_names import without_fixed
+from deblurzoo.commands.job_names import below_runs, without_fixed
 from deblurzoo.commands.overrides import readable, starts_sweep
 from deblurzoo.commands.settings import SHAPES
 from deblurzoo.commands.user_configs import require_effect, require_readable_configs, warn_of_shadowed_configs
@@ -35,8 +35,14 @@ T = TypeVar("T")
 
 OmegaConf.register_new_resolver("home", lambda path: str(user_path(str(path))), replace=True)
 """Resolver `${home:PATH}`, which expands `~` in the folders that Hydra creates before it calls a command."""
-"""Resolver `${home:PATH}`, which expands `~` in folders that Hydra creates before a command receives its config."""
-OmegaConf.register_new_resolver("trial", lambda: f"/{name}" if (name := trial_id()) else "", replace=True)
+
+
+def _trial_folder() -> str:
+    name = trial_id()
+    return f"/{below_runs('WANDB_RUN_ID', name)}" if name else ""
+
+
+OmegaConf.register_new_resolver("trial", _trial_folder, replace=True)
 """Resolver `${trial:}`: the folder of a trial of `wandb agent` below the folder of its name; "" without an agent."""
 
 

@@ -3,9 +3,10 @@
 import hashlib
 import os
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeperConf
 from hydra.core.config_store import ConfigStore
@@ -14,6 +15,7 @@ from hydra.core.plugins import Plugins
 from omegaconf import DictConfig, OmegaConf
 
 from deblurzoo.commands.overrides import parsed
+from deblurzoo.errors import escaped
 
 
 @dataclass
@@ -28,6 +30,8 @@ ConfigStore.instance().store(group="hydra/sweeper", name="basic", node=GridConfi
 
 LENGTH = 100
 """Largest number of bytes of a folder name, and so of characters."""
+_LONGEST = 255
+"""Largest number of bytes of the name of a folder on Linux and macOS."""
 _EXCLUDED = "hydra.job.config.override_dirname.exclude_keys"
 _EARLIER = (
     *("experiment", "name", "resume", "trainer", "preset", "debug", "trust", "logger"),
@@ -55,6 +59,25 @@ def without_fixed(arguments: Sequence[str]) -> list[str]:
     return [f"{_EXCLUDED}=[{','.join(excluded)}]"]
 
 
+def below_runs(key: str, name: object) -> str:
+    """Return a name of a folder below `paths.runs`; for another name, print a message and exit.
+
+    Hydra creates the folder before it calls a command, and would print a traceback of any error.
+    """
+    path = PurePath(str(name))
+    parts = path.parts
+    if not parts or path.is_absolute() or ".." in parts or max(len(os.fsencode(part)) for part in parts) > _LONGEST:
+        sys.exit(
+            f"error: {key}={escaped(str(name))} is not the name of a folder below paths.runs: give a name without .., "
+            f"with at most {_LONGEST} bytes between slashes"
+        )
+    return str(name)
+
+
+OmegaConf.register_new_resolver("below_runs", below_runs, replace=True)
+"""Resolver `${below_runs:KEY,NAME}` for the folders that Hydra creates."""
+
+
 def job_folder(*, _root_: DictConfig) -> str:
     """Return the folder of a job below `hydra.sweep.dir`.
 
@@ -62,7 +85,7 @@ def job_folder(*, _root_: DictConfig) -> str:
     name is returned.
     """
     job = [override for override in map(parsed, _root_.hydra.overrides.task) if override]
-    by_all, name = _lines(job, _EARLIER), str(_root_.name)
+    by_all, name = _lines(job, _EARLIER), below_runs("name", _root_.name)
     for earlier in ("+".join(line.replace("=", "-") for line in by_all), folder_name(by_all)):
         if os.path.isdir(Path(_root_.hydra.sweep.dir, name, earlier)):  # noqa: PTH112  # False also for too long a name
             return str(Path(name, earlier))

@@ -21,6 +21,21 @@ def at_least(least: int) -> Callable[[str], int]:
     return whole
 
 
+def _project(text: str) -> str:
+    """Argparse type for a project of W&B."""
+    from deblurzoo.records import require_project  # deferred: pydantic takes a while to import
+
+    try:
+        return require_project(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def add_to_wandb(parser: argparse.ArgumentParser, purpose: str) -> None:
+    """Add the option `--to-wandb`, a project of W&B."""
+    parser.add_argument("--to-wandb", type=_project, metavar="[ENTITY/]PROJECT", help=purpose)
+
+
 def add_checkpoint(parser: argparse.ArgumentParser) -> None:
     """Add the required option `--checkpoint`, a trained network."""
     parser.add_argument(

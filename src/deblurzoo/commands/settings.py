@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from deblurzoo.metrics import metric
-from deblurzoo.records import Record
+from deblurzoo.records import Record, require_project
 from deblurzoo.training.schedules import known
 
 Text = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int | float) else value)]
@@ -82,6 +82,12 @@ class Model(Buildable):
     loss: Annotated[dict[str, Annotated[float, Field(gt=0)]], Field(min_length=1)] | None
 
 
+class Logger(Buildable):
+    """The config of a logger; `project` is declared by the logger for W&B."""
+
+    project: Annotated[Text, AfterValidator(require_project)] | None = None
+
+
 class Settings(Config):
     """Keys shared by train and evaluate."""
 
@@ -109,7 +115,7 @@ class Training(Settings):
 
     model: Model
     callbacks: dict[str, Buildable | None]
-    logger: dict[str, Buildable | None]
+    logger: dict[str, Logger | None]
     name: Text
     label: Text
     group: Text | None

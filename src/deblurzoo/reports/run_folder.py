@@ -230,11 +230,15 @@ def identity_of(run: Path) -> Identity:
 
 
 def name_of(run: Path) -> str:
-    """Return the name of a run from its `run.json`, or the name of the folder if the file cannot be read."""
+    """Return the name of a run from its `run.json`, or the name of the folder if the file cannot be read.
+
+    A job of a sweep, which has a status, is named by its folder NAME/JOB as by its label: NAME JOB.
+    """
     try:
         return identity_of(run).name
     except DeblurzooError:
-        return escaped(run.absolute().name)
+        parts = run.absolute().parts
+        return escaped(" ".join(parts[-2:] if (run / STATUS).is_file() else parts[-1:]))
 
 
 def config_of(run: Path, remedy: str) -> RunConfig:

@@ -52,17 +52,19 @@ def start_run(
     recorded offline in `run/wandb`, and the command that uploads it is logged once. `WANDB_MODE` takes precedence.
 
     Args:
-        project: W&B project.
+        project: W&B project, PROJECT or ENTITY/PROJECT.
         run: the run folder.
         run_id: W&B run id; a resumed run continues the W&B run of this id.
         name, group, tags, job_type: properties of the run in W&B.
     """
     # If the server does not answer, W&B's error reports would delay the end of a run by 20 more seconds.
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    entity, _, own = project.rpartition("/")
     folder = Path(run)
     folder.mkdir(parents=True, exist_ok=True)
     arguments: dict[str, Any] = {
-        "project": project,
+        "project": own,
+        "entity": entity or None,
         "id": run_id,
         "name": name,
         "group": group,

@@ -169,7 +169,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         checkpoint = load_tensors(path)
     except ValueError as error:
         raise DeblurzooError(
-            f"checkpoint {path} cannot be read ({error}): it is corrupt or not from deblurzoo; give another checkpoint"
+            f"checkpoint {path} cannot be read ({error}): give a checkpoint of deblurzoo, that is, {FORMS}"
         ) from error
     if not _is_ours(checkpoint):
         raise DeblurzooError(f"{path} is not a checkpoint of deblurzoo: give a file written by `deblurzoo train`")

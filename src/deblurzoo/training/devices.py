@@ -18,15 +18,21 @@ from typing import Any, BinaryIO
 
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning.accelerators import CPUAccelerator, CUDAAccelerator
+from pytorch_lightning.accelerators import CPUAccelerator, CUDAAccelerator, MPSAccelerator
 
 from deblurzoo.errors import DeblurzooError, escaped, few_of, first_line, let_go
 from deblurzoo.files import lock
+from deblurzoo.records import shown
 
 log = logging.getLogger(__name__)
 
 SLOTS = "DEBLURZOO_SLOTS"
 """Environment variable with the number of jobs that may run on the CPU at once."""
+
+
+_TRIES = 3
+"""Number of waits for devices after which a denied permission is an error."""
+_KINDS = {"link": Path.is_symlink, "folder": Path.is_dir, "FIFO": Path.is_fifo, "socket": Path.is_socket}
 
 
 def is_cuda(accelerator: str) -> bool:
@@ -45,12 +51,19 @@ def selected(devices: Any, accelerator: str) -> list[int]:
     Raises:
         DeblurzooError: Lightning does not support the value.
     """
-    cls = CUDAAccelerator if is_cuda(accelerator) else CPUAccelerator
+    cls: Any = CUDAAccelerator if is_cuda(accelerator) else CPUAccelerator
+    if cls is CPUAccelerator and accelerator != "cpu" and torch.backends.mps.is_available():
+        cls = MPSAccelerator
     try:
         chosen = cls.auto_device_count() if devices == "auto" else cls.parse_devices(devices)
+        if not chosen:
+            raise ValueError("this selects no device")
     except (TypeError, ValueError, MisconfigurationException) as error:
-        raise DeblurzooError(f"trainer.devices={devices}: {first_line(error)}") from error
-    return list(range(chosen)) if isinstance(chosen, int) else list(chosen or [])
+        raise DeblurzooError(
+            f"trainer.devices={shown(devices)}: {first_line(error).rstrip('.')}: set a number of devices, auto, free "
+            "or free:N"
+        ) from error
+    return list(range(chosen)) if isinstance(chosen, int) else list(chosen)
 
 
 def first_of(devices: Any, accelerator: str) -> Any:
@@ -69,7 +82,7 @@ def claimed(devices: Any, accelerator: str, holder: str) -> Iterator[Any]:
         holder: the run, for messages of processes that wait for the devices.
 
     Raises:
-        DeblurzooError: the machine has fewer devices, or its temporary folder cannot be used.
+        DeblurzooError: the machine has fewer devices, or a lock file cannot be used.
     """
     if not is_free(devices):
         yield devices
@@ -107,7 +120,7 @@ def _slots() -> list[str]:
 
 def _number(devices: str, names: list[str]) -> int:
     """Return the number of devices that `free` or `free:N` requests."""
-    found = re.fullmatch(r"free(?::([1-9]\d{0,3}))?", devices)
+    found = re.fullmatch(r"free(?::([1-9]\d{0,99}))?", devices)
     if not found:
         raise DeblurzooError(f"trainer.devices={devices} is not a number of devices: set free, free:2, …")
     number = int(found[1] or 1)
@@ -121,12 +134,17 @@ def _number(devices: str, names: list[str]) -> int:
 
 def _claim(names: list[str], number: int, holder: str, held: ExitStack) -> list[int]:
     """Lock the files of the first free devices, which `held` closes; return their indices."""
-    waits = False
+    tries = 0
     while True:
         with ExitStack() as attempt:
-            indices, busy = [], []
+            indices, busy, denied = [], [], []
             for index, name in enumerate(names):
-                file, holding = _locked(_folder() / name, holder)
+                path = _folder() / name
+                try:
+                    file, holding = _locked(path, holder)
+                except PermissionError as error:  # also while another user creates the file
+                    file, holding = None, f"{path}: {error.strerror}"
+                    denied.append(path)
                 if file:
                     attempt.callback(file.close)
                     indices.append(index)
@@ -136,10 +154,24 @@ def _claim(names: list[str], number: int, holder: str, held: ExitStack) -> list[
                     held.push(attempt.pop_all())
                     return indices
         # All or none: two jobs that hold one device each, and wait for a second, would wait for ever.
-        if not waits:
+        if tries >= _TRIES and len(names) - len(denied) < number:
+            raise DeblurzooError(_denial(denied[0]))
+        if tries == 0:
             log.info("waiting for %d free of %d devices; in use: %s", number, len(names), few_of(busy))
-            waits = True
+        tries += 1
         time.sleep(random.SystemRandom().uniform(0.5, 1.5))  # not all waiting processes at once; training is seeded
+
+
+def _denial(path: Path) -> str:
+    """Return the message for a lock file that this user may not open, or whose folder this user may not use."""
+    path, mode = (path, "666") if os.access(path, os.F_OK) else (path.parent, "1777")
+    owner = f"user {path.stat().st_uid}"
+    with suppress(KeyError):  # a user without a name
+        owner = path.owner()
+    return (
+        f"{path} of {owner} cannot be used (permission denied): {owner} can run `chmod {mode} {path}`; or choose "
+        "another temporary folder (TMPDIR)"
+    )
 
 
 def _folder() -> Path:
@@ -172,9 +204,11 @@ def _locked(path: Path, holder: str) -> tuple[BinaryIO | None, str]:
         file.truncate()
         file.write(holder.encode(errors="replace"))
         file.flush()
-    except PermissionError as error:  # also while another user creates it
-        return None, f"{path}: {error.strerror}"
+    except PermissionError:
+        raise
     except OSError as error:
+        if kind := next((name for name, is_of in _KINDS.items() if is_of(path)), None):
+            raise DeblurzooError(f"{path} is a {kind}, not a lock file: remove {path}") from error
         raise DeblurzooError(
             f"{path} cannot be locked ({error.strerror}): free disk space or choose another temporary folder (TMPDIR)"
         ) from error

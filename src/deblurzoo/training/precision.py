@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from deblurzoo.errors import DeblurzooError, first_line
+from deblurzoo.training.devices import selected
 
 AUTO, FULL, LOW, HALF = "auto", "32-true", "bf16-mixed", "16-mixed"
 _KNOWN = (AUTO, FULL, LOW, HALF)
@@ -69,7 +70,7 @@ def require_compiler(accelerator: str) -> None:
 
 
 def require_trainer(trainer: Mapping[str, Any]) -> None:
-    """Raise a DeblurzooError for an unsupported precision, a missing GPU, or a trainer key that counts epochs."""
+    """Raise a DeblurzooError for an unsupported precision, a missing device, or a trainer key that counts epochs."""
     for key, instead in _EPOCHS.items():
         if trainer.get(key) not in (None, key == "enable_checkpointing"):
             raise DeblurzooError(
@@ -82,6 +83,7 @@ def require_trainer(trainer: Mapping[str, Any]) -> None:
         raise DeblurzooError("trainer.precision=16-mixed requires a GPU: choose auto, 32-true or bf16-mixed")
     if accelerator in ("gpu", "cuda") and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
         raise DeblurzooError(f"trainer.accelerator={accelerator}: torch finds no GPU here: set trainer=cpu")
+    selected(trainer["devices"], accelerator)
 
 
 def training_precision(accelerator: str) -> str:

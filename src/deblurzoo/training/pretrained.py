@@ -1,5 +1,6 @@
 """Loading untrusted torch files and third-party weights."""
 
+import errno
 import re
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,16 @@ def load_tensors(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # corrupt files raise exceptions of many types, from zip, pickle, unicode and torch
-        call = re.search(r"GLOBAL (\S+)", str(error))
-        raise ValueError(f"loading it would call {call[1]}" if call else first_line(error)) from error
+        raise ValueError(_reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    """Return the reason why a file cannot be loaded, without torch's advice to run the code of the file."""
+    if call := re.search(r"GLOBAL ([\w.]+) ", str(error)):
+        return f"loading it would call {call[1]}"
+    if isinstance(error, OSError) and error.errno != errno.EINVAL:  # torch seeks in a truncated file
+        return first_line(error)
+    return "the file is corrupt, or is not a file of torch"
 
 
 def read_state(path: Path, key: str, wanted: str) -> dict[str, Tensor]:
