@@ -1,5 +1,6 @@
 import shutil
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import cv2
 import numpy as np
@@ -125,15 +126,20 @@ def equal_lines(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.startswith("identical: ")]
 
 
+def checked(deblurzoo: Run, toy: Path, packed: bool) -> "CompletedProcess[str]":
+    """Check a toy data set or, if `packed`, a new pack of it."""
+    data = ["data=toy", f"data.root={toy}"]
+    if packed:
+        assert deblurzoo("data", "pack", *data, "out=pack").returncode == 0
+        data.append("data.packed=pack")
+    return deblurzoo("data", "check", *data)
+
+
 @pytest.mark.parametrize("packed", [False, True])
 def test_pairs_with_nothing_to_restore_are_named_and_no_problem(packed: bool, deblurzoo: Run, copy: Path) -> None:
     for clip, frame in (("train/TOY_train_001", "000002"), ("test/TOY_test_000", "000003")):
         shutil.copy(copy / clip / "sharp" / f"{frame}.png", copy / clip / "blur" / f"{frame}.png")
-    data = ["data=toy", f"data.root={copy}"]
-    if packed:
-        assert deblurzoo("data", "pack", *data, "out=pack").returncode == 0
-        data.append("data.packed=pack")
-    done = deblurzoo("data", "check", *data)
+    done = checked(deblurzoo, copy, packed)
     assert done.returncode == 0 and "no problems" in done.stdout, done.stderr
     assert equal_lines(done.stdout) == [
         "identical: TOY_train_001/000002: the blurry and the sharp image are identical",
@@ -182,11 +188,7 @@ def test_a_scene_in_both_splits_is_named_although_its_images_were_changed(
     packed: bool, deblurzoo: Run, copy: Path
 ) -> None:
     again(copy / "train" / "TOY_train_001", copy / "test" / "MINE", side=5)
-    data = ["data=toy", f"data.root={copy}"]
-    if packed:
-        assert deblurzoo("data", "pack", *data, "out=pack").returncode == 0
-        data.append("data.packed=pack")
-    done = deblurzoo("data", "check", *data)
+    done = checked(deblurzoo, copy, packed)
     assert done.returncode == 0 and "no problems" in done.stdout, done.stderr
     lines = same_scenes(done.stdout)
     assert len(lines) == 3, lines
