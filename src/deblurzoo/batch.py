@@ -29,6 +29,23 @@ class Unrendered(NamedTuple):
     """Camera response of each photo, see `synthesis.options.Response`."""
 
 
+class Unblurred(NamedTuple):
+    """E samples to which `data.degrade` adds blur on the device, see `synthesis.extra_blur`."""
+
+    sample: list[int]
+    """The position of each sample in the batch."""
+    images: Tensor
+    """(E, T + 1, 3, h, w) uint8: the blurry frames and the sharp image, with a margin around the crop."""
+    kernel: Tensor
+    """(E, k, k) float32: blur kernels, padded to the same odd size."""
+    side: list[int]
+    """The size of each kernel without padding."""
+    layer: Tensor
+    """(Q, 4, h, w) float32: the moving objects of some samples. Premultiplied RGB and opacity, both in [0, 1]."""
+    objects: list[bool]
+    """Whether each sample has an object, which moves instead of the image."""
+
+
 class Batch(NamedTuple):
     """A batch of a data loader: B samples, each with T consecutive blurry frames and one sharp target."""
 
@@ -44,6 +61,8 @@ class Batch(NamedTuple):
     """(B, 2, H, W): the true flow from the frame to restore to the next frame, in pixels; None if it is unknown."""
     unrendered: Unrendered | None = None
     """Exposures that replace `blur` and `sharp` of their samples once they are rendered."""
+    unblurred: Unblurred | None = None
+    """Pairs that replace `blur` and `sharp` of their samples once their extra blur is added."""
     noise: Tensor | None = None
     """(B, T, 3, H, W) float16: noise to be added to `blur`, in 8-bit levels."""
     quality: Tensor | None = None

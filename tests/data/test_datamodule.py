@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from deblurzoo.data import Toy
+from deblurzoo.data.batches import Collation
 from deblurzoo.data.datamodule import DeblurDataModule, FullFrames, TrainingCrops
 from deblurzoo.data.sampling import Shuffle, StepSampler
 from deblurzoo.data.sizes import require_sizes
@@ -156,12 +157,20 @@ def test_extra_blur_is_for_its_data_set_alone_and_leaves_the_sharp_frame(toy: Pa
     extra = Augmentation(crop=16, extra_blur=ExtraBlur(datasets=("dvd",), max_length=10))
     data = crops(toy, extra, frames=2)
     plain = [data[number] for number in range(24)]
-    data.samples = [replace(sample, dataset="dvd") for sample in data.samples]
-    blurred = [data[number] for number in range(24)]
-    assert all(batch.blur.shape == (2, 3, 16, 16) for batch in [*plain, *blurred])
-    without_object = [(a, b) for a, b in zip(plain, blurred, strict=True) if torch.equal(a.sharp, b.sharp)]
-    assert 6 <= len(without_object) <= 18
-    assert sum(all(not torch.equal(*pair) for pair in zip(a.blur, b.blur, strict=True)) for a, b in without_object) >= 6
+    samples = data.samples
+    data.samples = [replace(sample, dataset="dvd" if index % 2 else "toy") for index, sample in enumerate(samples)]
+    of_dvd = [bool(data.order[number] % 2) for number in range(24)]
+    module = DeblurDataModule(Toy(str(toy), "blur"), 2, 0, batch_size=24, augmentation=extra, workers=0)
+    before, after = (
+        module.on_after_batch_transfer(Collation()(some), 0) for some in (plain, [data[number] for number in range(24)])
+    )
+    assert after.blur.shape == before.blur.shape == (24, 2, 3, 16, 16)
+    kept = [torch.equal(before.sharp[n], after.sharp[n]) for n in range(24)]
+    changed = [all(not torch.equal(before.blur[n, t], after.blur[n, t]) for t in range(2)) for n in range(24)]
+    assert not any(changed[n] or not kept[n] for n in range(24) if not of_dvd[n])
+    without_object = [n for n in range(24) if of_dvd[n] and kept[n]]
+    assert 2 <= len(without_object) <= 10
+    assert sum(changed[n] for n in without_object) >= len(without_object) - 1
 
 
 def test_sharp_frames_with_their_sharp_neighbours_come_after_the_test_frames(toy: Path) -> None:

@@ -14,11 +14,13 @@ import pytest
 import torch
 
 from conftest import Run, Start, wait_for
+from deblurzoo.batch import Batch
 from deblurzoo.data import Dvd, Folder, Gopro, Joined, Source, Toy
-from deblurzoo.data.batches import BatchLoader
+from deblurzoo.data.batches import BatchLoader, Collation
 from deblurzoo.data.checking import check
 from deblurzoo.data.clips import Sample
 from deblurzoo.data.datamodule import DeblurDataModule, FullFrames, TrainingCrops
+from deblurzoo.data.degrade import degraded
 from deblurzoo.data.fingerprint import fingerprint
 from deblurzoo.data.frames import PackedFrame
 from deblurzoo.data.packing import pack
@@ -70,7 +72,15 @@ def test_samples_are_those_of_the_pictures_to_the_bit(toy: Path, packed: Path, r
     assert all(isinstance(frame, PackedFrame) for sample in arrays.samples for frame in (*sample.blur, sample.sharp))
     for number in range(20):
         a, b = pictures[number], arrays[number]
-        assert torch.equal(a.blur, b.blur) and torch.equal(a.sharp, b.sharp) and a[2:] == b[2:]
+        assert a.clip == b.clip and a.frame == b.frame
+        assert all(torch.equal(one, other) for one, other in zip(images(a), images(b), strict=True))
+
+
+def images(sample: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the images of a training sample after all degradation."""
+    batch = Collation()([sample])
+    ready = degraded(batch._replace(blur=batch.blur / 255, sharp=batch.sharp / 255))
+    return ready.blur, ready.sharp
 
 
 def test_whole_frames_are_those_of_the_pictures(toy: Path, packed: Path) -> None:

@@ -4,9 +4,13 @@ import cv2
 import numpy as np
 import PIL.Image
 import pytest
+import torch
 
+from deblurzoo.batch import Batch
 from deblurzoo.config import checked
 from deblurzoo.data.datamodule import DeblurDataModule
+from deblurzoo.data.degrade import blurred
+from deblurzoo.data.exposing import unblurred
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.synthesis.extra_blur import ExtraBlur
 
@@ -21,7 +25,7 @@ def test_hidden_black_gives_no_dark_rim(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "disc.png"), disc)
     extra = ExtraBlur(datasets=("dvd",), objects=str(tmp_path))
     white = np.full((2, 128, 128, 3), 255, np.uint8)
-    assert min(extra(white, seed).min() for seed in SAMPLES) >= 254
+    assert min(blur(extra, white, seed).min() for seed in SAMPLES) >= 254
 
 
 def pair(seed: int = 0, side: int = 96) -> np.ndarray:
@@ -31,37 +35,46 @@ def pair(seed: int = 0, side: int = 96) -> np.ndarray:
     return np.stack([picture, picture])
 
 
+def blur(extra: ExtraBlur, images: np.ndarray, seed: int) -> np.ndarray:
+    """Return blurry and sharp images (T+1, H, W, 3), uint8, with extra blur that is added to a batch."""
+    frames, size = len(images) - 1, images.shape[1:3]
+    batch = Batch(torch.empty(1, frames, 3, *size), torch.empty(1, 3, *size), ["clip"], ["frame"])
+    after = blurred(batch._replace(unblurred=unblurred(extra, images, seed)))
+    both = torch.cat([after.blur[0], after.sharp])
+    return (255 * both).round().byte().permute(0, 2, 3, 1).numpy()
+
+
 def has_object(before: np.ndarray, after: np.ndarray) -> bool:
     return not np.array_equal(before[-1], after[-1])
 
 
 def test_half_get_blur_and_half_an_object() -> None:
-    objects = sum(has_object(pair(), EXTRA(pair(), seed)) for seed in SAMPLES)
+    objects = sum(has_object(pair(), blur(EXTRA, pair(), seed)) for seed in SAMPLES)
     assert 20 <= objects <= 40
 
 
 def test_blur_never_touches_the_sharp_picture_and_always_the_blurry_one() -> None:
     for seed in SAMPLES:
-        after = EXTRA(pair(), seed)
+        after = blur(EXTRA, pair(), seed)
         assert not np.array_equal(after[0], pair()[0])
         assert after.shape == pair().shape and after.dtype == np.uint8
 
 
 def test_same_seed_same_pictures() -> None:
-    assert np.array_equal(EXTRA(pair(), 3), EXTRA(pair(), 3))
-    assert not np.array_equal(EXTRA(pair(), 3), EXTRA(pair(), 4))
+    assert np.array_equal(blur(EXTRA, pair(), 3), blur(EXTRA, pair(), 3))
+    assert not np.array_equal(blur(EXTRA, pair(), 3), blur(EXTRA, pair(), 4))
 
 
 def test_a_flat_picture_stays_flat_unless_there_is_an_object() -> None:
     flat = np.full((2, 64, 64, 3), 77, np.uint8)
     for seed in SAMPLES:
-        assert np.array_equal(EXTRA(flat, seed), flat)  # the patch of an object is flat as well
+        assert np.array_equal(blur(EXTRA, flat, seed), flat)  # the patch of an object is flat as well
 
 
 def test_objects_change_a_part_and_are_blurred_by_at_most_the_length() -> None:
     extra = ExtraBlur(datasets=("dvd",), max_length=6.0)
     for seed in SAMPLES:
-        before, after = pair(), extra(pair(), seed)
+        before, after = pair(), blur(extra, pair(), seed)
         if not has_object(before, after):
             continue
         object_ = (after[-1] != before[-1]).any(axis=-1)
@@ -70,6 +83,19 @@ def test_objects_change_a_part_and_are_blurred_by_at_most_the_length() -> None:
         reach = cv2.dilate(object_.astype(np.uint8), np.ones((13, 13), np.uint8)) > 0
         assert 0 < object_.mean() < 0.5
         assert not (touched & ~reach).any()
+
+
+def test_the_batch_is_blurred_as_by_opencv() -> None:
+    for seed in SAMPLES:
+        before, (kernel, layer) = pair(), EXTRA.draw(pair()[1], seed)
+        blurry, sharp = before.astype(np.float32)
+        if layer is None:
+            blurry = cv2.filter2D(blurry, -1, kernel, borderType=cv2.BORDER_REFLECT_101)
+        else:
+            moving = cv2.filter2D(layer, -1, kernel, borderType=cv2.BORDER_REFLECT_101)
+            blurry = (1 - moving[..., 3:]) * blurry + moving[..., :3]
+            sharp = (1 - layer[..., 3:]) * sharp + layer[..., :3]
+        assert np.abs(blur(EXTRA, before, seed) - np.stack([blurry, sharp])).max() <= 0.51
 
 
 def test_lines_are_straight() -> None:
@@ -89,7 +115,7 @@ def test_cut_outs_are_taken_from_a_folder(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"no picture")
     extra = ExtraBlur(datasets=("dvd",), objects=str(tmp_path))
     dark = np.zeros((2, 64, 64, 3), np.uint8)
-    after = [extra(dark, seed) for seed in SAMPLES]
+    after = [blur(extra, dark, seed) for seed in SAMPLES]
     assert any(picture[..., 1].any() for picture in after)
     assert not any(picture[..., [0, 2]].any() for picture in after)
 
@@ -103,7 +129,7 @@ def test_cut_outs_are_upright(tmp_path: Path) -> None:
     exif[274] = 6  # rotate by 90 degrees clockwise
     PIL.Image.fromarray(np.rot90(standing)).save(tmp_path / "lying.png", exif=exif)
     extra = ExtraBlur(datasets=("dvd",), objects=str(tmp_path))
-    images = [extra(np.zeros((2, 64, 64, 3), np.uint8), seed)[-1] for seed in SAMPLES]
+    images = [blur(extra, np.zeros((2, 64, 64, 3), np.uint8), seed)[-1] for seed in SAMPLES]
     rows = [[np.argwhere(image[..., channel] > 128)[:, 0] for channel in (0, 1)] for image in images]
     whole = [(red.mean(), green.mean()) for red, green in rows if len(red) and len(green)]
     assert whole and all(red < green for red, green in whole)
@@ -135,4 +161,4 @@ def test_folders_without_cut_outs_are_refused(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "opaque.png"), np.zeros((8, 8, 3), np.uint8))
     extra = ExtraBlur(datasets=("dvd",), objects=str(tmp_path))
     with pytest.raises(DeblurzooError, match=r"opaque\.png is not an 8-bit PNG with alpha channel"):
-        [extra(pair(), seed) for seed in SAMPLES]
+        [blur(extra, pair(), seed) for seed in SAMPLES]

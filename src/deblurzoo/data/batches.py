@@ -8,12 +8,12 @@ import tempfile
 import threading
 import traceback
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from multiprocessing.connection import Listener
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import torch
@@ -21,9 +21,10 @@ from torch import Tensor
 from torch.distributed import is_initialized
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from deblurzoo.batch import Batch, Unrendered
+from deblurzoo.batch import Batch, Unblurred, Unrendered
 from deblurzoo.errors import DeblurzooError, first_line
 
+Drawn = TypeVar("Drawn", Unrendered, Unblurred)
 PREFETCH = 4
 """Number of batches that each worker prefetches, so that a slow file does not delay a training step."""
 
@@ -219,7 +220,9 @@ class Collation:
         flow, noise, quality = (
             _stacked([getattr(sample, name) for sample in samples]) for name in ("flow", "noise", "quality")
         )
-        return Batch(blur, sharp, clips, frames, flow, _unrendered(samples), noise, quality)
+        unrendered = _joined([sample.unrendered for sample in samples])
+        unblurred = _joined([sample.unblurred for sample in samples])
+        return Batch(blur, sharp, clips, frames, flow, unrendered, unblurred, noise, quality)
 
 
 def _stacked(parts: list[Tensor | None]) -> Tensor | None:
@@ -228,14 +231,18 @@ def _stacked(parts: list[Tensor | None]) -> Tensor | None:
     return shared(torch.stack(known)) if len(known) == len(parts) else None
 
 
-def _unrendered(samples: list[Batch]) -> Unrendered | None:
-    """Return the unrendered exposures of all samples that have any."""
-    parts = {number: sample.unrendered for number, sample in enumerate(samples) if sample.unrendered}
+def _joined(drawn: Sequence[Drawn | None]) -> Drawn | None:
+    """Return the drawn blur of all samples that have any."""
+    parts = {number: part for number, part in enumerate(drawn) if part is not None}
     if not parts:
         return None
-    fields: Any = zip(*parts.values(), strict=True)
-    joined = [shared(torch.cat(field)) if isinstance(field[0], Tensor) else [*chain(*field)] for field in fields]
-    return Unrendered._make(joined)._replace(sample=list(parts))
+    joined = map(_field, zip(*parts.values(), strict=True))
+    return type(next(iter(parts.values())))._make(joined)._replace(sample=list(parts))
+
+
+def _field(values: tuple[Any, ...]) -> Any:
+    """Return the tensors or lists of all samples, concatenated."""
+    return shared(torch.cat(values)) if isinstance(values[0], Tensor) else [*chain(*values)]
 
 
 def _interleaved(sample: Batch) -> tuple[Tensor, Tensor]:

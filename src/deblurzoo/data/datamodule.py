@@ -15,13 +15,13 @@ from torch.utils.data import DataLoader, Dataset
 from deblurzoo.batch import Batch
 from deblurzoo.data.batches import BatchLoader, default_workers
 from deblurzoo.data.clips import NEIGHBOURS, Sample, Source
-from deblurzoo.data.exposing import unrendered
+from deblurzoo.data.exposing import unblurred, unrendered
 from deblurzoo.data.fingerprint import describe
 from deblurzoo.data.frames import Frame
 from deblurzoo.data.joined import Joined
 from deblurzoo.data.sampling import Mixture, Shuffle, StepSampler, sample_seed
 from deblurzoo.data.sizes import large_enough, other_size, require_sizes
-from deblurzoo.data.transforms import Augmentation, apply, cropped
+from deblurzoo.data.transforms import Augmentation, cropped
 from deblurzoo.errors import DeblurzooError, first_line
 from deblurzoo.media import Image
 from deblurzoo.records import Record, first_problem
@@ -112,7 +112,14 @@ class TrainingCrops(Dataset[Batch]):
         raise failure
 
     def _crops(self, sample: Sample, seed: int) -> Batch:
-        return _as_batch(sample, apply(self.augmentation, self.pipeline, _read(sample), sample.dataset, seed))
+        """Return augmented crops; with extra blur, their pixels are undefined until it is added."""
+        augmentation, extra = self.augmentation, self.augmentation.extra_blur
+        stack = cropped(self.pipeline, _read(sample), seed)
+        inside = slice(augmentation.margin, augmentation.margin + augmentation.crop)
+        batch = _as_batch(sample, stack[:, inside, inside])
+        if extra and sample.dataset in extra.datasets:
+            return batch._replace(unblurred=unblurred(extra, stack, seed))
+        return batch
 
     def _photo(self, sample: Sample, blur: PhotoBlur, seed: int) -> Batch:
         """Return the exposures of a photo; the pixels of `blur` and `sharp` are undefined until they are rendered."""
@@ -315,7 +322,7 @@ class DeblurDataModule(pl.LightningDataModule):
         return self._loader(FullFrames(self.test_samples[self.measured :]), batch_size=1)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Scale uint8 to [0, 1] on the device, render exposures of photos, and add noise and JPEG artefacts.
+        """Scale uint8 to [0, 1] on the device, and render the degradation that the workers have drawn.
 
         Batches are transferred as uint8, which is smaller than float.
         """
@@ -324,7 +331,7 @@ class DeblurDataModule(pl.LightningDataModule):
             return images.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
 
         batch = batch._replace(blur=scale(batch.blur), sharp=scale(batch.sharp))
-        if batch.unrendered is None and batch.noise is None and batch.quality is None:
+        if all(part is None for part in (batch.unrendered, batch.unblurred, batch.noise, batch.quality)):
             return batch
         from deblurzoo.data.degrade import degraded  # deferred: kornia takes a second to import
 

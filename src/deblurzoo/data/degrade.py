@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from kornia.color import linear_rgb_to_rgb, rgb_to_linear_rgb
 from kornia.enhance import jpeg_codec_differentiable
+from kornia.filters import filter2d
 from torch import Tensor
 
 from deblurzoo.batch import Batch
@@ -17,8 +18,11 @@ Window = tuple[int, int, int, int]
 
 
 def degraded(batch: Batch) -> Batch:
-    """Return a batch of floats in [0, 1] with its exposures rendered, and with noise and JPEG artefacts in `blur`."""
-    batch = rendered(batch)
+    """Return a batch of floats in [0, 1] with its exposures rendered and its extra blur added.
+
+    Noise and JPEG artefacts are then added to `blur`.
+    """
+    batch = blurred(rendered(batch))
     blur = batch.blur
     if batch.noise is not None:
         blur = _as_8_bit(blur + batch.noise.float() / 255)
@@ -33,6 +37,44 @@ def _compressed(blur: Tensor, quality: Tensor) -> Tensor:
     """Return frames (B, T, 3, H, W) with the artefacts of JPEG at the quality of each sample."""
     frames = jpeg_codec_differentiable(blur.flatten(0, 1), quality.repeat_interleave(blur.shape[1]))
     return _as_8_bit(frames.view_as(blur))
+
+
+def blurred(batch: Batch) -> Batch:
+    """Return a batch of floats in [0, 1] with its extra blur added and rounded to 8 bits.
+
+    Samples are blurred one by one, as kernels of their own size are faster than padded kernels.
+    """
+    todo = batch.unblurred
+    if todo is None:
+        return batch
+    height, width = batch.sharp.shape[-2:]
+    layers = iter(todo.layer)
+    for number, sample in enumerate(todo.sample):
+        frames, kernel = todo.images[number] / 255, _middle(todo.kernel[number], todo.side[number], todo.side[number])
+        blurry, sharp = frames[:-1], frames[-1]
+        if todo.objects[number]:
+            layer = next(layers)
+            blurry, sharp = _covered(blurry, _filtered(layer[None], kernel)[0]), _covered(sharp, layer)
+        else:
+            blurry = _filtered(blurry, kernel)
+        batch.blur[sample] = _as_8_bit(_middle(blurry, height, width))
+        batch.sharp[sample] = _as_8_bit(_middle(sharp, height, width))
+    return batch._replace(unblurred=None)
+
+
+def _filtered(images: Tensor, kernel: Tensor) -> Tensor:
+    return filter2d(images, kernel[None], border_type="reflect")
+
+
+def _covered(images: Tensor, layer: Tensor) -> Tensor:
+    """Return images (..., 3, h, w), covered by a layer (4, h, w): premultiplied RGB, and opacity."""
+    return (1 - layer[3]) * images + layer[:3]
+
+
+def _middle(images: Tensor, height: int, width: int) -> Tensor:
+    """Return the middle of images (..., h, w)."""
+    top, left = (images.shape[-2] - height) // 2, (images.shape[-1] - width) // 2
+    return images[..., top : top + height, left : left + width]
 
 
 def rendered(batch: Batch) -> Batch:

@@ -1,11 +1,15 @@
-"""Training samples of photos: exposures that the workers draw, and `data.degrade` renders on the device."""
+"""Blur of training samples, which the workers draw and `data.degrade` renders on the device."""
+
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from deblurzoo.batch import Unrendered
+from deblurzoo.batch import Unblurred, Unrendered
 from deblurzoo.media import Image
+from deblurzoo.synthesis.extra_blur import ExtraBlur
 from deblurzoo.synthesis.motion import Floats
 from deblurzoo.synthesis.options import Response
 from deblurzoo.synthesis.stills import LARGEST_OBJECT, Exposures
@@ -35,7 +39,22 @@ def unrendered(drawn: Exposures, response: Response) -> Unrendered:
     )
 
 
-def _tensor(images: Image) -> Tensor:
+def unblurred(extra: ExtraBlur, images: Image, seed: int) -> Unblurred:
+    """Return T blurry images and their sharp image, (T+1, H, W, 3) uint8, with drawn blur, as sample 0 of a batch."""
+    kernel, layer = extra.draw(images[-1], seed)
+    side, largest = len(kernel), 2 * extra.margin + 1
+    objects = np.zeros((0, *images.shape[1:3], 4), np.float32) if layer is None else layer[None] / [255, 255, 255, 1]
+    return Unblurred(
+        sample=[0],
+        images=_tensor(images)[None],
+        kernel=torch.from_numpy(np.pad(kernel, (largest - side) // 2)[None]),
+        side=[side],
+        layer=_tensor(objects.astype(np.float32)),
+        objects=[layer is not None],
+    )
+
+
+def _tensor(images: NDArray[Any]) -> Tensor:
     return torch.from_numpy(images).permute(0, 3, 1, 2)
 
 

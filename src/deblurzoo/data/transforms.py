@@ -119,15 +119,6 @@ def names(images: int) -> list[str]:
     return ["image", *(f"image{number}" for number in range(1, images))]
 
 
-def apply(augmentation: Augmentation, pipeline: A.Compose, images: list[Image], dataset: str, seed: int) -> Image:
-    """Return the augmented images (N, crop, crop, 3), with the sharp image last; deterministic for a given `seed`."""
-    stack = cropped(pipeline, images, seed)
-    if augmentation.extra_blur and dataset in augmentation.extra_blur.datasets:
-        stack = augmentation.extra_blur(stack, seed)
-    inside = slice(augmentation.margin, augmentation.margin + augmentation.crop)
-    return stack[:, inside, inside]
-
-
 def cropped(pipeline: A.Compose, images: list[Image], seed: int) -> Image:
     """Return the images (N, H, W, 3) of a pipeline made by `Augmentation.compose`, with the margin around the crop."""
     pipeline.set_random_seed(seed)

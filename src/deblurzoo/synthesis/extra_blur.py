@@ -22,9 +22,10 @@ SUBFRAMES = 64
 class ExtraBlur:
     """Additional blur: motion blur of the whole image, or a moving object in the foreground.
 
-    Each call applies one of these two kinds, with equal probability. In the paper (section 3.3), half of the DVD images
+    Each sample gets one of these two kinds, with equal probability. In the paper (section 3.3), half of the DVD images
     get the first kind and half the second kind, with at most 20 pixels of motion. The paper's code does not contain
-    this augmentation; we chose the kernels, and the sizes and positions of objects.
+    this augmentation; we chose the kernels, and the sizes and positions of objects. The workers draw the blur, and
+    `data.degrade` adds it on the device.
 
     Args:
         datasets: names of the data sets that are augmented.
@@ -50,25 +51,16 @@ class ExtraBlur:
         """Width in pixels of the margin around a crop from which blur can reach into the crop."""
         return int(np.ceil(self.max_length)) + 1
 
-    def __call__(self, images: Image, seed: int) -> Image:
-        """Return `images` with additional blur; the result is a function of `images` and `seed`.
+    def draw(self, sharp: Image, seed: int) -> tuple[Floats, Floats | None]:
+        """Return a blur kernel for a sharp image (H, W, 3), uint8, and the object that it moves, see `foreground`.
 
-        Args:
-            images: T blurry images and, at the end, their sharp image, (T+1, H, W, 3) uint8.
-            seed: random seed.
+        Without an object, the kernel blurs the whole image.
         """
         rng = np.random.default_rng(seed)
-        blurry, sharp = images[:-1].astype(np.float32), images[-1].astype(np.float32)
         if rng.random() < 0.5:
-            kernel = self.kernel(rng)
-            blurry = np.stack([_filter(picture, kernel) for picture in blurry])
-        else:
-            layer = self.foreground(rng, sharp)
-            moving = _filter(layer, self.kernel(rng))
-            blurry = (1 - moving[..., 3:]) * blurry + moving[..., :3]
-            sharp = (1 - layer[..., 3:]) * sharp + layer[..., :3]
-        result: Image = np.concatenate([blurry, sharp[None]]).round().clip(0, 255).astype(np.uint8)
-        return result
+            return self.kernel(rng), None
+        layer = self.foreground(rng, sharp.astype(np.float32))
+        return self.kernel(rng), layer
 
     def kernel(self, rng: np.random.Generator) -> Floats:
         """Return a random blur kernel."""
@@ -119,7 +111,3 @@ def _read_cutout(path: Path) -> Floats:
     rgba[..., 3] /= 255
     rgba[..., :3] *= rgba[..., 3:]  # before the resizing, so that transparent pixels contribute no colour
     return rgba
-
-
-def _filter(picture: Floats, kernel: Floats) -> Floats:
-    return np.asarray(cv2.filter2D(picture, -1, kernel, borderType=cv2.BORDER_REFLECT_101), np.float32)
