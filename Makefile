@@ -5,12 +5,16 @@ BIN := $(VENV)/bin
 # Experiments of the demo, from conf/experiment; all are evaluated on the frames that FlowRNN can restore.
 DEMO := srn_toy svrnn_toy flow_toy
 RUNS := runs/demo
+# Photos, runs and device of the study, see study/README.md.
+DATA ?= photos
+STUDY ?= $(HOME)/deblurzoo-study
+DEVICE ?= cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo pictures test test-all lint format clean
+.PHONY: help install demo pictures learnability study test test-all lint format clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(VENV)/installed ## create .venv with the pinned dependencies
 
@@ -37,6 +41,11 @@ demo: $(VENV)/installed data/toy ## train, evaluate and compare small networks o
 
 pictures: demo ## draw the README's pictures from the demo's results (requires Chromium)
 	$(BIN)/python docs/pictures/make.py
+
+learnability: ## train small networks in several regimes of blur, see study/README.md (hours)
+study: ## train all networks, ablations and controls, see study/README.md (hours)
+learnability study: $(VENV)/installed
+	$(BIN)/python study/study.py $@ --photos $(DATA) --runs $(STUDY) --device $(DEVICE)
 
 test: $(VENV)/installed ## run the tests, except those marked `processes`
 	$(BIN)/python -m pytest -n auto -m "not processes"

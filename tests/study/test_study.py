@@ -1,0 +1,73 @@
+"""The jobs of the study: controls have the multiply-adds of the full network, and every job trains."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from torch.utils.flop_counter import FlopCounterMode
+
+import study
+from deblurzoo.commands.hydra_app import as_dicts
+from deblurzoo.commands.train import make_module
+from deblurzoo.files import conf_dir
+
+STUDY = Path(study.__file__).parent
+
+JOBS = {**study.learnability(), **study.study()}
+NEAR = {"srn_one_scale": 0.03}
+"""Distance from 1 of the ratio of multiply-adds, where whole channels allow no smaller one; 0.02 for all others."""
+
+
+def network(job: list[str]) -> Any:
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        cfg: Any = compose("train", ["recipe=study", "data=photos", "trainer=cpu", "name=job", *job])
+    return make_module(as_dicts(cfg.model)).net
+
+
+def multiply_adds(job: list[str]) -> float:
+    net = network(job).to("meta")
+    with FlopCounterMode(display=False) as counter:
+        net(torch.empty(1, net.frames, 3, 256, 256, device="meta"))
+    return counter.get_total_flops() / 2
+
+
+@pytest.mark.parametrize("name", study.CONTROLS)
+def test_controls_have_the_multiply_adds_of_the_full_network(name: str) -> None:
+    full, _, width = study.CONTROLS[name]
+    jobs = study.study()
+    control = jobs[name if width is None else f"{name}_control"]
+    ratio = multiply_adds(control) / multiply_adds(jobs[full])
+    assert ratio == pytest.approx(1, abs=NEAR.get(name, 0.02))
+
+
+def test_full_networks_have_about_as_many_parameters() -> None:
+    for name in study.NETWORKS:
+        assert 0.5e6 < sum(weight.numel() for weight in network(JOBS[name]).parameters()) < 0.6e6
+
+
+def test_every_job_composes() -> None:
+    assert len({tuple(job) for job in JOBS.values()}) == len(JOBS)
+    for job in JOBS.values():
+        assert network(job).frames in (1, 2)
+
+
+def test_photos_are_for_training_or_for_validation() -> None:
+    train, validation = (set((STUDY / f"{name}.txt").read_text().split()) for name in ("train", "validation"))
+    assert len(train) == 91 and len(validation) == 20 and not train & validation
+    assert len({"camera_090.jpg", "camera_177.jpg"} & train) != 1  # the same scene
+
+
+@pytest.mark.processes
+def test_jobs_train_and_are_then_skipped(photos: Path, tmp_path: Path) -> None:
+    for part, name in (("learnability", "srn_charbonnier_1e-12"), ("study", "flow_rnn_no_flow_control")):
+        job = [part, "--photos", photos, "--runs", tmp_path / "runs", "--toy", "--only", name]
+        first, again = (
+            subprocess.run([sys.executable, study.__file__, *map(str, job)], capture_output=True, text=True)
+            for _ in range(2)
+        )
+        assert first.returncode == 0, first.stderr
+        assert again.returncode == 0 and "is finished" in again.stdout + again.stderr
