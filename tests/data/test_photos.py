@@ -218,6 +218,14 @@ def test_every_sixth_photo_is_for_testing_unless_files_name_them(photos: Path, t
         splits(source(photos, test=TestPhotos(names="nothing.txt")))
 
 
+def test_all_photos_can_be_for_testing(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "test.txt").write_text("".join(f"{number}.png\n" for number in range(1, 8)))
+    data = source(photos, test=TestPhotos(names=str(tmp_path / "test.txt"), exposures=1))
+    assert len(data.clip_files("test")[0].sharp) == 7
+    with pytest.raises(DeblurzooError, match=r"no photo of data\.root=.* is left for the train split: add photos"):
+        data.clip_files("train")
+
+
 def files(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*.[pn][np][gy]"))}
 

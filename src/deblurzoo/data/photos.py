@@ -106,6 +106,11 @@ class Photos(ClipSource):
         if not photos:
             raise DeblurzooError(f"{self.key}.root={self.root} contains no photos: set it to a folder of photos")
         names = self._names(list(photos))[split]
+        if not names:
+            raise DeblurzooError(
+                f"no photo of {self.key}.root={self.root} is left for the {split} split: add photos, or set "
+                f"{self.key}.train.names and {self.key}.test.names"
+            )
         return [ClipFiles("photos", [photos[name] for name in names], [photos[name] for name in names])]
 
     def _names(self, photos: Sequence[str]) -> dict[str, list[str]]:
@@ -117,12 +122,6 @@ class Photos(ClipSource):
         train = train or [name for name in photos if name not in test]
         if both := sorted({*train} & {*test}):
             raise DeblurzooError(f"{both[0]} is in both data.train.names and data.test.names: remove it from one list")
-        for split, names in (("train", train), ("test", test)):
-            if not names:
-                raise DeblurzooError(
-                    f"no photo of {self.key}.root={self.root} is left for the {split} split: add photos, or set "
-                    f"{self.key}.train.names and {self.key}.test.names"
-                )
         return {"train": train, "test": test}
 
     def _lists(self) -> dict[str, str | None]:
