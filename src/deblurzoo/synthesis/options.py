@@ -1,17 +1,19 @@
 """Options of blur formation and toy data. This module imports no heavy dependencies."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from deblurzoo.errors import DeblurzooError
 
 CAMERA_GAMMA = 2.2
 """Gamma of the camera response that GOPRO assumes (Nah et al., CVPR 2017, section 2.1)."""
 
-Response = float | Literal["srgb"] | None
+Response = Annotated[float, Field(gt=0, le=10)] | Literal["srgb"] | None
 """Camera response: the mapping from light x in [0, 1] to the stored value.
 
-None maps to x, a number g to x^(1/g), and `srgb` is the response of IEC 61966-2-1.
+None maps to x, a number g in (0, 10] to x^(1/g), and `srgb` is the response of IEC 61966-2-1.
 """
 
 
