@@ -12,6 +12,22 @@ def conv(inputs: int, outputs: int, kernel_size: int, stride: int = 1) -> nn.Con
     return nn.Conv2d(inputs, outputs, kernel_size, stride, padding=kernel_size // 2)
 
 
+class SameConv2d(nn.Conv2d):
+    """Convolution of stride 2, padded like TensorFlow's `SAME` for even sizes.
+
+    With 5x5 kernels, it adds 1 row or column of zeros before and 2 after; with 3x3 kernels, 0 before and 1 after.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel_size: int) -> None:
+        super().__init__(inputs, outputs, kernel_size, stride=2)
+        both = max(kernel_size - 2, 0)
+        self.sides = (both // 2, both - both // 2) * 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W), H and W even, to (B, C', H/2, W/2)."""
+        return super().forward(F.pad(x, self.sides))
+
+
 def deconv(inputs: int, outputs: int) -> nn.ConvTranspose2d:
     """Return a 4x4 transposed convolution that doubles H and W."""
     return nn.ConvTranspose2d(inputs, outputs, kernel_size=4, stride=2, padding=1)
