@@ -108,8 +108,8 @@ class SRN(DeblurNet):
     with all other arguments at their default gives SR-EDRB3.
 
     The authors' released networks are the full network with `resize=tf1`, `padding=same` and, depending on the network,
-    `channels=1` (`lstm`), `channels=1, bottleneck=none` (`gray`) or `bottleneck=none` (`color`). Their code cannot build
-    a network with RGB images and a ConvLSTM, although the paper's figure shows one.
+    `channels=1` (`lstm`), `channels=1, bottleneck=none` (`gray`) or `bottleneck=none` (`color`). Their code cannot
+    build the network of the paper's figure, with RGB images and a ConvLSTM.
 
     Args:
         kernel_size: odd kernel size of every convolution outside the bottleneck, except transposed convolutions.
