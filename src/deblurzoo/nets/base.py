@@ -1,5 +1,6 @@
 """Interface and construction of networks, and restoration of images of any size."""
 
+import inspect
 from typing import Any, Literal, cast
 
 import torch.nn.functional as F
@@ -77,6 +78,12 @@ def build_network(target: str | type[nn.Module] | None, arguments: dict[str, Any
         return cast(DeblurNet, kind(**checked(kind, arguments, "model.net")))
     except (TypeError, ValueError) as error:
         raise DeblurzooError(f"model.net: {first_line(error)}") from error
+
+
+def complete(kind: type[nn.Module], arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return a network's arguments with the class's default values for missing ones."""
+    parameters = inspect.signature(kind).parameters.values()
+    return {p.name: p.default for p in parameters if p.default is not p.empty} | arguments
 
 
 def require_network(kind: type[nn.Module]) -> None:

@@ -1,5 +1,6 @@
 """Building blocks shared by several networks."""
 
+from math import sqrt
 from typing import Literal
 
 import torch
@@ -41,6 +42,17 @@ def deconv(inputs: int, outputs: int) -> nn.ConvTranspose2d:
 def leaky(x: Tensor) -> Tensor:
     """Apply LeakyReLU with slope 0.1, as in the papers of SVRNN and FlowRNN."""
     return F.leaky_relu(x, 0.1)
+
+
+def luminance(image: Tensor) -> Tensor:
+    """Return the luminance (…, 1, H, W) of RGB images (…, 3, H, W), as TensorFlow and MATLAB define it."""
+    return (image * image.new_tensor([0.2989, 0.5870, 0.1140])[:, None, None]).sum(dim=-3, keepdim=True)
+
+
+def caffe_xavier_(weight: Tensor) -> Tensor:
+    """Initialise weights as in Caffe's Xavier method, U(±sqrt(3 / inputs)), which does not depend on the outputs."""
+    bound = sqrt(3 / weight[0].numel())
+    return nn.init.uniform_(weight, -bound, bound)
 
 
 def full_precision(x: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from deblurzoo.batch import Restored
 from deblurzoo.nets.base import DeblurNet, Fill
-from deblurzoo.nets.blocks import conv, deconv, full_precision, leaky
+from deblurzoo.nets.blocks import caffe_xavier_, conv, deconv, full_precision, leaky
 from deblurzoo.ops import spatial_rnn
 
 Variant = Literal[
@@ -145,19 +145,22 @@ class FlowRNN(DeblurNet):
         self.d_deconv1 = deconv(e * c24 + d * c24, c12)  # (B, 12, H, W)
         self.d_deconv1_1 = conv(c12, c12, 5)
         self.d_conv0 = conv(3 + c12, 3, 5)  # (B, 3, H, W)
-        self._initialise()
+        self.initialise()
 
-    def _initialise(self) -> None:
+    def initialise(self, caffe: bool = False) -> None:
         """Initialise weights: Xavier in `d_conv…` and `rnnw…`, He in all other layers. Biases are zero.
 
-        The choice for each layer follows the code, but both methods are torch's versions. Caffe's Xavier depends only
-        on the number of inputs, and Caffe's He initialisation ignores the negative slope.
+        The choice for each layer follows the code, but by default both methods are torch's versions. Caffe's Xavier
+        depends only on the number of inputs, and Caffe's He initialisation ignores the negative slope.
         """
+        xavier_ = caffe_xavier_ if caffe else nn.init.xavier_uniform_
         for name, module in self.named_modules():
             if not isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 continue
-            xavier = name.startswith(("d_conv", "flow_net.rnnw"))
-            (nn.init.xavier_uniform_ if xavier else _he_)(module.weight)
+            if name.startswith(("d_conv", "flow_net.rnnw")):
+                xavier_(module.weight)
+            else:
+                nn.init.kaiming_normal_(module.weight, a=0 if caffe else 0.1, nonlinearity="leaky_relu")
             nn.init.zeros_(module.bias)  # type: ignore[arg-type]
         if self.residual:
             nn.init.zeros_(self.d_conv0.weight)
@@ -199,7 +202,3 @@ class FlowRNN(DeblurNet):
             image=image + prediction if self.residual else prediction,
             flows=() if self.variant == "no_flow" else flows,
         )
-
-
-def _he_(weight: Tensor) -> Tensor:
-    return nn.init.kaiming_normal_(weight, a=0.1, nonlinearity="leaky_relu")

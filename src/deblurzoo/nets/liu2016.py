@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from deblurzoo.batch import Restored
 from deblurzoo.nets.base import DeblurNet
-from deblurzoo.nets.blocks import Resize, cascade, conv, full_precision, upsample
+from deblurzoo.nets.blocks import Resize, cascade, conv, full_precision, luminance, upsample
 from deblurzoo.ops import spatial_rnn
 
 
@@ -65,8 +65,7 @@ class Liu2016(DeblurNet):
     def forward(self, blur: Tensor) -> Restored:
         """Restore (B, 1, 3, H, W); H and W must be multiples of 16. The output is in (0, 1)."""
         image = blur[:, 0]
-        gray = (image * image.new_tensor([0.2989, 0.5870, 0.1140])[:, None, None]).sum(dim=1, keepdim=True)
-        dy, dx = torch.gradient(gray, dim=(2, 3))  # central differences, like MATLAB's `gradient`
+        dy, dx = torch.gradient(luminance(image), dim=(2, 3))  # central differences, like MATLAB's `gradient`
         gradients = torch.cat([dx, dy], dim=1)
         x = self.conv0(torch.cat([image - 0.5, gradients], dim=1))
         pyramid, pooled = [x], x

@@ -199,7 +199,10 @@ class SRN(DeblurNet):
         return grown[..., : size[0], : size[1]]
 
     def forward(self, blur: Tensor) -> Restored:
-        """Restore (B, 1, 3, H, W); H and W must be multiples of 16. The pyramid is ordered from coarse to fine."""
+        """Restore (B, 1, 3, H, W); H and W must be multiples of 16. The pyramid is ordered from coarse to fine.
+
+        With `channels=1`, grayscale images (B, 1, 1, H, W) can also be restored.
+        """
         height, width = blur.shape[-2:]
         image = blur[:, 0].reshape(-1, self.channels, height, width)  # (3B, 1, H, W) if channels=1
         # The coarsest scale reads the blurry image instead of a prediction. Predictions are detached between scales.
@@ -212,5 +215,5 @@ class SRN(DeblurNet):
             prediction, state = self.at_scale[number % len(self.at_scale)](blurry, coarse, state)
             if self.residual:
                 prediction = blurry + prediction
-            pyramid.append(prediction.reshape(-1, 3, *size))
+            pyramid.append(prediction.reshape(-1, blur.shape[2], *size))
         return Restored(image=pyramid[-1], pyramid=tuple(pyramid))

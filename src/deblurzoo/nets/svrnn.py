@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from deblurzoo.batch import Restored
 from deblurzoo.nets.base import DeblurNet
-from deblurzoo.nets.blocks import Resize, cascade, conv, full_precision, leaky, upsample
+from deblurzoo.nets.blocks import Resize, caffe_xavier_, cascade, conv, full_precision, leaky, upsample
 from deblurzoo.ops import spatial_rnn
 
 Variant = Literal["full", "no_skip", "no_convs", "no_rnns", "weights_only"]
@@ -112,11 +112,15 @@ class SVRNN(DeblurNet):
             self.conv21 = conv(2 * c32 if self.skip else c32, c16, 9)  # (B, 16, H/2, W/2)
         joined = 2 * c16 if self.skip and variant != "weights_only" else c16
         self.conv22 = conv(joined, 3, 5)  # (B, 3, H, W)
+        self.initialise()
+
+    def initialise(self, caffe: bool = False) -> None:
+        """Initialise weights by Xavier's method, torch's or Caffe's version. Biases are zero."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                nn.init.xavier_uniform_(module.weight)
+                (caffe_xavier_ if caffe else nn.init.xavier_uniform_)(module.weight)
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]
-        if residual:
+        if self.residual:
             nn.init.zeros_(self.conv22.weight)
 
     def features(self, image: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from deblurzoo.batch import Batch, Restored
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.nets import FlowRNN
 from deblurzoo.nets.flow_rnn import FlowNet
-from deblurzoo.training.losses import warp_losses
-from deblurzoo.training.module import DeblurModule
+from deblurzoo.training.losses import Term, warp_losses
+from deblurzoo.training.module import DeblurModule, Initialisation
 from deblurzoo.training.pretrained import read_state
 
 log = logging.getLogger(__name__)
@@ -41,6 +41,13 @@ class FlowRNNDeblur(DeblurModule):
         net, optimizer, schedule, loss: as in `DeblurModule`.
         flownet: file with the state dict of a FlowNetS at 3/8 width, with the values of `FLOWNETS_LAYERS` as layer
             names. The flow network is initialised from this file, as in the paper. None for random initialisation.
+        initialisation: `torch`, or `caffe` for the code's versions of Xavier's method, U(±sqrt(3 / inputs)), and of
+            He's, which ignores the negative slope.
+        bias_rate: learning rate of biases, as a factor of the learning rate of weights. In the code, it is 2 in the
+            convolutions with Xavier initialisation.
+        frozen_biases: whether the biases of transposed convolutions and of the 5x5 convolutions after the decoder's
+            transposed convolutions remain 0, as in the code.
+        warp: weight of the warping losses.
     """
 
     network = FlowRNN
@@ -53,9 +60,19 @@ class FlowRNNDeblur(DeblurModule):
         schedule: dict[str, Any] | None = None,
         flownet: str | None = None,
         loss: dict[str, float] | None = None,
+        initialisation: Initialisation = "torch",
+        bias_rate: float = 1.0,
+        frozen_biases: bool = False,
+        warp: float = 1.0,
     ) -> None:
         super().__init__(net, optimizer, schedule, loss)
-        self.flownet = flownet
+        self.flownet, self.bias_rate, self.warp = flownet, float(bias_rate), float(warp)
+        if initialisation == "caffe":
+            self.net.initialise(caffe=True)
+        if frozen_biases:
+            for name, module in self.net.named_modules():
+                if isinstance(module, nn.ConvTranspose2d) or name.startswith("d_deconv"):
+                    module.bias.requires_grad_(False)
 
     def load_pretrained(self) -> None:
         """Initialise the flow network from the file `flownet`."""
@@ -63,10 +80,11 @@ class FlowRNNDeblur(DeblurModule):
             state = read_state(Path(self.flownet), "model.flownet", "the state dict of a FlowNetS, or null")
             initialise_from_flownets(self.net.flow_net, state)
 
-    def losses(self, restored: Restored, batch: Batch) -> dict[str, Tensor]:
+    def losses(self, restored: Restored, batch: Batch) -> dict[str, Term]:
         """Return the losses of the restored image and, if flow is learned, the warping losses."""
         flows = restored.flows if self.net.learns_flow else ()
-        return {**super().losses(restored, batch), **warp_losses(flows, batch.blur)}
+        warping = {name: Term(value, self.warp) for name, value in warp_losses(flows, batch.blur).items()}
+        return {**super().losses(restored, batch), **warping}
 
 
 def initialise_from_flownets(flow_net: FlowNet, state: dict[str, Tensor]) -> None:
@@ -112,7 +130,7 @@ def _factor(layer: str, kind: str) -> float:
     """Return the factor that converts a tensor of a port to one of `FlowNet`."""
     if not layer.startswith(("flow", "up")):
         return 1.0
-    flow = UNIT / 2 ** int(layer.removeprefix("flow").removeprefix("up")[0])
+    pixels = UNIT / float(2 ** int(layer.removeprefix("flow").removeprefix("up")[0]))
     if layer.startswith("flow"):
-        return flow
-    return 1 / flow if kind == "weight" else 1.0
+        return pixels
+    return 1 / pixels if kind == "weight" else 1.0
