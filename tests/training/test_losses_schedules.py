@@ -19,11 +19,11 @@ def test_pyramid_loss_is_one_mean_squared_error_per_scale() -> None:
     assert list(terms) == ["mse_1_4", "mse_1_2", "mse_1_1"]
     # Direct bilinear downsampling by four averages the central 2x2 pixels of each 4x4 block.
     quarter = sharp.unfold(2, 4, 4).unfold(3, 4, 4)[..., 1:3, 1:3].mean(dim=(-1, -2))
-    torch.testing.assert_close(terms["mse_1_4"], F.mse_loss(pyramid[0], quarter))
-    torch.testing.assert_close(terms["mse_1_1"], F.mse_loss(pyramid[2], sharp))
+    torch.testing.assert_close(terms["mse_1_4"].value, F.mse_loss(pyramid[0], quarter))
+    torch.testing.assert_close(terms["mse_1_1"].value, F.mse_loss(pyramid[2], sharp))
 
 
-def test_each_loss_is_its_formula_and_weights_multiply() -> None:
+def test_each_loss_is_its_formula_and_has_its_weight() -> None:
     image, sharp = torch.rand(2, 3, 4, 5), torch.rand(2, 3, 4, 5)
     difference = (image - sharp).double()
     expected = {
@@ -35,7 +35,8 @@ def test_each_loss_is_its_formula_and_weights_multiply() -> None:
     weights = {name: weight for weight, name in enumerate(expected, start=1)}
     terms = WeightedLosses(weights)(image, sharp)
     for name, value in expected.items():
-        torch.testing.assert_close(terms[name].double(), weights[name] * value, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(terms[name].value.double(), value, rtol=1e-5, atol=1e-5)
+        assert terms[name].weight == weights[name]
 
 
 def test_a_loss_that_nobody_has_is_refused() -> None:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from deblurzoo import extensions
 from deblurzoo.errors import DeblurzooError, first_line
+from deblurzoo.nets.blocks import full_precision
 from deblurzoo.ops.warp import warp
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -74,7 +75,7 @@ class WeightedLosses:
 
     def __call__(self, image: Tensor, sharp: Tensor, suffix: str = "") -> dict[str, Term]:
         """Return the losses of an image (B, 3, H, W) by name, with `suffix` appended to each name."""
-        image = image.float()
+        image = full_precision(image)
         return {
             name + suffix: Term(_scalar(name, loss, image, sharp), weight)
             for name, (loss, weight) in self.terms.items()
