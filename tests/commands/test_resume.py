@@ -180,7 +180,9 @@ def test_a_checkpoint_without_an_argument_has_its_default_value(deblurzoo: Run, 
     del content["hyper_parameters"]["net"]["padding"], content["hyper_parameters"]["luminance"]
     torch.save(content, newest)
     arguments = ["train", *TINY, f"data.root={toy}", "name=run", "trainer.max_steps=4", "resume=auto"]
-    refused(deblurzoo(*arguments, "model.net.padding=same"), "(padding: symmetric in the checkpoint, same in the config)")
+    refused(
+        deblurzoo(*arguments, "model.net.padding=same"), "(padding: symmetric in the checkpoint, same in the config)"
+    )
     done = deblurzoo(*arguments)
     assert done.returncode == 0, done.stderr
     assert (run / "checkpoints" / "step_00000004.ckpt").is_file()

@@ -23,7 +23,7 @@ NOTES = (
     "GPU, the memory allocated by torch. Freed memory that the process keeps is included.",
     "GMAC: 10^9 multiply-adds of convolutions and of the spatial RNN (two per result of the RNN), without activations "
     "and resizing.",
-    "paper s: published seconds for 720x1280 on the GPU in brackets. They are not comparable with times of this machine.",
+    "paper s: published seconds for 720x1280 on the GPU in brackets, which are not comparable with this machine.",
 )
 COLOURS = ("#0072b2", "#d55e00", "#009e73")
 DASHES = {"naive": "dot", "eager": "solid", "compiled": "dash", "onnxruntime": "longdashdot"}
