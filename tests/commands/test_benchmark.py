@@ -65,10 +65,12 @@ def test_macs_by_hand() -> None:
     assert macs(net, (24, 40)) == convolutions + recurrence
 
 
-@pytest.mark.parametrize(("name", "seconds"), [("svrnn", 1.4), ("srn", 1.6), ("flow_rnn", None)])
-def test_the_papers_figures_belong_to_the_full_networks(name: str, seconds: float | None) -> None:
+@pytest.mark.parametrize(
+    ("name", "seconds", "gpu"), [("svrnn", 1.4, "K80"), ("srn", 1.6, "Titan X"), ("flow_rnn", 0.2, "Titan Xp")]
+)
+def test_the_papers_figures_belong_to_the_full_networks(name: str, seconds: float, gpu: str) -> None:
     full = describe(name, 1.0, [(64, 64), (128, 128)])
-    assert full["paper_seconds"] == seconds
+    assert (full["paper_seconds"], full["paper_gpu"]) == (seconds, gpu)
     assert describe(name, 0.125, [(64, 64)])["paper_seconds"] is None
     assert full["file_bytes"] == pytest.approx(4 * full["parameters"], rel=0.01)
     assert math.isclose(full["macs"]["128x128"], 4 * full["macs"]["64x64"])

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from conftest import TINY, Run, Start, wait_for
+from conftest import TINY, TINY_NETS, TINY_RUN, Run, Start, wait_for
 from deblurzoo.data import Toy
 from deblurzoo.data.datamodule import TrainingCrops
 from deblurzoo.data.transforms import Augmentation
@@ -172,6 +172,27 @@ def test_another_optimiser_is_another_run(deblurzoo: Run, run: Path, toy: Path) 
     arguments = ["train", *TINY, f"data.root={toy}", "name=run", "trainer.max_steps=4", "resume=auto"]
     done = deblurzoo(*arguments, "model.optimizer={_target_:torch.optim.SGD,lr:0.1}")
     refused(done, "model.optimizer: torch.optim.Adam in the checkpoint, torch.optim.SGD in the config")
+
+
+def test_a_checkpoint_without_an_argument_has_its_default_value(deblurzoo: Run, run: Path, toy: Path) -> None:
+    (newest,) = (run / "checkpoints").glob("step_00000003.ckpt")
+    content = torch.load(newest, weights_only=True)
+    del content["hyper_parameters"]["net"]["padding"], content["hyper_parameters"]["luminance"]
+    torch.save(content, newest)
+    arguments = ["train", *TINY, f"data.root={toy}", "name=run", "trainer.max_steps=4", "resume=auto"]
+    refused(
+        deblurzoo(*arguments, "model.net.padding=same"), "(padding: symmetric in the checkpoint, same in the config)"
+    )
+    done = deblurzoo(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert (run / "checkpoints" / "step_00000004.ckpt").is_file()
+
+
+def test_another_learning_rate_of_biases_is_another_run(deblurzoo: Run, toy: Path) -> None:
+    arguments = ["train", *TINY_RUN, "model=svrnn", *TINY_NETS["svrnn"], f"data.root={toy}", "name=run"]
+    assert deblurzoo(*arguments, "trainer.max_steps=1").returncode == 0
+    done = deblurzoo(*arguments, "trainer.max_steps=2", "resume=auto", "model.bias_rate=2")
+    refused(done, "model.bias_rate: 1.0 in the checkpoint, 2.0 in the config")
 
 
 def test_an_optimiser_that_lacks_its_state_is_told(deblurzoo: Run, run: Path, toy: Path) -> None:

@@ -50,6 +50,35 @@ NEW = {
     "datamodule.augmentation.jpeg": None,
 }
 """Keys that version 0.1 did not have, and the values that reproduce its behaviour."""
+_CAFFE = {"model.initialisation": "torch", "model.bias_rate": 1.0}
+NEW_OF = {
+    "SRN": {"model.net.padding": "symmetric", "model.luminance": False},
+    "SVRNN": {"model.net.resize": "half_pixel", **_CAFFE},
+    "Liu2016": {"model.net.resize": "half_pixel"},
+    "FlowRNN": {"model.net.fill": "replicate", "model.warp": 1.0, "model.frozen_biases": False, **_CAFFE},
+}
+"""Keys of each network that version 0.1 did not have, and the values that reproduce its behaviour."""
+_SOLVER = {
+    "model.optimizer.eps": 1e-8,
+    "model.optimizer.weight_decay": 1e-6,
+    "trainer.gradient_clip_val": 5000,
+}
+_RELEASED = {
+    "model.net.padding": "same",
+    "model.net.resize": "tf1",
+    "model.schedule.steps": 524_000,
+    "model.schedule.end": 0.0,
+    "trainer.max_steps": 524_000,
+    "trainer.precision": "32-true",
+}
+CHANGED = {
+    "svrnn_gopro": {"model.loss.mse": 24_576.0, **_SOLVER},
+    "svrnn_dvd_gopro": {"model.loss.mse": 24_576.0, **_SOLVER},
+    "flow_dvd": {"model.loss.mse": 98_304.0, "model.warp": 98_304.0, **_SOLVER},
+    "srn_gopro_color": _RELEASED,
+    "srn_gopro_gray": {**_RELEASED, "model.luminance": True},
+}
+"""Values that differ from version 0.1, by the beginnings of the names of experiments."""
 GONE = {"model.optimizer.betas": [0.9, 0.999], "model.optimizer.eps": 1e-8}
 """Keys of version 0.1 that are no longer set, since only Adam supports them, with their values: torch's defaults."""
 
@@ -80,7 +109,12 @@ def test_experiments_have_the_values_of_version_0_1(name: str) -> None:
     resolved = flat(OmegaConf.to_container(cfg, resolve=True))
     logged = {"logger.wandb.log_model": False} if "logger.wandb.project" in expected else {}
     mixed = {"data.weights": None, "data.test": None} if "data.dvd.root" in expected else {}
-    assert resolved == {**expected, **NEW, **logged, **mixed}
+    network = expected["model._target_"].rpartition(".")[2].removesuffix("Deblur")
+    changed = next((values for prefix, values in CHANGED.items() if name.startswith(prefix)), {})
+    values = {**expected, **NEW, **NEW_OF[network], **logged, **mixed, **changed}
+    replaced = {key for key in values if any(other.startswith(f"{key}.") for other in values)}  # {} or null by a dict
+    values = {key: value for key, value in values.items() if key not in replaced}
+    assert resolved == values
 
 
 def test_an_optimiser_without_arguments_is_the_papers() -> None:
@@ -240,6 +274,16 @@ def test_srn_gopro_is_the_papers_recipe() -> None:
         "warmup": 0,
     }
     assert cfg.model.optimizer.lr == 1e-4 and cfg.model.clip_lstm_norm == 3.0
+
+
+@pytest.mark.parametrize(("name", "channels"), [("color", 3), ("gray", 1), ("lstm", 1)])
+def test_the_released_networks_have_the_recipe_of_the_code(name: str, channels: int) -> None:
+    cfg = composed(f"srn_gopro_{name}")
+    assert cfg.choices.recipe == "srn_released"
+    assert (cfg.datamodule.batch_size, cfg.datamodule.augmentation.crop, cfg.trainer.max_steps) == (16, 256, 524_000)
+    assert (cfg.model.optimizer.lr, cfg.model.schedule.power, cfg.model.schedule.end) == (1e-4, 0.3, 0.0)
+    assert (cfg.model.net.channels, cfg.model.luminance, cfg.trainer.precision) == (channels, channels == 1, "32-true")
+    assert (cfg.model.net.bottleneck == "conv_lstm") == (name == "lstm")
 
 
 @pytest.mark.parametrize(

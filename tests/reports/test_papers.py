@@ -57,6 +57,18 @@ def test_what_deblurzoo_can_train_names_its_experiment() -> None:
     assert rows_of("srn_toy") == []
 
 
+def test_every_run_time_has_its_gpu() -> None:
+    timed = [row for row in rows() if row.seconds is not None]
+    assert len(timed) == 26
+    assert {row.table: row.gpu for row in timed} == {
+        "svrnn_gopro": "K80",
+        "srn_gopro": "Titan X",
+        "srn_kohler": "Titan X",
+        "flow_dvd": "Titan Xp",
+    }
+    assert all(row.gpu for row in timed) and not any(row.gpu for row in rows() if row.seconds is None)
+
+
 def test_other_conditions_and_other_networks_have_no_figure() -> None:
     assert published(results(SVRNN, {"variant": "full"}, blur_folder="blur_gamma")) is None
     assert published(results(SVRNN, {"variant": "full"}, frames=1110)) is None

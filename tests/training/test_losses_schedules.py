@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.nets import SRN
-from deblurzoo.nets.base import pad_to_multiple
+from deblurzoo.nets.base import DeblurNet, pad_for
 from deblurzoo.training.losses import WeightedLosses
 from deblurzoo.training.schedules import SCHEDULES, factor
 
@@ -19,11 +19,11 @@ def test_pyramid_loss_is_one_mean_squared_error_per_scale() -> None:
     assert list(terms) == ["mse_1_4", "mse_1_2", "mse_1_1"]
     # Direct bilinear downsampling by four averages the central 2x2 pixels of each 4x4 block.
     quarter = sharp.unfold(2, 4, 4).unfold(3, 4, 4)[..., 1:3, 1:3].mean(dim=(-1, -2))
-    torch.testing.assert_close(terms["mse_1_4"], F.mse_loss(pyramid[0], quarter))
-    torch.testing.assert_close(terms["mse_1_1"], F.mse_loss(pyramid[2], sharp))
+    torch.testing.assert_close(terms["mse_1_4"].value, F.mse_loss(pyramid[0], quarter))
+    torch.testing.assert_close(terms["mse_1_1"].value, F.mse_loss(pyramid[2], sharp))
 
 
-def test_each_loss_is_its_formula_and_weights_multiply() -> None:
+def test_each_loss_is_its_formula_and_has_its_weight() -> None:
     image, sharp = torch.rand(2, 3, 4, 5), torch.rand(2, 3, 4, 5)
     difference = (image - sharp).double()
     expected = {
@@ -35,7 +35,8 @@ def test_each_loss_is_its_formula_and_weights_multiply() -> None:
     weights = {name: weight for weight, name in enumerate(expected, start=1)}
     terms = WeightedLosses(weights)(image, sharp)
     for name, value in expected.items():
-        torch.testing.assert_close(terms[name].double(), weights[name] * value, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(terms[name].value.double(), value, rtol=1e-5, atol=1e-5)
+        assert terms[name].weight == weights[name]
 
 
 def test_a_loss_that_nobody_has_is_refused() -> None:
@@ -74,10 +75,15 @@ def test_warmup_rises_linearly_to_the_schedule(name: str) -> None:
 
 @pytest.mark.parametrize("size", [(16, 16), (17, 16), (31, 45)])
 def test_padding_replicates_the_bottom_and_right_edge(size: tuple[int, int]) -> None:
-    frames = torch.rand(2, 3, 3, *size)
-    padded = pad_to_multiple(frames, 16)
+    frames, net = torch.rand(2, 3, 3, *size), DeblurNet()
+    net.size_multiple = 16
+    padded = pad_for(net, frames)
     h, w = size
     assert padded.shape[-2] % 16 == padded.shape[-1] % 16 == 0
     assert padded.shape[-2] - h < 16 and padded.shape[-1] - w < 16
     torch.testing.assert_close(padded[..., :h, :w], frames)
     torch.testing.assert_close(padded[..., h:, w:], frames[..., -1:, -1:].expand_as(padded[..., h:, w:]))
+    net.fill = "zeros"
+    zeros = pad_for(net, frames)
+    assert zeros.shape == padded.shape and not zeros[..., h:, :].any() and not zeros[..., w:].any()
+    assert torch.equal(zeros[..., :h, :w], frames)

@@ -34,7 +34,7 @@ def test_restore_takes_any_size_from_16_on(size: tuple[int, int]) -> None:
 def test_only_the_lstms_gradients_are_clipped() -> None:
     srn = module(clip_lstm_norm=1e-3)
     data = batch()
-    sum(srn.losses(srn.net(data.blur), data).values()).backward()  # type: ignore[union-attr]
+    sum(term.value for term in srn.losses(srn.net(data.blur), data).values()).backward()  # type: ignore[union-attr]
     others = {n: p.grad.clone() for n, p in srn.net.named_parameters() if not n.startswith("at_scale.0.bottleneck")}
     norm = torch.linalg.vector_norm(torch.cat([p.grad.flatten() for p in srn.net.at_scale[0].bottleneck.parameters()]))
     assert norm > 1e-3
@@ -48,8 +48,8 @@ def test_only_the_lstms_gradients_are_clipped() -> None:
 
 def test_hyper_parameters_are_plain_and_complete() -> None:
     hparams = dict(module(clip_lstm_norm=2.0).hparams)
-    assert set(hparams) == {"net", "optimizer", "schedule", "loss", "clip_lstm_norm"}
-    assert all(type(value) in (dict, float) for value in hparams.values())
+    assert set(hparams) == {"net", "optimizer", "schedule", "loss", "clip_lstm_norm", "luminance"}
+    assert all(type(value) in (dict, float, bool) for value in hparams.values())
 
 
 def test_a_network_without_losses_of_its_own_has_a_plain_squared_error() -> None:
@@ -59,7 +59,7 @@ def test_a_network_without_losses_of_its_own_has_a_plain_squared_error() -> None
     plain = Plain(net={"kernel_size": 3, "blocks": 1, "width": 0.125}, optimizer={}, schedule={})
     data = batch()
     restored = plain.net(data.blur)
-    torch.testing.assert_close(plain.losses(restored, data)["mse"], ((restored.image - data.sharp) ** 2).mean())
+    torch.testing.assert_close(plain.losses(restored, data)["mse"].value, ((restored.image - data.sharp) ** 2).mean())
 
 
 def test_validation_leaves_out_pairs_with_nothing_to_restore(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,6 +97,20 @@ def test_training_moves_every_parameter() -> None:
     before = [p.detach().clone() for p in srn.net.parameters()]
     for _ in range(2):
         optimizer.zero_grad()
-        sum(srn.losses(srn.net(data.blur), data).values()).backward()  # type: ignore[union-attr]
+        sum(term.value for term in srn.losses(srn.net(data.blur), data).values()).backward()  # type: ignore[union-attr]
         optimizer.step()
     assert all(not torch.equal(a, b) for a, b in zip(before, srn.net.parameters(), strict=True))
+
+
+def test_networks_with_one_channel_are_trained_on_luminance(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = {"kernel_size": 3, "blocks": 1, "width": 0.125, "channels": 1}
+    srn, data = SRNDeblur(net, luminance=True), batch()
+    seen: list[Batch] = []
+    monkeypatch.setattr(DeblurModule, "training_step", lambda self, batch, batch_idx: seen.append(batch))
+    srn.training_step(data, 0)
+    weights = torch.tensor([0.2989, 0.5870, 0.1140])
+    torch.testing.assert_close(seen[0].blur, torch.einsum("btchw,c->bthw", data.blur, weights)[:, :, None])
+    torch.testing.assert_close(seen[0].sharp, torch.einsum("bchw,c->bhw", data.sharp, weights)[:, None])
+    assert srn.losses(srn.net(seen[0].blur), seen[0])["mse_1_1"].value > 0
+    with pytest.raises(DeblurzooError, match=r"model\.luminance=true requires a network with one channel"):
+        SRNDeblur({**net, "channels": 3}, luminance=True)

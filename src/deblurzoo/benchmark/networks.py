@@ -31,15 +31,17 @@ def with_naive_recurrence() -> None:
 def describe(name: str, width: float, sizes: list[tuple[int, int]]) -> dict[str, Any]:
     """Return the class, the parameter count and the cost of a network.
 
-    The cost consists of the bytes of the safetensors file, the paper's run time in seconds (or None), and the
-    multiply-adds by image size.
+    The cost consists of the bytes of the safetensors file, the paper's run time in seconds and its GPU (or None), and
+    the multiply-adds by image size.
     """
     net = make(name, width)
+    seconds, gpu = _paper_seconds(net)
     facts = {
         "class": type(net).__name__,
         "parameters": sum(p.numel() for p in net.parameters()),
         "file_bytes": len(save({key: tensor.contiguous() for key, tensor in net.state_dict().items()})),
-        "paper_seconds": _paper_seconds(net),
+        "paper_seconds": seconds,
+        "paper_gpu": gpu,
     }
     return facts | {"macs": {f"{height}x{width}": macs(net, (height, width)) for height, width in sizes}}
 
@@ -61,7 +63,7 @@ def _recurrence_flops(x: torch.Size, w: torch.Size, *_: Any, **__: Any) -> int:
     return 4 * math.prod(w)
 
 
-def _paper_seconds(net: DeblurNet) -> float | None:
-    """Return the seconds on the authors' GPU that a paper reports for a network of this parameter count, or None."""
+def _paper_seconds(net: DeblurNet) -> tuple[float | None, str | None]:
+    """Return the seconds that a paper reports for a network of this parameter count, and the authors' GPU, or None."""
     size = sum(p.numel() for p in net.parameters())
-    return next((row.seconds for row in rows() if row.seconds and row.parameters == size), None)
+    return next(((row.seconds, row.gpu) for row in rows() if row.seconds and row.parameters == size), (None, None))

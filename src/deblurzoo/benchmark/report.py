@@ -23,7 +23,7 @@ NOTES = (
     "GPU, the memory allocated by torch. Freed memory that the process keeps is included.",
     "GMAC: 10^9 multiply-adds of convolutions and of the spatial RNN (two per result of the RNN), without activations "
     "and resizing.",
-    "paper s: published seconds for 720x1280 on an older GPU. They are not comparable with times of this machine.",
+    "paper s: published seconds for 720x1280 on the GPU in brackets, which are not comparable with this machine.",
 )
 COLOURS = ("#0072b2", "#d55e00", "#009e73")
 DASHES = {"naive": "dot", "eager": "solid", "compiled": "dash", "onnxruntime": "longdashdot"}
@@ -46,7 +46,7 @@ def _networks(report: Report) -> Table:
 
     def paper(name: str) -> str:
         seconds = networks[name]["paper_seconds"]
-        return "" if seconds is None else f"{seconds:g}"
+        return "" if seconds is None else f"{seconds:g} ({networks[name]['paper_gpu']})"
 
     networks = report["networks"]
     figures: dict[str, Column[str]] = {
@@ -147,8 +147,9 @@ def as_page(report: Report) -> str:
     for network, facts in report["networks"].items():
         if facts["paper_seconds"] is not None:
             place = {"x": [PAPERS_SIZE[0] * PAPERS_SIZE[1] / 1e6], "y": [1000 * facts["paper_seconds"]]}
+            name = f"{network}, paper's {facts['paper_gpu']}"
             mark = {"symbol": "star", "size": 12, "color": COLOURS[networks.index(network)]}
-            figure.add_trace(go.Scatter(**place, marker=mark, mode="markers", name=f"{network}, paper's GPU"), 1, 1)
+            figure.add_trace(go.Scatter(**place, marker=mark, mode="markers", name=name), 1, 1)
     figure.update_xaxes(type="log", title="megapixels")
     figure.update_yaxes(type="log")
     figure.update_layout(template="plotly_white", height=700, title=f"deblurzoo on {report['machine']['cpu']}")

@@ -37,6 +37,17 @@ OmegaConf.register_new_resolver("home", lambda path: str(user_path(str(path))), 
 """Resolver `${home:PATH}`, which expands `~` in the folders that Hydra creates before it calls a command."""
 
 
+def _caffe_l2(crop: int) -> float:
+    return 3 * crop**2 / 2
+
+
+OmegaConf.register_new_resolver("caffe_l2", _caffe_l2, replace=True)
+"""Resolver `${caffe_l2:CROP}`: the weight of `mse` for which it equals Caffe's L2 loss of square RGB crops.
+
+Caffe's loss is the sum over all values of a batch of squared errors, divided by twice the batch size.
+"""
+
+
 def _trial_folder() -> str:
     name = trial_id()
     return f"/{below_runs('WANDB_RUN_ID', name)}" if name else ""

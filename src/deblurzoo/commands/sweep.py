@@ -34,6 +34,12 @@ _INDIFFERENT = re.compile(
     r"|data\.(test|train)\..*"
 )
 """Places of files, and keys of speed, length and evaluation. The images of a run are checked when it resumes."""
+_ADDED = {
+    **{"model.net.padding": "symmetric", "model.net.resize": "half_pixel", "model.net.fill": "replicate"},
+    **{"model.luminance": False, "model.initialisation": "torch", "model.bias_rate": 1.0},
+    **{"model.frozen_biases": False, "model.warp": 1.0},
+}
+"""Keys that configs of older runs lack, and the values with which these runs were trained."""
 
 
 def job(cfg: DictConfig, run: Path, fit: Any) -> float:
@@ -78,6 +84,7 @@ def require_same_training(cfg: DictConfig, run: Path) -> None:
     theirs = _training(stored)
     merged: Any = OmegaConf.merge(cfg, {"data": blur_choice(cfg.data, cfg.blur)})
     ours = _training(OmegaConf.to_container(merged, resolve=True))
+    theirs = {key: value for key, value in _ADDED.items() if key in ours} | theirs
     keys = theirs.keys() | ours.keys() if "datamodule" in stored else theirs.keys() & ours.keys()  # else version 0.1
     if differing := [key for key in sorted(keys) if theirs.get(key) != ours.get(key)]:
         values = (f"{key}: {shown(theirs.get(key))} there, {shown(ours.get(key))} in this sweep" for key in differing)

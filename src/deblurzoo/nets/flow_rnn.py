@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from deblurzoo.batch import Restored
-from deblurzoo.nets.base import DeblurNet
-from deblurzoo.nets.blocks import conv, deconv, leaky
+from deblurzoo.nets.base import DeblurNet, Fill
+from deblurzoo.nets.blocks import caffe_xavier_, conv, deconv, full_precision, leaky
 from deblurzoo.ops import spatial_rnn
 
 Variant = Literal[
@@ -78,7 +78,7 @@ class FlowNet(nn.Module):
         k1 = torch.cat([conv1, leaky(self.deconv2(k2)), self.up2to1(flow2)], dim=1)
         # Computed in float32 even under autocast, because bfloat16 has a resolution of only 0.004 near 1.
         weights = tuple(
-            torch.tanh(layer(k).float()) for layer, k in ((self.rnnw1, k1), (self.rnnw2, k2), (self.rnnw3, k3))
+            torch.tanh(full_precision(layer(k))) for layer, k in ((self.rnnw1, k1), (self.rnnw2, k2), (self.rnnw3, k3))
         )
         return (flow2, flow3, flow4, flow5, flow6), weights
 
@@ -106,18 +106,26 @@ class FlowRNN(DeblurNet):
         residual: whether to predict the difference from the blurry image (not in the paper). Training then starts from
             the identity, because the last convolution is initialised to zero. This helps small networks with a small
             training budget.
+        fill: pixels appended below and to the right of frames whose size is not a multiple of 64: `replicate`, or
+            `zeros` as in the authors' scripts, which append zeros below frames of 720 rows. Unlike in their scripts,
+            portrait frames are not transposed.
     """
 
     frames: int
     size_multiple = 64
 
     def __init__(
-        self, variant: Variant = "full", width: float = 1.0, same_frame: bool = False, residual: bool = False
+        self,
+        variant: Variant = "full",
+        width: float = 1.0,
+        same_frame: bool = False,
+        residual: bool = False,
+        fill: Fill = "replicate",
     ) -> None:
         super().__init__()
         if width <= 0:
             raise ValueError(f"width={width} must be above 0")
-        self.variant, self.same_frame, self.residual = variant, same_frame, residual
+        self.variant, self.same_frame, self.residual, self.fill = variant, same_frame, residual, fill
         self.frames = {"no_rnns": 1, "no_flow": 1, "two_directions": 3}.get(variant, 2)
         if variant != "no_rnns":
             self.flow_net = FlowNet(self.frames, flows=2 if variant == "two_directions" else 1, width=width)
@@ -137,19 +145,22 @@ class FlowRNN(DeblurNet):
         self.d_deconv1 = deconv(e * c24 + d * c24, c12)  # (B, 12, H, W)
         self.d_deconv1_1 = conv(c12, c12, 5)
         self.d_conv0 = conv(3 + c12, 3, 5)  # (B, 3, H, W)
-        self._initialise()
+        self.initialise()
 
-    def _initialise(self) -> None:
+    def initialise(self, caffe: bool = False) -> None:
         """Initialise weights: Xavier in `d_conv…` and `rnnw…`, He in all other layers. Biases are zero.
 
-        The choice for each layer follows the code, but both methods are torch's versions. Caffe's Xavier depends only
-        on the number of inputs, and Caffe's He initialisation ignores the negative slope.
+        The choice for each layer follows the code, but by default both methods are torch's versions. Caffe's Xavier
+        depends only on the number of inputs, and Caffe's He initialisation ignores the negative slope.
         """
+        xavier_ = caffe_xavier_ if caffe else nn.init.xavier_uniform_
         for name, module in self.named_modules():
             if not isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 continue
-            xavier = name.startswith(("d_conv", "flow_net.rnnw"))
-            (nn.init.xavier_uniform_ if xavier else _he_)(module.weight)
+            if name.startswith(("d_conv", "flow_net.rnnw")):
+                xavier_(module.weight)
+            else:
+                nn.init.kaiming_normal_(module.weight, a=0 if caffe else 0.1, nonlinearity="leaky_relu")
             nn.init.zeros_(module.bias)  # type: ignore[arg-type]
         if self.residual:
             nn.init.zeros_(self.d_conv0.weight)
@@ -163,11 +174,13 @@ class FlowRNN(DeblurNet):
         """Apply the variant's encoder operation at one scale: RNN, concatenation with the weights, or identity."""
         if self.variant in ("no_rnns", "rnn_decoder"):
             return x
-        return torch.cat([x, weights], dim=1) if self.variant == "concat_weights" else spatial_rnn(x.float(), weights)
+        if self.variant == "concat_weights":
+            return torch.cat([x, weights], dim=1)
+        return spatial_rnn(full_precision(x), weights)
 
     def decode(self, x: Tensor, weights: Tensor) -> Tensor:
         """Apply the variant's decoder operation at one scale: RNN or identity."""
-        return spatial_rnn(x.float(), weights) if self.variant == "rnn_decoder" else x
+        return spatial_rnn(full_precision(x), weights) if self.variant == "rnn_decoder" else x
 
     def forward(self, blur: Tensor) -> Restored:
         """Restore (B, T, 3, H, W), H and W multiples of 64. Flows are (B, 2 or 4, h, w) at scales 1/4 to 1/64."""
@@ -189,7 +202,3 @@ class FlowRNN(DeblurNet):
             image=image + prediction if self.residual else prediction,
             flows=() if self.variant == "no_flow" else flows,
         )
-
-
-def _he_(weight: Tensor) -> Tensor:
-    return nn.init.kaiming_normal_(weight, a=0.1, nonlinearity="leaky_relu")

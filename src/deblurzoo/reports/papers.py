@@ -25,7 +25,8 @@ class Row:
         network: class and arguments of the network; None if deblurzoo does not implement the network.
         experiment: name of the experiment that trains this network.
         parameters: parameter count of this network.
-        seconds: run time in seconds for a 1280x720 frame on the authors' GPU.
+        seconds: run time in seconds for a 1280x720 frame, as the paper states it.
+        gpu: GPU on which the run time was measured.
     """
 
     table: str
@@ -37,6 +38,7 @@ class Row:
     experiment: str | None = None
     parameters: int | None = None
     seconds: float | None = None
+    gpu: str | None = None
 
 
 @functools.cache
@@ -62,6 +64,7 @@ def _row(table: str, name: str, source: str, conditions: dict[str, Any], content
         experiment=experiment,
         parameters=parameters()[experiment] if experiment else None,
         seconds=content.get("seconds"),
+        gpu=content.get("gpu"),
     )
 
 

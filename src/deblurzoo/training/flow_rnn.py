@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from deblurzoo.batch import Batch, Restored
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.nets import FlowRNN
 from deblurzoo.nets.flow_rnn import FlowNet
-from deblurzoo.training.losses import warp_losses
-from deblurzoo.training.module import DeblurModule
+from deblurzoo.training.losses import Term, warp_losses
+from deblurzoo.training.module import DeblurModule, Initialisation
 from deblurzoo.training.pretrained import read_state
 
 log = logging.getLogger(__name__)
@@ -29,9 +29,9 @@ FLOWNETS_LAYERS = {
 The ports number each deconvolution by its output scale. The ports have no layers at half resolution (up2to1, deconv2)
 and no layers that predict RNN weights.
 """
-
-
 KINDS = ("weight", "bias")
+UNIT = 20
+"""Unit of the flows of the ports, at every scale, in pixels of the full resolution."""
 
 
 class FlowRNNDeblur(DeblurModule):
@@ -41,6 +41,13 @@ class FlowRNNDeblur(DeblurModule):
         net, optimizer, schedule, loss: as in `DeblurModule`.
         flownet: file with the state dict of a FlowNetS at 3/8 width, with the values of `FLOWNETS_LAYERS` as layer
             names. The flow network is initialised from this file, as in the paper. None for random initialisation.
+        initialisation: `torch`, or `caffe` for the code's versions of Xavier's method, U(±sqrt(3 / inputs)), and of
+            He's, which ignores the negative slope.
+        bias_rate: learning rate of biases, as a factor of the learning rate of weights. In the code, it is 2 in the
+            convolutions with Xavier initialisation.
+        frozen_biases: whether the biases of transposed convolutions and of the 5x5 convolutions after the decoder's
+            transposed convolutions remain 0, as in the code.
+        warp: weight of the warping losses.
     """
 
     network = FlowRNN
@@ -53,9 +60,19 @@ class FlowRNNDeblur(DeblurModule):
         schedule: dict[str, Any] | None = None,
         flownet: str | None = None,
         loss: dict[str, float] | None = None,
+        initialisation: Initialisation = "torch",
+        bias_rate: float = 1.0,
+        frozen_biases: bool = False,
+        warp: float = 1.0,
     ) -> None:
         super().__init__(net, optimizer, schedule, loss)
-        self.flownet = flownet
+        self.flownet, self.bias_rate, self.warp = flownet, float(bias_rate), float(warp)
+        if initialisation == "caffe":
+            self.net.initialise(caffe=True)
+        if frozen_biases:
+            for name, module in self.net.named_modules():
+                if isinstance(module, nn.ConvTranspose2d) or name.startswith("d_deconv"):
+                    module.bias.requires_grad_(False)
 
     def load_pretrained(self) -> None:
         """Initialise the flow network from the file `flownet`."""
@@ -63,19 +80,29 @@ class FlowRNNDeblur(DeblurModule):
             state = read_state(Path(self.flownet), "model.flownet", "the state dict of a FlowNetS, or null")
             initialise_from_flownets(self.net.flow_net, state)
 
-    def losses(self, restored: Restored, batch: Batch) -> dict[str, Tensor]:
+    def losses(self, restored: Restored, batch: Batch) -> dict[str, Term]:
         """Return the losses of the restored image and, if flow is learned, the warping losses."""
         flows = restored.flows if self.net.learns_flow else ()
-        return {**super().losses(restored, batch), **warp_losses(flows, batch.blur)}
+        warping = {name: Term(value, self.warp) for name, value in warp_losses(flows, batch.blur).items()}
+        return {**super().losses(restored, batch), **warping}
 
 
 def initialise_from_flownets(flow_net: FlowNet, state: dict[str, Tensor]) -> None:
     """Copy the tensors of a FlowNetS state dict that match in name and shape. Log loaded, missing and unused tensors.
 
+    The ports predict flow in units of 20 pixels of the full resolution, `FlowNet` in pixels of each scale. The layers
+    `flowN` are therefore multiplied by 20 / 2^N, and the kernels of the layers `upNtoM`, which read these flows, are
+    divided by it. All other layers compute the same features as in the port.
+
     Raises:
-        DeblurzooError: an encoder layer does not match. The first layer may differ; its shape depends
-            on the number of frames.
+        DeblurzooError: the file is of a FlowNetS with batch normalisation, which `FlowNet` does not have, or an encoder
+            layer does not match. The first layer may differ; its shape depends on the number of frames.
     """
+    if normalisation := [name for name in state if ".1." in name or name.endswith("running_mean")]:
+        raise DeblurzooError(
+            f"model.flownet is a FlowNetS with batch normalisation ({normalisation[0]}), which the flow network does "
+            "not have: give the state dict of a FlowNetS without batch normalisation, or null"
+        )
     loaded, left = [], []
     for name, parameter in flow_net.named_parameters():
         layer, kind = name.rsplit(".", 1)
@@ -85,7 +112,7 @@ def initialise_from_flownets(flow_net: FlowNet, state: dict[str, Tensor]) -> Non
             left.append(f"{name} ({shapes})")
             continue
         with torch.no_grad():
-            parameter.copy_(source)
+            parameter.copy_(source * _factor(layer, kind))
         loaded.append(name)
     misfits = [line for line in left if line.startswith("conv") and ".weight" in line and not line.startswith("conv1.")]
     if misfits:
@@ -95,4 +122,15 @@ def initialise_from_flownets(flow_net: FlowNet, state: dict[str, Tensor]) -> Non
         )
     unused = sorted(state.keys() - {f"{theirs}.{kind}" for theirs in FLOWNETS_LAYERS.values() for kind in KINDS})
     log.info("loaded from FlowNetS: %s", ", ".join(loaded))
+    log.info("flowN and upNtoM are rescaled from units of 20 pixels of the full resolution to pixels of each scale")
     log.info("not loaded: %s; unused tensors in the file: %s", ", ".join(left), ", ".join(unused) or "none")
+
+
+def _factor(layer: str, kind: str) -> float:
+    """Return the factor that converts a tensor of a port to one of `FlowNet`."""
+    if not layer.startswith(("flow", "up")):
+        return 1.0
+    pixels = UNIT / float(2 ** int(layer.removeprefix("flow").removeprefix("up")[0]))
+    if layer.startswith("flow"):
+        return pixels
+    return 1 / pixels if kind == "weight" else 1.0

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from deblurzoo.errors import DeblurzooError, few_of, require_utf8
 from deblurzoo.files import sha256
+from deblurzoo.nets.base import complete
 from deblurzoo.reports.results import Lineage
 from deblurzoo.training.checkpoints import checkpoint_of, net_state, read_trained, unequal
 from deblurzoo.training.module import DeblurModule
@@ -28,7 +29,8 @@ def initialise(module: DeblurModule, path: Path, partial: bool) -> Lineage:
     misfits = unequal(theirs, ours)
     fitting = {name: tensor for name, tensor in theirs.items() if name not in misfits}
     if misfits and not (partial and fitting):
-        keys = differences(trained["hyper_parameters"]["net"], module.hparams["net"])
+        arguments = (trained["hyper_parameters"]["net"], module.hparams["net"])
+        keys = differences(*(complete(type(module.net), given) for given in arguments))
         remedy = "" if partial else ", or init_partial=true to load only the tensors that fit"
         raise DeblurzooError(
             f"init={path} does not fit {type(module.net).__name__}: {few_of([*misfits.values()], 1)}. Set model and "

@@ -1,6 +1,7 @@
 """Training losses."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -8,11 +9,19 @@ from torch import Tensor
 
 from deblurzoo import extensions
 from deblurzoo.errors import DeblurzooError, first_line
+from deblurzoo.nets.blocks import full_precision
 from deblurzoo.ops.warp import warp
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Function of restored and sharp images, both float (B, 3, H, W), nominally in [0, 1]; returns a scalar tensor."""
 ResizeTo = Callable[[Tensor, tuple[int, int]], Tensor]
+
+
+class Term(NamedTuple):
+    """A term of the loss: its value, which is logged, and its weight in the sum that is minimised."""
+
+    value: Tensor
+    weight: float = 1.0
 
 
 def charbonnier(image: Tensor, sharp: Tensor) -> Tensor:
@@ -64,15 +73,16 @@ class WeightedLosses:
                 )
         self.terms = {name: (known[name], float(weight)) for name, weight in weights.items()}
 
-    def __call__(self, image: Tensor, sharp: Tensor, suffix: str = "") -> dict[str, Tensor]:
-        """Return the weighted losses of an image (B, 3, H, W) by name, with `suffix` appended to each name."""
-        image = image.float()
+    def __call__(self, image: Tensor, sharp: Tensor, suffix: str = "") -> dict[str, Term]:
+        """Return the losses of an image (B, 3, H, W) by name, with `suffix` appended to each name."""
+        image = full_precision(image)
         return {
-            name + suffix: weight * _scalar(name, loss, image, sharp) for name, (loss, weight) in self.terms.items()
+            name + suffix: Term(_scalar(name, loss, image, sharp), weight)
+            for name, (loss, weight) in self.terms.items()
         }
 
-    def at_each_scale(self, pyramid: Sequence[Tensor], sharp: Tensor, resize: ResizeTo) -> dict[str, Tensor]:
-        """Return the weighted losses at each scale.
+    def at_each_scale(self, pyramid: Sequence[Tensor], sharp: Tensor, resize: ResizeTo) -> dict[str, Term]:
+        """Return the losses at each scale.
 
         With only `mse` of weight 1, the sum over scales is the loss of the SRN paper (eq. 4 with all kappa = 1).
 
@@ -81,7 +91,7 @@ class WeightedLosses:
             sharp: target (B, 3, H, W) in [0, 1], resized to each scale.
             resize: resize function of the network, so that predictions and targets are resampled identically.
         """
-        terms: dict[str, Tensor] = {}
+        terms: dict[str, Term] = {}
         for image in pyramid:
             height, width = image.shape[-2:]
             terms |= self(image, resize(sharp, (height, width)), f"_1_{sharp.shape[-1] // width}")

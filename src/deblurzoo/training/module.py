@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -17,10 +17,12 @@ from deblurzoo.metrics import metric
 from deblurzoo.metrics.batches import image_metrics, to_uint8
 from deblurzoo.nets.base import DeblurNet, build_network, restore_any_size, restored_any_size
 from deblurzoo.ops.warp import end_point_error, enlarge
-from deblurzoo.training.losses import WeightedLosses, negative_psnr
+from deblurzoo.training.losses import Term, WeightedLosses, negative_psnr
 from deblurzoo.training.schedules import factor
 from deblurzoo.version import __version__
 
+Initialisation = Literal["torch", "caffe"]
+"""Initialisation of layers: the methods of the papers in torch's or in Caffe's version."""
 ADAM = "torch.optim.Adam"
 """Default optimiser, and the optimiser of every checkpoint of version 0.1."""
 
@@ -57,6 +59,8 @@ class DeblurModule(RestoringModule):
     """
 
     network: ClassVar[type[DeblurNet] | None] = None
+    bias_rate: float = 1.0
+    """Learning rate of biases, as a factor of the learning rate of weights."""
 
     def __init__(
         self,
@@ -95,16 +99,24 @@ class DeblurModule(RestoringModule):
     def load_pretrained(self) -> None:
         """Load a paper's pretrained weights, by default none; called before the first step of a run without `init`."""
 
-    def losses(self, restored: Restored, batch: Batch) -> dict[str, Tensor]:
-        """Return the named loss terms, whose sum is minimised; by default the losses of the config."""
+    def losses(self, restored: Restored, batch: Batch) -> dict[str, Term]:
+        """Return the named loss terms, whose weighted sum is minimised; by default the losses of the config."""
         return self.weighted_losses(restored.image, batch.sharp)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the loss of one batch of crops and log its terms."""
+        """Return the loss of one batch of crops, the weighted sum of its terms, and log the terms without weights.
+
+        The logged loss is divided by the largest weight. The losses of a mean and of a sum are therefore comparable.
+        """
         restored = restored_by(self.net, batch.blur)
         terms = self.losses(restored, batch)
-        loss = torch.stack(list(terms.values())).sum()
-        values = {"loss": loss, **terms, "psnr": -negative_psnr(to_uint8(restored.image) / 255, batch.sharp)}
+        loss = torch.stack([weight * value for value, weight in terms.values()]).sum()
+        unit = max(weight for _, weight in terms.values()) or 1.0
+        values = {
+            "loss": loss / unit,
+            **{name: value for name, (value, _) in terms.items()},
+            "psnr": -negative_psnr(to_uint8(restored.image) / 255, batch.sharp),
+        }
         # Averaged over devices (equal shares of the batch), so that all devices stop if one device's loss diverges.
         means = self.trainer.strategy.reduce(torch.stack([value.detach().float() for value in values.values()]))
         if not torch.isfinite(means[0]):
@@ -160,13 +172,23 @@ class DeblurModule(RestoringModule):
         try:
             self._factor(0)
             kind = imported(arguments.pop("_target_"), Optimizer)
-            optimizer = kind(self.parameters(), **arguments)
+            optimizer = kind(self._parameter_groups(), **arguments)
+            for group in optimizer.param_groups[1:]:
+                group["lr"] *= self.bias_rate
         except (TypeError, ValueError, ArithmeticError) as error:
             raise DeblurzooError(f"model.optimizer or model.schedule is invalid: {first_line(error)}") from error
         settings = inspect.signature(kind).parameters
         # The remaining keys of a parameter group are optimiser state.
         self._settings = [{key: group[key] for key in settings if key in group} for group in optimizer.param_groups]
         return optimizer
+
+    def _parameter_groups(self) -> list[dict[str, Any]]:
+        """Return one group of all parameters or, if `bias_rate` is not 1, weights and biases as two groups."""
+        if self.bias_rate == 1:
+            return [{"params": [*self.parameters()]}]
+        parameters = [*self.named_parameters()]
+        return [{"params": [p for name, p in parameters if name.endswith("bias") == is_bias]}
+                for is_bias in (False, True)]  # fmt: skip
 
     def _factor(self, step: int) -> float:
         return factor(step, **{"name": "polynomial", **self.schedule_arguments})

@@ -9,6 +9,7 @@ from typing import Any
 from deblurzoo.data import Source
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.extensions import current, name_of
+from deblurzoo.nets.base import complete
 from deblurzoo.reports.run_folder import IDENTITY, identity_of, new_id, own_id, trial_id
 from deblurzoo.training.checkpoints import checkpoint_of, find_checkpoint, is_export, read_checkpoint
 from deblurzoo.training.module import ADAM, DeblurModule
@@ -59,20 +60,23 @@ class Start:
 
     def require_same_run(self, module: DeblurModule, source: Source, ema: bool) -> None:
         """Raise a DeblurzooError with all differences in network, optimiser class, EMA and blur folder, if any."""
-        arguments, network = self.content["hyper_parameters"], name_of(type(module.net))
+        arguments, kind = self.content["hyper_parameters"], type(module.net)
+        network = name_of(kind)
         theirs = {
             "module": current(self.facts["module"]),
             "network": self.facts.get("network", network),
-            **arguments["net"],
+            **complete(kind, arguments["net"]),  # older versions had fewer arguments
             "model.optimizer": arguments["optimizer"].get("class", ADAM),
+            "model.bias_rate": arguments.get("bias_rate", 1.0),
             "callbacks.ema": "current_model_state" in self.content,
             "data.blur": self.facts["blur_folder"],
         }
         ours = {
             "module": name_of(type(module)),
             "network": network,
-            **module.hparams["net"],
+            **complete(kind, module.hparams["net"]),
             "model.optimizer": module.hparams["optimizer"]["class"],
+            "model.bias_rate": module.bias_rate,
             "callbacks.ema": ema,
             "data.blur": source.blur_folder,
         }

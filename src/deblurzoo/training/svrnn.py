@@ -12,7 +12,7 @@ from torch import Tensor
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.nets import SVRNN, Liu2016
 from deblurzoo.nets.svrnn import WeightGeneration
-from deblurzoo.training.module import DeblurModule
+from deblurzoo.training.module import DeblurModule, Initialisation
 from deblurzoo.training.pretrained import read_state
 
 log = logging.getLogger(__name__)
@@ -34,6 +34,8 @@ class SVRNNDeblur(DeblurModule):
         net, optimizer, schedule, loss: as in `DeblurModule`.
         vgg16: file with torchvision's state dict of VGG-16, or `download`, which falls back to Xavier initialisation
             if offline; None for Xavier initialisation.
+        initialisation: `torch`, or `caffe` for the code's version of Xavier's method, U(±sqrt(3 / inputs)).
+        bias_rate: learning rate of biases, as a factor of the learning rate of weights; 2 in the code.
     """
 
     network = SVRNN
@@ -46,9 +48,13 @@ class SVRNNDeblur(DeblurModule):
         schedule: dict[str, Any] | None = None,
         vgg16: str | None = None,
         loss: dict[str, float] | None = None,
+        initialisation: Initialisation = "torch",
+        bias_rate: float = 1.0,
     ) -> None:
         super().__init__(net, optimizer, schedule, loss)
-        self.vgg16 = vgg16
+        self.vgg16, self.bias_rate = vgg16, float(bias_rate)
+        if initialisation == "caffe":
+            self.net.initialise(caffe=True)
 
     def load_pretrained(self) -> None:
         """Initialise the weight generation network from VGG-16, if the variant has this network."""
