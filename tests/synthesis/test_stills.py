@@ -5,13 +5,13 @@ import skimage.data
 
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.synthesis.formation import expose
-from deblurzoo.synthesis.stills import Shake, shaken
+from deblurzoo.synthesis.stills import Shake, expose_photo
 
 PHOTO = skimage.data.coffee()
 
 
 def frames(seed: int = 0, photo: np.ndarray = PHOTO, **options: float) -> list[np.ndarray]:
-    return shaken(photo, np.random.default_rng(seed), Shake(**options))  # type: ignore[arg-type]
+    return expose_photo(photo, np.random.default_rng(seed), Shake(**options)).frames(0)  # type: ignore[arg-type]
 
 
 def detail(image: np.ndarray) -> float:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from deblurzoo.reports.blur_sizes import gain_by_blur
 from deblurzoo.reports.page.types import Network
 
 Figure = dict[str, Any]
@@ -35,6 +36,7 @@ def figures(group: list[Network]) -> dict[str, Figure]:
         "loss": _curves(group, curves, "train/loss", "training loss"),
         "time": _scatter(group, times, "time per image (ms)"),
         "size": _scatter(group, sizes, "parameters"),
+        "blur": _gains(group),
     }
     return {name: figure for name, figure in drawn.items() if figure is not None}
 
@@ -122,6 +124,38 @@ def _scatter(group: list[Network], values: Sequence[float], label: str) -> Figur
     }
 
 
+def _gains(group: list[Network]) -> Figure | None:
+    """Return the gain by blur length. The points of the networks are shifted by 1.5 % so that intervals do not cover
+    each other."""
+    found = [(network, gains) for network in group if (gains := gain_by_blur(network.results))]
+    if not found:
+        return None
+    lines, ends = [], []
+    for index, (network, gains) in enumerate(found):
+        shift = 1 + 0.015 * (index - (len(found) - 1) / 2)
+        points = [(shift * gain.length, gain.gain) for gain in gains]
+        margins = [gain.margin or 0.0 for gain in gains]
+        line = {"color": network.colour, "width": 2, "dash": _dash(network)}
+        bars = {"type": "data", "array": margins, "color": network.colour, "thickness": 1.5, "width": 3}
+        texts = [f"{gain.limits} pixels, {gain.tiles:,} tiles, clips: {gain.clips}" for gain in gains]
+        lines.append({**_trace(network, points), "mode": "lines+markers", "line": line, "error_y": bars, "text": texts})
+        ends.append({"network": network.number, "x": points[-1][0], "y": points[-1][1]})
+    tops = [gain.gain + sign * (gain.margin or 0) for _, gains in found for gain in gains for sign in (-1, 1)]
+    lowest, highest = min(0.0, *tops), max(0.0, *tops)
+    margin = 0.06 * (highest - lowest or 1.0)
+    axes = {
+        "xaxis": _axis([gain.length for _, gains in found for gain in gains], "blur length (pixels)"),
+        "yaxis": {"title": {"text": "gain (dB)"}, "range": [lowest - margin, highest + margin]},
+        "shapes": [_level(0.0)],
+    }
+    return {"data": lines, "layout": axes, "labels": ends, "beside": True}
+
+
+def _level(y: float) -> Figure:
+    """Return a horizontal line across a figure."""
+    return {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": y, "y1": y}
+
+
 def _psnr_and_blurry(psnr: list[float], blurry: float) -> Figure:
     """Return the PSNR axis with a line at the blurry input's PSNR, or only with a text if the line would be far off."""
     lowest, highest = min(psnr), max(psnr)
@@ -130,12 +164,11 @@ def _psnr_and_blurry(psnr: list[float], blurry: float) -> Figure:
     if not far:
         lowest, highest = min(lowest, blurry), max(highest, blurry)
     margin = 0.15 * max(highest - lowest, 0.2)
-    line = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": blurry, "y1": blurry}
     note = {"text": "blurry input", "xref": "paper", "x": 1, "xanchor": "right", "y": blurry, "yanchor": "top"}
     words = {"text": f"blurry input: {blurry:.2f} dB", "yref": "paper", "y": 0.0, "yanchor": "bottom"}
     return {
         "yaxis": {"title": {"text": "PSNR (dB)"}, "range": [lowest - 1.5 * margin, highest + margin]},
-        "shapes": [] if far else [line],
+        "shapes": [] if far else [_level(blurry)],
         "annotations": [{**note, **(words if far else {}), "showarrow": False}],
     }
 
