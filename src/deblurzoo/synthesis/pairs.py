@@ -5,6 +5,7 @@ import shutil
 from collections import Counter, deque
 from collections.abc import Callable, Container, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import chain
@@ -19,7 +20,7 @@ from pydantic import ConfigDict, Field
 from rich.progress import Progress
 
 from deblurzoo.errors import DeblurzooError, few_of, on_interrupt, require_utf8
-from deblurzoo.files import release, take_over, unfinished, write_atomically
+from deblurzoo.files import LOCK, release, take_over, unfinished, write_atomically
 from deblurzoo.media import Image
 from deblurzoo.media.naming import folders, image_files
 from deblurzoo.records import Record, load_record
@@ -118,14 +119,14 @@ def write_folder(sources: list[SharpInput], out: Path, recipe: Recipe, workers: 
     else:
         take_over(collected, wait=wait)
         try:
-            if not (written := out.exists()):  # by the process that has locked the folder before
+            if not out.exists():  # written by the process that has locked the folder before
                 _fill(collected, sources, pairs, facts, recipe, workers)
+                collected.rename(out)  # before unlocking: afterwards, another process could start to fill the folder
+                (out / LOCK).unlink(missing_ok=True)
         finally:
             release(collected)
-        if written:
+        with suppress(OSError):  # renamed, or in use by another process
             collected.rmdir()
-        else:
-            collected.rename(out)
 
 
 def _fill(
