@@ -20,7 +20,7 @@ from deblurzoo.metrics import METRICS, Metric
 from deblurzoo.reports.page import Evaluation, write_page
 from deblurzoo.reports.page.figures import read_curves, thin
 from deblurzoo.reports.page.types import networks
-from deblurzoo.reports.results import Checkpoint, Facts, Measured, Network, Results
+from deblurzoo.reports.results import Checkpoint, Facts, Measured, Network, Results, Tiles
 from deblurzoo.reports.table import Failure
 
 EVIL = '<script>alert("x")</script>&<img src=x onerror=alert(1)>'
@@ -43,13 +43,16 @@ def evaluation(
     run = folder / f"run_{psnr}"
     out = run / "evaluate" / blur
     (run / "csv" / "version_0").mkdir(parents=True, exist_ok=True)
-    lines = [f"{step},{0.01 / step},,\n{step},,{psnr - 1 / step}," for step in range(1, 6)]
-    (run / "csv" / "version_0" / "metrics.csv").write_text("step,train/loss,val/psnr,other\n" + "\n".join(lines) + "\n")
+    lines = [f"{step},{0.01 / step},,{psnr * step},\n{step},,{psnr - 1 / step},," for step in range(1, 6)]
+    (run / "csv" / "version_0" / "metrics.csv").write_text(
+        "step,train/loss,val/psnr,train/tflop,other\n" + "\n".join(lines) + "\n"
+    )
     means = {"psnr": psnr, "ssim": psnr / 40, "ssim_matlab3d": psnr / 35, **(more or {})}
     before = {"psnr": 25.0, "ssim": 0.7, "ssim_matlab3d": 0.8, **dict.fromkeys(more or {}, 9.0)}
     images = [
         Measured(clip=clip, frame=frame, height=HEIGHT, width=WIDTH, ms=size / 100, blurry=before,
-                 restored={**means, "psnr": psnr + (-1) ** n * n / 4})
+                 restored={**means, "psnr": psnr + (-1) ** n * n / 4},
+                 tiles=Tiles(length=[n + 1.0, 2 * n + 3.0], blurry=[90.0, 110.0], restored=[60.0, 110 + n - psnr]))
         for n, (clip, frame) in enumerate(FRAMES)
     ]  # fmt: skip
     results = Results.of(facts(name, size, blur), images)
@@ -201,7 +204,7 @@ def test_curves_of_resumed_and_killed_runs(tmp_path: Path) -> None:
     curves = read_curves(tmp_path)
     assert curves["train/loss"] == [(1, 0.5), (2, 0.3), (4, 0.2), (5, 0.0)]
     assert curves["val/psnr"] == [(2, 30), (4, 31)]
-    assert read_curves(None) == read_curves(tmp_path / "nothing") == {"val/psnr": [], "train/loss": []}
+    assert read_curves(None) == read_curves(tmp_path / "nothing") == {"val/psnr": [], "train/loss": [], "compute": []}
     assert thin([(step, float(step)) for step in range(1, 7)], most=3) == [(2, 1.5), (4, 3.5), (6, 5.5)]
 
 
@@ -481,7 +484,7 @@ def test_a_page_without_curves_and_pictures(chromium: Any, tmp_path: Path) -> No
     tab.on("pageerror", lambda error: errors.append(str(error)))
     tab.goto((tmp_path / "page.html").as_uri())
     tab.wait_for_selector("html[data-ready=true]", state="attached")
-    assert [box.is_visible() for box in tab.locator("[data-figure]").all()] == [False, False, True, True]
+    assert [box.is_visible() for box in tab.locator("[data-figure]").all()] == [False, False, True, True, False, False]
     assert not tab.locator(".viewer").is_visible()
     assert "bare is better than blurry input on 6 of 6 images" in tab.locator(".verdict").inner_text()
     tab.close()

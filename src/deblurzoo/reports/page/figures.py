@@ -12,11 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from deblurzoo.reports.blur_sizes import gain_by_blur
 from deblurzoo.reports.page.types import Network
 
 Figure = dict[str, Any]
-Points = list[tuple[int, float]]
+Points = list[tuple[float, float]]
 
 MOST_POINTS = 500
 """Maximum number of points of a curve. Longer curves are averaged over neighbouring steps, because a page with 500,000
@@ -33,6 +35,7 @@ def figures(group: list[Network]) -> dict[str, Figure]:
     sizes = [network.results.network.parameters for network in group]
     drawn = {
         "val": _curves(group, curves, "val/psnr", "validation PSNR (dB)"),
+        "compute": _curves(group, curves, "compute", "validation PSNR (dB)", "10<sup>12</sup> multiply-adds"),
         "loss": _curves(group, curves, "train/loss", "training loss"),
         "time": _scatter(group, times, "time per image (ms)"),
         "size": _scatter(group, sizes, "parameters"),
@@ -42,8 +45,11 @@ def figures(group: list[Network]) -> dict[str, Figure]:
 
 
 def read_curves(run: Path | None) -> dict[str, Points]:
-    """Return the points (step, value) of `val/psnr` and `train/loss`. For a duplicate step, the latest file is used."""
-    found: dict[str, dict[int, float]] = {"val/psnr": {}, "train/loss": {}}
+    """Return the points (step, value) of `val/psnr` and `train/loss`, and as `compute` those of (tflop, `val/psnr`).
+
+    For a duplicate step, the latest file is used.
+    """
+    found: dict[str, dict[int, float]] = {"val/psnr": {}, "train/loss": {}, "train/tflop": {}}
     versions = run.glob("csv/version_*/metrics.csv") if run else []
     for path in sorted(versions, key=_version):
         with path.open(newline="", encoding="utf-8", errors="replace") as file:
@@ -52,7 +58,12 @@ def read_curves(run: Path | None) -> dict[str, Points]:
                     step, value = _number(row.get("step")), _number(row.get(name))
                     if step is not None and value is not None:
                         points[int(step)] = value
-    return {name: thin(sorted(points.items())) for name, points in found.items()}
+    curves: dict[str, Points] = {name: sorted(points.items()) for name, points in found.items()}
+    tflop = curves.pop("train/tflop")
+    curves["compute"] = [
+        (float(np.interp(step, *zip(*tflop, strict=True))), y) for step, y in curves["val/psnr"] if tflop
+    ]
+    return {name: thin(points) for name, points in curves.items()}
 
 
 def _version(path: Path) -> tuple[int, str]:
@@ -76,7 +87,10 @@ def thin(points: Points, most: int = MOST_POINTS) -> Points:
     return [(chunk[-1][0], sum(value for _, value in chunk) / len(chunk)) for chunk in chunks]
 
 
-def _curves(group: list[Network], curves: dict[int, dict[str, Points]], metric: str, label: str) -> Figure | None:
+def _curves(
+    group: list[Network], curves: dict[int, dict[str, Points]], metric: str, label: str, compute: str | None = None
+) -> Figure | None:
+    """Return the curves of a metric against the step, or against compute."""
     drawn = [(network, curves[network.number][metric]) for network in group if curves[network.number][metric]]
     if not drawn:
         return None
@@ -89,7 +103,10 @@ def _curves(group: list[Network], curves: dict[int, dict[str, Points]], metric: 
         for network, points in drawn
     ]
     values = [value for _, points in drawn for _, value in points]
-    axes = {"xaxis": {"title": {"text": "step"}}, "yaxis": _axis(values, label, from_zero=False)}
+    horizontal = (
+        _axis([x for _, points in drawn for x, _ in points], compute) if compute else {"title": {"text": "step"}}
+    )
+    axes = {"xaxis": horizontal, "yaxis": _axis(values, label, from_zero=False)}
     ends = [{"network": network.number, "x": points[-1][0], "y": points[-1][1]} for network, points in drawn]
     return {"data": lines, "layout": axes, "labels": ends, "beside": True}
 
