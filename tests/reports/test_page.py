@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -44,9 +45,8 @@ def evaluation(
     out = run / "evaluate" / blur
     (run / "csv" / "version_0").mkdir(parents=True, exist_ok=True)
     lines = [f"{step},{0.01 / step},,{psnr * step},\n{step},,{psnr - 1 / step},," for step in range(1, 6)]
-    (run / "csv" / "version_0" / "metrics.csv").write_text(
-        "step,train/loss,val/psnr,train/tflop,other\n" + "\n".join(lines) + "\n"
-    )
+    lines = ["step,train/loss,val/psnr,train/tflop,other", *lines, ""]
+    (run / "csv" / "version_0" / "metrics.csv").write_text("\n".join(lines))
     means = {"psnr": psnr, "ssim": psnr / 40, "ssim_matlab3d": psnr / 35, **(more or {})}
     before = {"psnr": 25.0, "ssim": 0.7, "ssim_matlab3d": 0.8, **dict.fromkeys(more or {}, 9.0)}
     images = [
@@ -206,6 +206,18 @@ def test_curves_of_resumed_and_killed_runs(tmp_path: Path) -> None:
     assert curves["val/psnr"] == [(2, 30), (4, 31)]
     assert read_curves(None) == read_curves(tmp_path / "nothing") == {"val/psnr": [], "train/loss": [], "compute": []}
     assert thin([(step, float(step)) for step in range(1, 7)], most=3) == [(2, 1.5), (4, 3.5), (6, 5.5)]
+
+
+def test_figures_of_gain_by_blur_and_of_compute(page: Path) -> None:
+    drawn = data_of(page)["groups"][0]["figures"]
+    blur, compute = drawn["blur"], drawn["compute"]
+    assert [trace["network"] for trace in blur["data"]] == [trace["network"] for trace in compute["data"]] == [1, 2, 3]
+    middle, *_, best = blur["data"]
+    assert len(middle["x"]) == len(middle["y"]) == len(middle["error_y"]["array"]) == 7
+    assert middle["y"][0] == pytest.approx(10 * math.log10(90 / 60)), "lengths 1 to 2 pixels: one tile of one clip"
+    assert set(middle["error_y"]["array"]) == {0.0} and middle["text"][0] == "1 to 2 pixels, 1 tiles, clips: 1"
+    assert min(b - a for a, b in zip(middle["x"], best["x"], strict=True)) > 0, "intervals do not cover each other"
+    assert compute["data"][0]["x"] == [30 * step for step in range(1, 6)]
 
 
 def test_equal_names_stay_apart(tmp_path: Path) -> None:

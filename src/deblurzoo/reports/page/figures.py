@@ -60,10 +60,16 @@ def read_curves(run: Path | None) -> dict[str, Points]:
                         points[int(step)] = value
     curves: dict[str, Points] = {name: sorted(points.items()) for name, points in found.items()}
     tflop = curves.pop("train/tflop")
-    curves["compute"] = [
-        (float(np.interp(step, *zip(*tflop, strict=True))), y) for step, y in curves["val/psnr"] if tflop
-    ]
+    curves["compute"] = _by_compute(curves["val/psnr"], tflop)
     return {name: thin(points) for name, points in curves.items()}
+
+
+def _by_compute(points: Points, tflop: Points) -> Points:
+    """Return points (step, value) as (tflop, value); empty if the compute is unknown."""
+    if not tflop:
+        return []
+    computed = np.interp([step for step, _ in points], *np.transpose(tflop))
+    return list(zip(computed.tolist(), (value for _, value in points), strict=True))
 
 
 def _version(path: Path) -> tuple[int, str]:
@@ -103,9 +109,8 @@ def _curves(
         for network, points in drawn
     ]
     values = [value for _, points in drawn for _, value in points]
-    horizontal = (
-        _axis([x for _, points in drawn for x, _ in points], compute) if compute else {"title": {"text": "step"}}
-    )
+    spots = [x for _, points in drawn for x, _ in points]
+    horizontal = _axis(spots, compute) if compute else {"title": {"text": "step"}}
     axes = {"xaxis": horizontal, "yaxis": _axis(values, label, from_zero=False)}
     ends = [{"network": network.number, "x": points[-1][0], "y": points[-1][1]} for network, points in drawn]
     return {"data": lines, "layout": axes, "labels": ends, "beside": True}
