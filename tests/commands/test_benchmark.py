@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from conftest import Run
-from deblurzoo.benchmark.networks import describe, macs
+from deblurzoo.benchmark.networks import describe
 from deblurzoo.commands.benchmark import main
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.nets import SVRNN
+from deblurzoo.nets.cost import macs
 
 
 @pytest.mark.processes

@@ -9,13 +9,17 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from conftest import TINY, TINY_NETS, TINY_RUN, Run, Start, wait_for
+from deblurzoo.commands.train import make_module
 from deblurzoo.data import Toy
 from deblurzoo.data.datamodule import TrainingCrops
 from deblurzoo.data.transforms import Augmentation
+from deblurzoo.nets.cost import macs
+from deblurzoo.reports.run_folder import config_of
 from deblurzoo.training.schedules import SCHEDULES, factor
 from verbs import refused
 
@@ -317,6 +321,10 @@ def test_a_run_that_goes_on_with_steps_of_another_size_goes_on_with_the_next_sam
         done = deblurzoo(*arguments, after[0], f"trainer.max_steps={steps}")
         assert done.returncode == 0, done.stderr
     assert (tmp_path / "names").read_text().splitlines() == sample_names(toy, 2 * before[1] + 2 * after[1])
+    rows = [row for file in sorted(tmp_path.glob("runs/run/csv/*/metrics.csv")) for row in csv.DictReader(file.open())]
+    module = make_module(config_of(tmp_path / "runs" / "run", "").content["model"])
+    tflop = macs(module.net, (16, 16)) * np.array([2 * before[1] + steps * after[1] for steps in (1, 2)]) / 1e12
+    assert [float(row["train/tflop"]) for row in rows if row["train/tflop"]][-2:] == pytest.approx(tflop)
 
 
 def test_a_mixture_resumes_to_the_bit_in_the_middle(deblurzoo: Run, toy: Path, dvd: Path, tmp_path: Path) -> None:

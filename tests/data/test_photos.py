@@ -237,7 +237,7 @@ def test_test_exposures_stay_and_are_those_of_synthesize(photos: Path, tmp_path:
     assert {sample.frame for some in samples.values() for sample in some} == {"000002"}
     (folder,) = (tmp_path / "cache").iterdir()
     written = files(folder)
-    assert len(written) == 2 * (3 * 3 + 1)
+    assert len(written) == 2 * (3 * 4 + 1)  # three images and the blur lengths of three pairs, and a flow
 
     arguments = ["--exposures", 2, "--shake", "3-8", "--objects", 2, "--shorter-side", 100, "--test-share", 1]
     synthesize([str(photos / "6.png"), "--out", str(tmp_path / "made"), *map(str, arguments), "--split", "source"])
@@ -264,7 +264,7 @@ def test_processes_that_start_together_render_the_test_exposures_once(photos: Pa
         process.join(120)
     assert [process.exitcode for process in processes] == [0, 0, 0]
     (folder,) = (tmp_path / "cache").iterdir()
-    assert len(files(folder)) == 2 * (3 * 3 + 1)
+    assert len(files(folder)) == 2 * (3 * 4 + 1)
 
 
 def test_validation_frames_carry_the_true_flow(photos: Path) -> None:

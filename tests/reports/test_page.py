@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,7 +21,7 @@ from deblurzoo.metrics import METRICS, Metric
 from deblurzoo.reports.page import Evaluation, write_page
 from deblurzoo.reports.page.figures import read_curves, thin
 from deblurzoo.reports.page.types import networks
-from deblurzoo.reports.results import Checkpoint, Facts, Measured, Network, Results
+from deblurzoo.reports.results import Checkpoint, Facts, Measured, Network, Results, Tiles
 from deblurzoo.reports.table import Failure
 
 EVIL = '<script>alert("x")</script>&<img src=x onerror=alert(1)>'
@@ -43,13 +44,15 @@ def evaluation(
     run = folder / f"run_{psnr}"
     out = run / "evaluate" / blur
     (run / "csv" / "version_0").mkdir(parents=True, exist_ok=True)
-    lines = [f"{step},{0.01 / step},,\n{step},,{psnr - 1 / step}," for step in range(1, 6)]
-    (run / "csv" / "version_0" / "metrics.csv").write_text("step,train/loss,val/psnr,other\n" + "\n".join(lines) + "\n")
+    lines = [f"{step},{0.01 / step},,{psnr * step},\n{step},,{psnr - 1 / step},," for step in range(1, 6)]
+    lines = ["step,train/loss,val/psnr,train/tflop,other", *lines, ""]
+    (run / "csv" / "version_0" / "metrics.csv").write_text("\n".join(lines))
     means = {"psnr": psnr, "ssim": psnr / 40, "ssim_matlab3d": psnr / 35, **(more or {})}
     before = {"psnr": 25.0, "ssim": 0.7, "ssim_matlab3d": 0.8, **dict.fromkeys(more or {}, 9.0)}
     images = [
         Measured(clip=clip, frame=frame, height=HEIGHT, width=WIDTH, ms=size / 100, blurry=before,
-                 restored={**means, "psnr": psnr + (-1) ** n * n / 4})
+                 restored={**means, "psnr": psnr + (-1) ** n * n / 4},
+                 tiles=Tiles(length=[n + 1.0, 2 * n + 3.0], blurry=[90.0, 110.0], restored=[60.0, 110 + n - psnr]))
         for n, (clip, frame) in enumerate(FRAMES)
     ]  # fmt: skip
     results = Results.of(facts(name, size, blur), images)
@@ -201,8 +204,20 @@ def test_curves_of_resumed_and_killed_runs(tmp_path: Path) -> None:
     curves = read_curves(tmp_path)
     assert curves["train/loss"] == [(1, 0.5), (2, 0.3), (4, 0.2), (5, 0.0)]
     assert curves["val/psnr"] == [(2, 30), (4, 31)]
-    assert read_curves(None) == read_curves(tmp_path / "nothing") == {"val/psnr": [], "train/loss": []}
+    assert read_curves(None) == read_curves(tmp_path / "nothing") == {"val/psnr": [], "train/loss": [], "compute": []}
     assert thin([(step, float(step)) for step in range(1, 7)], most=3) == [(2, 1.5), (4, 3.5), (6, 5.5)]
+
+
+def test_figures_of_gain_by_blur_and_of_compute(page: Path) -> None:
+    drawn = data_of(page)["groups"][0]["figures"]
+    blur, compute = drawn["blur"], drawn["compute"]
+    assert [trace["network"] for trace in blur["data"]] == [trace["network"] for trace in compute["data"]] == [1, 2, 3]
+    middle, *_, best = blur["data"]
+    assert len(middle["x"]) == len(middle["y"]) == len(middle["error_y"]["array"]) == 7
+    assert middle["y"][0] == pytest.approx(10 * math.log10(90 / 60)), "lengths 1 to 2 pixels: one tile of one clip"
+    assert set(middle["error_y"]["array"]) == {0.0} and middle["text"][0] == "1 to 2 pixels, 1 tiles, clips: 1"
+    assert min(b - a for a, b in zip(middle["x"], best["x"], strict=True)) > 0, "intervals do not cover each other"
+    assert compute["data"][0]["x"] == [30 * step for step in range(1, 6)]
 
 
 def test_equal_names_stay_apart(tmp_path: Path) -> None:
@@ -481,7 +496,7 @@ def test_a_page_without_curves_and_pictures(chromium: Any, tmp_path: Path) -> No
     tab.on("pageerror", lambda error: errors.append(str(error)))
     tab.goto((tmp_path / "page.html").as_uri())
     tab.wait_for_selector("html[data-ready=true]", state="attached")
-    assert [box.is_visible() for box in tab.locator("[data-figure]").all()] == [False, False, True, True]
+    assert [box.is_visible() for box in tab.locator("[data-figure]").all()] == [False, False, True, True, False, False]
     assert not tab.locator(".viewer").is_visible()
     assert "bare is better than blurry input on 6 of 6 images" in tab.locator(".verdict").inner_text()
     tab.close()

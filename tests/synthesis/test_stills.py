@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -5,13 +7,15 @@ import skimage.data
 
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.synthesis.formation import expose
-from deblurzoo.synthesis.stills import Shake, shaken
+from deblurzoo.synthesis.motion import Trajectory
+from deblurzoo.synthesis.scene import Layer
+from deblurzoo.synthesis.stills import Shake, expose_photo
 
 PHOTO = skimage.data.coffee()
 
 
 def frames(seed: int = 0, photo: np.ndarray = PHOTO, **options: float) -> list[np.ndarray]:
-    return shaken(photo, np.random.default_rng(seed), Shake(**options))  # type: ignore[arg-type]
+    return expose_photo(photo, np.random.default_rng(seed), Shake(**options)).frames(0)  # type: ignore[arg-type]
 
 
 def detail(image: np.ndarray) -> float:
@@ -86,6 +90,28 @@ def test_rotation_and_zoom_move_a_corner_more_than_the_centre() -> None:
     assert np.mean(longer) > 1.15
     centre, corner = dots([(300, 200), (60, 60)], 0, min_length=6, max_length=6, roll=0)
     assert np.abs(centre - corner).max() < 0.2  # without rotation and zoom, all points move alike
+
+
+def test_blur_lengths_are_those_of_the_paths() -> None:
+    photo = np.zeros((401, 601, 3), np.uint8)
+    for seed in range(3):
+        drawn = expose_photo(photo, np.random.default_rng(seed), Shake(12, 12, roll=0))
+        steps = np.linalg.norm(np.diff(drawn.layers[0].trajectory.shift, axis=0), axis=1)
+        lengths = drawn.tile_lengths(0)
+        assert lengths.shape == tuple(extent // 64 for extent in drawn.size)
+        assert lengths == pytest.approx(steps.sum(), rel=1e-4) and steps.sum() == pytest.approx(12, rel=0.25)
+        rolled = expose_photo(photo, np.random.default_rng(seed), Shake(12, 12, roll=1)).tile_lengths(0)
+        assert rolled.max() > 1.1 * rolled.min()
+
+
+def test_a_tile_with_an_object_has_the_blur_length_of_the_object() -> None:
+    still = expose_photo(np.zeros((200, 300, 3), np.uint8), np.random.default_rng(0), Shake(0, 0, roll=0))
+    shift = np.stack([np.linspace(-5, 5, still.steps), np.zeros(still.steps)], axis=1)
+    moving = Trajectory(shift, np.zeros(still.steps), np.ones(still.steps))
+    patch = np.dstack([np.full((64, 64, 3), 200.0), np.ones((64, 64))]).astype(np.float32)
+    at_the_top_left = Layer(patch, moving, np.array([299 / 2, 199 / 2]), cv2.BORDER_CONSTANT)
+    lengths = replace(still, layers=[*still.layers, at_the_top_left]).tile_lengths(0)
+    assert lengths[0, 0] == pytest.approx(10, abs=0.5) and np.count_nonzero(lengths) == 1
 
 
 @pytest.mark.parametrize("length", [4, 12])

@@ -1,15 +1,14 @@
 """Networks of `deblurzoo benchmark`, their theoretical cost, and their naive variant."""
 
-import math
 from typing import Any
 
 import torch
 from safetensors.torch import save
-from torch.utils.flop_counter import FlopCounterMode
 
 from deblurzoo.benchmark import NAMES
 from deblurzoo.nets import SRN, SVRNN, FlowRNN, blocks, flow_rnn, svrnn
-from deblurzoo.nets.base import DeblurNet, restore_any_size
+from deblurzoo.nets.base import DeblurNet
+from deblurzoo.nets.cost import macs
 from deblurzoo.ops.spatial_rnn import reference
 from deblurzoo.reports.papers import rows
 
@@ -44,23 +43,6 @@ def describe(name: str, width: float, sizes: list[tuple[int, int]]) -> dict[str,
         "paper_gpu": gpu,
     }
     return facts | {"macs": {f"{height}x{width}": macs(net, (height, width)) for height, width in sizes}}
-
-
-def macs(net: DeblurNet, size: tuple[int, int]) -> int:
-    """Return the multiply-adds for one image of `size`: convolutions, transposed convolutions and the spatial RNN.
-
-    The image is padded to a size that the network supports. Activations and resizing are not counted.
-    """
-    counter = FlopCounterMode(display=False, custom_mapping={torch.ops.deblurzoo.spatial_rnn: _recurrence_flops})
-    on_paper = net.to("meta")
-    with counter, torch.no_grad():
-        restore_any_size(on_paper, torch.empty(1, net.frames, 3, *size, device="meta"))
-    return counter.get_total_flops() // 2
-
-
-def _recurrence_flops(x: torch.Size, w: torch.Size, *_: Any, **__: Any) -> int:
-    """Return the FLOPs of the spatial RNN: two products and two sums per result, `(1 - w) x + w h`."""
-    return 4 * math.prod(w)
 
 
 def _paper_seconds(net: DeblurNet) -> tuple[float | None, str | None]:

@@ -1,6 +1,7 @@
 """Lightning callbacks: checkpoints, progress, pictures and results."""
 
 from deblurzoo.callbacks.checkpoints import BEST, AtomicCheckpointIO, StepCheckpoints
+from deblurzoo.callbacks.compute import Compute
 from deblurzoo.callbacks.ctrl_c import CtrlC
 from deblurzoo.callbacks.internals import InsidePictures
 from deblurzoo.callbacks.pictures import RestoredPictures
@@ -11,6 +12,7 @@ from deblurzoo.callbacks.slurm import SlurmRequeue, slurm_plugins
 __all__ = [
     "BEST",
     "AtomicCheckpointIO",
+    "Compute",
     "CtrlC",
     "InsidePictures",
     "RestoredPictures",

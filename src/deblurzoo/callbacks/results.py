@@ -17,6 +17,7 @@ import pytorch_lightning as pl
 import torch
 
 from deblurzoo.batch import Batch
+from deblurzoo.data.blur_length import tile_lengths
 from deblurzoo.data.clips import Sample
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import LOCK, release, take_over, unfinished, write_atomically
@@ -25,6 +26,7 @@ from deblurzoo.media.images import write_png
 from deblurzoo.metrics.batches import to_uint8
 from deblurzoo.metrics.protocols import MEASURES
 from deblurzoo.metrics.psnr_ssim import image_psnr
+from deblurzoo.metrics.tiles import tile_errors
 from deblurzoo.pictures.strips import strip
 from deblurzoo.records import checked
 from deblurzoo.reports.results import (
@@ -36,6 +38,7 @@ from deblurzoo.reports.results import (
     NothingToRestore,
     Results,
     Row,
+    Tiles,
     row_of,
 )
 from deblurzoo.reports.run_folder import FACTS
@@ -179,7 +182,17 @@ class ResultsWriter(pl.Callback):
         if references.has_equal:
             return NothingToRestore(**dict(frame))
         height, width = restored.shape[:2]
-        return Measured(**dict(frame), height=height, width=width, ms=milliseconds, restored=after, blurry=before)
+        tiles = self._tiles(sample, blurry, restored, sharp)
+        facts = {"height": height, "width": width, "ms": milliseconds}
+        return Measured(**dict(frame), **facts, restored=after, blurry=before, tiles=tiles)
+
+    def _tiles(self, sample: Sample, blurry: Image, restored: Image, sharp: Image) -> Tiles | None:
+        """Return the tiles of a frame; None if its blur length is unknown or the measure registers images."""
+        lengths = tile_lengths(sample, sharp) if self.facts.measure == "plain" else None
+        if lengths is None:
+            return None
+        before, after = (tile_errors(image, sharp).ravel().tolist() for image in (blurry, restored))
+        return Tiles(length=lengths.ravel().tolist(), blurry=before, restored=after)
 
     def _keep(self, waiting: int) -> None:
         """Append measured rows to the file, in order, until at most `waiting` frames are queued."""

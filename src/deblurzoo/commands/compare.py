@@ -24,6 +24,11 @@ def main(arguments: list[str]) -> None:
     parser.add_argument(
         "--html", type=user_path, metavar="FILE", help="also write an HTML page with curves and pictures"
     )
+    parser.add_argument(
+        "--by-blur",
+        action="store_true",
+        help="tables, CSV and Markdown with the gain by length of the blur: a row per network and range of lengths",
+    )
     parser.add_argument("--inline", action="store_true", help="embed the pictures in the HTML page")
     add_to_wandb(parser, "also log each evaluation, and the HTML page, to W&B")
     parser.add_argument(
@@ -48,15 +53,15 @@ def main(arguments: list[str]) -> None:
 def run(options: argparse.Namespace) -> None:
     """Print the tables of all evaluations in `options.runs` and their subfolders, and write the requested files."""
     # Deferred: OpenCV and pydantic take a second to import, and --help does not need them.
-    from deblurzoo.reports.table import as_csv, as_markdown, gather, print_table
+    from deblurzoo.reports.table import as_csv, as_csv_by_blur, as_markdown, gather, print_table
 
     files, failed = gather(options.runs)
     found = list(files.values())
-    print_table(found, failed)
+    print_table(found, failed, options.by_blur)
     if options.csv:
-        write_atomically(options.csv, as_csv(found, failed).encode())
+        write_atomically(options.csv, (as_csv_by_blur if options.by_blur else as_csv)(found, failed).encode())
     if options.markdown:
-        write_atomically(options.markdown, as_markdown(found, failed).encode())
+        write_atomically(options.markdown, as_markdown(found, failed, options.by_blur).encode())
     if options.html:
         from deblurzoo.reports.page import Evaluation, write_page  # deferred: plotly takes a while to import
 

@@ -12,7 +12,15 @@ from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
 from torch import nn
 
-from deblurzoo.callbacks import AtomicCheckpointIO, CtrlC, SlurmRequeue, StepCheckpoints, StepStatus, slurm_plugins
+from deblurzoo.callbacks import (
+    AtomicCheckpointIO,
+    Compute,
+    CtrlC,
+    SlurmRequeue,
+    StepCheckpoints,
+    StepStatus,
+    slurm_plugins,
+)
 from deblurzoo.commands.hydra_app import blur_choice, is_sweep, make, quiet_lightning, run_verb, settled
 from deblurzoo.commands.processes import end_with_parent, on_free_devices, train_in_processes
 from deblurzoo.commands.settings import Training
@@ -84,7 +92,7 @@ def fit(cfg: DictConfig, run: Path, by_torchrun: bool = False, **decided: Any) -
             datamodule.require_shares(len(devices))
             _fit_by_torchrun(run, settings, devices, requeue, decided)
             return
-    trainer = make_trainer(settings, requeue, ctrl_c)
+    trainer = make_trainer(settings, Compute(datamodule), requeue, ctrl_c)
     _require_processes(trainer)
     for saver in _savers(trainer):
         saver.require_monitored(module, settings.trainer.val_check_interval, settings.trainer.max_steps)
@@ -216,8 +224,8 @@ def make_module(config: dict[str, Any]) -> DeblurModule:
     return module
 
 
-def make_trainer(settings: Training, *signals: pl.Callback) -> pl.Trainer:
-    """Return a Lightning trainer with the callbacks of the config, and with callbacks that handle signals.
+def make_trainer(settings: Training, *more: pl.Callback) -> pl.Trainer:
+    """Return a Lightning trainer with the callbacks of the config, and with more callbacks.
 
     Raises:
         DeblurzooError: no callback saves checkpoints.
@@ -241,7 +249,7 @@ def make_trainer(settings: Training, *signals: pl.Callback) -> pl.Trainer:
         {**steps.content, **counted},
         pl.Trainer,
         "trainer",
-        callbacks=[*made.values(), StepStatus(settings.run), *signals],
+        callbacks=[*made.values(), StepStatus(settings.run), *more],
         logger=False,  # only one process logs, see `_fit_logged`
         plugins=[AtomicCheckpointIO(), *slurm_plugins()],
         reload_dataloaders_every_n_epochs=1,  # continue with the next sample after an epoch that ended early

@@ -14,6 +14,7 @@ from deblurzoo.data.layout import ClipFiles, Pairs
 from deblurzoo.data.packs import KINDS, Index, open_pack
 from deblurzoo.errors import DeblurzooError, require_utf8
 from deblurzoo.media.naming import described, gaps, natural, require_frames, runs
+from deblurzoo.synthesis.motion import Motion
 from deblurzoo.synthesis.stills import PhotoBlur
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,9 @@ class Sample:
         references: sharp images with which the restored image is compared; empty if it is compared only with `sharp`.
         is_fed_sharp: whether `blur` contains sharp images, see `fed_sharp`.
         flow: file with the true flow from the frame to restore to the next frame, (2, H, W); None if it is unknown.
+        length: file with the blur length of each tile of the frame to restore, (rows, columns); None if it is unknown.
+        neighbours: the sharp images of the previous and the next frame of the clip, for any number of frames T; empty
+            for single images.
         simulated: the blur to be simulated for training. All frames are then the same sharp photo.
     """
 
@@ -44,6 +48,8 @@ class Sample:
     references: tuple[Frame, ...] = ()
     is_fed_sharp: bool = False
     flow: Path | None = None
+    length: Path | None = None
+    neighbours: tuple[Frame, ...] = ()
     simulated: PhotoBlur | None = None
 
     @property
@@ -152,8 +158,8 @@ class ClipSource(Source):
         """Return the names of the frames that the protocol restores; by default, all frames."""
         return set(clip.frames)
 
-    def flow_file(self, split: str, clip: str, frame: str) -> Path | None:
-        """Return the file of the true flow from a frame to the next, if there is one."""
+    def motion_file(self, kind: Motion, split: str, clip: str, frame: str) -> Path | None:
+        """Return the file of the true flow from a frame to the next, or of its blur lengths, if there is one."""
         return None
 
     def clips(self, split: str) -> list[Clip]:
@@ -234,7 +240,7 @@ class ClipSource(Source):
         needed = max(frames, self.common_frames or 1)
         samples, left_out = [], 0
         for clip in self.clips(split):
-            wanted = self.restored_frames(clip, split)
+            wanted, adjacent = self.restored_frames(clip, split), self._adjacent(clip)
             for run in self._runs(split, clip) if needed > 1 else [range(len(clip.frames))]:
                 for index in run:
                     if clip.frames[index] not in wanted:
@@ -242,8 +248,13 @@ class ClipSource(Source):
                     if around := _around(run, index, needed)[:frames]:
                         blur, sharp = (tuple(kind[i] for i in around) for kind in (clip.blur, clip.sharp))
                         frame = clip.frames[index]
-                        flow = self.flow_file(split, clip.name, frame)
-                        samples.append(Sample(self.name, clip.name, frame, blur, sharp, flow=flow))
+                        sample = Sample(
+                            *(self.name, clip.name, frame, blur, sharp),
+                            flow=self.motion_file("flow", split, clip.name, frame),
+                            length=self.motion_file("length", split, clip.name, frame),
+                            neighbours=adjacent[index],
+                        )
+                        samples.append(sample)
                     else:
                         left_out += 1
         if not samples:
@@ -254,6 +265,16 @@ class ClipSource(Source):
                 *(left_out, left_out + len(samples), split, needed),
             )
         return samples
+
+    def _adjacent(self, clip: Clip) -> list[tuple[Frame, ...]]:
+        """Return the sharp images of the previous and the next frame of each frame."""
+        if not self.consecutive:
+            return [()] * len(clip.frames)
+        return [
+            tuple(clip.sharp[other] for other in (index - 1, index + 1) if other in run)
+            for run in runs(len(clip.frames), gaps(clip.frames))
+            for index in run
+        ]
 
     def _runs(self, split: str, clip: Clip) -> list[range]:
         """Return the index ranges of a clip's consecutive frames; warn once about its gaps."""

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from deblurzoo.batch import Batch
 from deblurzoo.data.batches import BatchLoader, default_workers
+from deblurzoo.data.blur_length import read_motion
 from deblurzoo.data.clips import NEIGHBOURS, Sample, Source
 from deblurzoo.data.exposing import unblurred, unrendered
 from deblurzoo.data.fingerprint import describe
@@ -22,7 +23,7 @@ from deblurzoo.data.joined import Joined
 from deblurzoo.data.sampling import Mixture, Shuffle, StepSampler, sample_seed
 from deblurzoo.data.sizes import large_enough, other_size, require_sizes
 from deblurzoo.data.transforms import Augmentation, cropped
-from deblurzoo.errors import DeblurzooError, first_line
+from deblurzoo.errors import DeblurzooError
 from deblurzoo.media import Image
 from deblurzoo.records import Record, first_problem
 from deblurzoo.synthesis.stills import PhotoBlur, expose_photo, reduction
@@ -54,14 +55,8 @@ def _flow(sample: Sample) -> Tensor | None:
     """
     if sample.flow is None or len(sample.blur) == 1:
         return None
-    try:
-        flow = torch.from_numpy(np.load(sample.flow).astype(np.float32))
-    except (OSError, ValueError, EOFError) as error:
-        raise DeblurzooError(f"{sample.flow} cannot be read ({first_line(error)}): remove or replace it") from error
     width, height = sample.sharp.size()
-    if flow.shape != (2, height, width):
-        raise DeblurzooError(f"{sample.flow} has shape {tuple(flow.shape)}, not (2, {height}, {width}): remove it")
-    return flow
+    return torch.from_numpy(read_motion(sample.flow, (2, height, width)))
 
 
 class _Known(Record):
@@ -287,12 +282,12 @@ class DeblurDataModule(pl.LightningDataModule):
             stop=trainer.max_steps * trainer.accumulate_grad_batches,
             rank=trainer.global_rank,
             world_size=trainer.world_size,
-            shift=self._first_sample(trainer.global_step) - start * self.batch_size,
+            shift=self.first_sample(trainer.global_step) - start * self.batch_size,
         )
         return self._loader(self.crops, batch_sampler=sampler)
 
-    def _first_sample(self, step: int) -> int:
-        """Return the sample number of the first sample of a step."""
+    def first_sample(self, step: int) -> int:
+        """Return the number of the first sample of a step, which is the number of samples of all earlier steps."""
         assert self.trainer is not None
         known_step, known_sample = self._known
         return known_sample + (step - known_step) * self.trainer.accumulate_grad_batches * self.batch_size
@@ -301,7 +296,7 @@ class DeblurDataModule(pl.LightningDataModule):
         """Return the position in the samples, so that a run can resume with a different batch size."""
         assert self.trainer is not None
         step = self.trainer.global_step
-        return {"step": step, "sample": self._first_sample(step)}
+        return {"step": step, "sample": self.first_sample(step)}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         """Restore the position in the samples from a checkpoint."""

@@ -7,6 +7,7 @@ from deblurzoo.data.clips import ClipSource
 from deblurzoo.data.layout import ClipFiles, require_folder
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.media.naming import folders, image_files
+from deblurzoo.synthesis.motion import Motion
 
 _TRAIN = {
     "GOPR0372_07_00": 100, "GOPR0372_07_01": 75, "GOPR0374_11_00": 150, "GOPR0374_11_01": 80,
@@ -57,9 +58,9 @@ class Gopro(ClipSource):
             for clip in folders(folder)
         ]
 
-    def flow_file(self, split: str, clip: str, frame: str) -> Path | None:
-        """Return the file of the true flow, which `deblurzoo data toy --flow` writes."""
-        file = self.root / split / clip / "flow" / f"{frame}.npy" if self.root else None
+    def motion_file(self, kind: Motion, split: str, clip: str, frame: str) -> Path | None:
+        """Return a file that `deblurzoo data toy --flow` or `deblurzoo synthesize` writes."""
+        file = self.root / split / clip / kind / f"{frame}.npy" if self.root else None
         return file if file and file.is_file() else None
 
 

@@ -5,14 +5,16 @@ Keys are written in the order of the fields. Keys that version 0.1 did not write
 
 import json
 from collections.abc import Sequence
+from math import prod
 from pathlib import Path
 from statistics import fmean, median
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
 
 from deblurzoo.errors import DeblurzooError, few_of
 from deblurzoo.metrics import FIGURE, LARGEST
+from deblurzoo.metrics.tiles import tile_grid
 from deblurzoo.records import Count, Name, Record, checked, load_record
 
 RESULTS = "results.json"
@@ -152,16 +154,47 @@ def _has_equal_names(measured: Any) -> Any:
     return measured
 
 
+def _numbers(text: Any) -> Any:
+    return [float(word) for word in text.split()] if isinstance(text, str) else text
+
+
+Numbers = Annotated[
+    list[Annotated[float, Field(ge=0, lt=LARGEST)]],
+    BeforeValidator(_numbers),
+    PlainSerializer(lambda values: " ".join(f"{value:.4g}" for value in values)),
+]
+"""Numbers in one text, with four significant digits: a list would take a line of the file for each number."""
+
+
+class Tiles(Record):
+    """The tiles of a frame, row by row, see `deblurzoo.metrics.tiles`."""
+
+    length: Numbers
+    """Blur lengths in pixels, see `deblurzoo.data.blur_length`."""
+    blurry: Numbers
+    """Mean squared errors of the blurry image, of pixel values from 0 to 255."""
+    restored: Numbers
+    """Mean squared errors of the restored image."""
+
+
 class Measured(FrameName):
-    """A frame with the metric values of its blurry and its restored image."""
+    """A frame with the metric values of its blurry and its restored image; `tiles` only if blur lengths are known."""
 
     height: int
     width: int
     ms: float
     restored: Figures
     blurry: Figures
+    tiles: Tiles | None = None
 
     _agree = model_validator(mode="after")(_has_equal_names)
+
+    @model_validator(mode="after")
+    def _has_all_tiles(self) -> Self:
+        count = prod(tile_grid(self.height, self.width))
+        if self.tiles and any(len(values) != count for _, values in self.tiles):
+            raise ValueError(f"tiles must have {count} numbers each, one for each tile of the image")
+        return self
 
 
 Row = Measured | FedSharp | NothingToRestore

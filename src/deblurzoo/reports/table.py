@@ -3,12 +3,13 @@
 import csv
 import html
 import io
+import math
 import textwrap
 from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby, pairwise
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from rich.console import Console
 from rich.measure import Measurement
@@ -19,6 +20,7 @@ from deblurzoo.errors import DeblurzooError, escaped, few_of
 from deblurzoo.media.naming import NaturalKey, natural
 from deblurzoo.metrics import METRICS, figure, known_metrics
 from deblurzoo.metrics.psnr_ssim import UNCHANGED
+from deblurzoo.reports.blur_sizes import HEADINGS, gain_by_blur, rows_by_blur, without_lengths
 from deblurzoo.reports.papers import FIGURES, published_figures
 from deblurzoo.reports.results import RESULTS, Results, read
 from deblurzoo.reports.run_folder import STATUS, name_of, problem
@@ -223,25 +225,45 @@ def title(group: list[Results]) -> str:
     return f"{subject(group[0])} {split}, protocol {protocol}, {blur}/, {resolution}, {frames}, {rounding}"
 
 
-def print_table(all_results: list[Results], failed: Sequence[Failure] = ()) -> None:
-    """Print a table for each set of conditions, then the runs that are not done."""
+def _content(group: list[Results], by_blur: bool) -> tuple[Sequence[str], list[list[str]]]:
+    """Return the headings and the rows of a group's table: a row per network, or per network and range of blur."""
+    return (HEADINGS, rows_by_blur(group)) if by_blur else (headings(group), rows(group))
+
+
+def _notes(group: list[Results], by_blur: bool) -> list[str]:
+    """Return the lines below a group's table."""
+    if by_blur:
+        names = without_lengths(group)
+        return [f"without blur lengths: {few_of(names)}; `deblurzoo evaluate` measures them"] if names else []
+    pairs = left_out(group)
+    return ([f"excluded: {pairs}"] if pairs else []) + initialised(group)
+
+
+def print_table(all_results: list[Results], failed: Sequence[Failure] = (), by_blur: bool = False) -> None:
+    """Print a table for each set of conditions, then the runs that are not done.
+
+    Args:
+        all_results: the evaluations.
+        failed: the runs that are not done.
+        by_blur: print a row per network and range of blur lengths, see `gain_by_blur`, instead of a row per network.
+    """
     console = Console()
     tables = groups(all_results)
     for group, heading in zip(tables, titles(tables), strict=True):
         table = Table(title=Text(heading), title_justify="left")
-        for column in headings(group):
+        heads, lines = _content(group, by_blur)
+        for column in heads:
             if column == "network":
                 table.add_column(column, overflow="fold", min_width=9)
             else:
                 words = textwrap.wrap(column, 6, break_long_words=False)
                 table.add_column("\n".join(words), justify="right", no_wrap=True)
-        for row in rows(group):
+        for row in lines:
             table.add_row(*map(Text, row))
         least = Measurement.get(console, console.options.update(width=1000), table).minimum
         table.width = least if least > console.width else None  # overflow rather than truncate values
         console.print(table, crop=False)
-        notes = [f"excluded: {pairs}"] if (pairs := left_out(group)) else []
-        for line in [*notes, *initialised(group)]:
+        for line in _notes(group, by_blur):
             console.print(escaped(line), markup=False, highlight=False, soft_wrap=True)
     for name, reason, state in failed:
         if state != "not begun":
@@ -258,16 +280,16 @@ def counts(failed: Sequence[Failure]) -> str:
     return ", ".join(f"{number} {state}" for state, number in sorted(count.items(), reverse=True))
 
 
-def as_markdown(all_results: list[Results], failed: Sequence[Failure]) -> str:
-    """Return the tables in Markdown."""
+def as_markdown(all_results: list[Results], failed: Sequence[Failure], by_blur: bool = False) -> str:
+    """Return the tables in Markdown, see `print_table`."""
     lines = []
     tables = groups(all_results)
     for group, heading in zip(tables, titles(tables), strict=True):
-        heads = headings(group)
+        heads, cells = _content(group, by_blur)
         lines += [f"**{_escaped(heading)}**", "", f"| {' | '.join(heads)} |", "|---|" + "---:|" * (len(heads) - 1)]
-        lines += [f"| {' | '.join(map(_escaped, row))} |" for row in rows(group)] + [""]
-        lines += [f"Excluded: {_escaped(pairs)}", ""] if (pairs := left_out(group)) else []
-        lines += [f"- {_escaped(line)}" for line in initialised(group)] + [""] * bool(initialised(group))
+        lines += [f"| {' | '.join(map(_escaped, row))} |" for row in cells] + [""]
+        notes = [f"- {_escaped(line)}" for line in _notes(group, by_blur)]
+        lines += [*notes, ""] if notes else []
     lines += [f"- {_escaped(name)}: {_escaped(reason)}" for name, reason, _ in failed]
     return "\n".join(lines) + "\n"
 
@@ -277,24 +299,32 @@ def _escaped(text: str) -> str:
     return html.escape(" ".join(text.split()), quote=False).replace("|", "\\|").replace("*", "\\*")
 
 
+_GIVEN = ("dataset", "protocol", "split", "blur_folder", "resolution", "frames", "rounding", "place")
+
+
+def _given(results: Results) -> list[Any]:
+    """Return the values of the columns `_GIVEN`."""
+    return [*conditions(results)[:5], results.frames, results.rounding, results.data.place]
+
+
+def _as_csv(lines: list[list[Any]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    return text.getvalue()
+
+
 def as_csv(all_results: list[Results], failed: Sequence[Failure]) -> str:
     """Return CSV with a line for each evaluation, in full precision, and a line with the reason for each failure."""
-    given = ("dataset", "protocol", "split", "blur_folder", "resolution", "frames", "rounding", "place")
     measured = ("gain_db", "do_no_harm_psnr", "ms_per_image")
     names = list(dict.fromkeys([*METRICS, *figure_names(all_results)]))
     of_papers = [f"paper_{name}" for name in FIGURES.values()]
     heads = [*names, *(f"blurry_{name}" for name in names), *measured, *of_papers]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*given, "name", "parameters", *heads, "failure"])
+    lines: list[list[Any]] = [[*_GIVEN, "name", "parameters", *heads, "failure"]]
     for results in all_results:
         paper = published_figures(results)
-        writer.writerow(
+        lines.append(
             [
-                *conditions(results)[:5],
-                results.frames,
-                results.rounding,
-                results.data.place,
+                *_given(results),
                 results.name,
                 results.network.parameters,
                 *(results.restored.get(name, "") for name in names),
@@ -304,9 +334,20 @@ def as_csv(all_results: list[Results], failed: Sequence[Failure]) -> str:
                 "",
             ]
         )
-    for name, reason, _ in failed:
-        writer.writerow([*[""] * len(given), name, *[""] * (1 + len(heads)), reason])
-    return text.getvalue()
+    lines += [[*[""] * len(_GIVEN), name, *[""] * (1 + len(heads)), reason] for name, reason, _ in failed]
+    return _as_csv(lines)
+
+
+def as_csv_by_blur(all_results: list[Results], failed: Sequence[Failure]) -> str:
+    """Return CSV with a line for each evaluation and range of blur lengths, and a line for each failure."""
+    heads = ("blur_from", "blur_to", "blur_mean", "tiles", "clips", "gain_db", "gain_low_db", "gain_high_db")
+    lines: list[list[Any]] = [[*_GIVEN, "name", *heads, "failure"]]
+    for results in all_results:
+        for gain in gain_by_blur(results):
+            values = [gain.low, "" if gain.high == math.inf else gain.high, *gain[2:6], *(gain.interval or ("", ""))]
+            lines.append([*_given(results), results.name, *values, ""])
+    lines += [[*[""] * len(_GIVEN), name, *[""] * len(heads), reason] for name, reason, _ in failed]
+    return _as_csv(lines)
 
 
 def _figures(names: list[str], means: dict[str, float], paper: dict[str, float]) -> list[str]:

@@ -18,6 +18,7 @@ from deblurzoo.media import Image
 from deblurzoo.media.images import write_png
 from deblurzoo.synthesis.formation import expose
 from deblurzoo.synthesis.interpolation import LARGEST_MOTION, in_between, motion
+from deblurzoo.synthesis.motion import Motion
 from deblurzoo.synthesis.options import CAMERA_GAMMA, Response
 
 FOLDERS = ("blur", "blur_gamma", "sharp")
@@ -96,11 +97,11 @@ def write_pair(clip: Path, number: int, exposure: Sequence[Image], camera: Camer
         raise
 
 
-def write_flow(clip: Path, number: int, flow: NDArray[np.floating[Any]]) -> None:
-    """Write the true flow (2, H, W) from a pair's sharp image to the next one as `flow/NNNNNN.npy`."""
+def write_motion(clip: Path, kind: Motion, number: int, values: NDArray[np.floating[Any]]) -> None:
+    """Write the known motion of a pair as KIND/NNNNNN.npy: (2, H, W) for flow, (rows, columns) for blur lengths."""
     data = io.BytesIO()
-    np.save(data, flow)
-    write_atomically(clip / "flow" / f"{number:06d}.npy", data.getvalue())
+    np.save(data, values)
+    write_atomically(clip / kind / f"{number:06d}.npy", data.getvalue())
 
 
 def pair_files(clip: Path, number: int) -> list[Path]:

@@ -1,13 +1,15 @@
 """Random motion of cameras and objects during an exposure, and shapes of random objects."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Motion = Literal["flow", "length"]
+"""Known motion of a pair: the true flow from its sharp image to the next one, or the blur length of its tiles."""
 
 
 @dataclass(frozen=True)

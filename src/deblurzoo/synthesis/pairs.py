@@ -5,6 +5,7 @@ import shutil
 from collections import Counter, deque
 from collections.abc import Callable, Container, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import chain
@@ -19,14 +20,14 @@ from pydantic import ConfigDict, Field
 from rich.progress import Progress
 
 from deblurzoo.errors import DeblurzooError, few_of, on_interrupt, require_utf8
-from deblurzoo.files import release, take_over, unfinished, write_atomically
+from deblurzoo.files import LOCK, release, take_over, unfinished, write_atomically
 from deblurzoo.media import Image
 from deblurzoo.media.naming import folders, image_files
 from deblurzoo.records import Record, load_record
-from deblurzoo.synthesis.exposure import Camera, interpolated, pair_files, write_flow, write_pair
+from deblurzoo.synthesis.exposure import Camera, interpolated, pair_files, write_motion, write_pair
 from deblurzoo.synthesis.plan import CONSECUTIVE, Cut, Pair, plan
 from deblurzoo.synthesis.sources import SharpInput, inspect
-from deblurzoo.synthesis.stills import Exposures, Shake, expose_photo, reduced, shaken
+from deblurzoo.synthesis.stills import Exposures, Shake, expose_photo, reduced
 from deblurzoo.version import __version__
 
 FILE = "synthesis.yaml"
@@ -54,15 +55,14 @@ class Recipe:
     shorter_side: int | None = None
     """Photos are reduced to this number of pixels of their shorter side, see `reduced`."""
 
-    def exposure(self, source: SharpInput, window: list[Image], rng: np.random.Generator) -> list[Image]:
-        """Return the sub-frames of one exposure. Their number is odd; the middle sub-frame is the sharp image."""
-        if source.kind == "photograph":
-            return shaken(reduced(window[0], self.shorter_side), rng, self.shake)
+    def sub_frames(self, window: list[Image]) -> list[Image]:
+        """Return the sub-frames of an exposure of a video. Their number is odd; the middle one is the sharp image."""
         return interpolated(window) if self.interpolate else window
 
-    def exposures(self, photo: Image, rng: np.random.Generator) -> Exposures:
-        """Return the consecutive exposures of a clip of a photo, in the order of `CONSECUTIVE`."""
-        return expose_photo(reduced(photo, self.shorter_side), rng, self.shake, tuple(CONSECUTIVE.values()))
+    def exposures(self, photo: Image, rng: np.random.Generator, pair: Pair) -> Exposures:
+        """Return the exposures of the clip of a photo to which a pair belongs, in the order of the pairs."""
+        offsets = (0,) if pair.clip_of_photo is None else tuple(CONSECUTIVE.values())
+        return expose_photo(reduced(photo, self.shorter_side), rng, self.shake, offsets)
 
 
 def inspect_all(paths: list[Path], photographs: bool) -> list[SharpInput]:
@@ -119,14 +119,14 @@ def write_folder(sources: list[SharpInput], out: Path, recipe: Recipe, workers: 
     else:
         take_over(collected, wait=wait)
         try:
-            if not (written := out.exists()):  # by the process that has locked the folder before
+            if not out.exists():  # written by the process that has locked the folder before
                 _fill(collected, sources, pairs, facts, recipe, workers)
+                collected.rename(out)  # before unlocking: afterwards, another process could start to fill the folder
+                (out / LOCK).unlink(missing_ok=True)
         finally:
             release(collected)
-        if written:
+        with suppress(OSError):  # renamed, or in use by another process
             collected.rmdir()
-        else:
-            collected.rename(out)
 
 
 def _fill(
@@ -244,29 +244,30 @@ def _make_pair(out: Path, recipe: Recipe, job: _Job) -> tuple[int, str | None]:
     """Write a pair; return the index of its source and, if the source cannot be used, the error message."""
     if isinstance(job.window, DeblurzooError):
         return job.number, str(job.window)
-    span = job.pair.span
-    rng = np.random.default_rng([recipe.cut.seed, job.number, job.pair.clip_of_photo or span.start])
+    pair, span, drawn = job.pair, job.pair.span, None
+    noise = rng = np.random.default_rng([recipe.cut.seed, job.number, pair.clip_of_photo or span.start])
+    if pair.clip_of_photo is not None:
+        noise = np.random.default_rng([recipe.cut.seed, job.number, pair.clip_of_photo, pair.number])
     try:
-        if job.pair.clip_of_photo is not None:
-            _make_consecutive(out, recipe, job, rng)
-            return job.number, None
-        exposure = recipe.exposure(job.source, job.window, rng)
+        if job.source.kind == "photograph":
+            drawn = recipe.exposures(job.window[0], rng, pair)
+            exposure = drawn.frames(pair.number - 1)
+        else:
+            exposure = recipe.sub_frames(job.window)
     except DeblurzooError as error:
         where = f", frames {span.start} to {span.stop - 1}" if len(span) > 1 else ""
         return job.number, f"{job.source.path}{where}: {error}"
-    write_pair(out / job.pair.clip, job.pair.number, exposure, recipe.camera, rng)
+    if drawn:
+        _write_motion(out / pair.clip, pair, drawn)
+    write_pair(out / pair.clip, pair.number, exposure, recipe.camera, noise)
     return job.number, None
 
 
-def _make_consecutive(out: Path, recipe: Recipe, job: _Job, rng: np.random.Generator) -> None:
-    """Write a pair of a clip of consecutive exposures, and the true flow from the middle pair to the next."""
-    assert not isinstance(job.window, DeblurzooError)
-    pair, numbers = job.pair, list(CONSECUTIVE)
-    drawn = recipe.exposures(job.window[0], rng)
-    if CONSECUTIVE[pair.number] == 0:
-        write_flow(out / pair.clip, pair.number, drawn.flow(numbers.index(pair.number), numbers.index(pair.number + 1)))
-    noise = np.random.default_rng([recipe.cut.seed, job.number, pair.clip_of_photo or 0, pair.number])
-    write_pair(out / pair.clip, pair.number, drawn.frames(numbers.index(pair.number)), recipe.camera, noise)
+def _write_motion(clip: Path, pair: Pair, drawn: Exposures) -> None:
+    """Write the blur length of a pair of a photo and, for the middle of several, the true flow to the next pair."""
+    write_motion(clip, "length", pair.number, drawn.tile_lengths(pair.number - 1))
+    if pair.clip_of_photo is not None and CONSECUTIVE[pair.number] == 0:
+        write_motion(clip, "flow", pair.number, drawn.flow(pair.number - 1, pair.number))
 
 
 def _side_by_side(function: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:

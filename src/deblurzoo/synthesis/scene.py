@@ -1,6 +1,7 @@
 """A scene of flat layers in front of a moving camera."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import cv2
@@ -55,6 +56,25 @@ def render(layers: list[Layer], step: int, size: tuple[int, int]) -> Image:
         picture = picture * (1 - opacity) + seen[..., :3] * opacity
     frame: Image = picture.round().clip(0, 255).astype(np.uint8)
     return frame
+
+
+def path_lengths(layers: list[Layer], steps: range, size: tuple[int, int], spacing: int = 1) -> NDArray[np.float32]:
+    """Return the length in pixels of the path of every `spacing`-th pixel during consecutive sub-frames.
+
+    Each pixel of the middle sub-frame follows the front layer whose opacity there is above 0.5, see `true_flow`.
+    """
+    middle, (rows, columns) = steps[len(steps) // 2], (extent // spacing for extent in size)
+    here = spacing * np.mgrid[:rows, :columns][::-1].reshape(2, -1)  # x, y
+    lengths = np.zeros((rows, columns), np.float32)
+    for layer in layers:
+        maps = affine(layer.trajectory, slice(steps.start, steps.stop), layer.centre, size)
+        now = maps[middle - steps.start]
+        point = now[:, :2] @ here + now[:, 2:]
+        places = (np.linalg.solve(one[:, :2], point - one[:, 2:]) for one in maps)
+        length = sum(np.linalg.norm(later - earlier, axis=0) for earlier, later in pairwise(places))
+        visible = layer is layers[0] or layer.at(middle, size)[::spacing, ::spacing, 3][:rows, :columns] > 0.5
+        lengths = np.where(visible, np.reshape(length, (rows, columns)).astype(np.float32), lengths)
+    return lengths
 
 
 def true_flow(layers: list[Layer], step: int, later: int, size: tuple[int, int]) -> NDArray[np.float32]:

@@ -9,14 +9,17 @@ from numpy.typing import NDArray
 
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.media import Image
+from deblurzoo.metrics.tiles import tile_means
 from deblurzoo.synthesis.motion import Floats, Trajectory, hand_shake, strange_patch
 from deblurzoo.synthesis.options import Response
-from deblurzoo.synthesis.scene import Layer, affine, render, true_flow
+from deblurzoo.synthesis.scene import Layer, affine, path_lengths, render, true_flow
 
 POINTS = 65
 """Number of points of a random motion path per exposure; odd, so that one point is in the middle."""
 LARGEST_OBJECT = 0.4
 """Maximum side of an object, as a fraction of the frame's shorter side."""
+SPACING = 4
+"""Blur lengths of tiles are means over every fourth pixel in both directions."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,10 @@ class Exposures:
         return number * self.steps + self.steps // 2
 
     def frames(self, number: int) -> list[Image]:
-        """Return the sub-frames (h, w, 3) of an exposure, uint8."""
+        """Return the sub-frames (h, w, 3) of an exposure, uint8.
+
+        The required memory is the size of the sub-frames, plus about 15 bytes per pixel (60 with objects).
+        """
         return [render(self.layers, number * self.steps + step, self.size) for step in range(self.steps)]
 
     def maps(self, layer: Layer) -> Floats:
@@ -115,13 +121,11 @@ class Exposures:
         """Return the true flow (2, h, w) between the sharp images of two exposures, see `true_flow`."""
         return true_flow(self.layers, self.middle(number), self.middle(later), self.size)
 
-
-def shaken(photo: Image, rng: np.random.Generator, options: Shake) -> list[Image]:
-    """Return the sub-frames (h, w, 3) of one exposure of a photo (H, W, 3), all uint8, see `expose_photo`.
-
-    The required memory is the size of the sub-frames, plus about 15 bytes per pixel (60 with objects).
-    """
-    return expose_photo(photo, rng, options).frames(0)
+    def tile_lengths(self, number: int) -> NDArray[np.float32]:
+        """Return the mean blur length of each tile of an exposure in pixels, (rows, columns), see `path_lengths`."""
+        steps = range(number * self.steps, (number + 1) * self.steps)
+        lengths = path_lengths(self.layers, steps, self.size, SPACING)
+        return tile_means(lengths, SPACING).astype(np.float32)
 
 
 def expose_photo(

@@ -16,7 +16,7 @@ from rich.progress import track
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import write_atomically
 from deblurzoo.media.images import read_image, write_png
-from deblurzoo.synthesis.exposure import write_flow
+from deblurzoo.synthesis.exposure import write_motion
 from deblurzoo.synthesis.formation import expose
 from deblurzoo.synthesis.motion import Trajectory, blob, hand_shake
 from deblurzoo.synthesis.options import CAMERA_GAMMA, ToyOptions
@@ -88,7 +88,7 @@ def _write_clip(folder: Path, paths: tuple[Path, ...], rng: np.random.Generator,
         write_png(folder / "blur_gamma" / name, expose(frames, CAMERA_GAMMA))
         if options.flow and number + 1 < options.frames:
             flow = true_flow(layers, number * exposure + middle, (number + 1) * exposure + middle, size)
-            write_flow(folder, number + 1, flow)
+            write_motion(folder, "flow", number + 1, flow)
 
 
 def write_toy(out: Path, options: ToyOptions) -> None:

@@ -12,10 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from deblurzoo.reports.blur_sizes import gain_by_blur
 from deblurzoo.reports.page.types import Network
 
 Figure = dict[str, Any]
-Points = list[tuple[int, float]]
+Points = list[tuple[float, float]]
 
 MOST_POINTS = 500
 """Maximum number of points of a curve. Longer curves are averaged over neighbouring steps, because a page with 500,000
@@ -32,16 +35,21 @@ def figures(group: list[Network]) -> dict[str, Figure]:
     sizes = [network.results.network.parameters for network in group]
     drawn = {
         "val": _curves(group, curves, "val/psnr", "validation PSNR (dB)"),
+        "compute": _curves(group, curves, "compute", "validation PSNR (dB)", "10<sup>12</sup> multiply-adds"),
         "loss": _curves(group, curves, "train/loss", "training loss"),
         "time": _scatter(group, times, "time per image (ms)"),
         "size": _scatter(group, sizes, "parameters"),
+        "blur": _gains(group),
     }
     return {name: figure for name, figure in drawn.items() if figure is not None}
 
 
 def read_curves(run: Path | None) -> dict[str, Points]:
-    """Return the points (step, value) of `val/psnr` and `train/loss`. For a duplicate step, the latest file is used."""
-    found: dict[str, dict[int, float]] = {"val/psnr": {}, "train/loss": {}}
+    """Return the points (step, value) of `val/psnr` and `train/loss`, and as `compute` those of (tflop, `val/psnr`).
+
+    For a duplicate step, the latest file is used.
+    """
+    found: dict[str, dict[int, float]] = {"val/psnr": {}, "train/loss": {}, "train/tflop": {}}
     versions = run.glob("csv/version_*/metrics.csv") if run else []
     for path in sorted(versions, key=_version):
         with path.open(newline="", encoding="utf-8", errors="replace") as file:
@@ -50,7 +58,18 @@ def read_curves(run: Path | None) -> dict[str, Points]:
                     step, value = _number(row.get("step")), _number(row.get(name))
                     if step is not None and value is not None:
                         points[int(step)] = value
-    return {name: thin(sorted(points.items())) for name, points in found.items()}
+    curves: dict[str, Points] = {name: sorted(points.items()) for name, points in found.items()}
+    tflop = curves.pop("train/tflop")
+    curves["compute"] = _by_compute(curves["val/psnr"], tflop)
+    return {name: thin(points) for name, points in curves.items()}
+
+
+def _by_compute(points: Points, tflop: Points) -> Points:
+    """Return points (step, value) as (tflop, value); empty if the compute is unknown."""
+    if not tflop:
+        return []
+    computed = np.interp([step for step, _ in points], *np.transpose(tflop))
+    return list(zip(computed.tolist(), (value for _, value in points), strict=True))
 
 
 def _version(path: Path) -> tuple[int, str]:
@@ -74,7 +93,10 @@ def thin(points: Points, most: int = MOST_POINTS) -> Points:
     return [(chunk[-1][0], sum(value for _, value in chunk) / len(chunk)) for chunk in chunks]
 
 
-def _curves(group: list[Network], curves: dict[int, dict[str, Points]], metric: str, label: str) -> Figure | None:
+def _curves(
+    group: list[Network], curves: dict[int, dict[str, Points]], metric: str, label: str, compute: str | None = None
+) -> Figure | None:
+    """Return the curves of a metric against the step, or against compute."""
     drawn = [(network, curves[network.number][metric]) for network in group if curves[network.number][metric]]
     if not drawn:
         return None
@@ -87,7 +109,9 @@ def _curves(group: list[Network], curves: dict[int, dict[str, Points]], metric: 
         for network, points in drawn
     ]
     values = [value for _, points in drawn for _, value in points]
-    axes = {"xaxis": {"title": {"text": "step"}}, "yaxis": _axis(values, label, from_zero=False)}
+    spots = [x for _, points in drawn for x, _ in points]
+    horizontal = _axis(spots, compute) if compute else {"title": {"text": "step"}}
+    axes = {"xaxis": horizontal, "yaxis": _axis(values, label, from_zero=False)}
     ends = [{"network": network.number, "x": points[-1][0], "y": points[-1][1]} for network, points in drawn]
     return {"data": lines, "layout": axes, "labels": ends, "beside": True}
 
@@ -122,6 +146,38 @@ def _scatter(group: list[Network], values: Sequence[float], label: str) -> Figur
     }
 
 
+def _gains(group: list[Network]) -> Figure | None:
+    """Return the gain by blur length. The points of the networks are shifted by 1.5 % so that intervals do not cover
+    each other."""
+    found = [(network, gains) for network in group if (gains := gain_by_blur(network.results))]
+    if not found:
+        return None
+    lines, ends = [], []
+    for index, (network, gains) in enumerate(found):
+        shift = 1 + 0.015 * (index - (len(found) - 1) / 2)
+        points = [(shift * gain.length, gain.gain) for gain in gains]
+        margins = [gain.margin or 0.0 for gain in gains]
+        line = {"color": network.colour, "width": 2, "dash": _dash(network)}
+        bars = {"type": "data", "array": margins, "color": network.colour, "thickness": 1.5, "width": 3}
+        texts = [f"{gain.limits} pixels, {gain.tiles:,} tiles, clips: {gain.clips}" for gain in gains]
+        lines.append({**_trace(network, points), "mode": "lines+markers", "line": line, "error_y": bars, "text": texts})
+        ends.append({"network": network.number, "x": points[-1][0], "y": points[-1][1]})
+    tops = [gain.gain + sign * (gain.margin or 0) for _, gains in found for gain in gains for sign in (-1, 1)]
+    lowest, highest = min(0.0, *tops), max(0.0, *tops)
+    margin = 0.06 * (highest - lowest or 1.0)
+    axes = {
+        "xaxis": _axis([gain.length for _, gains in found for gain in gains], "blur length (pixels)"),
+        "yaxis": {"title": {"text": "gain (dB)"}, "range": [lowest - margin, highest + margin]},
+        "shapes": [_level(0.0)],
+    }
+    return {"data": lines, "layout": axes, "labels": ends, "beside": True}
+
+
+def _level(y: float) -> Figure:
+    """Return a horizontal line across a figure."""
+    return {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": y, "y1": y}
+
+
 def _psnr_and_blurry(psnr: list[float], blurry: float) -> Figure:
     """Return the PSNR axis with a line at the blurry input's PSNR, or only with a text if the line would be far off."""
     lowest, highest = min(psnr), max(psnr)
@@ -130,12 +186,11 @@ def _psnr_and_blurry(psnr: list[float], blurry: float) -> Figure:
     if not far:
         lowest, highest = min(lowest, blurry), max(highest, blurry)
     margin = 0.15 * max(highest - lowest, 0.2)
-    line = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": blurry, "y1": blurry}
     note = {"text": "blurry input", "xref": "paper", "x": 1, "xanchor": "right", "y": blurry, "yanchor": "top"}
     words = {"text": f"blurry input: {blurry:.2f} dB", "yref": "paper", "y": 0.0, "yanchor": "bottom"}
     return {
         "yaxis": {"title": {"text": "PSNR (dB)"}, "range": [lowest - 1.5 * margin, highest + margin]},
-        "shapes": [] if far else [line],
+        "shapes": [] if far else [_level(blurry)],
         "annotations": [{**note, **(words if far else {}), "showarrow": False}],
     }
 
