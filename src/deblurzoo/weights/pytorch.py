@@ -1,0 +1,47 @@
+"""State dicts in PyTorch's files (`.pth`), read without running code of the file."""
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+from torch import Tensor
+
+from deblurzoo.training.pretrained import load_tensors
+
+KEYS = ("params", "state_dict")
+"""Keys of the state dict in files of BasicSR and of Lightning. A file without them must be the state dict itself."""
+
+
+def read(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """Return the tensors of a state dict, by name, as float32 or float64.
+
+    Raises:
+        ValueError: the file is damaged or has no state dict; the message is one line.
+        OSError: the file cannot be read.
+    """
+    if zipfile.is_zipfile(path):
+        _require_intact(path)
+    content = load_tensors(path)
+    key = next((key for key in KEYS if isinstance(content, dict) and key in content), None)
+    state = content[key] if key else content
+    if not isinstance(state, dict) or not state or not all(isinstance(tensor, Tensor) for tensor in state.values()):
+        raise ValueError("it has no state dict")
+    if sum(tensor.nbytes for tensor in state.values()) > path.stat().st_size:
+        raise ValueError("its tensors are larger than the file")
+    if odd := [name for name, tensor in state.items() if not tensor.is_floating_point()]:
+        raise ValueError(f"{odd[0]} is of type {state[odd[0]].dtype}, not a float type")
+    return {str(name): (t.float() if t.itemsize < 4 else t).numpy(force=True) for name, t in state.items()}
+
+
+def _require_intact(path: Path) -> None:
+    """Raise a ValueError if a checksum is wrong, which torch does not verify, or if a file is compressed."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                raise ValueError("it is compressed, which torch does not do")
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+        raise ValueError("it is damaged") from error
+    if damaged:
+        raise ValueError(f"the checksum of {damaged} is wrong: it is damaged")
