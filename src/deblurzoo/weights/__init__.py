@@ -78,7 +78,7 @@ def import_weights(source: Path, network: str, out: Path, layout: Layout | None 
         target = TARGETS[network](tensors, layout or "columns")
         net, skipped = _filled(target, tensors)
     except (ValueError, OSError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else first_line(error)
+        reason = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) else first_line(error)
         raise DeblurzooError(
             f"{file} cannot be imported as {network} ({reason}): download it again, and check --network"
         ) from error

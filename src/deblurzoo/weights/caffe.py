@@ -12,42 +12,22 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from deblurzoo.weights.wire import BYTES, FIXED32, VARINT, fields, text, varints
+from deblurzoo.weights.wire import BYTES, FIXED32, VARINT, fields, require_message, text, varints
 
 
 class _Version(NamedTuple):
-    """Numbers of the fields of a layer; `known` maps all fields that are not parameters to their wire types."""
+    """Numbers of the fields of a layer, and the wire types of fields that are neither texts nor messages."""
 
     name: int
     blobs: int
     inputs: int
     outputs: int
+    texts: frozenset[int]
     known: Mapping[int, int]
-    parameters: int
 
 
-_CURRENT = _Version(
-    *(1, 7, 3, 4),
-    {
-        1: BYTES,
-        2: BYTES,
-        3: BYTES,
-        4: BYTES,
-        5: FIXED32,
-        6: BYTES,
-        7: BYTES,
-        8: BYTES,
-        9: BYTES,
-        10: VARINT,
-        11: VARINT,
-    },
-    parameters=100,
-)
-_V1 = _Version(
-    *(4, 6, 2, 3),
-    {2: BYTES, 3: BYTES, 4: BYTES, 5: VARINT, 6: BYTES, 7: FIXED32, 8: FIXED32, 35: FIXED32, 1002: VARINT},
-    parameters=9,
-)
+_CURRENT = _Version(1, 7, 3, 4, frozenset({1, 2, 3, 4}), {5: FIXED32, 10: VARINT, 11: VARINT})
+_V1 = _Version(4, 6, 2, 3, frozenset({2, 3, 4, 1001}), {5: VARINT, 7: FIXED32, 8: FIXED32, 35: FIXED32, 1002: VARINT})
 _VERSIONS = {2: _V1, 100: _CURRENT}
 """Versions of a layer, by the field of the network that contains it."""
 _NET = {1: BYTES, 2: BYTES, 3: BYTES, 4: VARINT, 5: VARINT, 6: BYTES, 7: VARINT, 8: BYTES, 100: BYTES}
@@ -81,13 +61,16 @@ def read(path: Path) -> dict[str, npt.NDArray[Any]]:
 def _layer(message: memoryview, version: _Version, written: set[str]) -> dict[str, npt.NDArray[Any]]:
     """Return the blobs of a layer; add the names of its outputs to `written`."""
     name, blobs, inputs, outputs = "", list[npt.NDArray[Any]](), set[str](), set[str]()
-    for number, value in fields(message, version.known, version.parameters):
-        if number == version.name:
-            name = text(value)
-        elif number == version.blobs:
+    for number, value in fields(message, version.known, others=(BYTES,)):
+        if number == version.blobs:
             blobs.append(_blob(value, f"{name or 'a layer'}/{len(blobs)}"))
-        elif number in (version.inputs, version.outputs):
-            (inputs if number == version.inputs else outputs).add(text(value))
+        elif number in version.texts:
+            word = text(value)
+            name = word if number == version.name else name
+            inputs |= {word} if number == version.inputs else set()
+            outputs |= {word} if number == version.outputs else set()
+        elif number not in version.known:
+            require_message(value)
     if unknown := inputs - written:
         raise ValueError(f"layer {name} reads {min(unknown)}, which no earlier layer writes")
     written |= outputs

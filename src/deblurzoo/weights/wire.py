@@ -9,6 +9,7 @@ from typing import Any
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 """Wire types. The value of a field is a memoryview for BYTES, and otherwise a non-negative int."""
+_KINDS = (VARINT, FIXED64, BYTES, FIXED32)
 _SIZES = {FIXED64: 8, FIXED32: 4}
 
 
@@ -38,13 +39,13 @@ def varints(data: memoryview) -> list[int]:
     return values
 
 
-def fields(message: memoryview, known: Mapping[int, int], other: int | None = None) -> Iterator[tuple[int, Any]]:
+def fields(message: memoryview, known: Mapping[int, int], others: tuple[int, ...] = ()) -> Iterator[tuple[int, Any]]:
     """Yield number and value of each field.
 
     Args:
         message: the message's bytes.
         known: the wire type of each field, by number.
-        other: if given, fields from this number on may also be unknown, with wire type BYTES.
+        others: the wire types that fields of other numbers may have.
 
     Raises:
         ValueError: a field is unknown, has a different wire type, or is cut off.
@@ -53,7 +54,7 @@ def fields(message: memoryview, known: Mapping[int, int], other: int | None = No
     while place < len(message):
         key, place = varint(message, place)
         number, kind = key >> 3, key & 7
-        if known.get(number, BYTES if other is not None and number >= other else None) != kind:
+        if kind not in ((known[number],) if number in known else others) or not number:
             raise ValueError(f"field {number} of type {kind} is unknown")
         if kind == VARINT:
             value, place = varint(message, place)
@@ -67,6 +68,15 @@ def fields(message: memoryview, known: Mapping[int, int], other: int | None = No
         place += size
 
 
+def require_message(value: memoryview) -> None:
+    """Raise a ValueError unless a field's value has the structure of a message."""
+    for _ in fields(value, {}, (VARINT, FIXED64, BYTES, FIXED32)):
+        pass
+
+
 def text(value: memoryview) -> str:
     """Return a string field; raise a ValueError if it is not UTF-8."""
-    return bytes(value).decode()
+    try:
+        return bytes(value).decode()
+    except UnicodeDecodeError as error:
+        raise ValueError("a name is not UTF-8") from error
