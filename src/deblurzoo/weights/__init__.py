@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from deblurzoo.errors import DeblurzooError, few_of, first_line, require_utf8
 from deblurzoo.export.safetensors import write_export
-from deblurzoo.extensions import NETWORKS, resolve
+from deblurzoo.extensions import MODULES, NETWORKS, resolve
 from deblurzoo.files import new_folder, sha256
 from deblurzoo.nets.base import DeblurNet, build_network
 from deblurzoo.reports.results import Origin
@@ -21,18 +21,18 @@ from deblurzoo.weights.mappings import TARGETS, Layout, Target
 
 
 class Format(NamedTuple):
-    """A file format, and the networks of which the authors have published weights in it."""
+    """A file format, and the networks whose weights are published in it or in a format of the same framework."""
 
     name: str
     read: Callable[[Path], dict[str, npt.NDArray[Any]]]
     networks: tuple[str, ...]
-    has_layout: bool = False
 
 
+OF_CAFFE = ("svrnn", "flow_rnn", "liu2016")
 FORMATS = {
     ".index": Format("TensorFlow checkpoint", tensorflow.read, ("srn",)),
-    ".caffemodel": Format("Caffe model", caffe.read, ("svrnn", "flow_rnn", "liu2016"), has_layout=True),
-    ".mat": Format("MATLAB file", matlab.read, ("liu2016",), has_layout=True),
+    ".caffemodel": Format("Caffe model", caffe.read, OF_CAFFE),
+    ".mat": Format("MATLAB file", matlab.read, OF_CAFFE),
     ".pth": Format("PyTorch file", pytorch.read, ("nafnet",)),
 }
 """Formats by file suffix."""
@@ -66,13 +66,13 @@ def import_weights(source: Path, network: str, out: Path, layout: Layout | None 
     file = _file_of(source)
     kind = FORMATS[file.suffix]
     if network not in kind.networks:
-        suffixes = [suffix for suffix, other in FORMATS.items() if network in other.networks]
+        suffixes = " or ".join(suffix for suffix, other in FORMATS.items() if network in other.networks)
         raise DeblurzooError(
-            f"{file} is a {kind.name} of {' or '.join(kind.networks)}, not of {network}: set --network, or give a file "
-            f"{' or '.join(suffixes)}"
+            f"{file} is a {kind.name}, which cannot contain {network}: set --network to "
+            f"{' or '.join(kind.networks)}, or give a file {suffixes}"
         )
-    if layout and not kind.has_layout:
-        raise DeblurzooError(f"--layout is not for a {kind.name}: remove the option")
+    if layout and network not in OF_CAFFE:
+        raise DeblurzooError(f"--layout={layout} has no effect on a {kind.name}: remove the option")
     try:
         tensors, files = _read(file, kind)
         target = TARGETS[network](tensors, layout or "columns")
@@ -85,42 +85,37 @@ def import_weights(source: Path, network: str, out: Path, layout: Layout | None 
     origin = Origin(
         format=kind.name,
         files={path.name: sha256(path) for path in files},
-        layout=(layout or "columns") if kind.has_layout else None,
-        skipped=skipped,
+        layout=(layout or "columns") if network in OF_CAFFE else None,
+        skipped=len(skipped),
     )
+    facts = {
+        "module": network if network in MODULES else "any",
+        "blur_folder": target.blur_folder,
+        "origin": origin.model_dump(),
+    }
     step = _STEP.search(file.stem)
-    facts = {"module": _MODULE.get(network, network), "blur_folder": target.blur_folder, "origin": origin.model_dump()}
+    trained = {"deblurzoo": facts, "global_step": int(step[1]) if step else 0}
     with new_folder(out) as folder:
-        write_export(
-            folder,
-            net,
-            {
-                "deblurzoo": facts,
-                "global_step": int(step[1]) if step else 0,
-                "hyper_parameters": {"net": target.arguments},
-            },
-        )
+        write_export(folder, net, {**trained, "hyper_parameters": {"net": target.arguments}})
     state = net.state_dict()
-    return Imported(type(net).__name__, len(state), sum(tensor.numel() for tensor in state.values()), skipped)
-
-
-_MODULE = {"nafnet": "any"}
-"""Training modules whose names are not the network's."""
+    return Imported(type(net).__name__, len(state), sum(tensor.numel() for tensor in state.values()), len(skipped))
 
 
 def _file_of(source: Path) -> Path:
     """Return the file to read: `source`, or the index of the TensorFlow checkpoint in this folder."""
     require_utf8(source.name)
+    wanted = f"give a file {' '.join(FORMATS)}, or a folder with a TensorFlow checkpoint"
     if not source.is_dir():
-        if source.suffix not in FORMATS or not source.is_file():
-            problem = "has none of the suffixes" if source.is_file() else "does not exist: give a file"
-            raise DeblurzooError(f"{source} {problem} {', '.join(FORMATS)}, or a folder with a TensorFlow checkpoint")
+        if not source.is_file():
+            raise DeblurzooError(f"{source} does not exist: {wanted}")
+        if source.suffix not in FORMATS:
+            raise DeblurzooError(f"{source} has an unknown format: {wanted}, and unpack archives first")
         return source
     found = sorted(source.glob("*.index"))
     if len(found) != 1:
         names = few_of([path.name for path in found]) or "none"
         raise DeblurzooError(
-            f"{source} must contain one TensorFlow checkpoint, but its .index files are: {names}. Give one file"
+            f"{source} must contain one TensorFlow checkpoint, but it has {names}: give an .index file"
         )
     return found[0]
 
@@ -133,8 +128,8 @@ def _read(file: Path, kind: Format) -> tuple[dict[str, npt.NDArray[Any]], list[P
     return kind.read(file), files
 
 
-def _filled(target: Target, tensors: Mapping[str, npt.NDArray[Any]]) -> tuple[DeblurNet, int]:
-    """Return the network with the tensors of a file, and the number of skipped tensors.
+def _filled(target: Target, tensors: Mapping[str, npt.NDArray[Any]]) -> tuple[DeblurNet, list[str]]:
+    """Return the network with the tensors of a file, and the names of the skipped tensors.
 
     Raises:
         ValueError: a tensor is missing, unknown, of a different shape, or not finite.
@@ -153,7 +148,7 @@ def _filled(target: Target, tensors: Mapping[str, npt.NDArray[Any]]) -> tuple[De
         transposed = isinstance(net.get_submodule(ours.rpartition(".")[0]), nn.ConvTranspose2d)
         state[ours] = _converted(target, theirs, tensors[theirs], shape, transposed)
     net.load_state_dict(state, assign=True)
-    return net, len(skipped)
+    return net, skipped
 
 
 def _unfilled(target: Target) -> DeblurNet:
