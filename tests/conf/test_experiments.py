@@ -50,6 +50,13 @@ NEW = {
     "datamodule.augmentation.jpeg": None,
 }
 """Keys that version 0.1 did not have, and the values that reproduce its behaviour."""
+NEW_OF = {
+    "SRN": {"padding": "symmetric"},
+    "SVRNN": {"resize": "half_pixel"},
+    "Liu2016": {"resize": "half_pixel"},
+    "FlowRNN": {"fill": "replicate"},
+}
+"""Arguments of networks that version 0.1 did not have, and the values that reproduce its behaviour."""
 GONE = {"model.optimizer.betas": [0.9, 0.999], "model.optimizer.eps": 1e-8}
 """Keys of version 0.1 that are no longer set, since only Adam supports them, with their values: torch's defaults."""
 

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.nets import SRN
-from deblurzoo.nets.base import pad_to_multiple
+from deblurzoo.nets.base import DeblurNet, pad_for
 from deblurzoo.training.losses import WeightedLosses
 from deblurzoo.training.schedules import SCHEDULES, factor
 
@@ -74,10 +74,15 @@ def test_warmup_rises_linearly_to_the_schedule(name: str) -> None:
 
 @pytest.mark.parametrize("size", [(16, 16), (17, 16), (31, 45)])
 def test_padding_replicates_the_bottom_and_right_edge(size: tuple[int, int]) -> None:
-    frames = torch.rand(2, 3, 3, *size)
-    padded = pad_to_multiple(frames, 16)
+    frames, net = torch.rand(2, 3, 3, *size), DeblurNet()
+    net.size_multiple = 16
+    padded = pad_for(net, frames)
     h, w = size
     assert padded.shape[-2] % 16 == padded.shape[-1] % 16 == 0
     assert padded.shape[-2] - h < 16 and padded.shape[-1] - w < 16
     torch.testing.assert_close(padded[..., :h, :w], frames)
     torch.testing.assert_close(padded[..., h:, w:], frames[..., -1:, -1:].expand_as(padded[..., h:, w:]))
+    net.fill = "zeros"
+    zeros = pad_for(net, frames)
+    assert zeros.shape == padded.shape and not zeros[..., h:, :].any() and not zeros[..., w:].any()
+    assert torch.equal(zeros[..., :h, :w], frames)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from deblurzoo.batch import restored_by
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.nets.base import DeblurNet, restore_any_size
+from deblurzoo.nets.base import DeblurNet, pad_mode, restore_any_size
 
 SIZES = ((256, 256), (333, 517))
 """Image sizes (height, width) at which outputs are compared with torch. Only the second size requires padding."""
@@ -26,7 +26,7 @@ class AnySize(nn.Module):
 
     def __init__(self, net: DeblurNet) -> None:
         super().__init__()
-        self.net, self.multiple = net, net.size_multiple
+        self.net, self.multiple, self.mode = net, net.size_multiple, pad_mode(net)
 
     def forward(self, blur: Tensor) -> Tensor:
         """Return the restored image, like `restore_any_size`.
@@ -34,7 +34,8 @@ class AnySize(nn.Module):
         H and W are symbolic during export; therefore, this function has no branches that depend on the size.
         """
         batch, frames, _, height, width = blur.shape
-        padded = F.pad(blur.flatten(0, 1), (0, -width % self.multiple, 0, -height % self.multiple), mode="replicate")
+        sides = (0, -width % self.multiple, 0, -height % self.multiple)
+        padded = F.pad(blur.flatten(0, 1), sides, mode=self.mode)
         # Not -(-size // multiple): ONNX rounds the quotient of negative numbers towards 0.
         padded_size = [(size + self.multiple - 1) // self.multiple * self.multiple for size in (height, width)]
         image = restored_by(self.net, padded.reshape(batch, frames, 3, *padded_size)).image

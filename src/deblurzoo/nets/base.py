@@ -1,6 +1,6 @@
 """Interface and construction of networks, and restoration of images of any size."""
 
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -9,6 +9,10 @@ from deblurzoo.batch import restored_by
 from deblurzoo.config import checked
 from deblurzoo.errors import DeblurzooError, first_line
 from deblurzoo.extensions import imported
+
+Fill = Literal["replicate", "zeros"]
+FILLS: dict[Fill, str] = {"replicate": "replicate", "zeros": "constant"}
+"""Modes of torch's `pad`."""
 
 
 class DeblurNet(nn.Module):
@@ -21,14 +25,21 @@ class DeblurNet(nn.Module):
     """T, the number of consecutive input frames: 1, 2 or 3."""
     size_multiple: int
     """The input's height and width must be multiples of this number."""
+    fill: Fill = "replicate"
+    """Pixels appended below and to the right of images of other sizes."""
 
 
-def pad_to_multiple(frames: Tensor, multiple: int) -> Tensor:
-    """Replicate the bottom and right edges of (B, T, 3, H, W) until H and W are multiples of `multiple`."""
-    bottom, right = -frames.shape[-2] % multiple, -frames.shape[-1] % multiple
+def pad_mode(net: DeblurNet) -> str:
+    """Return the mode of torch's `pad` with which images are padded to a multiple of `size_multiple`."""
+    return FILLS[net.fill if isinstance(net, DeblurNet) else "replicate"]
+
+
+def pad_for(net: DeblurNet, frames: Tensor) -> Tensor:
+    """Pad (B, T, 3, H, W) at the bottom and on the right until H and W are multiples of the network's number."""
+    bottom, right = (-size % net.size_multiple for size in frames.shape[-2:])
     if not bottom and not right:
         return frames
-    padded = F.pad(frames.flatten(0, 1), (0, right, 0, bottom), mode="replicate")
+    padded = F.pad(frames.flatten(0, 1), (0, right, 0, bottom), mode=pad_mode(net))
     return padded.reshape(*frames.shape[:3], *padded.shape[-2:])
 
 
@@ -43,7 +54,7 @@ def restored_any_size(net: DeblurNet, blur: Tensor) -> tuple[Tensor, Tensor | No
     The flow is None if the network predicts no flow.
     """
     height, width = blur.shape[-2:]
-    restored = restored_by(net, pad_to_multiple(blur, net.size_multiple))
+    restored = restored_by(net, pad_for(net, blur))
     flow = restored.flows[0][:, :2] if restored.flows else None
     return restored.image[..., :height, :width].float(), flow
 

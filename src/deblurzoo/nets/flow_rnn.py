@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from deblurzoo.batch import Restored
-from deblurzoo.nets.base import DeblurNet
-from deblurzoo.nets.blocks import conv, deconv, leaky
+from deblurzoo.nets.base import DeblurNet, Fill
+from deblurzoo.nets.blocks import conv, deconv, full_precision, leaky
 from deblurzoo.ops import spatial_rnn
 
 Variant = Literal[
@@ -78,7 +78,7 @@ class FlowNet(nn.Module):
         k1 = torch.cat([conv1, leaky(self.deconv2(k2)), self.up2to1(flow2)], dim=1)
         # Computed in float32 even under autocast, because bfloat16 has a resolution of only 0.004 near 1.
         weights = tuple(
-            torch.tanh(layer(k).float()) for layer, k in ((self.rnnw1, k1), (self.rnnw2, k2), (self.rnnw3, k3))
+            torch.tanh(full_precision(layer(k))) for layer, k in ((self.rnnw1, k1), (self.rnnw2, k2), (self.rnnw3, k3))
         )
         return (flow2, flow3, flow4, flow5, flow6), weights
 
@@ -106,18 +106,26 @@ class FlowRNN(DeblurNet):
         residual: whether to predict the difference from the blurry image (not in the paper). Training then starts from
             the identity, because the last convolution is initialised to zero. This helps small networks with a small
             training budget.
+        fill: pixels appended below and to the right of frames whose size is not a multiple of 64: `replicate`, or
+            `zeros` as in the authors' scripts, which append zeros below frames of 720 rows. Unlike in their scripts,
+            portrait frames are not transposed.
     """
 
     frames: int
     size_multiple = 64
 
     def __init__(
-        self, variant: Variant = "full", width: float = 1.0, same_frame: bool = False, residual: bool = False
+        self,
+        variant: Variant = "full",
+        width: float = 1.0,
+        same_frame: bool = False,
+        residual: bool = False,
+        fill: Fill = "replicate",
     ) -> None:
         super().__init__()
         if width <= 0:
             raise ValueError(f"width={width} must be above 0")
-        self.variant, self.same_frame, self.residual = variant, same_frame, residual
+        self.variant, self.same_frame, self.residual, self.fill = variant, same_frame, residual, fill
         self.frames = {"no_rnns": 1, "no_flow": 1, "two_directions": 3}.get(variant, 2)
         if variant != "no_rnns":
             self.flow_net = FlowNet(self.frames, flows=2 if variant == "two_directions" else 1, width=width)
@@ -163,11 +171,13 @@ class FlowRNN(DeblurNet):
         """Apply the variant's encoder operation at one scale: RNN, concatenation with the weights, or identity."""
         if self.variant in ("no_rnns", "rnn_decoder"):
             return x
-        return torch.cat([x, weights], dim=1) if self.variant == "concat_weights" else spatial_rnn(x.float(), weights)
+        if self.variant == "concat_weights":
+            return torch.cat([x, weights], dim=1)
+        return spatial_rnn(full_precision(x), weights)
 
     def decode(self, x: Tensor, weights: Tensor) -> Tensor:
         """Apply the variant's decoder operation at one scale: RNN or identity."""
-        return spatial_rnn(x.float(), weights) if self.variant == "rnn_decoder" else x
+        return spatial_rnn(full_precision(x), weights) if self.variant == "rnn_decoder" else x
 
     def forward(self, blur: Tensor) -> Restored:
         """Restore (B, T, 3, H, W), H and W multiples of 64. Flows are (B, 2 or 4, h, w) at scales 1/4 to 1/64."""

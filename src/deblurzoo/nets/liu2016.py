@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from deblurzoo.batch import Restored
 from deblurzoo.nets.base import DeblurNet
-from deblurzoo.nets.blocks import cascade, conv, up2
+from deblurzoo.nets.blocks import Resize, cascade, conv, full_precision, upsample
 from deblurzoo.ops import spatial_rnn
 
 
@@ -15,13 +15,17 @@ class Liu2016(DeblurNet):
 
     Reference: `LRNN_v1.prototxt` of github.com/Liusifei/caffe-lowlevel. The authors of the SVRNN paper retrained "the
     network by Liu et al.", but do not state which of its two versions they used. This class is version 1.
+
+    Args:
+        resize: `half_pixel`, or `caffe` as in the code, which the authors' weights require; see `blocks.upsample`.
     """
 
     frames = 1
     size_multiple = 16
 
-    def __init__(self) -> None:
+    def __init__(self, resize: Resize = "half_pixel") -> None:
         super().__init__()
+        self.resize = resize
         self.conv0 = conv(5, 3, 3)  # (B, 3, H, W)
         self.conv1 = conv(12, 16, 3)  # (B, 16, H, W): the features to filter
         self.conv2 = conv(2, 16, 5)  # (B, 16, H, W): from the gradients only
@@ -42,6 +46,10 @@ class Liu2016(DeblurNet):
 
     def rnn_weights(self, gradients: Tensor) -> tuple[Tensor, Tensor]:
         """Return the weights of both stages, each (B, 64, H, W) in (-1, 1); opposite directions share weights."""
+
+        def up2(x: Tensor) -> Tensor:
+            return upsample(x, 2, self.resize)
+
         conv2 = F.relu(self.conv2(gradients))
         conv3 = F.relu(self.conv3(F.max_pool2d(conv2, 2)))
         conv4 = F.relu(self.conv4(F.max_pool2d(conv3, 2)))
@@ -50,7 +58,8 @@ class Liu2016(DeblurNet):
         x = F.relu(self.conv6s(up2(x)))
         x = F.relu(self.conv7(torch.cat([conv4, up2(x)], dim=1)))
         x = F.relu(self.conv8(torch.cat([conv3, up2(x)], dim=1)))
-        x1, y1, x2, y2 = torch.tanh(self.conv9(torch.cat([conv2, up2(x)], dim=1)).float()).chunk(4, dim=1)
+        maps = full_precision(self.conv9(torch.cat([conv2, up2(x)], dim=1)))
+        x1, y1, x2, y2 = torch.tanh(maps).chunk(4, dim=1)
         return torch.cat([x1, x1, y1, y1], dim=1), torch.cat([x2, x2, y2, y2], dim=1)
 
     def forward(self, blur: Tensor) -> Restored:
@@ -63,9 +72,9 @@ class Liu2016(DeblurNet):
         pyramid, pooled = [x], x
         for factor in (2, 4, 8):
             pooled = F.max_pool2d(pooled, 2)
-            pyramid.append(F.interpolate(pooled, scale_factor=factor, mode="bilinear", align_corners=False))
+            pyramid.append(upsample(pooled, factor, self.resize))
         first, second = self.rnn_weights(gradients)
         x = self.conv1(torch.cat(pyramid, dim=1))
-        directions = cascade(spatial_rnn(x.float(), first), second)
+        directions = cascade(spatial_rnn(full_precision(x), first), second)
         x = torch.stack(directions.chunk(4, dim=1)).amax(dim=0)
         return Restored(torch.sigmoid(self.conv11(F.relu(self.conv10(x)))))

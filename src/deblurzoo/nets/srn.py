@@ -8,9 +8,10 @@ from torch import Tensor, nn
 
 from deblurzoo.batch import Restored
 from deblurzoo.nets.base import DeblurNet
-from deblurzoo.nets.blocks import conv, deconv
+from deblurzoo.nets.blocks import SameConv2d, conv, deconv
 from deblurzoo.nets.conv_lstm import ConvLSTM, ConvRNN, NoMemory, State
 
+Padding = Literal["symmetric", "same"]
 Resize = Literal["half_pixel", "tf1"]
 Bottleneck = Literal["conv_lstm", "rnn", "conv", "none"]
 Body = Literal["encoder_decoder", "flat"]
@@ -39,7 +40,7 @@ class OneScale(nn.Module):
     Args:
         channels: number of image channels.
         widths: channel numbers at full, half and quarter resolution.
-        kernel_size, blocks, bottleneck, body, block: see `SRN`.
+        kernel_size, blocks, bottleneck, body, block, padding: see `SRN`.
     """
 
     def __init__(
@@ -51,11 +52,11 @@ class OneScale(nn.Module):
         bottleneck: Bottleneck,
         body: Body,
         block: Block,
+        padding: Padding,
     ) -> None:
         super().__init__()
         k, (c1, c2, c3) = kernel_size, widths
         self.flat = body == "flat"
-        stride = 1 if self.flat else 2
 
         def pairs(width: int) -> list[nn.Module]:
             return [ConvPair(width, k, block) for _ in range(blocks)]
@@ -63,12 +64,17 @@ class OneScale(nn.Module):
         def relu() -> nn.Module:
             return nn.ReLU(inplace=True)
 
+        def down(inputs: int, outputs: int) -> nn.Module:
+            if padding == "same" and not self.flat:
+                return SameConv2d(inputs, outputs, k)
+            return conv(inputs, outputs, k, stride=1 if self.flat else 2)
+
         def up(inputs: int, outputs: int) -> nn.Module:
             return conv(inputs, outputs, k) if self.flat else deconv(inputs, outputs)
 
         self.in_block = nn.Sequential(conv(2 * channels, c1, k), relu(), *pairs(c1))  # (B, 32, H, W)
-        self.encoder1 = nn.Sequential(conv(c1, c2, k, stride), relu(), *pairs(c2))  # (B, 64, H/2, W/2)
-        self.encoder2 = nn.Sequential(conv(c2, c3, k, stride), relu(), *pairs(c3))  # (B, 128, H/4, W/4)
+        self.encoder1 = nn.Sequential(down(c1, c2), relu(), *pairs(c2))  # (B, 64, H/2, W/2)
+        self.encoder2 = nn.Sequential(down(c2, c3), relu(), *pairs(c3))  # (B, 128, H/4, W/4)
         self.bottleneck = _bottleneck(bottleneck, c3)  # (B, 128, H/4, W/4)
         self.decoder2 = nn.Sequential(*pairs(c3), up(c3, c2), relu())  # (B, 64, H/2, W/2)
         self.decoder1 = nn.Sequential(*pairs(c2), up(c2, c1), relu())  # (B, 32, H, W)
@@ -101,6 +107,10 @@ class SRN(DeblurNet):
     the code. The default arguments give the full network. The networks of Table 1 have 3x3 kernels: `kernel_size=3`
     with all other arguments at their default gives SR-EDRB3.
 
+    The authors' released networks are the full network with `resize=tf1`, `padding=same` and, depending on the network,
+    `channels=1` (`lstm`), `channels=1, bottleneck=none` (`gray`) or `bottleneck=none` (`color`). Their code cannot
+    build the network of the paper's figure, with RGB images and a ConvLSTM.
+
     Args:
         kernel_size: odd kernel size of every convolution outside the bottleneck, except transposed convolutions.
         blocks: number of convolution pairs in each of the six stages (n in Table 1).
@@ -108,9 +118,10 @@ class SRN(DeblurNet):
         residual: whether to predict the difference from the blurry image (not in the paper). Training then starts from
             the identity, because the last convolution is initialised to zero. This helps small networks with a small
             training budget.
-        resize: `half_pixel` is torch's bilinear interpolation. `tf1` is the interpolation of the original code: output
+        resize: `half_pixel` is torch's bilinear interpolation. `tf1` is the interpolation of TensorFlow 1: output
             pixel i is sampled at input position i * (input size / output size). For downsampling, this selects every
             second or fourth pixel.
+        padding: of the convolutions with stride 2. `symmetric` is torch's, `same` is TensorFlow's, see `SameConv2d`.
         bottleneck: `conv_lstm`; `rnn`, a simple recurrent cell; `conv`, a 3x3 convolution; or `none`. `conv` and
             `none` pass no state from scale to scale.
         body: `encoder_decoder`, or `flat`, with all strides 1 and without skip connections between encoder and decoder
@@ -137,6 +148,7 @@ class SRN(DeblurNet):
         scales: Literal[1, 3] = 3,
         shared: bool = True,
         channels: Literal[1, 3] = 3,
+        padding: Padding = "symmetric",
     ) -> None:
         super().__init__()
         if kernel_size % 2 == 0 or blocks < 1 or width <= 0:
@@ -147,7 +159,7 @@ class SRN(DeblurNet):
         self.scales = (4, 2, 1) if scales == 3 else (1,)
         c1, c2, c3 = (max(1, round(c * width)) for c in (32, 64, 128))
         self.at_scale = nn.ModuleList(
-            OneScale(channels, (c1, c2, c3), kernel_size, blocks, bottleneck, body, block)
+            OneScale(channels, (c1, c2, c3), kernel_size, blocks, bottleneck, body, block, padding)
             for _ in range(1 if shared else scales)
         )
         self._initialise()

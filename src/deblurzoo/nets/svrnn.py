@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from deblurzoo.batch import Restored
 from deblurzoo.nets.base import DeblurNet
-from deblurzoo.nets.blocks import cascade, conv, leaky, up2
+from deblurzoo.nets.blocks import Resize, cascade, conv, full_precision, leaky, upsample
 from deblurzoo.ops import spatial_rnn
 
 Variant = Literal["full", "no_skip", "no_convs", "no_rnns", "weights_only"]
@@ -23,12 +23,13 @@ class WeightGeneration(nn.Module):
     Args:
         skip: whether to concatenate the outputs of conv8 and conv6 with the decoder's features.
         width: multiplier of the number of channels.
+        resize: see `SVRNN`.
     """
 
-    def __init__(self, skip: bool, width: float) -> None:
+    def __init__(self, skip: bool, width: float, resize: Resize) -> None:
         super().__init__()
         c64, c128, c256, c512 = (max(1, round(c * width)) for c in (64, 128, 256, 512))
-        self.skip = skip
+        self.skip, self.resize = skip, resize
         self.conv3 = conv(3, c64, 3)  # (B, 64, H, W)
         self.conv4 = conv(c64, c64, 3)
         self.conv5 = conv(c64, c128, 3)  # (B, 128, H/2, W/2)
@@ -49,9 +50,10 @@ class WeightGeneration(nn.Module):
         conv6 = F.relu(self.conv6(F.relu(self.conv5(F.max_pool2d(x, 2)))))
         conv8 = F.relu(self.conv8(F.relu(self.conv7(F.max_pool2d(conv6, 2)))))
         x = F.max_pool2d(F.relu(self.conv9(conv8)), 2)
-        x = up2(F.relu(self.conv12(F.relu(self.conv11(F.relu(self.conv10(x)))))))
+        x = F.relu(self.conv12(F.relu(self.conv11(F.relu(self.conv10(x))))))
+        x = upsample(x, 2, self.resize)
         x = F.relu(self.conv13(torch.cat([conv8, x], dim=1) if self.skip else x))
-        x = up2(F.relu(self.conv14(x)))
+        x = upsample(F.relu(self.conv14(x)), 2, self.resize)
         return F.relu(self.conv15(torch.cat([conv6, x], dim=1) if self.skip else x))
 
 
@@ -61,8 +63,8 @@ class SVRNN(DeblurNet):
     Reference: section 3 and Table 1 of the paper; `train.prototxt` of github.com/zhjwustc/cvpr18_rnn_deblur_matcaffe.
     If paper and code disagree, this class follows the code. In the paper, LeakyReLU follows every convolution of the
     feature extraction; here, conv2 has no activation. In section 3.2, RNN weights are between 0 and 1; here, they are
-    outputs of tanh in (-1, 1). Unlike in the code, bilinear resizing is torch's, because Caffe's darkens the last row
-    and column. The network predicts the image itself, without a residual connection.
+    outputs of tanh in (-1, 1). The exception is `resize`, which by default is torch's, because Caffe's darkens the last
+    row and column. The network predicts the image itself, without a residual connection.
 
     Args:
         variant: `full`, or an ablation of Tables 2 and 4. The code of the ablations was never published. `no_skip` has
@@ -76,6 +78,7 @@ class SVRNN(DeblurNet):
         residual: whether to predict the difference from the blurry image (not in the paper). Training then starts from
             the identity, because the last convolution is initialised to zero. This helps small networks with a small
             training budget.
+        resize: `half_pixel`, or `caffe` as in the code, which the authors' weights require; see `blocks.upsample`.
     """
 
     frames = 1
@@ -88,15 +91,16 @@ class SVRNN(DeblurNet):
         disable_rnn: bool = False,
         conv2_act: bool = False,
         residual: bool = False,
+        resize: Resize = "half_pixel",
     ) -> None:
         super().__init__()
         if width <= 0:
             raise ValueError(f"width={width} must be above 0")
         self.variant, self.disable_rnn, self.conv2_act, self.residual = variant, disable_rnn, conv2_act, residual
-        self.skip = variant != "no_skip"
+        self.skip, self.resize = variant != "no_skip", resize
         c16, c32, c256 = (max(1, round(c * width)) for c in (16, 32, 256))
         if variant != "no_rnns":
-            self.weight_generation = WeightGeneration(self.skip, width)
+            self.weight_generation = WeightGeneration(self.skip, width, resize)
             heads = c16 if variant == "weights_only" else 4 * 4 * c32
             self.conv16 = conv(c256, heads, 3)  # (B, 4 RNNs x 4 directions x 32, H/2, W/2)
         if variant != "weights_only":
@@ -124,7 +128,7 @@ class SVRNN(DeblurNet):
     def rnn_weights(self, image: Tensor) -> tuple[Tensor, ...]:
         """Return the weights of the four RNNs, each (B, 4*32, H/2, W/2) in (-1, 1), for an image (B, 3, H, W)."""
         # Computed in float32 even under autocast, because bfloat16 has a resolution of only 0.004 near 1.
-        maps = torch.tanh(self.conv16(self.weight_generation(image)).float())
+        maps = torch.tanh(full_precision(self.conv16(self.weight_generation(image))))
         return (
             torch.zeros_like(maps).chunk(4, dim=1) if self.disable_rnn and not self.training else maps.chunk(4, dim=1)
         )
@@ -135,7 +139,8 @@ class SVRNN(DeblurNet):
         weights = () if self.variant == "no_rnns" else self.rnn_weights(image)
         for i, name in enumerate(("conv17", "conv18", "conv19", "conv20")):
             if weights:
-                x = cascade(x, weights[i]) if self.variant == "no_convs" and i else spatial_rnn(x.float(), weights[i])
+                follows = self.variant == "no_convs" and i
+                x = cascade(x, weights[i]) if follows else spatial_rnn(full_precision(x), weights[i])
             if name in self.between:
                 x = leaky(self.between[name](x))
         return x
@@ -144,11 +149,12 @@ class SVRNN(DeblurNet):
         """Restore (B, 1, 3, H, W); H and W must be multiples of 8."""
         image = blur[:, 0]
         if self.variant == "weights_only":
-            x = up2(F.relu(self.conv16(self.weight_generation(image))))
+            x = upsample(F.relu(self.conv16(self.weight_generation(image))), 2, self.resize)
         else:
             conv1, conv2 = self.features(image)
             x = self.deconvolve(conv2, image)
-            x = up2(leaky(self.conv21(torch.cat([conv2, x], dim=1) if self.skip else x)))
+            x = leaky(self.conv21(torch.cat([conv2, x], dim=1) if self.skip else x))
+            x = upsample(x, 2, self.resize)
             x = torch.cat([conv1, x], dim=1) if self.skip else x
         prediction = self.conv22(x)
         return Restored(image + prediction if self.residual else prediction)

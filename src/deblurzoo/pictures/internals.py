@@ -17,7 +17,7 @@ from deblurzoo.batch import Restored, restored_by
 from deblurzoo.media import Image
 from deblurzoo.metrics.batches import to_uint8
 from deblurzoo.nets import SVRNN, FlowRNN
-from deblurzoo.nets.base import DeblurNet, pad_to_multiple
+from deblurzoo.nets.base import DeblurNet, pad_for
 from deblurzoo.ops.warp import enlarge, warp
 from deblurzoo.pictures.flow_colours import flow_colours
 
@@ -52,7 +52,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def _watch(net: DeblurNet, blur: Tensor) -> tuple[Restored, list[Recurrence]]:
     recorder = _Recorder()
     with recorder:
-        restored = restored_by(net, pad_to_multiple(blur, net.size_multiple))
+        restored = restored_by(net, pad_for(net, blur))
     return restored, recorder.calls
 
 
@@ -81,7 +81,7 @@ def receptive_field(net: SVRNN, blur: Tensor) -> Tensor:
     if net.variant in ("no_rnns", "weights_only"):
         raise ValueError(f"variant {net.variant} of SVRNN has no RNNs")
     with torch.inference_mode(False), torch.enable_grad():
-        image = pad_to_multiple(blur, net.size_multiple)[:, 0].clone()
+        image = pad_for(net, blur)[:, 0].clone()
         conv2 = net.features(image)[1].detach().requires_grad_()
         after = net.deconvolve(conv2, image)
         height, width = after.shape[-2:]
@@ -112,7 +112,7 @@ def pictures(net: DeblurNet, blur: Tensor, channels: Sequence[int]) -> dict[str,
 def _weights(net: DeblurNet, blur: Tensor, calls: list[Recurrence]) -> list[Tensor]:
     """Return the weights of every RNN, or the maps that `concat_weights` uses in place of RNNs."""
     if isinstance(net, FlowRNN) and net.variant == "concat_weights":
-        return list(net.flow_net(pad_to_multiple(blur, net.size_multiple).flatten(1, 2))[1])
+        return list(net.flow_net(pad_for(net, blur).flatten(1, 2))[1])
     # The four calls of a stage share their weights.
     return [call.w for n, call in enumerate(calls) if n == 0 or call.w is not calls[n - 1].w]
 

@@ -29,9 +29,9 @@ FLOWNETS_LAYERS = {
 The ports number each deconvolution by its output scale. The ports have no layers at half resolution (up2to1, deconv2)
 and no layers that predict RNN weights.
 """
-
-
 KINDS = ("weight", "bias")
+UNIT = 20
+"""Unit of the flows of the ports, at every scale, in pixels of the full resolution."""
 
 
 class FlowRNNDeblur(DeblurModule):
@@ -72,10 +72,19 @@ class FlowRNNDeblur(DeblurModule):
 def initialise_from_flownets(flow_net: FlowNet, state: dict[str, Tensor]) -> None:
     """Copy the tensors of a FlowNetS state dict that match in name and shape. Log loaded, missing and unused tensors.
 
+    The ports predict flow in units of 20 pixels of the full resolution, `FlowNet` in pixels of each scale. The layers
+    `flowN` are therefore multiplied by 20 / 2^N, and the kernels of the layers `upNtoM`, which read these flows, are
+    divided by it. All other layers compute the same features as in the port.
+
     Raises:
-        DeblurzooError: an encoder layer does not match. The first layer may differ; its shape depends
-            on the number of frames.
+        DeblurzooError: the file is of a FlowNetS with batch normalisation, which `FlowNet` does not have, or an encoder
+            layer does not match. The first layer may differ; its shape depends on the number of frames.
     """
+    if normalisation := [name for name in state if ".1." in name or name.endswith("running_mean")]:
+        raise DeblurzooError(
+            f"model.flownet is a FlowNetS with batch normalisation ({normalisation[0]}), which the flow network does "
+            "not have: give the state dict of a FlowNetS without batch normalisation, or null"
+        )
     loaded, left = [], []
     for name, parameter in flow_net.named_parameters():
         layer, kind = name.rsplit(".", 1)
@@ -85,7 +94,7 @@ def initialise_from_flownets(flow_net: FlowNet, state: dict[str, Tensor]) -> Non
             left.append(f"{name} ({shapes})")
             continue
         with torch.no_grad():
-            parameter.copy_(source)
+            parameter.copy_(source * _factor(layer, kind))
         loaded.append(name)
     misfits = [line for line in left if line.startswith("conv") and ".weight" in line and not line.startswith("conv1.")]
     if misfits:
@@ -95,4 +104,15 @@ def initialise_from_flownets(flow_net: FlowNet, state: dict[str, Tensor]) -> Non
         )
     unused = sorted(state.keys() - {f"{theirs}.{kind}" for theirs in FLOWNETS_LAYERS.values() for kind in KINDS})
     log.info("loaded from FlowNetS: %s", ", ".join(loaded))
+    log.info("flowN and upNtoM are rescaled from units of 20 pixels of the full resolution to pixels of each scale")
     log.info("not loaded: %s; unused tensors in the file: %s", ", ".join(left), ", ".join(unused) or "none")
+
+
+def _factor(layer: str, kind: str) -> float:
+    """Return the factor that converts a tensor of a port to one of `FlowNet`."""
+    if not layer.startswith(("flow", "up")):
+        return 1.0
+    flow = UNIT / 2 ** int(layer.removeprefix("flow").removeprefix("up")[0])
+    if layer.startswith("flow"):
+        return flow
+    return 1 / flow if kind == "weight" else 1.0
