@@ -138,7 +138,8 @@ def _filled(target: Target, tensors: Mapping[str, npt.NDArray[Any]]) -> tuple[De
     needed = {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()}
     places = {ours: theirs for theirs, ours in target.names.items()}
     skipped = [name for name in tensors if re.fullmatch(target.unused, name)]
-    if missing := [places.get(name, name) for name in needed if places.get(name, name) not in tensors]:
+    wanted = [*target.names, *(name for name in needed if name not in places)]
+    if missing := [name for name in wanted if name not in tensors]:
         raise ValueError(f"it has no tensor {few_of(missing)}")
     if unknown := [name for name in tensors if target.names.get(name) not in needed and name not in skipped]:
         raise ValueError(f"its tensor {few_of(unknown)} is not in the network")
