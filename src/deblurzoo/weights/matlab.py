@@ -16,12 +16,14 @@ from scipy.io import loadmat
 
 LARGEST = 2**28
 """Largest size of a file in bytes, after decompression."""
-_HEADER = 128
-_INT32, _MATRIX, _COMPRESSED = 5, 14, 15
-_TYPES = frozenset({1, 2, 3, 4, 5, 6, 7, 9, 12, 13, 14, 16, 17, 18})
+_HEADER, _DEEPEST = 128, 32
+_INT8, _INT32, _UINT32, _MATRIX, _COMPRESSED = 1, 5, 6, 14, 15
+_NUMBERS, _TEXT = frozenset({1, 2, 3, 4, 5, 6, 7, 9, 12, 13}), frozenset({1, 2, 4, 16, 17, 18})
+_TYPES = _NUMBERS | _TEXT | {_MATRIX}
 """Types of elements other than compressed ones."""
-_CELL, _STRUCT, _NUMERIC = 1, 2, range(4, 16)
-"""Classes of arrays: cells, structs; text and numbers. SciPy would also read objects and functions."""
+_CELL, _STRUCT, _CHAR, _NUMERIC = 1, 2, 4, range(6, 16)
+"""Classes of arrays. SciPy would also read objects, sparse arrays and functions."""
+_COMPLEX = 8
 
 
 def read(path: Path) -> dict[str, npt.NDArray[Any]]:
@@ -102,28 +104,39 @@ def _elements(data: memoryview, place: int, end: int, padded: bool = True) -> It
         place = place + 8 if start == place + 4 else start + (-(-size // 8) * 8 if padded else size)
 
 
-def _require_bounded(data: memoryview, kind: int, start: int, end: int) -> None:
-    """Raise a ValueError unless an element is an array whose numbers of values and of children agree with its size."""
-    if kind != _MATRIX:
-        raise ValueError("an array is missing")
+def _require_bounded(data: memoryview, kind: int, start: int, end: int, depth: int = 0) -> None:
+    """Raise a ValueError unless an element is an array whose numbers of values and of children agree with its size.
+
+    SciPy does not check these numbers and the types of elements: it may use much memory, or crash.
+    """
+    if kind != _MATRIX or depth > _DEEPEST:
+        raise ValueError("an array is missing, or nested too deeply")
     if start == end:  # an empty array
         return
     parts = list(_elements(data, start, end))
-    if len(parts) < 3 or parts[0][2] - parts[0][1] != 8 or parts[1][0] != _INT32:
+    if [part[0] for part in parts[:3]] != [_UINT32, _INT32, _INT8] or parts[0][2] - parts[0][1] != 8:
         raise ValueError("an array is damaged")
     group, (_, first, last) = data[parts[0][1]], parts[1]
-    dims = np.frombuffer(data[first:last], "<i4").tolist() if (last - first) % 4 == 0 else [-1]
+    dims = np.frombuffer(data[first:last], "<i4").tolist() if (last - first) % 4 == 0 else []
     count = prod(dims)
-    if min(dims, default=-1) < 0:
+    if min(dims, default=-1) < 0 or len(dims) < 2:
         raise ValueError("the shape of an array is damaged")
-    if group in (_CELL, _STRUCT):
-        names = parts[4] if group == _STRUCT and len(parts) > 4 else None
-        width = int.from_bytes(data[parts[3][1] : parts[3][2]], "little") if names else 1
-        each = (names[2] - names[1]) // max(width, 1) if names else group == _CELL
-        children = parts[5 if group == _STRUCT else 3 :]
-        if count * each != len(children) or (not each and count > 1):
+    if group == _CELL or (group == _STRUCT and [part[0] for part in parts[3:5]] == [_INT32, _INT8]):
+        children, fields = (parts[3:], 1) if group == _CELL else (parts[5:], _fields(data, parts[3], parts[4]))
+        if count * fields != len(children) or (not fields and count > 1):
             raise ValueError("the number of fields of an array is damaged")
         for child in children:
-            _require_bounded(data, *child)
-    elif group not in _NUMERIC or count > end - start:
-        raise ValueError("an array is damaged, or of an unsupported class")
+            _require_bounded(data, *child, depth + 1)
+        return
+    kinds = _TEXT if group == _CHAR else _NUMBERS if group in _NUMERIC else frozenset[int]()
+    is_complex = data[parts[0][1] + 1] & _COMPLEX
+    if len(parts) != 4 or parts[3][0] not in kinds or is_complex or count > end - start:
+        raise ValueError("an array is damaged, complex or of an unsupported class")
+
+
+def _fields(data: memoryview, width: tuple[int, int, int], names: tuple[int, int, int]) -> int:
+    """Return the number of fields of a struct: names have equal lengths."""
+    length = int.from_bytes(data[width[1] : width[2]], "little")
+    if width[2] - width[1] != 4 or not length or (names[2] - names[1]) % length:
+        raise ValueError("the names of fields are damaged")
+    return (names[2] - names[1]) // length
