@@ -113,6 +113,8 @@ INCOMPLETE = {  # `data check` must report that toy clips are not the official c
 
 _SLURM = "tests/cluster/test_slurm.py::test_jobs_of_a_sweep_survive_requeue_and_time_limit"
 _AGENT = "tests/commands/test_wandb_agent.py::test_two_trials_of_the_example_are_evaluated_runs_of_their_own"
+_IMPORT = "tests/weights/test_import.py"
+_IMPORTED = f"{_IMPORT}::test_an_import_is_evaluated_restores_starts_runs_and_is_exported"
 ELSEWHERE = {  # the test that runs the command
     "deblurzoo compare runs --to-wandb deblurzoo":
         "tests/commands/test_wandb.py::test_runs_trained_without_wandb_are_sent_to_it",
@@ -122,6 +124,16 @@ ELSEWHERE = {  # the test that runs the command
         "tests/commands/test_wandb.py::test_compare_reads_runs_from_wandb_as_from_disk",
     "deblurzoo compare runs --wandb-report ENTITY/deblurzoo":
         "tests/reports/test_wandb_report.py::test_a_report_compares_the_given_runs_by_variant",
+    "deblurzoo import checkpoints/color --network srn --out srn_color": f"{_IMPORT}::test_srn_of_tensorflow",
+    "deblurzoo import SVRNN.caffemodel --network svrnn --out svrnn": f"{_IMPORT}::test_svrnn_of_caffe",
+    "deblurzoo import FLOW.caffemodel --network flow_rnn --out flow_rnn": f"{_IMPORT}::test_flow_rnn_of_caffe",
+    "deblurzoo import LRNN_solver4L0.mat --network liu2016 --out liu2016": f"{_IMPORT}::test_liu2016_of_matlab",
+    "deblurzoo import NAFNet-GoPro-width64.pth --network nafnet --out nafnet": _IMPORTED,
+    "deblurzoo evaluate checkpoint=srn_lstm data=gopro_blur data.root=GOPRO_Large rounding=floor trainer=gpu":
+        _IMPORTED,
+    "deblurzoo evaluate checkpoint=svrnn data=gopro_blur data.root=GOPRO_Large trainer=gpu": _IMPORTED,
+    "deblurzoo evaluate checkpoint=flow_rnn data=dvd_flow data.root=DeepVideoDeblurring_Dataset trainer=gpu": _IMPORTED,
+    "deblurzoo evaluate checkpoint=nafnet data=gopro_blur data.root=GOPRO_Large trainer=gpu": _IMPORTED,
     "wandb sweep conf/wandb_sweep.yaml": _AGENT,
     "wandb agent ENTITY/deblurzoo/SWEEP": _AGENT,
     "deblurzoo evaluate checkpoint=wandb:ENTITY/deblurzoo/model-ID:latest data=gopro data.root=GOPRO_Large":

@@ -14,12 +14,13 @@ OURS = "import sys, deblurzoo.cli; deblurzoo.cli.main()"
 CASES = {
     "pure": (
         "import deblurzoo.synthesis.formation, deblurzoo.nets, deblurzoo.ops, deblurzoo.restore.restorer, "
-        "deblurzoo.training.checkpoints, deblurzoo.export",
+        "deblurzoo.training.checkpoints, deblurzoo.export, deblurzoo.weights",
         FRAMEWORKS,
     ),
     "light": ("import deblurzoo.media, deblurzoo.reports, deblurzoo.reports.table, deblurzoo.data", HEAVY),
     "deblur": (f"{OURS} --help", HEAVY),
     "export": (f"{OURS} --help", HEAVY),
+    "import": (f"{OURS} --help", HEAVY),
     "synthesize": (f"{OURS} --help", HEAVY),
     "data toy": (f"{OURS} --help", HEAVY),
     "experiments": (OURS, HEAVY),

@@ -3,6 +3,7 @@
 import sys
 from functools import partial
 from importlib import import_module
+from keyword import iskeyword
 
 from deblurzoo.allocator import keep_memory
 from deblurzoo.errors import DeblurzooError, interruptible, print_escaped
@@ -15,6 +16,7 @@ USAGE = """usage: deblurzoo COMMAND …
   deblur       restore photos and videos:    deblurzoo deblur INPUT… --checkpoint RUN --out OUT
   compare      print tables of evaluations:  deblurzoo compare RUN…
   export       save safetensors and ONNX:    deblurzoo export --checkpoint RUN --out DIR --onnx
+  import       convert published weights:    deblurzoo import SOURCE --network srn --out DIR
   benchmark    measure speed and memory:     deblurzoo benchmark --out DIR
   experiments  list all experiments:         deblurzoo experiments
   synthesize   synthesize training data:     deblurzoo synthesize VIDEO… --out DIR
@@ -28,16 +30,16 @@ show take Hydra overrides (KEY=VALUE)."""
 
 
 VERBS = (
-    *("train", "evaluate", "deblur", "compare", "export", "benchmark", "experiments", "synthesize"),
+    *("train", "evaluate", "deblur", "compare", "export", "import", "benchmark", "experiments", "synthesize"),
     *("data toy", "data check", "data pack", "data show"),
 )
-"""Commands; each is a module of `commands`, with `_` in place of a space."""
+"""Commands; each is a module of `commands`, with `_` in place of a space, and `import_` for `import`."""
 OF_HYDRA = ("train", "evaluate", "data check", "data pack", "data show")
 """Commands that are Hydra programs, with overrides of a config as arguments."""
 
 
 def _run(verb: str, arguments: list[str]) -> None:
-    name = verb.replace(" ", "_")
+    name = verb.replace(" ", "_") + "_" * iskeyword(verb)
     if verb in OF_HYDRA:
         import_module("deblurzoo.commands.hydra_app").run_verb(name, arguments)
     else:

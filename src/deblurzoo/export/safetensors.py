@@ -36,7 +36,7 @@ def write_export(folder: Path, net: DeblurNet, trained: dict[str, Any]) -> None:
             "blur_folder": trained["deblurzoo"]["blur_folder"],
             "step": trained["global_step"],
             "version": __version__,
-            **({"lineage": lineage} if (lineage := trained["deblurzoo"].get("lineage")) else {}),
+            **{key: facts for key in ("lineage", "origin") if (facts := trained["deblurzoo"].get(key))},
         },
     }
     write_atomically(folder / WEIGHTS, save(state, metadata={"format": "pt"}))

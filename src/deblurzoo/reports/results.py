@@ -61,6 +61,18 @@ class Lineage(Checkpoint):
         return "; ".join(parts)
 
 
+class Origin(Record):
+    """The files of a network's authors from which an export was imported."""
+
+    format: str
+    files: dict[str, Annotated[str, Field(pattern="^[0-9a-f]{64}$")]]
+    """SHA-256 of each file, by name."""
+    layout: Literal["columns", "rows"] | None
+    """Order of pixels in training, see `deblurzoo.weights.mappings.Layout`."""
+    skipped: Count
+    """Number of tensors of the files that the network does not use."""
+
+
 class TestImages(Record):
     """The measured images; see `deblurzoo.data.fingerprint.describe`."""
 

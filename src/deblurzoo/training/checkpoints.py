@@ -14,7 +14,7 @@ from deblurzoo.errors import DeblurzooError, few_of
 from deblurzoo.extensions import NETWORKS, current, resolve
 from deblurzoo.nets.base import DeblurNet, build_network
 from deblurzoo.records import Literally, Record, checked, load_record
-from deblurzoo.reports.results import Lineage
+from deblurzoo.reports.results import Lineage, Origin
 from deblurzoo.training.pretrained import load_tensors
 
 log = logging.getLogger(__name__)
@@ -50,6 +50,7 @@ class _ExportFacts(Record):
     step: int
     version: str
     lineage: Lineage | None = None
+    origin: Origin | None = None
 
 
 class _Export(Record):
