@@ -14,6 +14,7 @@ import torch
 
 from deblurzoo.batch import Batch
 from deblurzoo.commands.synthesize import main as synthesize
+from deblurzoo.config import checked
 from deblurzoo.data import Photos, Toy
 from deblurzoo.data.batches import BatchLoader, Collation
 from deblurzoo.data.clips import NEIGHBOURS
@@ -183,7 +184,7 @@ def test_without_motion_the_blurry_image_is_a_part_of_the_photo(photos: Path) ->
     data = TrainingCrops(source(photos, length=(0, 0), objects=0).samples("train", 1), Augmentation(crop=32), seed=0)
     for number in range(5):
         batch = finished(source(photos), Collation()([data[number]]))
-        crop, photo = levels(batch.sharp[0]).round().astype(np.uint8), read_image(photos / f"{batch.frame[0]}.png")
+        crop, photo = levels(batch.sharp[0]).round().astype(np.uint8), read_image(photos / batch.frame[0])
         assert torch.equal(batch.blur[0, 0], batch.sharp[0])
         _, _, (left, top), _ = cv2.minMaxLoc(cv2.matchTemplate(photo, crop, cv2.TM_SQDIFF))
         assert np.array_equal(photo[top : top + 32, left : left + 32], crop)
@@ -224,6 +225,56 @@ def test_all_photos_can_be_for_testing(photos: Path, tmp_path: Path) -> None:
     assert len(data.clip_files("test")[0].sharp) == 7
     with pytest.raises(DeblurzooError, match=r"no photo of data\.root=.* is left for the train split: add photos"):
         data.clip_files("train")
+
+
+def test_lists_of_names_may_have_a_byte_order_mark_and_must_not_be_empty(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "test.txt").write_bytes(b"\xef\xbb\xbf2.png\r\n")
+    test = TestPhotos(names=str(tmp_path / "test.txt"))
+    assert [path.name for path in source(photos, test=test).clip_files("test")[0].sharp] == ["2.png"]
+    (tmp_path / "test.txt").write_text(" \n\n")
+    with pytest.raises(DeblurzooError, match=r"data\.test\.names=.*test\.txt lists no photos"):
+        source(photos, test=test).clip_files("train")
+    with pytest.raises(DeblurzooError, match=r"data\.train\.names=.*test\.txt lists no photos"):
+        source(photos, train=TrainingPhotos(names=str(tmp_path / "test.txt"))).clip_files("train")
+
+
+def test_photos_that_differ_in_the_suffix_are_two_photos(photos: Path) -> None:
+    (photos / "1.jpg").write_bytes((photos / "1.png").read_bytes())
+    assert len(source(photos).samples("train", 1)) == 7
+
+
+def test_changed_photos_get_new_test_exposures(photos: Path) -> None:
+    """The new photo has the name and the size of the old photo."""
+
+    def sharp() -> bytes:
+        return Path(str(source(photos).samples("test", 1)[0].sharp)).read_bytes()
+
+    found = []
+    image = cv2.imread(str(photos / "6.png"))
+    for pixels in (image, 255 - image):
+        assert cv2.imwrite(str(photos / "6.bmp"), pixels)  # not compressed: both have the same size
+        (photos / "6.bmp").rename(photos / "6.png")
+        found.append(sharp())
+    assert found[0] != found[1]
+
+
+def test_damaged_test_exposures_are_named(photos: Path) -> None:
+    folder = source(photos)._exposed()
+    next(folder.rglob("blur/*.png")).unlink()
+    with pytest.raises(DeblurzooError, match=rf"the test exposures in {folder} are damaged .*: remove this folder"):
+        source(photos).samples("test", 1)
+
+
+def test_test_photos_without_a_valid_header_are_an_error(photos: Path) -> None:
+    (photos / "6.png").write_bytes(b"")
+    with pytest.raises(DeblurzooError, match=r"no test photo of data\.root=.* can be read: set data\.test\.names"):
+        source(photos).samples("test", 1)
+
+
+@pytest.mark.parametrize("response", [0, -1, float("nan"), float("inf"), 1e9, "gamma"])
+def test_impossible_camera_responses_are_refused(response: Any, photos: Path) -> None:
+    with pytest.raises(DeblurzooError, match=r"responses"):
+        checked(Photos, {"root": str(photos), "length": [3, 8], "cache": "cache", "responses": [response]}, "data")
 
 
 def files(root: Path) -> dict[str, bytes]:
@@ -303,7 +354,7 @@ def test_photos_that_are_too_small_are_named_and_left_out(photos: Path, caplog: 
     cv2.imwrite(str(photos / "0.png"), image[:40, :60])
     with caplog.at_level(logging.WARNING):
         data = datamodule(photos, crop=48).training_crops()
-    assert {sample.frame for sample in data.samples} == {"1", "2", "3", "4", "6", "7"}
+    assert {sample.frame for sample in data.samples} == {f"{number}.png" for number in (1, 2, 3, 4, 6, 7)}
     assert "1 of 7 photos are left out" in caplog.text and "0.png is 60x40, smaller than 62 pixels" in caplog.text
     with pytest.raises(DeblurzooError, match=r"no photo can be used: .* set a smaller datamodule\.augmentation\.crop"):
         datamodule(photos, crop=480).training_crops()
@@ -317,7 +368,7 @@ def test_a_truncated_photo_is_named_once_and_replaced(photos: Path, caplog: pyte
     data = crops(photos)
     with caplog.at_level(logging.WARNING):
         used = {data[number].frame for number in range(24)}
-    assert used == {"1", "2", "4", "5", "7"}
+    assert used == {f"{number}.png" for number in (1, 2, 4, 5, 7)}
     assert caplog.text.count("left out: ") == 1 and "3.jpg cannot be read" in caplog.text
     assert [problem for problem in source(photos).problems() if "3.jpg" in problem]
 

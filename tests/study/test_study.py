@@ -6,18 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from hydra import compose, initialize_config_dir
-from torch.utils.flop_counter import FlopCounterMode
 
 import study
 from deblurzoo.commands.hydra_app import as_dicts
 from deblurzoo.commands.train import make_module
 from deblurzoo.files import conf_dir
+from deblurzoo.nets.cost import macs
 
 STUDY = Path(study.__file__).parent
 
 JOBS = {**study.learnability(), **study.study()}
+SIZE = (256, 256)
 NEAR = {"srn_one_scale": 0.03}
 """Distance from 1 of the ratio of multiply-adds, where whole channels allow no smaller one; 0.02 for all others."""
 
@@ -28,19 +28,12 @@ def network(job: list[str]) -> Any:
     return make_module(as_dicts(cfg.model)).net
 
 
-def multiply_adds(job: list[str]) -> float:
-    net = network(job).to("meta")
-    with FlopCounterMode(display=False) as counter:
-        net(torch.empty(1, net.frames, 3, 256, 256, device="meta"))
-    return counter.get_total_flops() / 2
-
-
 @pytest.mark.parametrize("name", study.CONTROLS)
 def test_controls_have_the_multiply_adds_of_the_full_network(name: str) -> None:
     full, _, width = study.CONTROLS[name]
     jobs = study.study()
     control = jobs[name if width is None else f"{name}_control"]
-    ratio = multiply_adds(control) / multiply_adds(jobs[full])
+    ratio = macs(network(control), SIZE) / macs(network(jobs[full]), SIZE)
     assert ratio == pytest.approx(1, abs=NEAR.get(name, 0.02))
 
 

@@ -6,9 +6,11 @@ import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt
 
 from deblurzoo.data.clips import NEIGHBOURS, ClipSource, Sample
@@ -111,15 +113,16 @@ class Photos(ClipSource):
                 f"no photo of {self.key}.root={self.root} is left for the {split} split: add photos, or set "
                 f"{self.key}.train.names and {self.key}.test.names"
             )
-        return [ClipFiles("photos", [photos[name] for name in names], [photos[name] for name in names])]
+        files = [photos[name] for name in names]
+        return [ClipFiles("photos", files, files, attrgetter("name"))]  # IMG_1.JPG and IMG_1.PNG are two photos
 
     def _names(self, photos: Sequence[str]) -> dict[str, list[str]]:
         """Return the file names of the photos of each split."""
         train, test = (self._listed(split, names, photos) for split, names in self._lists().items())
         if test is None:
-            left = [name for name in photos if name not in (train or ())]
+            left = _others(photos, train or ())
             test = left[EVERY - 1 :: EVERY] or left[-1:]
-        train = train or [name for name in photos if name not in test]
+        train = _others(photos, test) if train is None else train
         if both := sorted({*train} & {*test}):
             raise DeblurzooError(f"{both[0]} is in both data.train.names and data.test.names: remove it from one list")
         return {"train": train, "test": test}
@@ -133,10 +136,12 @@ class Photos(ClipSource):
             return None
         key = f"{self.key}.{split}.names={file}"
         try:
-            names = list(dict.fromkeys(filter(None, map(str.strip, Path(file).read_text("utf-8").splitlines()))))
+            names = list(dict.fromkeys(filter(None, map(str.strip, Path(file).read_text("utf-8-sig").splitlines()))))
         except (OSError, ValueError) as error:
             raise DeblurzooError(f"{key} cannot be read ({first_line(error)}): set a text file of names") from error
-        if missing := [name for name in names if name not in photos]:
+        if not names:
+            raise DeblurzooError(f"{key} lists no photos: add file names, or set null")
+        if missing := _others(names, photos):
             raise DeblurzooError(f"{key} lists photos that are not in {self.root}: {few_of(missing)}: correct the list")
         return names
 
@@ -147,7 +152,14 @@ class Photos(ClipSource):
     def samples(self, split: str, frames: int) -> list[Sample]:
         """Return a sample for each training photo, or the test exposures."""
         if split == "test":
-            return _Middle(str(self._exposed()), self.blur_folder, common_frames=max(NEIGHBOURS)).samples(split, frames)
+            folder = self._exposed()
+            try:
+                return _Middle(str(folder), self.blur_folder, common_frames=max(NEIGHBOURS)).samples(split, frames)
+            except DeblurzooError as error:
+                raise DeblurzooError(
+                    f"the test exposures in {folder} are damaged ({first_line(error)}): remove this folder, and they "
+                    "are rendered again"
+                ) from error
         (clip,) = self.clips(split)
         return [
             Sample(self.name, clip.name, name, (photo,) * frames, (photo,) * frames, simulated=self.blur)
@@ -158,7 +170,12 @@ class Photos(ClipSource):
         """Return the folder of the test exposures, rendered at the first call with these photos and options."""
         (clip,) = self.clips("test")
         options = [asdict(self.blur.shake), self.blur.shorter_side, self.test.exposures, VERSION]
-        known = json.dumps([[photo.stored() for photo in clip.sharp], *options])
+        with ThreadPoolExecutor() as pool:
+            photos = [
+                [*photo.stored(), digest]
+                for photo, digest in zip(clip.sharp, pool.map(_digest, clip.sharp), strict=True)
+            ]
+        known = json.dumps([photos, *options])
         folder = self.cache / hashlib.sha256(known.encode()).hexdigest()[:16]
         if not folder.exists():
             self._expose(folder)
@@ -180,6 +197,10 @@ class Photos(ClipSource):
                 sources += inspect(path, photographs=True)
             except DeblurzooError as error:
                 log.warning("left out: %s", error)
+        if not sources:
+            raise DeblurzooError(
+                f"no test photo of {self.key}.root={self.root} can be read: set {self.key}.test.names to other photos"
+            )
         cut = Cut(split="source", test_share=1.0, exposures=self.test.exposures)
         recipe = Recipe(cut, Camera(), self.blur.shake, shorter_side=self.blur.shorter_side)
         log.info("rendering the test exposures of %d photos, once, in %s", len(clip.sharp), folder)
@@ -192,6 +213,20 @@ class Photos(ClipSource):
         photos = [photo for split in self.splits for clip in self.clips(split) for photo in clip.sharp]
         with ThreadPoolExecutor() as pool:
             return [f"unreadable: {reason}" for reason in pool.map(_unreadable, photos) if reason]
+
+
+def _others(names: Sequence[str], left_out: Sequence[str]) -> list[str]:
+    """Return the names that are not `left_out`."""
+    known = {*left_out}
+    return [name for name in names if name not in known]
+
+
+def _digest(photo: Frame) -> str:
+    """Return a digest of the pixels of a photo; empty if it cannot be read."""
+    try:
+        return hashlib.blake2b(np.ascontiguousarray(photo.read()).data, digest_size=16).hexdigest()
+    except DeblurzooError:
+        return ""
 
 
 def _unreadable(photo: Frame) -> str | None:
