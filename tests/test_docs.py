@@ -120,6 +120,8 @@ ELSEWHERE = {  # the test that runs the command
         "tests/commands/test_wandb.py::test_runs_trained_without_wandb_are_sent_to_it",
     "deblurzoo synthesize PHOTOS --photographs --exposures 3 --shake 3-20 --objects 2 --shorter-side 720 --out DATA":
         "tests/data/test_photos.py::test_test_exposures_stay_and_are_those_of_synthesize",
+    "deblurzoo compare runs --by-blur":
+        "tests/reports/test_blur_sizes.py::test_compare_by_blur",
     "deblurzoo compare --wandb ENTITY/deblurzoo --html comparison.html":
         "tests/commands/test_wandb.py::test_compare_reads_runs_from_wandb_as_from_disk",
     "deblurzoo compare runs --wandb-report ENTITY/deblurzoo":

@@ -197,7 +197,7 @@ class Measured(FrameName):
     ms: float
     restored: Figures
     blurry: Figures
-    tiles: Tiles | None = None
+    tiles: Tiles | None = Field(default=None, exclude_if=lambda tiles: tiles is None)
 
     _agree = model_validator(mode="after")(_has_equal_names)
 
