@@ -34,9 +34,9 @@ TINY: dict[type[DeblurModule], dict[str, Any]] = {
 }
 
 
-def module_of(kind: type[DeblurModule]) -> DeblurModule:
+def module_of(kind: type[DeblurModule], **options: str) -> DeblurModule:
     torch.manual_seed(1)
-    module = kind(net=TINY[kind], optimizer={"lr": 1e-4}, schedule={"steps": 1, "power": 1.0}).eval()
+    module = kind(net={**TINY[kind], **options}, optimizer={"lr": 1e-4}, schedule={"steps": 1, "power": 1.0}).eval()
     for name, parameter in module.named_parameters():
         if name.endswith(("beta", "gamma")):  # initially 0, so that blocks of NAFNet have no effect
             torch.nn.init.uniform_(parameter, -1, 1)
@@ -162,10 +162,19 @@ def test_a_moving_average_is_what_is_exported(deblurzoo: Run, toy: Path, tmp_pat
 
 @pytest.mark.processes
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("kind", [SVRNNDeblur, SRNDeblur, FlowRNNDeblur, DeblurModule])
-def test_onnx_agrees_with_torch_at_any_size(kind: type[DeblurModule], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        *((kind, {}) for kind in TINY),
+        (SVRNNDeblur, {"resize": "caffe"}),
+        (SRNDeblur, {"padding": "same", "resize": "tf1"}),
+        (FlowRNNDeblur, {"fill": "zeros"}),
+        (Liu2016Deblur, {"resize": "caffe"}),
+    ],
+)
+def test_onnx_agrees_with_torch_at_any_size(kind: type[DeblurModule], options: dict[str, str], tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
-    module, out = module_of(kind), tmp_path / "exported"
+    module, out = module_of(kind, **options), tmp_path / "exported"
     differences = export(checkpoint_of(module, tmp_path), out, onnx=True)
     assert sorted(differences) == ["256x256", "333x517"]
     assert max(differences.values()) <= 1e-4

@@ -77,6 +77,7 @@ def test_clips_of_sources_of_one_name_are_told_apart() -> None:
         ([300], {"test_share": 0.5, "gap": 20}, "no pair is left for the train split"),
         ([300], {"frames": (4, 4)}, "--frames 4-4 must be an odd number"),
         ([300], {"frames": (9, 7)}, "--frames 9-7 must be an odd number"),
+        ([300], {"exposures": 2}, r"--exposures 2 requires photos, but v\.mp4 is not a photo"),
         ([300], {"test_share": 1.5}, "--test-share 1.5 must be between 0 and 1"),
     ],
 )

@@ -96,3 +96,10 @@ def test_what_systems_leave_beside_pictures(folder: Path) -> None:
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(b"no picture")
     assert frames(folder).frames == len(inspect(folder, photographs=True)) == 12
+
+
+def test_all_photos_without_a_valid_header_are_named(folder: Path) -> None:
+    (folder / "a.png").write_bytes(b"")
+    (folder / "b.png").write_bytes(b"text")
+    with pytest.raises(DeblurzooError, match=r"2 of \d+ images cannot be used: .*a\.png.*, .*b\.png"):
+        inspect(folder, photographs=True)

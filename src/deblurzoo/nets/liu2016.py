@@ -65,8 +65,7 @@ class Liu2016(DeblurNet):
     def forward(self, blur: Tensor) -> Restored:
         """Restore (B, 1, 3, H, W); H and W must be multiples of 16. The output is in (0, 1)."""
         image = blur[:, 0]
-        dy, dx = torch.gradient(luminance(image), dim=(2, 3))  # central differences, like MATLAB's `gradient`
-        gradients = torch.cat([dx, dy], dim=1)
+        gradients = torch.cat([_gradient(luminance(image), dim) for dim in (3, 2)], dim=1)
         x = self.conv0(torch.cat([image - 0.5, gradients], dim=1))
         pyramid, pooled = [x], x
         for factor in (2, 4, 8):
@@ -77,3 +76,14 @@ class Liu2016(DeblurNet):
         directions = cascade(spatial_rnn(full_precision(x), first), second)
         x = torch.stack(directions.chunk(4, dim=1)).amax(dim=0)
         return Restored(torch.sigmoid(self.conv11(F.relu(self.conv10(x)))))
+
+
+def _gradient(image: Tensor, dim: int) -> Tensor:
+    """Return central differences, one-sided at the borders, like MATLAB's `gradient`.
+
+    `torch.gradient` gives the same values, but its ONNX graph supports only images of one size.
+    """
+    size = image.shape[dim]
+    inside = (image.narrow(dim, 2, size - 2) - image.narrow(dim, 0, size - 2)) / 2
+    first, last = (image.narrow(dim, start + 1, 1) - image.narrow(dim, start, 1) for start in (0, size - 2))
+    return torch.cat([first, inside, last], dim=dim)

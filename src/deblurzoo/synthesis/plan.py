@@ -72,8 +72,15 @@ def plan(sources: list[SharpInput], cut: Cut) -> list[list[Pair]]:
     """Return the pairs of each source, in the order of its frames.
 
     Raises:
-        DeblurzooError: a source is too short for a window, or a split would be empty.
+        DeblurzooError: a source is too short for a window, a split would be empty, or `cut.exposures` is set for a
+            source that is not a photo.
     """
+    films = [source for source in sources if source.kind != "photograph"]
+    if cut.exposures and films:
+        raise DeblurzooError(
+            f"--exposures {cut.exposures} requires photos, but {films[0].path} is not a photo: leave the option out, "
+            "or add --photographs if it is a folder of photos"
+        )
     pairs = []
     tests = _share_of(len(sources), cut.test_share)
     for index, (source, name) in enumerate(zip(sources, _names(sources), strict=True)):
@@ -96,7 +103,8 @@ def plan(sources: list[SharpInput], cut: Cut) -> list[list[Pair]]:
         if share > 0 and not splits[split]:
             raise DeblurzooError(
                 f"no pair is left for the {split} split with --split {cut.split}, --test-share {cut.test_share} and "
-                f"--gap {cut.gap}: give more or longer sources, or change these values"
+                f"--gap {cut.gap}: give more or longer sources, or change these values "
+                "(--test-share 0 or 1 makes a single split)"
             )
     return pairs
 

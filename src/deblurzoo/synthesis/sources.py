@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from deblurzoo.errors import DeblurzooError
+from deblurzoo.errors import DeblurzooError, few_of
 from deblurzoo.media import Image
 from deblurzoo.media.images import image_size, read_image
 from deblurzoo.media.naming import SUFFIXES, described, gaps, image_files, require_frames
@@ -93,7 +93,7 @@ def inspect(path: Path, photographs: bool) -> list[SharpInput]:
     files = _pictures(path)
     if not files:
         raise DeblurzooError(f"{path} contains no images ({', '.join(SUFFIXES)}): give a folder of images")
-    sizes = [_size_text(*image_size(file)) for file in files]
+    sizes = _sizes(files)
     if path.is_file() or photographs:
         return [
             SharpInput(str(file), "photograph", 1, size, None, _stamp(file))
@@ -111,6 +111,21 @@ def inspect(path: Path, photographs: bool) -> list[SharpInput]:
                 "separate folder for each clip, or use --photographs if they are not consecutive frames"
             )
     return [SharpInput(str(path), "frames", len(files), sizes[0], None, _stamp(*files))]
+
+
+def _sizes(files: Sequence[Path]) -> list[str]:
+    """Return the size of each image; raise a DeblurzooError that names all images without a valid header."""
+    sizes, problems = [], []
+    for file in files:
+        try:
+            sizes.append(_size_text(*image_size(file)))
+        except DeblurzooError as error:
+            problems.append(str(error))
+    if len(problems) > 1:
+        raise DeblurzooError(f"{len(problems)} of {len(files)} images cannot be used: {few_of(problems)}")
+    if problems:
+        raise DeblurzooError(problems[0])
+    return sizes
 
 
 def _pictures(path: Path) -> list[Path]:
