@@ -279,7 +279,7 @@ def test_srn_gopro_is_the_papers_recipe() -> None:
 @pytest.mark.parametrize(("name", "channels"), [("color", 3), ("gray", 1), ("lstm", 1)])
 def test_the_released_networks_have_the_recipe_of_the_code(name: str, channels: int) -> None:
     cfg = composed(f"srn_gopro_{name}")
-    assert cfg.choices.recipe == "srn_released"
+    assert cfg.hydra.runtime.choices.recipe == "srn_released"
     assert (cfg.datamodule.batch_size, cfg.datamodule.augmentation.crop, cfg.trainer.max_steps) == (16, 256, 524_000)
     assert (cfg.model.optimizer.lr, cfg.model.schedule.power, cfg.model.schedule.end) == (1e-4, 0.3, 0.0)
     assert (cfg.model.net.channels, cfg.model.luminance, cfg.trainer.precision) == (channels, channels == 1, "32-true")
