@@ -263,7 +263,7 @@ def test_unknown_verb_and_help(deblurzoo: Run) -> None:
         helped = deblurzoo(*verb, "--help")
         assert helped.returncode == 0, helped.stderr
         assert (
-            "data: dvd, dvd_all, dvd_flow" in helped.stdout and "kohler, mix, photos, synthesized, toy" in helped.stdout
+            "data: bsd_1ms8ms, bsd_2ms16ms" in helped.stdout and "realblur_r, reds, synthesized, toy" in helped.stdout
         )
     missing = deblurzoo("compare", "nothing")
     assert missing.returncode == 1 and "error: nothing has no results.json" in missing.stderr

@@ -150,7 +150,7 @@ def test_one_command_prints_the_papers_figures(deblurzoo: Run) -> None:
     assert list(by_name) == EXPERIMENTS
     assert by_name["srn_toy"][:3] == ["srn", f"{parameters()['srn_toy']:,}", "toy"]
     assert by_name["svrnn_gopro"] == ["svrnn", "9,227,027", "gopro", "svrnn_gopro", "29.19", "0.9306"]
-    assert "svrnn_gopro: Zhang et al., CVPR 2018, tables 2 and 4" in done.stdout
+    assert "svrnn_gopro: Zhang et al., CVPR 2018, tables 2 to 4" in done.stdout
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
