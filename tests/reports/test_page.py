@@ -496,7 +496,7 @@ def test_a_page_without_curves_and_pictures(chromium: Any, tmp_path: Path) -> No
     tab.on("pageerror", lambda error: errors.append(str(error)))
     tab.goto((tmp_path / "page.html").as_uri())
     tab.wait_for_selector("html[data-ready=true]", state="attached")
-    assert [box.is_visible() for box in tab.locator("[data-figure]").all()] == [False, False, True, True, False, False]
+    assert [box.is_visible() for box in tab.locator("[data-figure]").all()] == [False, False, True, True, True, False]
     assert not tab.locator(".viewer").is_visible()
     assert "bare is better than blurry input on 6 of 6 images" in tab.locator(".verdict").inner_text()
     tab.close()
