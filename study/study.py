@@ -1,9 +1,9 @@
-"""The study of study/README.md: one `deblurzoo train` per job, in an order of decreasing value.
+"""The study of study/README.md: one `deblurzoo train` per job, in an order of decreasing value, and its evaluations.
 
-python study/study.py learnability|study --photos FOLDER --runs FOLDER [--device cpu|gpu] [--only NAME …] [--toy]
+python study/study.py learnability|study --data FOLDER --runs FOLDER [--device cpu|gpu] [--only NAME …] [--toy]
 
-A finished job leaves `metrics.csv` in study/learnability or study/jobs, and is then skipped. `--toy` trains two steps
-of every job on tiny crops and leaves nothing.
+A finished job leaves its curves and results in study/learnability or study/jobs, and is then skipped. `--toy` trains
+two steps of every job on tiny crops, evaluates it on two images, and leaves nothing.
 """
 
 import argparse
@@ -13,9 +13,20 @@ import sys
 from itertools import product
 from pathlib import Path
 
+import cv2
+
+from deblurzoo.media.images import read_image, write_png
+from deblurzoo.synthesis.toy import PHOTOGRAPHS
+
 HERE = Path(__file__).parent
 REGIME = {"length": "[2,6]", "shorter_side": "400"}
 """Blur length and scale of the photos of the study; to be set from the learnability table."""
+PAIRS = {"reds": "folder_reds_020", "gopro": "gopro/test/GOPR0384_11_00"}
+"""Folders of real pairs, with the sub-folders `blur` and `sharp`, relative to the folder of data."""
+LISTS = ("train.txt", "validation.txt", "kodak.txt")
+"""File names of the training, validation and test photos."""
+
+TOY = ["data.length=[1,2]", "data.shorter_side=null"]
 
 NAFNET = ["model=nafnet", "model.net.width=16", "model.net.encoder_blocks=[1,1,8]", "model.net.decoder_blocks=[1,1,1]"]
 NETWORKS = {
@@ -56,7 +67,7 @@ def learnability() -> Jobs:
         recipe = [*NETWORKS["srn"], *cells["mild_400"], *weights, f"++model.optimizer.eps={epsilon}"]
         jobs[f"srn_{loss}_{epsilon}"] = recipe
     del jobs["srn_l1_1e-8"]  # srn_mild_400
-    return {name: [*job, "trainer.max_steps=2000"] for name, job in jobs.items()}
+    return {name: [*job, "trainer.max_steps=1000"] for name, job in jobs.items()}
 
 
 def study() -> Jobs:
@@ -71,43 +82,121 @@ def study() -> Jobs:
     return {name: [*job, "trainer.max_steps=8000"] for name, job in {**jobs, **again}.items()}
 
 
-def command(name: str, job: list[str], given: argparse.Namespace) -> list[str]:
-    """Return the command that trains, or resumes, a job."""
-    lists = [f"data.train.names={HERE / 'train.txt'}", f"data.test.names={HERE / 'validation.txt'}"]
-    small = ["trainer.max_steps=2", "datamodule.batch_size=2", "datamodule.augmentation.crop=64", "data.length=[1,2]"]
+def settings(job: list[str], given: argparse.Namespace) -> list[str]:
+    """Return the overrides of `deblurzoo train` of a job, with those that all jobs share."""
+    small = ["trainer.max_steps=2", "datamodule.batch_size=2", "datamodule.augmentation.crop=64", *TOY]
     return [
-        *(sys.executable, "-m", "deblurzoo.cli", "train", "recipe=study", "logger=csv", f"trainer={given.device}"),
-        *("data=photos", f"data.root={given.photos}", f"data.cache={given.runs / 'exposures'}"),
-        *("resume=auto", f"paths.runs={given.runs / 'runs'}", f"name={name}", *job),
-        *([*small, "data.shorter_side=null", "datamodule.val_frames=1"] if given.toy else lists),
+        *(
+            "recipe=study",
+            "logger=csv",
+            f"trainer={given.device}",
+            "resume=auto",
+            "data=photos",
+            "data.root=data/photos",
+        ),
+        *("data.train.names=train.txt", "data.test.names=validation.txt", "data.cache=exposures"),
+        *job,
+        *([*small, "datamodule.val_frames=1"] if given.toy else []),
     ]
+
+
+def tests(job: list[str], given: argparse.Namespace) -> dict[str, list[str]]:
+    """Return the overrides of `deblurzoo evaluate` by the name of a test.
+
+    FlowRNN restores two of the three REDS frames, and cannot restore the GOPRO pair, which has no neighbours. All
+    networks are tested on the same REDS frames.
+    """
+    regime = TOY if given.toy else [f"data.{key}={value}" for key, value in REGIME.items()]
+    found = {
+        "kodak": ["data=photos", "data.root=data/kodak", "data.test.names=kodak.txt", "data.cache=exposures", *regime]
+    }
+    for scale, pairs in product(("full", "half"), PAIRS):
+        folders = [f"data.test.{role}={scale}/{pairs}/{role}" for role in ("blur", "sharp")]
+        if pairs == "reds":
+            found[f"reds_{scale}"] = ["data=folder", *folders, "data.common_frames=2"]
+        elif "model=flow_rnn" not in job:
+            found[f"gopro_{scale}"] = ["data=folder", *folders]
+    return found
+
+
+def prepare(given: argparse.Namespace) -> None:
+    """Write all files that jobs read into the folder of runs. Paths of jobs are relative to this folder."""
+    given.runs.mkdir(parents=True, exist_ok=True)
+    data = toy(given.runs / "toy") if given.toy else given.data.resolve()
+    link = given.runs / "data"
+    link.unlink(missing_ok=True)
+    link.symlink_to(data, target_is_directory=True)
+    for name in LISTS:
+        shutil.copyfile((data if given.toy else HERE) / name, given.runs / name)
+    for name, folder in PAIRS.items():
+        for file in sorted((data / folder).glob("*/*.png")):
+            image = read_image(file)
+            for scale, scaled in (
+                ("full", image),
+                ("half", cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)),
+            ):
+                target = given.runs / scale / name / file.parent.name / file.name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                write_png(target, scaled)
+
+
+def toy(folder: Path) -> Path:
+    """Write small data in the layout of the study's data, and their lists; return the folder."""
+    images = [read_image(path)[:192, :256] for path in PHOTOGRAPHS["test"]]
+    for place in ("photos", "kodak", *(f"{pairs}/{role}" for pairs in PAIRS.values() for role in ("blur", "sharp"))):
+        (folder / place).mkdir(parents=True, exist_ok=True)
+        for number in range(3):
+            image = images[number % 2]
+            write_png(folder / place / f"{number}.png", cv2.blur(image, (3, 1)) if place.endswith("blur") else image)
+    for name, numbers in zip(LISTS, ((0, 1), (2,), (0,)), strict=True):
+        (folder / name).write_text("".join(f"{number}.png\n" for number in numbers))
+    return folder
+
+
+def run(words: list[str], given: argparse.Namespace) -> None:
+    """Run a verb of deblurzoo in the folder of runs; exit with its exit code if it fails."""
+    command = [sys.executable, "-m", "deblurzoo.cli", *words]
+    if code := subprocess.run(command, check=False, cwd=given.runs).returncode:
+        sys.exit(code)
+
+
+def finish(part: str, name: str, job: list[str], given: argparse.Namespace) -> None:
+    """Train or resume a job, evaluate it, and keep its curves and results in `study/`."""
+    run(["train", *settings(job, given), f"name={name}"], given)
+    kept = HERE / part / name
+    results = {}
+    for test, overrides in tests(job, given).items() if part == "jobs" else ():
+        out = f"runs/{name}/evaluate/{test}"
+        run(["evaluate", f"checkpoint=runs/{name}", f"out={out}", f"trainer={given.device}", *overrides], given)
+        results[test] = given.runs / out / "results.json"
+    if given.toy:
+        return
+    for test, file in results.items():
+        (kept / test).mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, kept / test / "results.json")
+    kept.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(given.runs / "runs" / name / "csv" / "version_0" / "metrics.csv", kept / "metrics.csv")
 
 
 def main() -> None:
-    """Train all jobs that are not finished."""
+    """Train and evaluate all jobs that are not finished."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=("learnability", "study"))
-    parser.add_argument("--photos", type=Path, required=True)
-    parser.add_argument("--runs", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True, help="folder of data, see study/README.md")
+    parser.add_argument("--runs", type=Path, required=True, help="folder of runs")
     parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="names of jobs; by default all")
-    parser.add_argument("--toy", action="store_true")
+    parser.add_argument("--toy", action="store_true", help="two steps of each job, on toy data")
     given = parser.parse_args()
-    jobs, left = {"learnability": (learnability(), HERE / "learnability"), "study": (study(), HERE / "jobs")}[
-        given.part
-    ]
+    part, jobs = ("learnability", learnability()) if given.part == "learnability" else ("jobs", study())
     if unknown := {*(given.only or ())} - {*jobs}:
         parser.error(f"no such job: {', '.join(sorted(unknown))}. The jobs are {', '.join(jobs)}")
+    prepare(given)
     for number, (name, job) in enumerate(jobs.items(), 1):
-        kept = left / f"{name}.csv"
-        if (given.only and name not in given.only) or (kept.exists() and not given.toy):
+        if (given.only and name not in given.only) or ((HERE / part / name).exists() and not given.toy):
             continue
         print(f"{name} ({number} of {len(jobs)})", flush=True)
-        if code := subprocess.run(command(name, job, given), check=False).returncode:
-            sys.exit(code)
-        if not given.toy:
-            left.mkdir(exist_ok=True)
-            shutil.copyfile(given.runs / "runs" / name / "csv" / "version_0" / "metrics.csv", kept)
+        finish(part, name, job, given)
 
 
 if __name__ == "__main__":
