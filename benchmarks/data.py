@@ -17,9 +17,9 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from deblurzoo.allocator import keep_memory
+from deblurzoo.runtime import configure
 
-keep_memory()  # as in the command line; must precede the import of torch
+configure()  # before torch is imported
 
 import cv2
 import numpy as np

@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from deblurzoo.allocator import keep_memory
+from deblurzoo.runtime import configure
 
-keep_memory()  # as in the command line; must precede the import of torch
+configure()  # before torch is imported
 
 import torch
 

@@ -7,9 +7,9 @@ to move the minimum number of bytes at the bandwidth of `a + b -> c` on arrays o
 of the size of x (x, w and h); the forward and the backward pass together move 27 maps.
 """
 
-from deblurzoo.allocator import keep_memory
+from deblurzoo.runtime import configure
 
-keep_memory()  # as in the command line; must precede the import of torch
+configure()  # before torch is imported
 
 import time
 from collections.abc import Callable

@@ -19,9 +19,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from deblurzoo.allocator import keep_memory
+from deblurzoo.runtime import configure
 
-keep_memory()  # as in the command line; must precede the import of torch
+configure()  # before torch is imported
 
 import torch
 import torch.nn.functional as F

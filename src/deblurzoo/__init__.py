@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from os import PathLike
 from typing import TYPE_CHECKING
 
+from deblurzoo.runtime import configure
 from deblurzoo.version import __version__
 
 if TYPE_CHECKING:
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 
 
 __all__ = ["__version__", "load"]
+
+configure()  # before any module of deblurzoo imports torch
 
 
 def load(

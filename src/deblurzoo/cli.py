@@ -5,7 +5,6 @@ from functools import partial
 from importlib import import_module
 from keyword import iskeyword
 
-from deblurzoo.allocator import keep_memory
 from deblurzoo.errors import DeblurzooError, interruptible, print_escaped
 from deblurzoo.version import __version__
 
@@ -56,7 +55,6 @@ def main() -> None:
     if arguments == ["--version"]:
         print(f"deblurzoo {__version__}")
         return
-    keep_memory()
     for verb in VERBS:
         words = verb.split()
         if arguments[: len(words)] == words:

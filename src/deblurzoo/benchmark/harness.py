@@ -1,7 +1,6 @@
 """Common harness of all benchmarks: repeated rounds, separate processes, medians, failure reasons, tables, JSON.
 
-`python -m deblurzoo.benchmark.harness MODULE FUNCTION ARGUMENTS` is the command of a separate process. This module does
-not import torch at the top, since the allocator must be configured first.
+`python -m deblurzoo.benchmark.harness MODULE FUNCTION ARGUMENTS` is the command of a separate process.
 """
 
 import argparse
@@ -23,8 +22,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from deblurzoo.allocator import SWITCH, keep_memory
 from deblurzoo.files import user_path, write_atomically
+from deblurzoo.runtime import SWITCH
 
 C = TypeVar("C", bound=Hashable)
 Figures = dict[str, Any]
@@ -81,7 +80,7 @@ def in_new_process(function: Callable[..., Figures], *arguments: Any, keep: bool
     path = [sys.path[0], os.environ.get("PYTHONPATH", "")]  # sys.path[0] is the folder of the script
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, path))}
     for key in ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "THP_MEM_ALLOC_ENABLE"):
-        environment.pop(key, None)  # set by `keep_memory` in this process
+        environment.pop(key, None)  # set by `configure` in this process
     if not keep:
         environment[SWITCH] = "0"
     module = Path(sys.argv[0]).stem if function.__module__ == "__main__" else function.__module__
@@ -97,7 +96,6 @@ def in_new_process(function: Callable[..., Figures], *arguments: Any, keep: bool
 
 def _new_process(module: str, function: str, arguments: str) -> None:
     """Print the values, or the reason for a failure, as a line of JSON."""
-    keep_memory()
     try:
         figures = getattr(import_module(module), function)(*json.loads(arguments))
     except Exception as error:  # any failure is reported as a reason
@@ -117,7 +115,7 @@ def resident_peak() -> int:
 
 def machine() -> dict[str, Any]:
     """Return the names of the CPU and the GPU, the number of threads, the torch version and the load average."""
-    import torch  # imported late: memory benchmarks configure the allocator first
+    import torch  # deferred: torch takes seconds to import
 
     names = Path("/proc/cpuinfo")
     lines = names.read_text().splitlines() if names.is_file() else []
