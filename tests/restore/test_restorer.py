@@ -14,6 +14,7 @@ import deblurzoo
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.nets import FlowRNN
 from deblurzoo.nets.base import restore_any_size
+from deblurzoo.ops.bfloat16 import has_bfloat16
 from deblurzoo.restore.restorer import Restorer
 
 
@@ -58,6 +59,13 @@ def test_bfloat16_is_near(two_frames: Path) -> None:
     picture = noise(64, 64, np.float32)
     exact, near = (deblurzoo.load(two_frames, precision=p)(picture) for p in ("fp32", "bf16"))  # type: ignore[arg-type]
     assert 0 < np.abs(exact - near).max() < 0.05
+
+
+def test_fast_is_bfloat16_where_the_device_has_it(two_frames: Path) -> None:
+    image = noise(64, 64, np.float32)
+    known = "bf16" if has_bfloat16("cpu") else "fp32"
+    fast, expected = (deblurzoo.load(two_frames, "cpu", precision)(image) for precision in ("fast", known))  # type: ignore[arg-type]
+    np.testing.assert_array_equal(fast, expected)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from deblurzoo.commands.options import add_checkpoint
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.extensions import add_trust, trust
 from deblurzoo.files import user_path
-from deblurzoo.restore import Device, Precision
+from deblurzoo.restore import Device
 
 
 def main(arguments: list[str]) -> None:
@@ -25,9 +25,13 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace existing results in OUT")
     parser.add_argument("--compare", action="store_true", help="also write NAME.compare.SUFFIX: blurry | restored")
     parser.add_argument("--frames", action="store_true", help="treat the images of a folder as consecutive frames")
-    parser.add_argument("--memory", metavar="SIZE", help="memory limit, such as 2GB (default: most of the free memory)")
+    limit = "memory limit, such as 2GB (default: about 2.5GB, or more if needed; on a GPU, most of the free memory)"
+    parser.add_argument("--memory", metavar="SIZE", help=limit)
     parser.add_argument("--device", choices=get_args(Device), default="auto")
-    parser.add_argument("--precision", choices=get_args(Precision), default="fp32")
+    speed = parser.add_mutually_exclusive_group()
+    speed.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
+    fast = "bf16 if the device has bfloat16 instructions, otherwise fp32"
+    speed.add_argument("--fast", dest="precision", action="store_const", const="fast", help=fast)
     add_trust(parser)
     run(parser.parse_args(arguments))
 

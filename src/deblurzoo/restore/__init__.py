@@ -3,4 +3,4 @@
 from typing import Literal
 
 Device = Literal["auto", "cpu", "cuda"]
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "bf16", "fast"]

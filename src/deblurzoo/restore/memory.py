@@ -15,10 +15,15 @@ from deblurzoo.errors import DeblurzooError
 from deblurzoo.runtime import give_back
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "KI": 2**10, "MI": 2**20, "GI": 2**30}
-_WARM_UP, _PROBE = (64, 64), (128, 1152)
+_WARM_UP, _PROBE = (64, 64), (64, 1152)
 """Heights and widths in pixels of the two inputs of `measure`, multiples of each network's `size_multiple`.
 
 The second input is long, so that the window of NAFNet's local statistics does not cover it, as in a large image.
+"""
+DEFAULT = 2 * 10**9
+"""Default memory limit in bytes on a CPU, in addition to the memory in use, unless an image needs more.
+
+Small tiles are restored faster than large tiles, because first use of memory takes longer than the tiles' overlap.
 """
 _CAUTION = 1.25
 """Safety factor, because memory fragmentation increases with the size of the tiles."""

@@ -13,8 +13,9 @@ from torch import Tensor
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.media import Floats, Pixels
 from deblurzoo.nets.base import DeblurNet, restore_any_size
+from deblurzoo.ops.bfloat16 import has_bfloat16
 from deblurzoo.restore import Device, Precision
-from deblurzoo.restore.memory import Need, free, measure, used
+from deblurzoo.restore.memory import DEFAULT, Need, free, measure, used
 from deblurzoo.restore.tiles import LEAST, Grid, blended, grid_for
 
 _WHITE = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
@@ -26,9 +27,10 @@ class Restorer:
     Args:
         net: the network.
         device: `auto` uses the GPU if available.
-        precision: `bf16` computes convolutions in bfloat16.
-        memory: memory limit in bytes, for this process or, on a GPU, for its tensors. None sets it to the memory in use
-            plus 80 % of the free memory. The limit covers the image being restored, but not other images of the caller.
+        precision: `bf16` computes convolutions in bfloat16, `fast` does so if the device has bfloat16 instructions.
+        memory: memory limit in bytes, for this process or, on a GPU, for its tensors. The limit covers the image being
+            restored, but not other images of the caller. None sets it to the memory in use plus 2 GB, or more for
+            images that need more, but at most 80 % of the free memory; on a GPU, always 80 % of the free memory.
 
     Raises:
         DeblurzooError: an argument is invalid, or `cuda` is requested without a GPU.
@@ -50,7 +52,8 @@ class Restorer:
             raise DeblurzooError("device=cuda requires a GPU, but torch finds none: use cpu or auto")
         wanted = "cuda" if device == "auto" and torch.cuda.is_available() else device
         self.device = torch.device("cpu" if wanted == "auto" else wanted)
-        self.precision, self.memory = precision, memory
+        self.low = precision == "bf16" or (precision == "fast" and has_bfloat16(self.device.type))
+        self.memory = memory
         self.net = net.eval().to(self.device)
         self._need: Need | None = None
         if memory is not None:  # measured before images occupy memory
@@ -142,20 +145,26 @@ class Restorer:
         if size <= LEAST**2:
             return grid_for(height, width, math.inf, multiple)
         need = self._measured()
-        memory = self.memory or used(self.device) + int(0.8 * free(self.device))
         # Memory in addition to the tile: the frames, the result, and a copy of the result for encoding.
         held = need.base + extra
         held += 0 if self.device.type == "cuda" else size * (3 * itemsize * (self.frames + 2) + 4)
+        least = held + 2 * LEAST**2 * need.per_pixel
+        memory = self.memory or self._default(least)
         side = math.sqrt(max(memory - held, 0) / need.per_pixel)
         strip = 0 if self.device.type == "cuda" else 24 * max(height, width) * side  # two float strips, see `blended`
         pixels = (memory - held - min(strip, (memory - held) / 2)) / need.per_pixel
         if pixels < LEAST**2:
-            least = held + 2 * LEAST**2 * need.per_pixel
             raise DeblurzooError(
                 f"an image of {width}x{height} needs about {least / 1e9:.1f} GB, but the memory limit is "
                 f"{memory / 1e9:.1f} GB: increase the memory limit, or downscale the image"
             )
         return grid_for(height, width, pixels, multiple)
+
+    def _default(self, least: float) -> int:
+        """Return the default memory limit in bytes for an image that needs at least `least` bytes."""
+        now = used(self.device)
+        available = now + int(0.8 * free(self.device))
+        return available if self.device.type == "cuda" else min(available, max(now + DEFAULT, int(least)))
 
     def _measured(self) -> Need:
         if self._need is None:
@@ -164,7 +173,7 @@ class Restorer:
 
     def _run(self, blur: Tensor) -> Tensor:
         """Return (1, 3, H, W) float32, restored from (1, T, 3, H, W) in [0, 1]."""
-        low = torch.autocast(self.device.type, torch.bfloat16) if self.precision == "bf16" else nullcontext()
+        low = torch.autocast(self.device.type, torch.bfloat16) if self.low else nullcontext()
         try:
             with torch.inference_mode(), low:
                 return restore_any_size(self.net, blur.to(self.device))

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from deblurzoo.errors import DeblurzooError, first_line
+from deblurzoo.ops.bfloat16 import has_bfloat16
 from deblurzoo.training.devices import selected
 
 AUTO, FULL, LOW, HALF = "auto", "32-true", "bf16-mixed", "16-mixed"
@@ -90,13 +91,9 @@ def training_precision(accelerator: str) -> str:
     """Return Lightning's name of the fastest precision that trains as well as float32.
 
     Autocast to bfloat16 needs no loss scaling. Operations that lose accuracy in bfloat16 (the spatial RNN, whose
-    weights may be near 1, and losses) stay in float32. On devices that only emulate bfloat16, float32 is faster.
+    weights may be near 1, and losses) stay in float32.
 
     Args:
         accelerator: `cpu`, `gpu` or Lightning's `auto`, which uses a GPU if available.
     """
-    if accelerator != "cpu" and torch.cuda.is_available():
-        return LOW if torch.cuda.is_bf16_supported(including_emulation=False) else FULL
-    known = getattr(torch.cpu, "get_capabilities", None)  # missing in older versions of torch
-    capabilities = known() if known else {}
-    return LOW if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else FULL
+    return LOW if has_bfloat16(accelerator) else FULL
