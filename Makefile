@@ -5,13 +5,13 @@ BIN := $(VENV)/bin
 # Experiments of the demo, from conf/experiment; all are evaluated on the frames that FlowRNN can restore.
 DEMO := srn_toy svrnn_toy flow_toy
 RUNS := runs/demo
-# Photos, runs and device of the study, see study/README.md.
-DATA ?= photos
+# Data, runs and device of the study, see study/README.md.
+DATA ?= data/study
 STUDY ?= $(HOME)/deblurzoo-study
 DEVICE ?= cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo pictures learnability study test test-all lint format clean
+.PHONY: help install demo pictures learnability study gpu test test-all lint format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,7 +45,10 @@ pictures: demo ## draw the README's pictures from the demo's results (requires C
 learnability: ## train small networks in several regimes of blur, see study/README.md (hours)
 study: ## train all networks, ablations and controls, see study/README.md (hours)
 learnability study: $(VENV)/installed
-	$(BIN)/python study/study.py $@ --photos $(DATA) --runs $(STUDY) --device $(DEVICE)
+	$(BIN)/python study/study.py $@ --data $(DATA) --runs $(STUDY) --device $(DEVICE)
+
+gpu: $(VENV)/installed ## check and measure everything on a GPU (9 minutes); without a GPU, at toy size
+	$(BIN)/python benchmarks/gpu.py
 
 test: $(VENV)/installed ## run the tests, except those marked `processes`
 	$(BIN)/python -m pytest -n auto -m "not processes"

@@ -120,11 +120,15 @@ def main() -> None:
     options = parser(__doc__, repeats=7)
     options.add_argument("--device", choices=BACKENDS, default="cpu")
     options.add_argument("--dtype", choices=("float32", "bfloat16", "float16", "float64"), default="float32")
+    options.add_argument("--shapes", nargs="+", metavar="NAME", help="names of shapes; by default all of the device")
     options.add_argument("--threads", type=int, default=torch.get_num_threads())
     given = options.parse_args()
     torch.set_num_threads(given.threads)
     device, dtype = given.device, getattr(torch, given.dtype)
-    shapes = GPU_SHAPES if device == "cuda" else SHAPES
+    known = GPU_SHAPES if device == "cuda" else SHAPES
+    if unknown := {*(given.shapes or ())} - {*known}:
+        options.error(f"no such shape: {', '.join(sorted(unknown))}. The shapes are {', '.join(known)}")
+    shapes = {name: shape for name, shape in known.items() if not given.shapes or name in given.shapes}
 
     def measure(case: Case) -> Figures:
         title, name = case

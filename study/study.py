@@ -182,8 +182,8 @@ def main() -> None:
     """Train and evaluate all jobs that are not finished."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=("learnability", "study"))
-    parser.add_argument("--data", type=Path, required=True, help="folder of data, see study/README.md")
-    parser.add_argument("--runs", type=Path, required=True, help="folder of runs")
+    parser.add_argument("--data", type=Path, help="folder of data, see study/README.md; --toy needs none")
+    parser.add_argument("--runs", type=lambda path: Path(path).resolve(), required=True, help="folder of runs")
     parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="names of jobs; by default all")
     parser.add_argument("--toy", action="store_true", help="two steps of each job, on toy data")
@@ -191,6 +191,8 @@ def main() -> None:
     part, jobs = ("learnability", learnability()) if given.part == "learnability" else ("jobs", study())
     if unknown := {*(given.only or ())} - {*jobs}:
         parser.error(f"no such job: {', '.join(sorted(unknown))}. The jobs are {', '.join(jobs)}")
+    if not given.toy and not given.data:
+        parser.error("--data is missing: give the folder that study/README.md describes, or --toy")
     prepare(given)
     for number, (name, job) in enumerate(jobs.items(), 1):
         if (given.only and name not in given.only) or ((HERE / part / name).exists() and not given.toy):

@@ -55,12 +55,23 @@ def test_photos_are_for_training_or_for_validation() -> None:
 
 
 @pytest.mark.processes
-def test_jobs_train_and_are_then_skipped(photos: Path, tmp_path: Path) -> None:
-    for part, name in (("learnability", "srn_charbonnier_1e-12"), ("study", "flow_rnn_no_flow_control")):
-        job = [part, "--photos", photos, "--runs", tmp_path / "runs", "--toy", "--only", name]
+def test_jobs_train_are_evaluated_and_then_skipped(tmp_path: Path) -> None:
+    for part, name, tests in (
+        ("learnability", "srn_charbonnier_1e-12", set()),
+        ("study", "flow_rnn_no_flow_control", {"kodak", "reds_full", "reds_half"}),
+    ):
+        job = [part, "--runs", tmp_path, "--toy", "--only", name]
         first, again = (
             subprocess.run([sys.executable, study.__file__, *map(str, job)], capture_output=True, text=True)
             for _ in range(2)
         )
         assert first.returncode == 0, first.stderr
         assert again.returncode == 0 and "is finished" in again.stdout + again.stderr
+        results = tmp_path.glob(f"runs/{name}/evaluate/*/results.json")
+        assert {file.parent.name for file in results} == tests
+
+
+def test_data_are_required(tmp_path: Path) -> None:
+    command = [sys.executable, study.__file__, "study", "--runs", str(tmp_path / "runs")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "--data is missing" in done.stderr and not (tmp_path / "runs").exists()
