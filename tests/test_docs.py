@@ -165,6 +165,7 @@ ELSEWHERE = {  # the test that runs the command
         "tests/commands/test_switch.py::test_a_trained_network_is_evaluated_with_its_switch_on",
     "deblurzoo evaluate checkpoint=RUN/checkpoints/best.ckpt …":
         "tests/commands/test_best.py::test_the_best_checkpoint_is_kept_evaluated_and_never_taken_as_the_newest",
+    "make gpu": "tests/test_gpu.py::test_every_part_runs_and_is_reported",
     "python docs/tables.py": "tests/test_docs.py::test_the_tables_of_the_networks_are_up_to_date",
     "deblurzoo data check data=… data.root=…": "tests/test_docs.py::test_the_documented_commands_work",
     ".venv/bin/jupytext --sync notebooks/*.py":
