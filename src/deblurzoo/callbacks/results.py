@@ -145,7 +145,7 @@ class ResultsWriter(pl.Callback):
     ) -> None:
         """Queue one restored frame (1, 3, H, W) for measuring."""
         _finish_device_work()
-        milliseconds = 1000 * (time.perf_counter() - self._start)
+        milliseconds = None if self.facts.is_of_images else 1000 * (time.perf_counter() - self._start)
         restored = _picture(to_uint8(outputs, self.rounding))
         blurry, sharp = (_picture(to_uint8(image)) for image in (batch.blur[:, 0], batch.sharp))
         index = self.measured + batch_idx
@@ -167,7 +167,7 @@ class ResultsWriter(pl.Callback):
         """Cancel all queued frames."""
         self._pool.shutdown(cancel_futures=True)
 
-    def _measure(self, index: int, milliseconds: float, blurry: Image, restored: Image, sharp: Image) -> Row:
+    def _measure(self, index: int, milliseconds: float | None, blurry: Image, restored: Image, sharp: Image) -> Row:
         """Measure one frame and write its images; runs in a thread."""
         sample = self.samples[index]
         frame = _frame(sample)

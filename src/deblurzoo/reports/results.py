@@ -26,15 +26,21 @@ Plain = Annotated[dict[str, Any], AfterValidator(lambda value: json.loads(json.d
 
 
 class Network(Record):
-    """The measured network: class, keyword arguments and parameter count."""
+    """The measured network: class, keyword arguments and parameter count.
+
+    The class of images that another program restored is `RestoredImages`, and their parameter count is None.
+    """
 
     kind: str = Field(alias="class")
     arguments: Plain
-    parameters: Count
+    parameters: Count | None
 
 
 class Checkpoint(Record):
-    """A file of trained weights and, if its run started from other trained weights, their record."""
+    """A file of trained weights and, if its run started from other trained weights, their record.
+
+    For images that another program restored: their folder, step 0 and a SHA-256 of all images.
+    """
 
     file: str
     step: Count
@@ -116,8 +122,15 @@ class Facts(Record):
     common_frames: int | None = None
     rounding: str
     data: TestImages = TestImages()
+    source: str | None = None
+    """Origin of images that another program restored, such as a URL."""
     deblurzoo: str
     config: Annotated[Plain, AfterValidator(_has_settings)]
+
+    @property
+    def is_of_images(self) -> bool:
+        """Whether another program restored the images."""
+        return self.network.parameters is None
 
     @property
     def settings(self) -> Settings:
@@ -194,7 +207,7 @@ class Measured(FrameName):
 
     height: int
     width: int
-    ms: float
+    ms: float | None
     restored: Figures
     blurry: Figures
     tiles: Tiles | None = Field(default=None, exclude_if=lambda tiles: tiles is None)
@@ -222,7 +235,8 @@ def row_of(line: bytes) -> Row:
 
 
 class Results(Facts):
-    """`results.json`: metadata, means over images, gain in dB, median time, resolutions, and values per image.
+    """`results.json`: metadata, means over images, gain in dB, median time in ms, resolutions, and values per
+    image. The time is None for images that another program restored.
 
     `do_no_harm` contains measurements with sharp input, see `FedSharp`; `do_no_harm_psnr` is their mean.
     """
@@ -234,7 +248,7 @@ class Results(Facts):
     blurry: Figures
     gain_db: Value
     do_no_harm_psnr: Value | None = None
-    ms_per_image: Value
+    ms_per_image: Value | None
     images: list[Measured]
     do_no_harm: list[FedSharp] = Field(default_factory=list)
 
@@ -256,6 +270,7 @@ class Results(Facts):
                 "that blur and sharp are different folders"
             )
         restored, blurry = ({name: fmean(of[name] for of in kind) for name in kind[0]} for kind in _figures(images))
+        times = [image.ms for image in images if image.ms is not None]
         return cls(
             **dict(facts),
             frames=len(images),
@@ -265,7 +280,7 @@ class Results(Facts):
             blurry=blurry,
             gain_db=restored["psnr"] - blurry["psnr"],
             do_no_harm_psnr=fmean(row.psnr for row in harmless) if harmless else None,
-            ms_per_image=median(image.ms for image in images),
+            ms_per_image=median(times) if times else None,
             images=images,
             do_no_harm=harmless,
         )

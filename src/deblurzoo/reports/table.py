@@ -179,14 +179,19 @@ def rows(group: list[Results]) -> list[list[str]]:
         table.append(
             [
                 results.name,
-                f"{results.network.parameters:,}",
+                _whole(results.network.parameters),
                 *_figures(names, results.restored, published_figures(results)),
                 f"{results.gain_db:+.2f}",
                 do_no_harm(results),
-                f"{results.ms_per_image:.0f}",
+                _whole(results.ms_per_image),
             ]
         )
     return table
+
+
+def _whole(value: float | None) -> str:
+    """Return a number as text without decimals, or "" if it is unknown."""
+    return "" if value is None else f"{value:,.0f}"
 
 
 def blurry(group: Sequence[Results]) -> dict[str, float]:
@@ -201,10 +206,15 @@ def left_out(group: Sequence[Results]) -> str:
     return f"{pairs} with identical blurry and sharp images ({few_of(names)})" if names else ""
 
 
-def initialised(group: Sequence[Results]) -> list[str]:
-    """Return the weights that the runs of a group started from, as a line for each run that has such weights."""
+def origins(group: Sequence[Results]) -> list[str]:
+    """Return a line for each run that started from other weights, and for images that another program restored."""
     lineages = ((results.name, results.checkpoint.lineage) for results in group)
-    return [f"{name}: initialised from {lineage.summary}" for name, lineage in lineages if lineage]
+    lines = [f"{name}: initialised from {lineage.summary}" for name, lineage in lineages if lineage]
+    return lines + [
+        f"{results.name}: images restored by another program" + (f", {results.source}" if results.source else "")
+        for results in group
+        if results.is_of_images
+    ]
 
 
 def subject(results: Results) -> str:
@@ -236,7 +246,7 @@ def _notes(group: list[Results], by_blur: bool) -> list[str]:
         names = without_lengths(group)
         return [f"without blur lengths: {few_of(names)}; `deblurzoo evaluate` measures them"] if names else []
     pairs = left_out(group)
-    return ([f"excluded: {pairs}"] if pairs else []) + initialised(group)
+    return ([f"excluded: {pairs}"] if pairs else []) + origins(group)
 
 
 def print_table(all_results: list[Results], failed: Sequence[Failure] = (), by_blur: bool = False) -> None:

@@ -62,7 +62,7 @@ def columns(group: list[Network]) -> list[Column]:
             "parameters",
             False,
             lambda n: n.results.network.parameters,
-            lambda n: f"{n.results.network.parameters:,}",
+            lambda n: _number(n.results.network.parameters, 0),
         ),
         *map(_figure_column, figure_names([network.results for network in group])),
         Column(
@@ -72,8 +72,12 @@ def columns(group: list[Network]) -> list[Column]:
             lambda n: f"{n.results.gain_db:+.2f}".replace("-", "\N{MINUS SIGN}"),
         ),
         Column("do no harm (dB)", True, lambda n: n.results.do_no_harm_psnr, lambda n: do_no_harm(n.results)),
-        Column("ms / image", False, lambda n: n.results.ms_per_image, lambda n: f"{n.results.ms_per_image:,.1f}"),
+        Column("ms / image", False, lambda n: n.results.ms_per_image, lambda n: _number(n.results.ms_per_image, 1)),
     ]
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:,.{digits}f}"
 
 
 def heading(name: str) -> str:
