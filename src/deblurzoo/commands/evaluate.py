@@ -285,6 +285,7 @@ def _conditions(settings: Evaluating, source: Source) -> dict[str, Any]:
         "split": "test",
         "blur_folder": source.blur_folder,
         "incomplete_clips": incomplete,
+        "independent": source.independent,
         "common_frames": source.common_frames,
         "rounding": f"uint8, {settings.rounding}",
     }

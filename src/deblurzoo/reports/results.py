@@ -4,6 +4,7 @@ Keys are written in the order of the fields. Keys that version 0.1 did not write
 """
 
 import json
+import re
 from collections.abc import Sequence
 from math import prod
 from pathlib import Path
@@ -119,6 +120,8 @@ class Facts(Record):
     split: str
     blur_folder: str
     incomplete_clips: list[str] = Field(default_factory=list)
+    independent: bool = False
+    """Whether the images of a clip are independent of each other."""
     common_frames: int | None = None
     rounding: str
     data: TestImages = TestImages()
@@ -158,6 +161,13 @@ class FrameName(Record):
     def strip(self) -> str:
         """Path of the optional blurry | restored | sharp strip, relative to the folder of `results.json`."""
         return f"side_by_side/{self.clip}_{self.frame}.png"
+
+
+def scene(facts: Facts, image: FrameName) -> str:
+    """Return the name of the clip or photo of an image. Only images of different clips or photos are independent."""
+    if facts.protocol == "photos":  # the test exposures of a photo are clips NAME_NUMBER
+        return re.sub(r"_\d+$", "", image.clip)
+    return image.id if facts.independent else image.clip
 
 
 class FedSharp(FrameName):

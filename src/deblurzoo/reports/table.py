@@ -6,21 +6,22 @@ import io
 import math
 import textwrap
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import rich.table
 from rich.console import Console
 from rich.measure import Measurement
-from rich.table import Table
 from rich.text import Text
 
 from deblurzoo.errors import DeblurzooError, escaped, few_of
 from deblurzoo.media.naming import NaturalKey, natural
 from deblurzoo.metrics import METRICS, figure, known_metrics
 from deblurzoo.metrics.psnr_ssim import UNCHANGED
-from deblurzoo.reports.blur_sizes import HEADINGS, gain_by_blur, rows_by_blur, without_lengths
+from deblurzoo.reports.blur_sizes import gain_by_blur
+from deblurzoo.reports.differences import difference_lines
 from deblurzoo.reports.papers import FIGURES, published_figures
 from deblurzoo.reports.results import RESULTS, Results, read
 from deblurzoo.reports.run_folder import STATUS, name_of, problem
@@ -32,6 +33,25 @@ class Failure(NamedTuple):
     name: str
     reason: str
     state: Literal["failed", "running", "not begun"] = "failed"
+
+
+class Table(NamedTuple):
+    """A table of comparable results, as text.
+
+    `better` has an item for each column: whether the highest value is the best, or None for a column without a best
+    value. The first row is the reference, such as the blurry input, if `has_reference` is set.
+    """
+
+    title: str
+    headings: Sequence[str]
+    rows: list[list[str]]
+    notes: list[str]
+    better: Sequence[bool | None]
+    has_reference: bool = True
+
+
+View = Callable[[list[Results]], list[Table]]
+"""Function that returns the tables of results."""
 
 
 def gather(paths: Sequence[Path]) -> tuple[dict[Path, Results], list[Failure]]:
@@ -235,45 +255,42 @@ def title(group: list[Results]) -> str:
     return f"{subject(group[0])} {split}, protocol {protocol}, {blur}/, {resolution}, {frames}, {rounding}"
 
 
-def _content(group: list[Results], by_blur: bool) -> tuple[Sequence[str], list[list[str]]]:
-    """Return the headings and the rows of a group's table: a row per network, or per network and range of blur."""
-    return (HEADINGS, rows_by_blur(group)) if by_blur else (headings(group), rows(group))
+def by_conditions(all_results: list[Results]) -> list[Table]:
+    """Return a table for each set of conditions, with a row for each network."""
+    tables = groups(all_results)
+    return [_table(group, heading) for group, heading in zip(tables, titles(tables), strict=True)]
 
 
-def _notes(group: list[Results], by_blur: bool) -> list[str]:
-    """Return the lines below a group's table."""
-    if by_blur:
-        names = without_lengths(group)
-        return [f"without blur lengths: {few_of(names)}; `deblurzoo evaluate` measures them"] if names else []
+def _table(group: list[Results], heading: str) -> Table:
     pairs = left_out(group)
-    return ([f"excluded: {pairs}"] if pairs else []) + origins(group)
+    notes = ([f"excluded: {pairs}"] if pairs else []) + origins(group) + difference_lines(group, figure_names(group))
+    better = [None, None, *(figure(name).higher_is_better for name in figure_names(group)), True, None, None]
+    return Table(heading, headings(group), rows(group), notes, better)
 
 
-def print_table(all_results: list[Results], failed: Sequence[Failure] = (), by_blur: bool = False) -> None:
-    """Print a table for each set of conditions, then the runs that are not done.
+def print_table(all_results: list[Results], failed: Sequence[Failure] = (), view: View = by_conditions) -> None:
+    """Print the tables of a view, then the runs that are not done.
 
     Args:
         all_results: the evaluations.
         failed: the runs that are not done.
-        by_blur: print a row per network and range of blur lengths, see `gain_by_blur`, instead of a row per network.
+        view: the arrangement of the tables.
     """
     console = Console()
-    tables = groups(all_results)
-    for group, heading in zip(tables, titles(tables), strict=True):
-        table = Table(title=Text(heading), title_justify="left")
-        heads, lines = _content(group, by_blur)
-        for column in heads:
+    for content in view(all_results):
+        table = rich.table.Table(title=Text(content.title), title_justify="left")
+        for column in content.headings:
             if column == "network":
                 table.add_column(column, overflow="fold", min_width=9)
             else:
                 words = textwrap.wrap(column, 6, break_long_words=False)
                 table.add_column("\n".join(words), justify="right", no_wrap=True)
-        for row in lines:
+        for row in content.rows:
             table.add_row(*map(Text, row))
         least = Measurement.get(console, console.options.update(width=1000), table).minimum
         table.width = least if least > console.width else None  # overflow rather than truncate values
         console.print(table, crop=False)
-        for line in _notes(group, by_blur):
+        for line in content.notes:
             console.print(escaped(line), markup=False, highlight=False, soft_wrap=True)
     for name, reason, state in failed:
         if state != "not begun":
@@ -290,16 +307,13 @@ def counts(failed: Sequence[Failure]) -> str:
     return ", ".join(f"{number} {state}" for state, number in sorted(count.items(), reverse=True))
 
 
-def as_markdown(all_results: list[Results], failed: Sequence[Failure], by_blur: bool = False) -> str:
-    """Return the tables in Markdown, see `print_table`."""
+def as_markdown(all_results: list[Results], failed: Sequence[Failure], view: View = by_conditions) -> str:
+    """Return the tables of a view and the runs that are not done in Markdown, see `print_table`."""
     lines = []
-    tables = groups(all_results)
-    for group, heading in zip(tables, titles(tables), strict=True):
-        heads, cells = _content(group, by_blur)
-        lines += [f"**{_escaped(heading)}**", "", f"| {' | '.join(heads)} |", "|---|" + "---:|" * (len(heads) - 1)]
+    for title, heads, cells, notes, *_ in view(all_results):
+        lines += [f"**{_escaped(title)}**", "", f"| {' | '.join(heads)} |", "|---|" + "---:|" * (len(heads) - 1)]
         lines += [f"| {' | '.join(map(_escaped, row))} |" for row in cells] + [""]
-        notes = [f"- {_escaped(line)}" for line in _notes(group, by_blur)]
-        lines += [*notes, ""] if notes else []
+        lines += [*(f"- {_escaped(line)}" for line in notes), ""] if notes else []
     lines += [f"- {_escaped(name)}: {_escaped(reason)}" for name, reason, _ in failed]
     return "\n".join(lines) + "\n"
 

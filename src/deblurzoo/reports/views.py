@@ -1,0 +1,126 @@
+"""Further views of evaluations, networks by data sets and gain by blur, and tables in LaTeX."""
+
+import re
+from collections.abc import Sequence
+
+from deblurzoo.errors import DeblurzooError, few_of
+from deblurzoo.metrics import figure
+from deblurzoo.reports.blur_sizes import HEADINGS, rows_by_blur, without_lengths
+from deblurzoo.reports.differences import difference_lines
+from deblurzoo.reports.results import Results
+from deblurzoo.reports.table import (
+    Table,
+    View,
+    blurry,
+    conditions,
+    figure_names,
+    groups,
+    subject,
+    title,
+    titles,
+    told_apart,
+)
+
+
+def by_blur(all_results: list[Results]) -> list[Table]:
+    """Return a table for each set of conditions, with a row for each network and range of blur lengths."""
+    tables = groups(all_results)
+    return [_by_blur(group, heading) for group, heading in zip(tables, titles(tables), strict=True)]
+
+
+def _by_blur(group: list[Results], heading: str) -> Table:
+    names = without_lengths(group)
+    notes = [f"without blur lengths: {few_of(names)}; `deblurzoo evaluate` measures them"] if names else []
+    return Table(heading, HEADINGS, rows_by_blur(group), notes, [None] * len(HEADINGS), has_reference=False)
+
+
+def by_data(name: str) -> View:
+    """Return the view of one metric: a table with a row for each network and a column for each data set."""
+    return lambda all_results: [_by_data(all_results, name)]
+
+
+def _by_data(all_results: list[Results], name: str) -> Table:
+    tables = [group for group in groups(all_results) if name in figure_names(group)]
+    if not tables:
+        known = figure_names(all_results)
+        raise DeblurzooError(f"no evaluation has the metric {name}: choose from {', '.join(known) or 'none'}")
+    shown, columns = figure(name), column_names(tables)
+    values = [{result.name: result.restored.get(name) for result in group} for group in tables]
+    before = [blurry(group)[name] for group in tables]
+    networks = dict.fromkeys(result.name for group in tables for result in group)
+    lines = [["blurry input", *map(shown.text, before)]]
+    for network in networks:
+        found = (column.get(network) for column in values)
+        lines.append([network, *("" if value is None else shown.text(value) for value in found)])
+    notes = [f"{column}: {title(group)}" for column, group in zip(columns, tables, strict=True)]
+    for column, group in zip(columns, tables, strict=True):
+        notes += difference_lines(group, [name], of=f"{column}: ")
+    unit = f" in {shown.unit}" if shown.unit else ""
+    better = [None, *[shown.higher_is_better] * len(tables)]
+    return Table(f"{shown.heading}{unit} by data set", ["network", *columns], lines, notes, better)
+
+
+def column_names(tables: Sequence[list[Results]]) -> list[str]:
+    """Return a short heading for each set of conditions: the data set and, if required, the conditions that differ."""
+    names = [subject(group[0]) for group in tables]
+    for place in (1, 3, 4, 5, 6, 7, 8):  # protocol, blur folder, resolution, frames, rounding, measure, images
+        names = told_apart(names, [f" {conditions(group[0])[place]}" for group in tables])
+    return names
+
+
+def as_latex(all_results: list[Results], view: View) -> str:
+    """Return the tables of a view in LaTeX. The best value of a column is bold, the second underlined.
+
+    Values that are equal as shown share the mark. The package booktabs is required.
+    """
+    return "% requires \\usepackage{booktabs}\n" + "\n".join(map(_latex, view(all_results)))
+
+
+def _latex(table: Table) -> str:
+    first = int(table.has_reference)
+    marked = [list(map(_plain, row)) for row in table.rows]
+    for column, higher in enumerate(table.better):
+        if higher is not None:
+            _mark(marked[first:], column, higher)
+    lines = [" & ".join(row) + r" \\" for row in marked]
+    rule = [r"\midrule"] if first else []
+    return "\n".join(
+        [
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{_plain(table.title)}}}",
+            rf"\begin{{tabular}}{{l{'r' * (len(table.headings) - 1)}}}",
+            r"\toprule",
+            " & ".join(map(_plain, table.headings)) + r" \\",
+            r"\midrule",
+            *lines[:first],
+            *rule,
+            *lines[first:],
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+def _mark(rows: list[list[str]], column: int, higher: bool) -> None:
+    """Mark the best and the second-best value of a column; the paper's value in brackets stays unmarked."""
+    values = {index: float(text[0]) for index, row in enumerate(rows) if (text := _NUMBER.match(row[column]))}
+    ranked = sorted(set(values.values()), reverse=higher)
+    for index, value in values.items():
+        number = _NUMBER.match(rows[index][column])
+        if number and value in ranked[:2]:
+            mark = (r"\textbf", r"\underline")[ranked.index(value)]
+            rows[index][column] = f"{mark}{{{number[0]}}}{rows[index][column][number.end() :]}"
+
+
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
+_SPECIAL = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}"} | {
+    ">": r"\textgreater{}", **{sign: f"\\{sign}" for sign in "&%$#_{}"}}  # fmt: skip
+"""LaTeX of the characters that have a meaning in LaTeX."""
+
+
+def _plain(text: str) -> str:
+    """Return text with the meaning of its characters in LaTeX escaped, in one line."""
+    return "".join(_SPECIAL.get(character, character) for character in " ".join(text.split()))
