@@ -203,10 +203,9 @@ class ResultsWriter(pl.Callback):
                 file.flush()
                 os.fsync(file.fileno())
 
-    @property
-    def written(self) -> int:
-        """The number of samples whose values are in the file, from which the evaluation resumes."""
-        return len(_read_rows(self._rows))
+    def rows(self) -> list[Row]:
+        """Return the values that are in the file, from which the evaluation resumes."""
+        return _read_rows(self._rows)
 
     def finish(self) -> Results:
         """Move the results to `out`, replacing an earlier evaluation, and return them.
@@ -215,7 +214,7 @@ class ResultsWriter(pl.Callback):
             DeblurzooError: a sample was not measured, or the file of measured rows is corrupt.
         """
         try:
-            rows = _read_rows(self._rows)
+            rows = self.rows()
         except ValueError as error:
             raise DeblurzooError(f"{self._rows} is corrupt ({error}): run the same command again to restart") from error
         if len(rows) != len(self.samples):

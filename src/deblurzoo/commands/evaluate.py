@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -45,6 +46,7 @@ from deblurzoo.version import __version__
 
 log = logging.getLogger(__name__)
 
+Build = Callable[..., Any]
 MATCHES = "matches.csv"
 """File with the image file of each frame, for images that another program restored."""
 SWITCHES = {"disable_rnn": ("disable_rnn", True), "same_frame": ("same_frame", True), "no_tlc": ("tlc", None)}
@@ -123,7 +125,9 @@ class Evaluation:
     images: RestoredImages | None = None
 
     def usual_folder(self) -> Path:
-        """Return the default folder of the results."""
+        """Return the default folder of the results; raise a DeblurzooError if images are named like a training."""
+        if self.images and (self.folder / "checkpoints").exists():
+            raise DeblurzooError(f"{self.folder} is the folder of a training: choose another name, or set out=DIR")
         return folder_for(self.folder / "evaluate", _kind(self.settings, self.datamodule.source), self.facts)
 
 
@@ -138,18 +142,21 @@ def measure(evaluation: Evaluation, writer: ResultsWriter) -> None:
     state = "{} of {} images of {} are measured; the same command resumes"
     with (
         told_reader_failures(),
-        on_interrupt(lambda: state.format(writer.written, len(writer.samples), writer.finished)),
+        on_interrupt(lambda: state.format(len(writer.rows()), len(writer.samples), writer.finished)),
     ):
         trainer.test(evaluation.module, datamodule, verbose=False)
 
 
-def of_network(settings: Evaluating, path: Path, trained: dict[str, Any]) -> Evaluation:
-    """Return the evaluation of the network in the file `path`, whose content `read_trained` returned."""
+def of_network(settings: Evaluating, path: Path, trained: dict[str, Any], built: Build = make) -> Evaluation:
+    """Return the evaluation of the network in the file `path`, whose content `read_trained` returned.
+
+    Data set and data module are created by `built`: `make` for the user's own config, `build` for the config of a file.
+    """
     net = load_net(trained, path)
     arguments = trained["hyper_parameters"]["net"]
     if settings.switch:
         arguments = {**arguments, **turn_on(net, settings.switch)}
-    datamodule = _test_data(settings, net.frames, settings.no_harm)
+    datamodule = _test_data(settings, net.frames, settings.no_harm, built)
     if settings.compile:
         net.compile()
     folder = run_folder(path)
@@ -167,12 +174,15 @@ def of_network(settings: Evaluating, path: Path, trained: dict[str, Any]) -> Eva
     return Evaluation(settings, _facts(settings, datamodule, subject), datamodule, RestoringModule(net), folder)
 
 
-def of_images(settings: Evaluating) -> Evaluation:
-    """Return the evaluation of images that another program restored, and print the matches of files and frames."""
+def of_images(settings: Evaluating, built: Build = make) -> Evaluation:
+    """Return the evaluation of images that another program restored, and print the matches of files and frames.
+
+    For `built`, see `of_network`.
+    """
     given = Path(str(settings.restored))
     require_utf8(given)
     name = settings.name or given.resolve().name
-    datamodule = _test_data(settings, frames=1, no_harm=0)
+    datamodule = _test_data(settings, 1, 0, built)
     images = find_restored(given, datamodule.test_samples)
     print_matches(images)
     subject: dict[str, Any] = {
@@ -182,8 +192,6 @@ def of_images(settings: Evaluating) -> Evaluation:
         "source": settings.source,
     }
     folder = Path(str(settings.content["paths"]["runs"])) / below_runs("name", name)
-    if (folder / "checkpoints").exists() and not settings.out:
-        raise DeblurzooError(f"name={name}: {folder} is the folder of a training: choose another name, or set out=DIR")
     facts = _facts(settings, datamodule, subject)
     return Evaluation(settings, facts, datamodule, ReadingModule(images.files), folder, images)
 
@@ -207,11 +215,11 @@ def _write_run(evaluation: Evaluation) -> None:
         write_identity(folder, new_id(), facts.name)
 
 
-def _test_data(settings: Evaluating, frames: int, no_harm: int) -> DeblurDataModule:
+def _test_data(settings: Evaluating, frames: int, no_harm: int, built: Build) -> DeblurDataModule:
     """Return the data module of the test images for a network of `frames` input frames."""
-    source: Source = make(settings.data.content, Source, "data")
+    source: Source = built(settings.data.content, Source, "data")
     given = {"source": source, "frames": frames, "seed": 0, "no_harm": no_harm}
-    datamodule = make(settings.datamodule.content, DeblurDataModule, "datamodule", **given)
+    datamodule: DeblurDataModule = built(settings.datamodule.content, DeblurDataModule, "datamodule", **given)
     datamodule.setup("test")
     return datamodule
 

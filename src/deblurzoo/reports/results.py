@@ -300,6 +300,15 @@ def _figures(images: list[Measured]) -> tuple[list[Figures], list[Figures]]:
     return [image.restored for image in images], [image.blurry for image in images]
 
 
+def inconsistent(results: Results) -> list[str]:
+    """Return the names of the means and counts that do not follow from the values per image."""
+    pairs = [name.rpartition("/") for name in results.nothing_to_restore]
+    excluded = [NothingToRestore(clip=clip, frame=frame) for clip, _, frame in pairs]
+    facts = Facts(**{name: getattr(results, name) for name in Facts.model_fields})
+    again = Results.of(facts, [*results.images, *results.do_no_harm, *excluded])
+    return [name for name in Results.model_fields if getattr(again, name) != getattr(results, name)]
+
+
 def read(file: Path) -> Results:
     """Return the results in a `results.json`.
 
