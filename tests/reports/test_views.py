@@ -8,9 +8,10 @@ import pytest
 
 from conftest import Run
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.reports.papers import rows
 from deblurzoo.reports.results import Facts, Measured, Results
 from deblurzoo.reports.table import by_conditions
-from deblurzoo.reports.views import as_latex, by_data
+from deblurzoo.reports.views import as_latex, by_data, with_published
 from reports.test_blur_sizes import FACTS
 
 
@@ -49,6 +50,27 @@ def test_networks_by_data_sets() -> None:
     assert (ssim.headings, ssim.rows[1]) == (["network", "gopro"], ["A_1", "0.9000"])
     with pytest.raises(DeblurzooError, match="no evaluation has the metric lpips: choose from psnr, ssim"):
         by_data("lpips")(FIELD)
+
+
+def test_published_results_are_apart_and_by_protocol() -> None:
+    ours, *published = with_published(by_data("psnr"))([*FIELD, evaluation("A_1", "realblur_r", 30.0)])
+    assert ours == by_data("psnr")([*FIELD, evaluation("A_1", "realblur_r", 30.0)])[0]
+    assert [table.title for table in published] == [
+        "published: dataset gopro, protocol gopro, blur folder blur, frames 1111",
+        "published: dataset hide, protocol hide",
+        "published: dataset realblur_r, protocol luminance",
+        "published: dataset realblur_r, protocol realblur_r, measure realblur",
+    ]
+    gopro = published[0]
+    assert gopro.headings == ["network", "trained on", "source", "PSNR", "SSIM", "SSIM 3-D"]
+    assert ["MPRNet", "GOPRO", "mimo_gopro", "32.66", "", ""] in gopro.rows
+    assert ["DeepDeblur (PyTorch)", "GOPRO", "deepdeblur_gopro", "30.40", "0.9018", ""] in gopro.rows
+    assert gopro.rows == sorted(gopro.rows, key=lambda row: float(row[3]))
+    sources = {row.table: row.source for row in rows()}
+    for table in published:
+        assert {note.partition(": ")[0] for note in table.notes} == {row[2] for row in table.rows}
+        assert table.notes == [f"{name}: {sources[name]}" for name in (note.partition(": ")[0] for note in table.notes)]
+    assert len(with_published(by_conditions)([evaluation("A", "toy", 30.0)])) == 1
 
 
 def parsed(latex: str) -> list[list[list[str]]]:
@@ -97,11 +119,15 @@ def test_compare_by_data(deblurzoo: Run, tmp_path: Path) -> None:
     for number, results in enumerate(FIELD):
         (tmp_path / str(number)).mkdir()
         (tmp_path / str(number) / "results.json").write_bytes(results.as_json())
-    files = ["--latex", "t.tex", "--markdown", "t.md", "--csv", "t.csv"]
+    files = ["--published", "--latex", "t.tex", "--markdown", "t.md", "--csv", "t.csv"]
     done = deblurzoo("compare", ".", "--by-data", "psnr", *files)
     assert done.returncode == 0 and "PSNR in dB by data set" in done.stdout, done.stderr
     assert r"\textbf{" in (tmp_path / "t.tex").read_text() and parsed((tmp_path / "t.tex").read_text())
     assert "**PSNR in dB by data set**" in (tmp_path / "t.md").read_text()
+    assert (
+        "published: dataset hide, protocol hide" in done.stdout
+        and "| Restormer (by MMagic) | GOPRO | " in (tmp_path / "t.md").read_text()
+    )
     assert len(list(csv.DictReader((tmp_path / "t.csv").open()))) == len(FIELD)
     done = deblurzoo("compare", ".", "--by-data", "psnr", "--by-blur")
     assert done.returncode == 2 and "not allowed with" in done.stderr

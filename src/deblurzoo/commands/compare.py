@@ -38,6 +38,11 @@ def main(arguments: list[str]) -> None:
         action="store_true",
         help="tables and CSV with the gain by length of the blur: a row per network and range of lengths",
     )
+    parser.add_argument(
+        "--published",
+        action="store_true",
+        help="also tables of published results on the same data sets, one for each protocol",
+    )
     parser.add_argument("--inline", action="store_true", help="embed the pictures in the HTML page")
     add_to_wandb(parser, "also log each evaluation, and the HTML page, to W&B")
     parser.add_argument(
@@ -63,11 +68,12 @@ def run(options: argparse.Namespace) -> None:
     """Print the tables of all evaluations in `options.runs` and their subfolders, and write the requested files."""
     # Deferred: OpenCV and pydantic take a second to import, and --help does not need them.
     from deblurzoo.reports.table import as_csv, as_csv_by_blur, as_markdown, by_conditions, gather, print_table
-    from deblurzoo.reports.views import as_latex, by_blur, by_data
+    from deblurzoo.reports.views import as_latex, by_blur, by_data, with_published
 
     files, failed = gather(options.runs)
     found = list(files.values())
     view = by_blur if options.by_blur else by_data(options.by_data) if options.by_data else by_conditions
+    view = with_published(view) if options.published else view
     print_table(found, failed, view)
     if options.csv:
         write_atomically(options.csv, (as_csv_by_blur if options.by_blur else as_csv)(found, failed).encode())

@@ -1,12 +1,14 @@
 """Further views of evaluations, networks by data sets and gain by blur, and tables in LaTeX."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 
 from deblurzoo.errors import DeblurzooError, few_of
 from deblurzoo.metrics import figure
 from deblurzoo.reports.blur_sizes import HEADINGS, rows_by_blur, without_lengths
 from deblurzoo.reports.differences import difference_lines
+from deblurzoo.reports.papers import FIGURES, Row, rows
 from deblurzoo.reports.results import Results
 from deblurzoo.reports.table import (
     Table,
@@ -66,6 +68,35 @@ def column_names(tables: Sequence[list[Results]]) -> list[str]:
     for place in (1, 3, 4, 5, 6, 7, 8):  # protocol, blur folder, resolution, frames, rounding, measure, images
         names = told_apart(names, [f" {conditions(group[0])[place]}" for group in tables])
     return names
+
+
+def with_published(view: View) -> View:
+    """Return a view followed by tables of the published results on the same data sets, one for each protocol."""
+    return lambda all_results: [*view(all_results), *_published({results.dataset for results in all_results})]
+
+
+def _published(datasets: set[str]) -> Iterator[Table]:
+    def conditions_of(row: Row) -> str:
+        return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in row.conditions.items())
+
+    chosen = sorted((row for row in rows() if row.conditions["dataset"] in datasets), key=conditions_of)
+    for heading, group in groupby(chosen, conditions_of):
+        yield _published_table(f"published: {heading}", list(group))
+
+
+def _published_table(heading: str, group: list[Row]) -> Table:
+    """Return the table of published results under the same conditions, the best PSNR last."""
+    names = [name for name in FIGURES.values() if any(name in row.figures for row in group)]
+    shown = [figure(name) for name in names]
+    lines = [
+        [row.name, row.trained_on or "", row.table]
+        + [one.text(row.figures[name]) if name in row.figures else "" for name, one in zip(names, shown, strict=True)]
+        for row in sorted(group, key=lambda row: row.figures["psnr"])
+    ]
+    heads = ["network", "trained on", "source", *(one.heading for one in shown)]
+    notes = list(dict.fromkeys(f"{row.table}: {row.source}" for row in group))
+    better = [None, None, None, *(one.higher_is_better for one in shown)]
+    return Table(heading, heads, lines, notes, better, has_reference=False)
 
 
 def as_latex(all_results: list[Results], view: View) -> str:
