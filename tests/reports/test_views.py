@@ -131,3 +131,14 @@ def test_compare_by_data(deblurzoo: Run, tmp_path: Path) -> None:
     assert len(list(csv.DictReader((tmp_path / "t.csv").open()))) == len(FIELD)
     done = deblurzoo("compare", ".", "--by-data", "psnr", "--by-blur")
     assert done.returncode == 2 and "not allowed with" in done.stderr
+
+
+def test_compare_states_the_difference_of_two_networks(deblurzoo: Run, tmp_path: Path) -> None:
+    for number, results in enumerate(FIELD[:2]):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "results.json").write_bytes(results.as_json())
+    done = deblurzoo("compare", "0", "1", "--markdown", "t.md")
+    line = "B & co minus A_1, PSNR: -0.50 dB, too few clips for an interval (1)"
+    assert done.returncode == 0 and line in done.stdout, done.stderr
+    assert f"- {line.replace('&', '&amp;')}" in (tmp_path / "t.md").read_text()
+    assert "minus" not in deblurzoo("compare", "0").stdout
