@@ -103,8 +103,8 @@ def find_restored(folder: Path, samples: Sequence[Sample]) -> RestoredImages:
         )
     for sample in samples:
         if len(several := list(found[sample.clip, sample.frame])) > 1:
-            names = few_of([str(path.relative_to(folder)) for path in several])
-            raise DeblurzooError(f"restored={folder} has several images of {_id(sample)}: {names}. Keep one of them")
+            files = few_of([str(path.relative_to(folder)) for path in several])
+            raise DeblurzooError(f"restored={folder} has several images of {_id(sample)}: {files}. Keep one of them")
     matches = []
     for sample in samples:
         ((path, form),) = found[sample.clip, sample.frame].items()
