@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from deblurzoo.data.clips import Sample
 from deblurzoo.errors import DeblurzooError, few_of, require_utf8
@@ -81,8 +81,8 @@ def find_restored(folder: Path, samples: Sequence[Sample]) -> RestoredImages:
     """Return the image of each sample in a folder and its sub-folders.
 
     Accepted names, with any suffix of an image file: `CLIP/FRAME`, also with folders in between; `CLIP-FRAME` and
-    `CLIP_FRAME`; `FRAME`, if no other clip has a frame of this name. All names may have the same addition, such as
-    `_restored`.
+    `CLIP_FRAME`; `FRAME`, if no other clip has a frame of this name. FRAME is the name of the frame or of its blurry
+    image. All names may have the same addition, such as `_restored`.
 
     Raises:
         DeblurzooError: a frame has no image or several images, or an image is not 8-bit RGB of the frame's size.
@@ -139,23 +139,30 @@ def _candidates(stems: dict[Path, str], samples: Sequence[Sample]) -> tuple[dict
 
 def _by_name(names: dict[Path, str], samples: Sequence[Sample], addition: str) -> dict[Key, dict[Path, str]]:
     """Return the files of each frame with the forms of their names, for names without their addition."""
-    clips = Counter(sample.frame for sample in samples)
+    frames = {(sample.clip, sample.frame): _frame_names(sample) for sample in samples}
+    clips = Counter(name for own in frames.values() for name in own)
     found: dict[Key, dict[Path, str]] = {}
-    nested, last = defaultdict(list), defaultdict(list)
+    last, nested = defaultdict(list), defaultdict(list)
     for path, name in names.items():
         parent, _, stem = name.rpartition("/")
         last[stem].append(path)
         nested[stem].append((path, f"/{parent}/"))
-    for sample in samples:
-        files = found[sample.clip, sample.frame] = {}
-        if clips[sample.frame] == 1:
-            files |= dict.fromkeys(last[sample.frame], f"FRAME{addition}")
-        for sign in "-_":
-            joined = f"{sample.clip.replace('/', sign)}{sign}{sample.frame}"
-            files |= dict.fromkeys(last[joined], f"CLIP{sign}FRAME{addition}")
-        inside = [path for path, parent in nested[sample.frame] if f"/{sample.clip}/" in parent]
-        files |= dict.fromkeys(inside, f"CLIP/FRAME{addition}")
+    for (clip, frame), own in frames.items():
+        files = found[clip, frame] = {}
+        for name in own:
+            if clips[name] == 1:
+                files |= dict.fromkeys(last[name], f"FRAME{addition}")
+            for sign in "-_":
+                joined = f"{clip.replace('/', sign)}{sign}{name}"
+                files |= dict.fromkeys(last[joined], f"CLIP{sign}FRAME{addition}")
+            inside = [path for path, parent in nested[name] if f"/{clip}/" in parent]
+            files |= dict.fromkeys(inside, f"CLIP/FRAME{addition}")
     return found
+
+
+def _frame_names(sample: Sample) -> list[str]:
+    """Return the name of a frame and, if it differs, the name of its blurry image."""
+    return list(dict.fromkeys([sample.frame, PurePath(sample.blur[0].stored()[0]).stem]))
 
 
 def _require_pixels(matches: Sequence[Match], samples: Sequence[Sample]) -> None:
