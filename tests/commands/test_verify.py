@@ -140,6 +140,13 @@ def test_a_strangers_file_runs_no_code(deblurzoo: Run, file: Path, tmp_path: Pat
             refused(done, "evil, which is not trusted and could run any code")
         file.write_text(content)
     assert not (tmp_path / "ran").exists()
+    for config in ({"data": {}}, {"trainer": {"precision": "none"}}, {"data": {"_target_": "deblurzoo.data.Folder"}},
+                   {"datamodule": {"_target_": "deblurzoo.data.datamodule.DeblurDataModule"}}):  # fmt: skip
+        content = file.read_text()
+        changed(file, lambda content, config=config: content["config"].update(config))
+        done = deblurzoo("verify", file)
+        assert done.returncode == 1 and done.stderr.startswith("error: "), done.stderr
+        file.write_text(content)
 
 
 def test_wrong_arguments(deblurzoo: Run, file: Path, tmp_path: Path) -> None:

@@ -74,7 +74,8 @@ def verify(file: Path, overrides: list[str], seed: int) -> None:
 
 def _prepared(results: Results, overrides: list[str], file: Path) -> Evaluation:
     """Return the evaluation of a file on this machine; classes are from deblurzoo and from trusted packages only."""
-    content = {**results.config, "checkpoint": None, "restored": None, "out": None}
+    unused = dict.fromkeys(("checkpoint", "restored", "name", "source", "out"))
+    content = {**results.config, **unused, "paths": {"runs": "runs"}}
     content["restored" if results.is_of_images else "checkpoint"] = results.checkpoint.file
     for override in overrides:
         _set(content, override)
