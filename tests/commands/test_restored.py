@@ -194,6 +194,8 @@ def test_wrong_options(deblurzoo: Run, ours: Path, identity: Path, tmp_path: Pat
     refused(deblurzoo("evaluate", restored, f"checkpoint={identity}", *TOY), "checkpoint and restored exclude each")
     refused(deblurzoo("evaluate", restored, *TOY, "switch=no_tlc"), "switch=no_tlc has no effect with restored")
     refused(deblurzoo("evaluate", restored, *TOY, "compile=true"), "compile=true has no effect with restored")
+    low = deblurzoo("evaluate", restored, *TOY, "trainer.precision=bf16-mixed")
+    refused(low, "trainer.precision=bf16-mixed has no effect with restored")
     refused(deblurzoo("evaluate", f"checkpoint={identity}", *TOY, "source=x"), "source=x has no effect with checkpoint")
     refused(
         deblurzoo("evaluate", restored, *TOY, "name=../x"), "name=../x is not the name of a folder below paths.runs"

@@ -469,7 +469,7 @@ def test_differences_have_the_interval_of_students_t(chromium: Any, tmp_path: Pa
     write_page(evaluations, [], tmp_path / "page.html", inline_pictures=False)
     tab = chromium.new_page()
     tab.goto((tmp_path / "page.html").as_uri())
-    tab.wait_for_selector("html[data-ready]")
+    tab.wait_for_selector("html[data-ready=true]", state="attached")
     found = difference(evaluations[0].results, evaluations[1].results, "psnr")
     assert found and found.margin and found.clips == 7
     low, high = (f"{found.mean + sign * found.margin:+.2f} dB" for sign in (-1, 1))
@@ -487,7 +487,7 @@ def test_networks_by_data_sets(chromium: Any, tmp_path: Path) -> None:
     write_page(evaluations, [], tmp_path / "page.html", inline_pictures=False)
     tab = chromium.new_page()
     tab.goto((tmp_path / "page.html").as_uri())
-    tab.wait_for_selector("html[data-ready]")
+    tab.wait_for_selector("html[data-ready=true]", state="attached")
     overview = tab.locator(".overview")
     shown = overview.locator("[data-metric]:visible")
     assert shown.locator("th[scope=col]").all_inner_texts() == ["network", "toy a", "toy b", "toy c"]

@@ -47,6 +47,7 @@ from deblurzoo.version import __version__
 log = logging.getLogger(__name__)
 
 Build = Callable[..., Any]
+"""`make` or `deblurzoo.config.build`."""
 MATCHES = "matches.csv"
 """File with the image file of each frame, for images that another program restored."""
 SWITCHES = {"disable_rnn": ("disable_rnn", True), "same_frame": ("same_frame", True), "no_tlc": ("tlc", None)}
@@ -181,6 +182,8 @@ def of_images(settings: Evaluating, built: Build = make) -> Evaluation:
     """
     given = Path(str(settings.restored))
     require_utf8(given)
+    if low := _low(settings):
+        raise DeblurzooError(f"trainer.precision={low} has no effect with restored: omit it")
     name = settings.name or given.resolve().name
     datamodule = _test_data(settings, 1, 0, built)
     images = find_restored(given, datamodule.test_samples)

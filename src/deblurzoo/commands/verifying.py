@@ -24,6 +24,7 @@ from deblurzoo.records import first_problem
 from deblurzoo.reports.results import FedSharp, Measured, Results, Row, inconsistent, read
 from deblurzoo.reports.run_folder import differences
 from deblurzoo.training.checkpoints import checkpoint_of, read_trained
+from deblurzoo.training.precision import FULL
 
 SHARE = 0.05
 """Share of the images that are measured again."""
@@ -79,10 +80,11 @@ def _prepared(results: Results, overrides: list[str], file: Path) -> Evaluation:
     content["restored" if results.is_of_images else "checkpoint"] = results.checkpoint.file
     for override in overrides:
         _set(content, override)
-    if content["restored"] and not results.is_of_images:
-        content |= {"checkpoint": None, "switch": None, "compile": False}
     trainer = content.get("trainer")
     chosen = {key: trainer.get(key) for key in ("accelerator", "precision")} if isinstance(trainer, dict) else {}
+    if content["restored"]:
+        content |= {"checkpoint": None, "switch": None, "compile": False}
+        chosen["precision"] = FULL
     try:
         settings = Evaluating.model_validate({**content, "trainer": {**_TRAINER, **chosen}})
     except ValidationError as error:

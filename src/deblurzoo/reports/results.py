@@ -120,12 +120,12 @@ class Facts(Record):
     split: str
     blur_folder: str
     incomplete_clips: list[str] = Field(default_factory=list)
-    independent: bool = False
+    independent: bool = Field(default=False, exclude_if=lambda value: not value)
     """Whether the images of a clip are independent of each other."""
     common_frames: int | None = None
     rounding: str
     data: TestImages = TestImages()
-    source: str | None = None
+    source: str | None = Field(default=None, exclude_if=lambda value: value is None)
     """Origin of images that another program restored, such as a URL."""
     deblurzoo: str
     config: Annotated[Plain, AfterValidator(_has_settings)]
