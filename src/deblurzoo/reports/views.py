@@ -1,7 +1,7 @@
 """Further views of evaluations, networks by data sets and gain by blur, and tables in LaTeX."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
 from deblurzoo.errors import DeblurzooError, few_of
@@ -135,15 +135,18 @@ def _latex(table: Table) -> str:
     )
 
 
+def best_two(texts: Iterable[str], higher: bool) -> list[str]:
+    """Return the best and the second-best number of a column as text; `higher` is whether the highest is the best."""
+    return sorted(set(texts), key=float, reverse=higher)[:2]
+
+
 def _mark(rows: list[list[str]], column: int, higher: bool) -> None:
     """Mark the best and the second-best value of a column; the paper's value in brackets stays unmarked."""
-    values = {index: float(text[0]) for index, row in enumerate(rows) if (text := _NUMBER.match(row[column]))}
-    ranked = sorted(set(values.values()), reverse=higher)
-    for index, value in values.items():
-        number = _NUMBER.match(rows[index][column])
-        if number and value in ranked[:2]:
-            mark = (r"\textbf", r"\underline")[ranked.index(value)]
-            rows[index][column] = f"{mark}{{{number[0]}}}{rows[index][column][number.end() :]}"
+    found = [(row, number) for row in rows if (number := _NUMBER.match(row[column]))]
+    marks = dict(zip(best_two((number[0] for _, number in found), higher), (r"\textbf", r"\underline"), strict=False))
+    for row, number in found:
+        if mark := marks.get(number[0]):
+            row[column] = f"{mark}{{{number[0]}}}{row[column][number.end() :]}"
 
 
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")

@@ -7,7 +7,7 @@ from deblurzoo.metrics import figure
 from deblurzoo.reports.page.table import badge, heading, heading_cell, named, table_of
 from deblurzoo.reports.page.types import Network
 from deblurzoo.reports.table import blurry, figure_names
-from deblurzoo.reports.views import column_names
+from deblurzoo.reports.views import best_two, column_names
 
 
 def overview(groups: Sequence[list[Network]]) -> str:
@@ -27,15 +27,16 @@ def overview(groups: Sequence[list[Network]]) -> str:
 
 
 def _table(groups: Sequence[list[Network]], name: str) -> str:
-    columns = [(number, group) for number, group in enumerate(groups) if name in _before(group)]
-    titles = column_names([[network.results for network in group] for _, group in columns])
+    columns = [group for group in groups if name in _before(group)]
+    titles = column_names([[network.results for network in group] for group in columns])
     higher = figure(name).higher_is_better
     heads = heading_cell(0, "network", descending=False)
     heads += "".join(heading_cell(n, title, higher) for n, title in enumerate(titles, 1))
-    found = {network.number: network for _, group in columns for network in group}
-    values = [{network.number: network.results.restored.get(name) for network in group} for _, group in columns]
-    ranks = [_ranks([value for value in column.values() if value is not None], name) for column in values]
-    before = "".join(f"<td>{figure(name).text(_before(group)[name])}</td>" for _, group in columns)
+    found = {network.number: network for group in columns for network in group}
+    values = [{network.number: network.results.restored.get(name) for network in group} for group in columns]
+    texts = [[figure(name).text(value) for value in column.values() if value is not None] for column in values]
+    ranks = [best_two(column, higher) for column in texts]
+    before = "".join(f"<td>{figure(name).text(_before(group)[name])}</td>" for group in columns)
     mark = named('<span class="badge"></span>', "blurry input")
     rows = [f'<tr class="blurry"><th scope="row">{mark}</th>{before}</tr>']
     for number in sorted(found):
@@ -48,12 +49,6 @@ def _table(groups: Sequence[list[Network]], name: str) -> str:
 
 def _before(group: Sequence[Network]) -> dict[str, float]:
     return blurry([network.results for network in group])
-
-
-def _ranks(values: Sequence[float], name: str) -> list[str]:
-    """Return the best and the second-best value of a column as text."""
-    texts = {figure(name).text(value) for value in values}
-    return sorted(texts, key=float, reverse=figure(name).higher_is_better)[:2]
 
 
 def _cell(value: float | None, name: str, ranks: Sequence[str]) -> str:
