@@ -2,6 +2,7 @@
 
 import csv
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from conftest import Run
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.reports.papers import rows
 from deblurzoo.reports.results import Facts, Measured, Results
-from deblurzoo.reports.table import by_conditions
+from deblurzoo.reports.table import by_conditions, gather
 from deblurzoo.reports.views import as_latex, by_data, with_published
 from reports.test_blur_sizes import FACTS
 
@@ -119,6 +120,14 @@ def test_compare_by_data(deblurzoo: Run, tmp_path: Path) -> None:
     for number, results in enumerate(FIELD):
         (tmp_path / str(number)).mkdir()
         (tmp_path / str(number) / "results.json").write_bytes(results.as_json())
+    found, _ = gather([tmp_path])
+    assert {results.name for results in found.values()} == {"A_1", "B & co", "C"}, "a network has one name"
+    again = evaluation("A_1", "gopro", 30.001, ssim=0.9)
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy" / "results.json").write_bytes(again.as_json())
+    found, _ = gather([tmp_path])
+    assert {"A_1 (0)", "A_1 (2)", "A_1 (copy)"} <= {results.name for results in found.values()}, "copies are told apart"
+    shutil.rmtree(tmp_path / "copy")
     files = ["--published", "--latex", "t.tex", "--markdown", "t.md", "--csv", "t.csv"]
     done = deblurzoo("compare", ".", "--by-data", "psnr", *files)
     assert done.returncode == 0 and "PSNR in dB by data set" in done.stdout, done.stderr

@@ -81,7 +81,7 @@ def gather(paths: Sequence[Path]) -> tuple[dict[Path, Results], list[Failure]]:
             if failure := _failure(run):
                 failed[run.resolve()] = failure
                 folders[run.resolve()] = run.resolve()
-    _name_folders(results, failed, folders)
+    _name_folders(results, failed, folders | _common_folders(results, folders))
     _tell_apart(list(results.values()))
     return results, list(failed.values())
 
@@ -94,6 +94,15 @@ def _in_order(path: Path) -> list[NaturalKey]:
 def _folder(file: Path) -> Path:
     """Return the run folder of RUN/evaluate/KIND/results.json, otherwise the folder of the file."""
     return file.parents[2] if file.parent.parent.name == "evaluate" else file.parent
+
+
+def _common_folders(results: dict[Path, Results], folders: dict[Path, Path]) -> dict[Path, Path]:
+    """Return one folder for all evaluations of a network, unless two of them have the same conditions."""
+    networks: dict[tuple[str, str | None], list[Path]] = {}
+    for file, one in results.items():
+        networks.setdefault((one.name, one.source if one.is_of_images else one.checkpoint.sha256), []).append(file)
+    apart = (files for files in networks.values() if len({conditions(results[file]) for file in files}) == len(files))
+    return {file: folders[files[0]] for files in apart for file in files}
 
 
 def _nearby(folder: Path) -> Path:
