@@ -1,5 +1,6 @@
 """Published data sets in their real layout and with their real names, from check to evaluation."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -98,6 +99,9 @@ def test_a_data_set_is_checked_packed_trained_and_evaluated(name: str, tmp_path:
     assert trained.returncode == 0, trained.stderr
     done = deblurzoo("evaluate", "checkpoint=runs/run", *data, "trainer=cpu", "no_harm=0")
     assert done.returncode == 0, done.stderr
+    (results,) = (json.loads(file.read_text()) for file in tmp_path.glob("runs/run/evaluate/*/results.json"))
+    assert results["protocol"] == name
+    assert ("psnr_aligned" in results["restored"]) == (results["measure"] == "realblur") == ("realblur" in name)
 
 
 def test_the_frames_of_each_protocol_of_reds(tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ def test_plain_measure_is_the_three_figures_of_each_picture_and_what_is_chosen(
 
 def test_a_metric_that_is_unknown_or_cannot_stand_in_a_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
-        DeblurzooError, match=r"metric lpips is unknown: choose from psnr, ssim, ssim_matlab3d, mssim, or"
+        DeblurzooError, match=r"metric lpips is unknown: choose from psnr, ssim, ssim_matlab3d, mssim, .*, or"
     ):
         MEASURES["plain"].names(["psnr", "lpips"])
     for name in ("My-Metric", "a" * 41, "1st", "psnr\n", "__class__"):

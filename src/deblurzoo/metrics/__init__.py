@@ -9,6 +9,7 @@ from deblurzoo.errors import DeblurzooError, first_line
 from deblurzoo.media import Image
 from deblurzoo.metrics.mssim import image_mssim
 from deblurzoo.metrics.psnr_ssim import image_psnr, image_ssim, image_ssim_matlab3d
+from deblurzoo.metrics.realblur import image_psnr_aligned, image_ssim_aligned
 
 PictureFunction = Callable[[Image, Image], float]
 """Function that maps an image and its sharp image, both uint8 (H, W, 3), to a metric value."""
@@ -61,6 +62,8 @@ METRICS = {
     "ssim": Metric("SSIM", 4, "", True, image_ssim),
     "ssim_matlab3d": Metric("SSIM 3-D", 4, "", True, image_ssim_matlab3d),
     "mssim": Metric("MSSIM", 4, "", True, image_mssim),
+    "psnr_aligned": Metric("PSNR aligned", 2, "dB", True, image_psnr_aligned),
+    "ssim_aligned": Metric("SSIM aligned", 4, "", True, image_ssim_aligned),
 }
 """The built-in metrics by name. Results, tables, CSV, Markdown, the HTML page and W&B support every metric."""
 
