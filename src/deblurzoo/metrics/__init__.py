@@ -10,6 +10,7 @@ from deblurzoo.media import Image
 from deblurzoo.metrics.mssim import image_mssim
 from deblurzoo.metrics.psnr_ssim import image_psnr, image_ssim, image_ssim_matlab3d
 from deblurzoo.metrics.realblur import image_psnr_aligned, image_ssim_aligned
+from deblurzoo.metrics.sharpness import image_sharpness
 
 PictureFunction = Callable[[Image, Image], float]
 """Function that maps an image and its sharp image, both uint8 (H, W, 3), to a metric value."""
@@ -52,9 +53,14 @@ class Metric(Figure):
 
     Args:
         function: maps an image and its sharp image, both uint8 (H, W, 3), to a finite number. It must be thread-safe.
+        no_reference: whether `function` ignores the sharp image. The value of the sharp image is then reported, too.
+        version: returns the version of the code and the hash of its weights; stored in results. None for metrics of
+            deblurzoo. It is called before images are measured, so it can load weights.
     """
 
     function: PictureFunction
+    no_reference: bool = False
+    version: Callable[[], str] | None = None
 
 
 METRICS = {
@@ -64,8 +70,12 @@ METRICS = {
     "mssim": Metric("MSSIM", 4, "", True, image_mssim),
     "psnr_aligned": Metric("PSNR aligned", 2, "dB", True, image_psnr_aligned),
     "ssim_aligned": Metric("SSIM aligned", 4, "", True, image_ssim_aligned),
+    "sharpness": Metric("sharpness", 0, "levels²", True, image_sharpness, no_reference=True),
 }
 """The built-in metrics by name. Results, tables, CSV, Markdown, the HTML page and W&B support every metric."""
+WARPING = "warping"
+OF_CLIPS = {WARPING: Figure("warping error", 2, "levels", False)}
+"""The figures of consecutive frames, which evaluations add to the metrics, see `deblurzoo.data.consistency`."""
 
 
 def known_metrics() -> dict[str, Metric]:
@@ -116,4 +126,4 @@ def measured(name: str, image: Image, sharp: Image) -> float:
 
 def figure(name: str) -> Figure:
     """Return the display properties of a metric; an unknown metric is shown by its name with four decimals."""
-    return METRICS.get(name) or known_metrics().get(name) or Figure(name, 4, "", True)
+    return METRICS.get(name) or OF_CLIPS.get(name) or known_metrics().get(name) or Figure(name, 4, "", True)

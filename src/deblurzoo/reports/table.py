@@ -172,9 +172,14 @@ def do_no_harm(results: Results) -> str:
 
 
 def rows(group: list[Results]) -> list[list[str]]:
-    """Return the rows of a group's table: the blurry input, then each network, with the paper's values in brackets."""
+    """Return the rows of a group's table: the blurry input, the sharp images if they have values, and each network.
+
+    The paper's values are in brackets.
+    """
     names = figure_names(group)
     table = [["blurry input", "", *_figures(names, blurry(group), {}), "", "", ""]]
+    if own := sharp(group):
+        table.append(["sharp images", "", *_figures(names, own, {}), "", "", ""])
     for results in group:
         table.append(
             [
@@ -192,6 +197,11 @@ def rows(group: list[Results]) -> list[list[str]]:
 def blurry(group: Sequence[Results]) -> dict[str, float]:
     """Return the metric values of a group's blurry input, merged from all results of the group."""
     return {name: value for results in group for name, value in results.blurry.items()}
+
+
+def sharp(group: Sequence[Results]) -> dict[str, float]:
+    """Return the metric values of a group's sharp images, merged from all results of the group; empty for most."""
+    return {name: value for results in group for name, value in results.sharp.items()}
 
 
 def left_out(group: Sequence[Results]) -> str:
@@ -318,7 +328,9 @@ def as_csv(all_results: list[Results], failed: Sequence[Failure]) -> str:
     measured = ("gain_db", "do_no_harm_psnr", "ms_per_image")
     names = list(dict.fromkeys([*METRICS, *figure_names(all_results)]))
     of_papers = [f"paper_{name}" for name in FIGURES.values()]
-    heads = [*names, *(f"blurry_{name}" for name in names), *measured, *of_papers]
+    of_sharp = list(sharp(all_results))
+    heads = [*names, *(f"blurry_{name}" for name in names), *(f"sharp_{name}" for name in of_sharp)]
+    heads += [*measured, *of_papers]
     lines: list[list[Any]] = [[*_GIVEN, "name", "parameters", *heads, "failure"]]
     for results in all_results:
         paper = published_figures(results)
@@ -329,6 +341,7 @@ def as_csv(all_results: list[Results], failed: Sequence[Failure]) -> str:
                 results.network.parameters,
                 *(results.restored.get(name, "") for name in names),
                 *(results.blurry.get(name, "") for name in names),
+                *(results.sharp.get(name, "") for name in of_sharp),
                 *(getattr(results, name) for name in measured),
                 *(paper.get(name, "") for name in FIGURES.values()),
                 "",

@@ -136,7 +136,8 @@ def send_evaluation(run: Path, results: Path) -> None:
     if wandb.run is None:
         return
     evaluated = read(results)
-    figures = {**evaluated.restored, "gain_db": evaluated.gain_db, "ms_per_image": evaluated.ms_per_image}
+    own = {f"sharp_{name}": value for name, value in evaluated.sharp.items()}
+    figures = {**evaluated.restored, **own, "gain_db": evaluated.gain_db, "ms_per_image": evaluated.ms_per_image}
     if evaluated.do_no_harm_psnr is not None:
         figures["do_no_harm_psnr"] = evaluated.do_no_harm_psnr
     summary = {**figures, "conditions": title([evaluated])}
@@ -147,7 +148,7 @@ def send_evaluation(run: Path, results: Path) -> None:
     for image, strip in _strips(results.parent, evaluated):
         pictures = map(wandb.Image, read_strip(strip))
         gain = image.restored["psnr"] - image.blurry["psnr"]
-        table.add_data(image.id, *pictures, *(image.restored[name] for name in names), gain)
+        table.add_data(image.id, *pictures, *(image.restored.get(name) for name in names), gain)
         _send(results.parent / image.image, run)
     wandb.run.log({"test/images": table, STEP: evaluated.checkpoint.step})
     log_results(results, evaluated)
