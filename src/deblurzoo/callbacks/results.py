@@ -20,7 +20,7 @@ from deblurzoo.batch import Batch
 from deblurzoo.data.blur_length import tile_lengths
 from deblurzoo.data.clips import Sample
 from deblurzoo.data.consistency import follows, warping_errors
-from deblurzoo.errors import DeblurzooError
+from deblurzoo.errors import DeblurzooError, first_line
 from deblurzoo.files import LOCK, release, take_over, unfinished, write_atomically
 from deblurzoo.media import Image
 from deblurzoo.media.images import read_image, write_png
@@ -179,7 +179,11 @@ class ResultsWriter(pl.Callback):
         if not index or not follows(self.samples[index], previous := self.samples[index - 1]):
             return None
         if self._last is None:  # the evaluation was resumed
-            self._last = previous.blur[0].read(), read_image(self.out / _frame(previous).image), previous.sharp.read()
+            try:
+                restored = read_image(self.out / _frame(previous).image)
+            except DeblurzooError as error:
+                raise DeblurzooError(f"{self.out} cannot be resumed: {first_line(error)}: remove {self.out}") from error
+            self._last = previous.blur[0].read(), restored, previous.sharp.read()
         return self._last
 
     def _measure(
