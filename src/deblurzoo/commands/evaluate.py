@@ -70,9 +70,10 @@ def evaluate(cfg: DictConfig, anew: bool = True) -> Path:
 
     folder = run_folder(path)
     best = "best" if path.name == BEST else None
+    names = (name_of(folder), best, settings.switch, _ensemble(settings), _low(settings))
     facts = Facts.model_validate(
         {
-            "name": " ".join(filter(None, (name_of(folder), best, settings.switch, _low(settings)))),
+            "name": " ".join(filter(None, names)),
             "network": describe_network(net, arguments),
             "checkpoint": {
                 "file": str(path),
@@ -100,7 +101,7 @@ def evaluate(cfg: DictConfig, anew: bool = True) -> Path:
         trainer = make(settings.trainer.content, pl.Trainer, "trainer", callbacks=callbacks, logger=False)
         state = "{} of {} images of {} are measured; the same command resumes"
         with told_reader_failures(), on_interrupt(lambda: state.format(writer.written, len(writer.samples), out)):
-            trainer.test(RestoringModule(net), datamodule, verbose=False)
+            trainer.test(RestoringModule(net, settings.self_ensemble), datamodule, verbose=False)
     print_table([writer.finish()])
     print(f"values per image: {out / RESULTS}")
     if settings.pictures:
@@ -174,9 +175,13 @@ def _kind(settings: Evaluating, source: Source) -> str:
     """Return the default folder name of an evaluation. The name lists the conditions of the evaluation."""
     common = f"common{source.common_frames}" if source.common_frames else None
     rounding = settings.rounding if settings.rounding != "nearest" else None
-    return "_".join(
-        filter(None, (source.protocol, source.blur_folder, common, settings.switch, rounding, _low(settings)))
-    )
+    changes = (settings.switch, _ensemble(settings), rounding, _low(settings))
+    return "_".join(filter(None, (source.protocol, source.blur_folder, common, *changes)))
+
+
+def _ensemble(settings: Evaluating) -> str | None:
+    """Return the name of the self-ensemble if it is used."""
+    return "self_ensemble" if settings.self_ensemble else None
 
 
 def _low(settings: Evaluating) -> str | None:

@@ -105,6 +105,7 @@ class Evaluating(Settings):
     checkpoint: Text
     out: Text | None
     switch: Literal["disable_rnn", "same_frame", "no_tlc"] | None
+    self_ensemble: bool
     pictures: NonNegativeInt
     no_harm: NonNegativeInt
     rounding: Literal["nearest", "floor"]

@@ -88,8 +88,10 @@ def published(results: Results) -> Row | None:
     """Return the row that matches the network and the conditions of an evaluation, or None.
 
     The network matches if its class, its parameter count and the arguments listed in the row agree. A network with
-    `residual`, `disable_rnn` or `same_frame` never matches.
+    `residual`, `disable_rnn` or `same_frame` never matches, and neither does a self-ensemble.
     """
+    if results.settings.self_ensemble:
+        return None
     fitting = (row for row in rows() if _is_of(results, row.conditions) and _is_network(results.network, row))
     return next(fitting, None)
 

@@ -93,6 +93,7 @@ class Settings(Record):
     data: dict[str, Any]
     trainer: WithPrecision
     switch: str | None
+    self_ensemble: bool = False
     rounding: Literal["nearest", "floor"]
 
 

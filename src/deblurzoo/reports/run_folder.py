@@ -298,6 +298,7 @@ def _conditions(facts: Facts, by_pictures: bool) -> dict[str, Any]:
         "blur": facts.blur_folder,
         "common_frames": facts.common_frames,
         "switch": settings.switch,
+        "self_ensemble": settings.self_ensemble,
         "rounding": settings.rounding,
         "precision": settings.trainer.precision,
     }
