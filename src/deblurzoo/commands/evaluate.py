@@ -61,6 +61,8 @@ def evaluate(cfg: DictConfig, anew: bool = True) -> Path:
     arguments = trained["hyper_parameters"]["net"]
     if settings.switch:
         arguments = {**arguments, **turn_on(net, settings.switch)}
+    if settings.self_ensemble:
+        arguments = {**arguments, "self_ensemble": True}
     source: Source = make(settings.data.content, Source, "data")
     given = {"source": source, "frames": net.frames, "seed": 0, "no_harm": settings.no_harm}
     datamodule = make(settings.datamodule.content, DeblurDataModule, "datamodule", **given)

@@ -88,10 +88,8 @@ def published(results: Results) -> Row | None:
     """Return the row that matches the network and the conditions of an evaluation, or None.
 
     The network matches if its class, its parameter count and the arguments listed in the row agree. A network with
-    `residual`, `disable_rnn` or `same_frame` never matches, and neither does a self-ensemble.
+    `residual`, `disable_rnn`, `same_frame` or `self_ensemble` never matches.
     """
-    if results.settings.self_ensemble:
-        return None
     fitting = (row for row in rows() if _is_of(results, row.conditions) and _is_network(results.network, row))
     return next(fitting, None)
 
@@ -109,5 +107,5 @@ def _is_of(results: Results, conditions: dict[str, Any]) -> bool:
 def _is_network(network: Network, row: Row) -> bool:
     named = {"class": network.kind, **network.arguments}
     agrees = row.network is not None and all(named.get(key) == value for key, value in row.network.items())
-    changed = any(named.get(switch) for switch in ("residual", "disable_rnn", "same_frame"))
+    changed = any(named.get(switch) for switch in ("residual", "disable_rnn", "same_frame", "self_ensemble"))
     return agrees and network.parameters == row.parameters and not changed
