@@ -17,6 +17,7 @@ from deblurzoo.data.batches import default_workers, told_reader_failures
 from deblurzoo.data.datamodule import DeblurDataModule
 from deblurzoo.errors import DeblurzooError, on_interrupt, require_utf8
 from deblurzoo.files import sha256, user_path
+from deblurzoo.metrics import versions
 from deblurzoo.metrics.protocols import MEASURES
 from deblurzoo.nets.base import DeblurNet
 from deblurzoo.ops.spatial_rnn import require_backend
@@ -72,6 +73,7 @@ def evaluate(cfg: DictConfig, anew: bool = True) -> Path:
 
     folder = run_folder(path)
     best = "best" if path.name == BEST else None
+    metrics = MEASURES[source.measure].names(settings.metrics)
     names = (name_of(folder), best, settings.switch, _ensemble(settings), _low(settings))
     facts = Facts.model_validate(
         {
@@ -85,13 +87,13 @@ def evaluate(cfg: DictConfig, anew: bool = True) -> Path:
             },
             **_conditions(settings, source),
             "data": datamodule.measured_on,
+            "metric_versions": versions(metrics),
             "deblurzoo": __version__,
             "config": settings.content,
         }
     )
     out = Path(settings.out) if settings.out else folder_for(folder / "evaluate", _kind(settings, source), facts)
     require_free(out, facts)
-    metrics = MEASURES[source.measure].names(settings.metrics)
     if not anew and is_finished(out, facts, metrics):
         return out / RESULTS
     writer = ResultsWriter(out, facts, datamodule.test_samples, metrics, settings.pictures, threads=default_workers())

@@ -1,7 +1,7 @@
 """Metrics: built-in metrics (`METRICS`), and metrics of trusted packages."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from deblurzoo import extensions
@@ -103,6 +103,25 @@ def metric(name: str) -> Metric:
             f"metric {name} has an invalid name: use at most 40 characters of a-z, 0-9 and _, starting with a letter"
         )
     return known[name]
+
+
+def versions(names: Sequence[str]) -> dict[str, str]:
+    """Return the version of each named metric that has one, see `Metric`.
+
+    Raises:
+        DeblurzooError: the function `version` of a metric fails, or does not return text.
+    """
+    found = {}
+    for name in names:
+        if version := metric(name).version:
+            try:
+                found[name] = version()
+            except Exception as error:  # a user's function can raise anything
+                reason = f"{type(error).__name__}: {first_line(error)}"
+                raise DeblurzooError(f"the version of metric {name} is unknown ({reason})") from error
+            if not isinstance(found[name], str):
+                raise DeblurzooError(f"the version of metric {name} is {type(found[name]).__name__}: return text")
+    return found
 
 
 def measured(name: str, image: Image, sharp: Image) -> float:

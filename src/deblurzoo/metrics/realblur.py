@@ -6,6 +6,7 @@ code, `evaluation_RealBlur_ecc.py` of github.com/rimchang/RealBlur, which MPRNet
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from deblurzoo.media import Floats, Image
 from deblurzoo.metrics.psnr_ssim import decibels, ssim_map
@@ -25,7 +26,7 @@ def aligned_metrics(image: Image, sharp: Image) -> tuple[float, float]:
     """
     restored, truth, mask = _aligned(_unit(image), _unit(sharp))
     error = np.sum((truth - restored) ** 2, dtype=np.float64) / np.sum(mask, dtype=np.float64)
-    values = ssim_map(*(255 * one.astype(float) - 128 for one in (restored, truth)))[5:-5, 5:-5]
+    values = ssim_map(_centred(restored), _centred(truth))[5:-5, 5:-5]
     inside = mask[5:-5, 5:-5]
     ssim = (values * inside).sum(axis=(0, 1)) / inside.sum(axis=(0, 1), dtype=np.float64)
     return decibels(255**2 * float(error)), float(ssim.mean())
@@ -43,6 +44,11 @@ def image_ssim_aligned(image: Image, sharp: Image) -> float:
 
 def _unit(image: Image) -> Floats:
     return image.astype(np.float32) / np.float32(255)
+
+
+def _centred(image: Floats) -> NDArray[np.float64]:
+    """Return an image of `ssim_map` in float64, as in the version of scikit-image that the authors require, 0.17."""
+    return 255 * image.astype(np.float64) - 128
 
 
 def _aligned(image: Floats, sharp: Floats) -> tuple[Floats, Floats, Floats]:
@@ -64,7 +70,8 @@ def _homography(image: Floats, sharp: Floats) -> Floats:
     grey = [cv2.cvtColor(one, cv2.COLOR_RGB2GRAY) for one in (sharp, image)]
     start = _IDENTITY.copy()  # OpenCV modifies it
     try:
-        _, warp = cv2.findTransformECC(*grey, start, cv2.MOTION_HOMOGRAPHY, _CRITERIA, inputMask=None, gaussFiltSize=5)
+        # OpenCV's type stubs require a mask.
+        _, warp = cv2.findTransformECC(*grey, start, cv2.MOTION_HOMOGRAPHY, _CRITERIA, None, 5)  # type: ignore[call-overload]
     except cv2.error:
         return _IDENTITY
     return np.asarray(warp, np.float32)

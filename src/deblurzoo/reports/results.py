@@ -117,6 +117,8 @@ class Facts(Record):
     common_frames: int | None = None
     rounding: str
     data: TestImages = TestImages()
+    metric_versions: dict[str, str] = Field(default_factory=dict, exclude_if=lambda versions: not versions)
+    """Version of the code and hash of the weights, by metric; empty for metrics of deblurzoo."""
     deblurzoo: str
     config: Annotated[Plain, AfterValidator(_has_settings)]
 

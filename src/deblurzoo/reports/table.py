@@ -217,6 +217,19 @@ def initialised(group: Sequence[Results]) -> list[str]:
     return [f"{name}: initialised from {lineage.summary}" for name, lineage in lineages if lineage]
 
 
+def versions(group: Sequence[Results]) -> list[str]:
+    """Return a line for each metric of another package: its version and, if there are several, their networks."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for results in group:
+        for pair in results.metric_versions.items():
+            found.setdefault(pair, []).append(results.name)
+    several = Counter(name for name, _ in found)
+    return [
+        f"{figure(name).heading}: {version}" + (f" ({few_of(names)})" if several[name] > 1 else "")
+        for (name, version), names in found.items()
+    ]
+
+
 def subject(results: Results) -> str:
     """Return the name of an evaluation's data set and, if it differs, of the images' folder, e.g. `folder HIDE`."""
     name = results.data.name
@@ -246,7 +259,7 @@ def _notes(group: list[Results], by_blur: bool) -> list[str]:
         names = without_lengths(group)
         return [f"without blur lengths: {few_of(names)}; `deblurzoo evaluate` measures them"] if names else []
     pairs = left_out(group)
-    return ([f"excluded: {pairs}"] if pairs else []) + initialised(group)
+    return ([f"excluded: {pairs}"] if pairs else []) + initialised(group) + versions(group)
 
 
 def print_table(all_results: list[Results], failed: Sequence[Failure] = (), by_blur: bool = False) -> None:
