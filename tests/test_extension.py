@@ -188,7 +188,8 @@ def test_the_measures_of_the_docs_are_measured(
     ("version", "message"),
     [
         ("lambda: 1 / 0", "the version of metric odd is unknown (ZeroDivisionError: division by zero)"),
-        ("lambda: 5", "the version of metric odd is int: return text"),
+        ("lambda: 5", "the version of metric odd is 5: return one line of text"),
+        ("lambda: 'a\\nb'", "the version of metric odd is 'a\\nb': return one line of text"),
     ],
 )
 def test_a_wrong_version_is_named(

@@ -119,8 +119,8 @@ def versions(names: Sequence[str]) -> dict[str, str]:
             except Exception as error:  # a user's function can raise anything
                 reason = f"{type(error).__name__}: {first_line(error)}"
                 raise DeblurzooError(f"the version of metric {name} is unknown ({reason})") from error
-            if not isinstance(found[name], str):
-                raise DeblurzooError(f"the version of metric {name} is {type(found[name]).__name__}: return text")
+            if not isinstance(found[name], str) or not found[name].isprintable():
+                raise DeblurzooError(f"the version of metric {name} is {found[name]!r}: return one line of text")
     return found
 
 

@@ -20,7 +20,8 @@ from deblurzoo.records import Count, Name, Record, checked, load_record
 RESULTS = "results.json"
 
 Value = Annotated[float, Field(gt=-LARGEST, lt=LARGEST)]
-Figures = dict[Annotated[str, Field(pattern=FIGURE)], Value]
+FigureName = Annotated[str, Field(pattern=FIGURE)]
+Figures = dict[FigureName, Value]
 Plain = Annotated[dict[str, Any], AfterValidator(lambda value: json.loads(json.dumps(value)))]
 """A dict whose values have JSON types; tuples are converted to lists."""
 
@@ -117,7 +118,7 @@ class Facts(Record):
     common_frames: int | None = None
     rounding: str
     data: TestImages = TestImages()
-    metric_versions: dict[str, str] = Field(default_factory=dict, exclude_if=lambda versions: not versions)
+    metric_versions: dict[FigureName, str] = Field(default_factory=dict, exclude_if=lambda versions: not versions)
     """Version of the code and hash of the weights, by metric; empty for metrics of deblurzoo."""
     deblurzoo: str
     config: Annotated[Plain, AfterValidator(_has_settings)]
