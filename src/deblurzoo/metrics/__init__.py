@@ -70,7 +70,7 @@ METRICS = {
     "mssim": Metric("MSSIM", 4, "", True, image_mssim),
     "psnr_aligned": Metric("PSNR aligned", 2, "dB", True, image_psnr_aligned),
     "ssim_aligned": Metric("SSIM aligned", 4, "", True, image_ssim_aligned),
-    "sharpness": Metric("sharpness", 0, "levels²", True, image_sharpness, no_reference=True),
+    "sharpness": Metric("sharpness", 1, "levels²", True, image_sharpness, no_reference=True),
 }
 """The built-in metrics by name. Results, tables, CSV, Markdown, the HTML page and W&B support every metric."""
 WARPING = "warping"
