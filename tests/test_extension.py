@@ -1,7 +1,10 @@
 """An external package with a network, a data set, a loss and a metric works with all verbs."""
 
+import hashlib
 import importlib
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 
+from commands.test_wandb import records, summary
 from conftest import TINY, TINY_RUN, Run
 from deblurzoo import extensions, load
 from deblurzoo.config import rebuild
@@ -101,6 +105,105 @@ def test_it_goes_through_every_verb(extension: Path, root: Path, deblurzoo: Run,
     done("deblur", picture, "--checkpoint", "exported", "--out", "restored")
     assert read_image(tmp_path / "restored" / picture.name).shape == (40, 40, 3)
     assert load(tmp_path / "runs/small", "cpu")(read_image(picture)).shape == (40, 40, 3)
+
+
+def test_a_measure_with_weights_is_in_results_table_csv_page_and_wandb(
+    extension: Path, process: Run, toy: Path, deblurzoo: Run, tmp_path: Path
+) -> None:
+    train = ["train", *TINY, f"data.root={toy}", "name=run", "logger=wandb", "trainer.max_steps=1"]
+    places = [str(extension), *filter(None, [os.environ.get("PYTHONPATH")])]
+    measure = ["trainer.val_check_interval=1", "evaluate_at_end=true", "metrics=[features]"]
+    done = process(*train, *measure, PYTHONPATH=os.pathsep.join(places))
+    assert done.returncode == 0, done.stderr
+    (file,) = tmp_path.glob("runs/run/evaluate/*/results.json")
+    results = json.loads(file.read_text())
+    package = importlib.import_module("smalldeblur.perceptual")
+    image, sharp = (
+        read_image(next(toy.glob(f"test/*/{kind}/{results['images'][0]['frame']}.png"))) for kind in ("blur", "sharp")
+    )
+    assert results["images"][0]["blurry"]["features"] == pytest.approx(package.distance(image, sharp), rel=1e-5)
+    weights = hashlib.sha256()
+    for tensor in package.network().state_dict().values():
+        weights.update(tensor.numpy().tobytes())
+    version = f"smalldeblur 1.0, weights {weights.hexdigest()}"
+    assert results["metric_versions"] == {"features": version}
+    (folder,) = tmp_path.glob("runs/run/wandb/offline-run-*")
+    assert summary(records(folder))["test/features"] == pytest.approx(results["restored"]["features"])
+
+    compared = deblurzoo("compare", "runs", "--csv", "t.csv", "--markdown", "t.md", "--html", "page.html")
+    assert compared.returncode == 0, compared.stderr
+    assert f"feature distance: {version}" in compared.stdout.splitlines()
+    assert "| feature distance |" in (tmp_path / "t.md").read_text()
+    assert f",{results['restored']['features']}," in (tmp_path / "t.csv").read_text()
+    page = (tmp_path / "page.html").read_text()
+    assert "feature distance" in page and version in page
+
+
+PYIQA = """import torch
+
+class Measure(torch.nn.Module):
+    def __init__(self, name):
+        super().__init__()
+        self.metric_mode, self.net = "NR" if name == "niqe" else "FR", torch.nn.Conv2d(3, 1, 3)
+        if name == "niqe":
+            self.net.pretrained_model_path = __file__
+
+    def forward(self, image, *sharp):
+        return (image - sharp[0]).abs().mean() if sharp else image.mean()
+
+def create_metric(name, device):
+    return Measure(name).to(device)
+"""
+"""A stand-in for pyiqa, with the part of its interface that docs/protocols.md uses."""
+
+
+def test_the_measures_of_the_docs_are_measured(
+    identity: Path, toy: Path, deblurzoo: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    docs = (Path(__file__).parents[1] / "docs" / "protocols.md").read_text()
+    blocks = re.findall(r"^```\w*\n(.*?)^```$", docs, re.M | re.S)
+    (code,) = (block for block in blocks if "pyiqa.create_metric" in block)
+    (tmp_path / "mymeasures.py").write_text(code)
+    (tmp_path / "pyiqa.py").write_text(PYIQA)
+    (tmp_path / "pyiqa-0.1.dist-info").mkdir()
+    (tmp_path / "pyiqa-0.1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: pyiqa\nVersion: 0.1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("mymeasures", "pyiqa"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    evaluate = ["evaluate", f"checkpoint={identity}", "data=toy", f"data.root={toy}", "trainer=cpu", "out=out"]
+    done = deblurzoo(*evaluate, "metrics=[lpips,niqe]", "trust=mymeasures")
+    assert done.returncode == 0, done.stderr
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    image = results["images"][0]
+    frame = f"{image['frame']}.png"
+    blurry, sharp = (read_image(next(toy.glob(f"test/*/{kind}/{frame}"))) / 255 for kind in ("blur", "sharp"))
+    assert image["blurry"]["lpips"] == pytest.approx(np.abs(blurry - sharp).mean(), rel=1e-5)
+    assert (image["blurry"]["niqe"], image["sharp"]["niqe"]) == pytest.approx((blurry.mean(), sharp.mean()), rel=1e-5)
+    assert "lpips" not in image["sharp"]
+    weights = hashlib.sha256(PYIQA.encode()).hexdigest()
+    assert results["metric_versions"]["niqe"] == f"pyiqa 0.1, weights {weights}"
+
+
+@pytest.mark.parametrize(
+    ("version", "message"),
+    [
+        ("lambda: 1 / 0", "the version of metric odd is unknown (ZeroDivisionError: division by zero)"),
+        ("lambda: 5", "the version of metric odd is 5: return one line of text"),
+        ("lambda: 'a\\nb'", "the version of metric odd is 'a\\nb': return one line of text"),
+    ],
+)
+def test_a_wrong_version_is_named(
+    version: str,
+    message: str,
+    identity: Path,
+    toy: Path,
+    deblurzoo: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    package(tmp_path, monkeypatch, f"METRICS = {{'odd': Metric('Odd', 2, '', True, print, version={version})}}")
+    evaluate = ["evaluate", f"checkpoint={identity}", "data=toy", f"data.root={toy}", "trainer=cpu", "metrics=[odd]"]
+    refused(deblurzoo(*evaluate, "trust=torchmine"), message)
 
 
 def test_without_the_entry_point_it_is_refused_until_it_is_trusted(

@@ -23,6 +23,7 @@ def load(
     precision: "Precision" = "fp32",
     memory: int | None = None,
     trust: str | Sequence[str] = (),
+    self_ensemble: bool = False,
 ) -> "Restorer":
     """Load a trained network as a function of images.
 
@@ -30,7 +31,7 @@ def load(
         path: a checkpoint, an exported network, or a run folder, whose newest checkpoint is loaded; `~` is expanded.
         trust: packages that may define the network's class, in addition to packages with the entry point
             `deblurzoo.extension`.
-        device, precision, memory: see `deblurzoo.restore.restorer.Restorer`.
+        device, precision, memory, self_ensemble: see `deblurzoo.restore.restorer.Restorer`.
 
     Returns:
         A callable that restores an image or a list of consecutive frames, and returns the same type. Images are RGB
@@ -45,4 +46,4 @@ def load(
     from deblurzoo.training.checkpoints import load_any  # deferred: torch takes seconds to import
 
     trust_packages(trust)
-    return Restorer(load_any(user_path(path)), device, precision, memory)
+    return Restorer(load_any(user_path(path)), device, precision, memory, self_ensemble)

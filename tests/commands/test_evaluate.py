@@ -242,7 +242,7 @@ def test_protocols_have_their_known_answers(
     assert [int(image.frame) for image in results.images] == list(frames)
     deltas = np.array([DELTAS[number] for number in frames])
     if facts[3] == "plain":
-        assert list(results.restored) == ["psnr", "ssim", "ssim_matlab3d"]
+        assert list(results.restored) == ["psnr", "ssim", "ssim_matlab3d", "warping"]
         expected = 20 * np.log10(255 / deltas)
     else:
         assert list(results.restored) == ["psnr", "mssim"]
@@ -264,7 +264,7 @@ def test_an_entry_of_metrics_is_measured_where_it_is_chosen_and_shown_everywhere
     deblurzoo: Run, identity: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(METRICS, "mae", MAE)
-    data = write_folders(tmp_path, 3)
+    data = [*write_folders(tmp_path, 3), "data.consecutive=false"]
     usual = evaluated(deblurzoo("evaluate", f"checkpoint={identity}", *data, *FAST, "out=usual"), tmp_path / "usual")
     assert list(usual["restored"]) == ["psnr", "ssim", "ssim_matlab3d"], "only chosen metrics are measured"
     done = deblurzoo("evaluate", f"checkpoint={identity}", *data, *FAST, "metrics=[psnr,mssim,mae]")
@@ -342,7 +342,7 @@ def make_equal(root: Path, *numbers: int) -> None:
 
 
 def test_pairs_with_nothing_to_restore_are_in_no_mean_and_named(deblurzoo: Run, identity: Path, tmp_path: Path) -> None:
-    data = write_folders(tmp_path, 6)
+    data = [*write_folders(tmp_path, 6), "data.consecutive=false"]
     whole = evaluated(deblurzoo("evaluate", f"checkpoint={identity}", *data, *FAST, "out=whole"), tmp_path / "whole")
     assert whole["nothing_to_restore"] == [] and "excluded" not in deblurzoo("compare", "whole").stdout
     make_equal(tmp_path, 1, 4)

@@ -89,9 +89,9 @@ def mean(content: dict[str, Any]) -> None:
 def fewer(content: dict[str, Any]) -> None:
     images = content["images"] = content["images"][5:]
     content["frames"] = len(images)
-    for kind in ("restored", "blurry"):
+    for kind in ("restored", "blurry", "sharp"):
         for name in content[kind]:
-            values = [image[kind][name] for image in images]
+            values = [image[kind][name] for image in images if name in image.get(kind, {})]
             content[kind][name] = fmean(values)
     content["gain_db"] = content["restored"]["psnr"] - content["blurry"]["psnr"]
     content["ms_per_image"] = median(image["ms"] for image in images)

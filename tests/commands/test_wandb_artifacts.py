@@ -46,7 +46,17 @@ def test_a_run_is_grouped_by_names_and_leads_from_data_to_results(process: Run, 
 
     assert summary(recorded)["test/psnr"] == pytest.approx(measured["restored"]["psnr"])
     (table,) = (json.loads(file.read_text()) for file in folder.glob("files/media/table/test/*.table.json"))
-    assert table["columns"] == ["frame", "blurry", "restored", "sharp", "PSNR", "SSIM", "SSIM 3-D", "gain dB"]
+    assert table["columns"] == [
+        "frame",
+        "blurry",
+        "restored",
+        "sharp",
+        "PSNR",
+        "SSIM",
+        "SSIM 3-D",
+        "warping error",
+        "gain dB",
+    ]
     row, image = table["data"][0], measured["images"][0]
     assert row[0] == f"{image['clip']}/{image['frame']}"
     assert row[1:4] == ["Image"] * 3

@@ -1,5 +1,6 @@
 """Published data sets in their real layout and with their real names, from check to evaluation."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -79,7 +80,7 @@ def test_a_data_set_is_checked_packed_trained_and_evaluated(name: str, tmp_path:
     SETS[name](tmp_path / "root")
     data = [f"data={name}", f"data.root={tmp_path / 'root'}"]
     checked = deblurzoo("data", "check", *data)
-    complete = name.startswith(("realblur", "bsd"))
+    complete = name.startswith("realblur")
     assert (checked.returncode == 0) == complete, checked.stdout + checked.stderr
     assert "unpaired" not in checked.stdout + checked.stderr and "unreadable" not in checked.stdout + checked.stderr
     packed = deblurzoo("data", "pack", *data, f"out={tmp_path / 'pack'}")
@@ -98,6 +99,9 @@ def test_a_data_set_is_checked_packed_trained_and_evaluated(name: str, tmp_path:
     assert trained.returncode == 0, trained.stderr
     done = deblurzoo("evaluate", "checkpoint=runs/run", *data, "trainer=cpu", "no_harm=0")
     assert done.returncode == 0, done.stderr
+    (results,) = (json.loads(file.read_text()) for file in tmp_path.glob("runs/run/evaluate/*/results.json"))
+    assert results["protocol"] == name
+    assert ("psnr_aligned" in results["restored"]) == (results["measure"] == "realblur") == ("realblur" in name)
 
 
 def test_the_frames_of_each_protocol_of_reds(tmp_path: Path) -> None:
@@ -152,6 +156,8 @@ def _without(path: str) -> Callable[[Path], None]:
         ("realblur_r", _without("RealBlur_R_train_list.txt"), "RealBlur_R_train_list.txt cannot be read"),
         ("bsd_2ms16ms", _without("BSD_2ms16ms/test/049/Blur/RGB/00000001.png"), "00000001.png has no blurry"),
         ("bsd_2ms16ms", _without("BSD_2ms16ms/test"), "has no folder BSD_2ms16ms/test"),
+        ("bsd_2ms16ms", _without("BSD_2ms16ms/train/010"), "missing: train clip 60 of 60 (100 pairs)"),
+        ("bsd_2ms16ms", _without("BSD_2ms16ms/train/010"), "count: 049 has 4 pairs instead of the official 150"),
     ],
 )
 def test_missing_files_are_named(

@@ -73,6 +73,10 @@ def test_other_conditions_and_other_networks_have_no_figure() -> None:
     assert published(results(SVRNN, {"variant": "full"}, blur_folder="blur_gamma")) is None
     assert published(results(SVRNN, {"variant": "full"}, frames=1110)) is None
     assert published(results(SVRNN, {"variant": "full", "disable_rnn": True})) is None
+    ensemble = results(SVRNN, {"variant": "full"})
+    assert published(ensemble)
+    ensemble.network.arguments["self_ensemble"] = True
+    assert published(ensemble) is None
     assert published(results(SVRNN, {"variant": "full"}, dataset="toy", protocol="toy")) is None
     assert published(results(SVRNN, {"variant": "full", "width": 0.5})) is None
     assert published(results(SVRNN, {"variant": "full", "residual": True})) is None

@@ -184,11 +184,22 @@ def test_an_unfinished_evaluation_is_not_replaced_by_another(deblurzoo: Run, ide
     results = json.loads((usual / "results.json").read_text())
     rows = [json.dumps(row) for row in results["images"]]
     (begun := usual.with_name(".folder_blur.unfinished")).mkdir()
-    summary = ("frames", "resolution", "restored", "blurry", "gain_db", "do_no_harm_psnr", "ms_per_image", "images")
+    summary = (
+        "frames",
+        "resolution",
+        "restored",
+        "blurry",
+        "sharp",
+        "gain_db",
+        "do_no_harm_psnr",
+        "ms_per_image",
+        "images",
+    )
     summary += ("nothing_to_restore",)
     facts = {key: value for key, value in results.items() if key not in (*summary, "do_no_harm")}
     (begun / "facts.json").write_text(json.dumps(facts))
     (begun / "measured.jsonl").write_text(rows[0] + "\n")
+    (usual / "restored").rename(begun / "restored")
     shutil.rmtree(usual)
     evaluate(deblurzoo, f"checkpoint={identity}", *reds)
     assert list(found(identity)) == ["folder_blur_REDS_step0"]

@@ -107,6 +107,14 @@ def test_latex_marks_the_best_and_the_second() -> None:
     assert tables[0][2][:3] == [r"A\_1", "1", r"\textbf{30.00}"], "parameters are not ranked"
 
 
+def test_the_sharp_images_are_not_ranked() -> None:
+    both = [evaluation(name, "gopro", 30.0, sharpness=value) for name, value in (("A", 40.0), ("B", 60.0))]
+    for results in both:
+        results.sharp["sharpness"] = 90.0
+    (rows,) = parsed(as_latex(both, by_conditions))
+    assert [row[3] for row in rows] == ["sharpness", "0.5", "90.0", r"\underline{40.0}", r"\textbf{60.0}"]
+
+
 def test_names_are_text_in_latex() -> None:
     name = r"50% \input{x} $a_1$ #~^ <b>" + "\nnext"
     (rows,) = parsed(as_latex([evaluation(name, "gopro", 30.0)], by_data("psnr")))

@@ -19,10 +19,12 @@ import torch
 from deblurzoo.batch import Batch
 from deblurzoo.data.blur_length import tile_lengths
 from deblurzoo.data.clips import Sample
-from deblurzoo.errors import DeblurzooError
+from deblurzoo.data.consistency import follows, warping_errors
+from deblurzoo.errors import DeblurzooError, first_line
 from deblurzoo.files import LOCK, release, take_over, unfinished, write_atomically
 from deblurzoo.media import Image
-from deblurzoo.media.images import write_png
+from deblurzoo.media.images import read_image, write_png
+from deblurzoo.metrics import WARPING, measured, metric
 from deblurzoo.metrics.batches import to_uint8
 from deblurzoo.metrics.protocols import MEASURES
 from deblurzoo.metrics.psnr_ssim import image_psnr
@@ -44,6 +46,9 @@ from deblurzoo.reports.results import (
 from deblurzoo.reports.run_folder import FACTS
 
 log = logging.getLogger(__name__)
+
+Images = tuple[Image, Image, Image]
+"""The blurry, the restored and the sharp image of a frame."""
 
 
 class ResultsWriter(pl.Callback):
@@ -90,6 +95,7 @@ class ResultsWriter(pl.Callback):
         self.measured = self._resume()
         self._threads, self._pool = threads, ThreadPoolExecutor(threads)
         self._pending: deque[Future[Row]] = deque()
+        self._last: Images | None = None
 
     def _resume(self) -> int:
         """Return the number of samples already measured; clear the folder if the evaluation cannot be resumed.
@@ -154,8 +160,9 @@ class ResultsWriter(pl.Callback):
         if sample.is_fed_sharp:
             self._pending.append(self._pool.submit(_do_no_harm, sample, restored, sharp))
         else:
-            arguments = (index, milliseconds, blurry, restored, sharp)
+            arguments = (index, milliseconds, blurry, restored, sharp, self._before(index))
             self._pending.append(self._pool.submit(self._measure, *arguments))
+            self._last = blurry, restored, sharp
         self._keep(waiting=2 * self._threads)
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -167,7 +174,27 @@ class ResultsWriter(pl.Callback):
         """Cancel all queued frames."""
         self._pool.shutdown(cancel_futures=True)
 
-    def _measure(self, index: int, milliseconds: float | None, blurry: Image, restored: Image, sharp: Image) -> Row:
+    def _before(self, index: int) -> Images | None:
+        """Return the images of the previous frame of the clip; None if it is not the previous sample."""
+        if not index or not follows(self.samples[index], previous := self.samples[index - 1]):
+            return None
+        if self._last is None:  # the evaluation was resumed
+            try:
+                restored = read_image(self.out / _frame(previous).image)
+            except DeblurzooError as error:
+                raise DeblurzooError(f"{self.out} cannot be resumed: {first_line(error)}: remove {self.out}") from error
+            self._last = previous.blur[0].read(), restored, previous.sharp.read()
+        return self._last
+
+    def _measure(
+        self,
+        index: int,
+        milliseconds: float | None,
+        blurry: Image,
+        restored: Image,
+        sharp: Image,
+        previous: Images | None,
+    ) -> Row:
         """Measure one frame and write its images; runs in a thread."""
         sample = self.samples[index]
         frame = _frame(sample)
@@ -181,10 +208,14 @@ class ResultsWriter(pl.Callback):
             raise DeblurzooError(f"{frame.id}: {error}") from error
         if references.has_equal:
             return NothingToRestore(**dict(frame))
+        own = {name: measured(name, sharp, sharp) for name in self.metrics if metric(name).no_reference}
+        clips = list(zip(previous, (blurry, restored, sharp), strict=True)) if previous else []
+        if previous and (errors := warping_errors(clips, previous[2], sharp)):
+            before[WARPING], after[WARPING], own[WARPING] = errors
         height, width = restored.shape[:2]
         tiles = self._tiles(sample, blurry, restored, sharp)
         facts = {"height": height, "width": width, "ms": milliseconds}
-        return Measured(**dict(frame), **facts, restored=after, blurry=before, tiles=tiles)
+        return Measured(**dict(frame), **facts, restored=after, blurry=before, sharp=own, tiles=tiles)
 
     def _tiles(self, sample: Sample, blurry: Image, restored: Image, sharp: Image) -> Tiles | None:
         """Return the tiles of a frame; None if its blur length is unknown or the measure registers images."""

@@ -32,6 +32,8 @@ def main(arguments: list[str]) -> None:
     speed.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     fast = "bf16 if the device has bfloat16 instructions, otherwise fp32"
     speed.add_argument("--fast", dest="precision", action="store_const", const="fast", help=fast)
+    ensemble = "restore eight flips and rotations of each image, and write their mean; takes eight times as long"
+    parser.add_argument("--self-ensemble", action="store_true", help=ensemble)
     add_trust(parser)
     run(parser.parse_args(arguments))
 
@@ -48,7 +50,8 @@ def run(options: argparse.Namespace) -> None:
     trust(options.trust)
     jobs = find_jobs(options.inputs, options.out, options.frames, options.compare)
     memory = parse_bytes(options.memory) if options.memory else None
-    restorer = Restorer(load_any(options.checkpoint), options.device, options.precision, memory)
+    net = load_any(options.checkpoint)
+    restorer = Restorer(net, options.device, options.precision, memory, options.self_ensemble)
     todo = [job for job in jobs if options.overwrite or not job.target.exists()]
     if skipped := len(jobs) - len(todo):
         print(f"{skipped} of {len(jobs)} files skipped: results exist in {options.out} (--overwrite replaces results)")

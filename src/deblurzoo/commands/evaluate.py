@@ -25,6 +25,7 @@ from deblurzoo.data.datamodule import DeblurDataModule
 from deblurzoo.data.restored import RestoredImages, find_restored
 from deblurzoo.errors import DeblurzooError, few_of, on_interrupt, require_utf8
 from deblurzoo.files import sha256, user_path, write_atomically
+from deblurzoo.metrics import versions
 from deblurzoo.metrics.protocols import MEASURES
 from deblurzoo.nets.base import DeblurNet
 from deblurzoo.ops.spatial_rnn import require_backend
@@ -157,13 +158,16 @@ def of_network(settings: Evaluating, path: Path, trained: dict[str, Any], built:
     arguments = trained["hyper_parameters"]["net"]
     if settings.switch:
         arguments = {**arguments, **turn_on(net, settings.switch)}
+    if settings.self_ensemble:
+        arguments = {**arguments, "self_ensemble": True}
     datamodule = _test_data(settings, net.frames, settings.no_harm, built)
     if settings.compile:
         net.compile()
     folder = run_folder(path)
     best = "best" if path.name == BEST else None
+    names = (name_of(folder), best, settings.switch, _ensemble(settings), _low(settings))
     subject = {
-        "name": " ".join(filter(None, (name_of(folder), best, settings.switch, _low(settings)))),
+        "name": " ".join(filter(None, names)),
         "network": describe_network(net, arguments),
         "checkpoint": {
             "file": str(path),
@@ -172,7 +176,8 @@ def of_network(settings: Evaluating, path: Path, trained: dict[str, Any], built:
             "lineage": trained["deblurzoo"].get("lineage"),
         },
     }
-    return Evaluation(settings, _facts(settings, datamodule, subject), datamodule, RestoringModule(net), folder)
+    module = RestoringModule(net, settings.self_ensemble)
+    return Evaluation(settings, _facts(settings, datamodule, subject), datamodule, module, folder)
 
 
 def of_images(settings: Evaluating, built: Build = make) -> Evaluation:
@@ -233,6 +238,7 @@ def _facts(settings: Evaluating, datamodule: DeblurDataModule, subject: dict[str
             **subject,
             **_conditions(settings, datamodule.source),
             "data": datamodule.measured_on,
+            "metric_versions": versions(MEASURES[datamodule.source.measure].names(settings.metrics)),
             "deblurzoo": __version__,
             "config": settings.content,
         }
@@ -306,9 +312,13 @@ def _kind(settings: Evaluating, source: Source) -> str:
     """Return the default folder name of an evaluation. The name lists the conditions of the evaluation."""
     common = f"common{source.common_frames}" if source.common_frames else None
     rounding = settings.rounding if settings.rounding != "nearest" else None
-    return "_".join(
-        filter(None, (source.protocol, source.blur_folder, common, settings.switch, rounding, _low(settings)))
-    )
+    changes = (settings.switch, _ensemble(settings), rounding, _low(settings))
+    return "_".join(filter(None, (source.protocol, source.blur_folder, common, *changes)))
+
+
+def _ensemble(settings: Evaluating) -> str | None:
+    """Return the name of the self-ensemble if it is used."""
+    return "self_ensemble" if settings.self_ensemble else None
 
 
 def _low(settings: Evaluating) -> str | None:

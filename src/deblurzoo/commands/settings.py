@@ -118,6 +118,7 @@ class Evaluating(Settings):
     source: Text | None = None
     out: Text | None
     switch: Literal["disable_rnn", "same_frame", "no_tlc"] | None
+    self_ensemble: bool = False
     pictures: NonNegativeInt
     no_harm: NonNegativeInt
     rounding: Literal["nearest", "floor"]
@@ -132,7 +133,7 @@ class Evaluating(Settings):
         if self.checkpoint is not None and self.restored is not None:
             raise DeblurzooError("checkpoint and restored exclude each other: give one of them")
         subject = "restored" if self.checkpoint is None else "checkpoint"
-        of_other = ("switch", "compile") if self.checkpoint is None else ("name", "source")
+        of_other = ("switch", "self_ensemble", "compile") if self.checkpoint is None else ("name", "source")
         for key in of_other:
             if value := getattr(self, key):
                 raise DeblurzooError(f"{key}={shown(value)} has no effect with {subject}: omit it")

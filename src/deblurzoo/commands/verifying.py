@@ -20,6 +20,7 @@ from deblurzoo.data import Sample
 from deblurzoo.data.batches import default_workers
 from deblurzoo.errors import DeblurzooError, escaped, few_of
 from deblurzoo.files import user_path
+from deblurzoo.metrics import OF_CLIPS
 from deblurzoo.records import first_problem
 from deblurzoo.reports.results import FedSharp, Measured, Results, Row, inconsistent, read
 from deblurzoo.reports.run_folder import differences
@@ -62,7 +63,7 @@ def verify(file: Path, overrides: list[str], seed: int) -> None:
     samples = evaluation.datamodule.test_samples
     chosen = sorted(random.Random(seed).sample(range(len(samples)), math.ceil(SHARE * len(samples))))
     evaluation.datamodule.test_samples = [samples[index] for index in chosen]
-    if wrong := _differing(results, _measured(evaluation, list(results.restored))):
+    if wrong := _differing(results, _measured(evaluation, [name for name in results.restored if name not in OF_CLIPS])):
         raise DeblurzooError(
             f"{file} is not verified: {len(wrong)} of {len(chosen)} images differ (seed {seed}): {few_of(wrong, 3)}. "
             "A network's output can differ between devices: give its restored images with restored=FOLDER"
@@ -83,7 +84,7 @@ def _prepared(results: Results, overrides: list[str], file: Path) -> Evaluation:
     trainer = content.get("trainer")
     chosen = {key: trainer.get(key) for key in ("accelerator", "precision")} if isinstance(trainer, dict) else {}
     if content["restored"]:
-        content |= {"checkpoint": None, "switch": None, "compile": False}
+        content |= {"checkpoint": None, "switch": None, "self_ensemble": False, "compile": False}
         chosen["precision"] = FULL
     try:
         settings = Evaluating.model_validate({**content, "trainer": {**_TRAINER, **chosen}})
@@ -131,7 +132,8 @@ def _is_of_pngs(results: Results, evaluation: Evaluation) -> bool:
 def _others(results: Results, evaluation: Evaluation) -> Iterator[str]:
     """Yield the differences between the evaluation of a file and the evaluation on this machine."""
     is_of_pngs = _is_of_pngs(results, evaluation)
-    ignored = {"blur", *(("checkpoint", "switch", "precision") if is_of_pngs else ())}  # the data's fingerprint decides
+    network = ("checkpoint", "switch", "self_ensemble", "precision")
+    ignored = {"blur", *(network if is_of_pngs else ())}  # the data's fingerprint decides
     yield from (text for key, text in differences(results, evaluation.facts).items() if key not in ignored)
     if results.rounding != evaluation.facts.rounding:
         yield f"rounding: {results.rounding} stored, {evaluation.facts.rounding} requested"
@@ -170,9 +172,16 @@ def _differing_values(stored: Measured | None, found: Measured) -> list[str]:
     """Return a description of the first value that differs, apart from the time, or an empty list."""
     if stored is None:
         return [f"{found.id}: no values are stored"]
-    theirs, ours = stored.model_dump(exclude={"ms"}), found.model_dump(exclude={"ms"})
+    theirs, ours = _of_single_image(stored), _of_single_image(found)
     for kind in ("restored", "blurry"):
         for name, value in ours[kind].items():
             if theirs[kind].get(name) != value:
                 return [f"{found.id}: {name} of the {kind} image {theirs[kind].get(name)} stored, {value} measured"]
     return [] if theirs == ours else [f"{found.id}: size or tiles"]
+
+
+def _of_single_image(image: Measured) -> dict[str, Any]:
+    """Return the values of an image without its time, and without values that depend on the previous frame."""
+    kinds = ("restored", "blurry", "sharp")
+    values = {kind: {n: v for n, v in getattr(image, kind).items() if n not in OF_CLIPS} for kind in kinds}
+    return image.model_dump(exclude={"ms"}) | values

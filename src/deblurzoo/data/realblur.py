@@ -17,7 +17,9 @@ class RealBlur(ClipSource):
     """4738 pairs of photos of 232 scenes, 3758 for training and 980 for testing. Each scene is a clip.
 
     Two cameras behind a beam splitter photograph a static scene with long and short exposure; the pairs are then
-    aligned. `J` are the cameras' JPEGs, `R` are made from raw images, which are darker. Image sizes differ.
+    aligned. `J` are the cameras' JPEGs, `R` are made from raw images, which are darker. Image sizes differ. The
+    alignment leaves small differences of brightness and viewpoint: the authors align each result before measuring, see
+    `deblurzoo.metrics.realblur`, and papers report these values.
 
     Args:
         root: a folder with `RealBlur-J_ECC_IMCORR_centroid_itensity_ref/SCENE/{blur/blur_N.png,gt/gt_N.png}` (for `R`:
@@ -27,6 +29,7 @@ class RealBlur(ClipSource):
         packed: see `ClipSource`.
     """
 
+    measure = "realblur"
     blur_folder = "blur"
     consecutive = False
 

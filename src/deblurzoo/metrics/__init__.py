@@ -1,7 +1,7 @@
 """Metrics: built-in metrics (`METRICS`), and metrics of trusted packages."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from deblurzoo import extensions
@@ -9,6 +9,8 @@ from deblurzoo.errors import DeblurzooError, first_line
 from deblurzoo.media import Image
 from deblurzoo.metrics.mssim import image_mssim
 from deblurzoo.metrics.psnr_ssim import image_psnr, image_ssim, image_ssim_matlab3d
+from deblurzoo.metrics.realblur import image_psnr_aligned, image_ssim_aligned
+from deblurzoo.metrics.sharpness import image_sharpness
 
 PictureFunction = Callable[[Image, Image], float]
 """Function that maps an image and its sharp image, both uint8 (H, W, 3), to a metric value."""
@@ -51,9 +53,14 @@ class Metric(Figure):
 
     Args:
         function: maps an image and its sharp image, both uint8 (H, W, 3), to a finite number. It must be thread-safe.
+        no_reference: whether `function` ignores the sharp image. The value of the sharp image is then reported, too.
+        version: returns the version of the code and the hash of its weights; stored in results. None for metrics of
+            deblurzoo. It is called before images are measured, so it can load weights.
     """
 
     function: PictureFunction
+    no_reference: bool = False
+    version: Callable[[], str] | None = None
 
 
 METRICS = {
@@ -61,8 +68,14 @@ METRICS = {
     "ssim": Metric("SSIM", 4, "", True, image_ssim),
     "ssim_matlab3d": Metric("SSIM 3-D", 4, "", True, image_ssim_matlab3d),
     "mssim": Metric("MSSIM", 4, "", True, image_mssim),
+    "psnr_aligned": Metric("PSNR aligned", 2, "dB", True, image_psnr_aligned),
+    "ssim_aligned": Metric("SSIM aligned", 4, "", True, image_ssim_aligned),
+    "sharpness": Metric("sharpness", 1, "levels²", True, image_sharpness, no_reference=True),
 }
 """The built-in metrics by name. Results, tables, CSV, Markdown, the HTML page and W&B support every metric."""
+WARPING = "warping"
+OF_CLIPS = {WARPING: Figure("warping error", 2, "levels", False)}
+"""The figures of consecutive frames, which evaluations add to the metrics, see `deblurzoo.data.consistency`."""
 
 
 def known_metrics() -> dict[str, Metric]:
@@ -92,6 +105,25 @@ def metric(name: str) -> Metric:
     return known[name]
 
 
+def versions(names: Sequence[str]) -> dict[str, str]:
+    """Return the version of each named metric that has one, see `Metric`.
+
+    Raises:
+        DeblurzooError: the function `version` of a metric fails, or does not return text.
+    """
+    found = {}
+    for name in names:
+        if version := metric(name).version:
+            try:
+                found[name] = version()
+            except Exception as error:  # a user's function can raise anything
+                reason = f"{type(error).__name__}: {first_line(error)}"
+                raise DeblurzooError(f"the version of metric {name} is unknown ({reason})") from error
+            if not isinstance(found[name], str) or not found[name].isprintable():
+                raise DeblurzooError(f"the version of metric {name} is {found[name]!r}: return one line of text")
+    return found
+
+
 def measured(name: str, image: Image, sharp: Image) -> float:
     """Return the value of a metric for two images, both uint8 (H, W, 3).
 
@@ -113,4 +145,4 @@ def measured(name: str, image: Image, sharp: Image) -> float:
 
 def figure(name: str) -> Figure:
     """Return the display properties of a metric; an unknown metric is shown by its name with four decimals."""
-    return METRICS.get(name) or known_metrics().get(name) or Figure(name, 4, "", True)
+    return METRICS.get(name) or OF_CLIPS.get(name) or known_metrics().get(name) or Figure(name, 4, "", True)

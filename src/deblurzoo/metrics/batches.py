@@ -13,6 +13,8 @@ from deblurzoo.media import Image
 from deblurzoo.metrics import measured
 
 Rounding = Literal["nearest", "floor"]
+_TOTAL = torch.float32 if torch.backends.mps.is_available() else torch.float64
+"""Precision of sums of metric values; Apple's GPUs do not support float64."""
 
 
 def to_uint8(image: Tensor, rounding: Rounding = "nearest") -> Tensor:
@@ -40,7 +42,7 @@ class MeanOverImages(torchmetrics.Metric):
     def __init__(self, metric_name: str) -> None:
         super().__init__()
         self.metric_name = metric_name
-        self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("total", torch.zeros((), dtype=_TOTAL), dist_reduce_fx="sum")
         self.add_state("images", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
 
     def update(self, image: Tensor, sharp: Tensor) -> None:

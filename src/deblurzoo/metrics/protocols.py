@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from deblurzoo.media import Image
 from deblurzoo.metrics import kohler, measured, metric
+from deblurzoo.metrics.realblur import aligned_metrics
 
 Figures = dict[str, float]
 
@@ -39,7 +40,19 @@ def plain(images: Sequence[Image], references: Iterable[Image], names: Sequence[
     return [{name: measured(name, image, sharp) for name in names} for image in images]
 
 
+def realblur(images: Sequence[Image], references: Iterable[Image], names: Sequence[str]) -> list[Figures]:
+    """Return the named metrics like `plain`, but align each image only once for `psnr_aligned` and `ssim_aligned`."""
+    (sharp,) = references
+    others = plain(images, [sharp], [name for name in names if name not in ALIGNED])
+    aligned = [dict(zip(ALIGNED, aligned_metrics(image, sharp), strict=True)) for image in images]
+    return [{name: (first | second)[name] for name in names} for first, second in zip(others, aligned, strict=True)]
+
+
+PLAIN = ("psnr", "ssim", "ssim_matlab3d")
+ALIGNED = ("psnr_aligned", "ssim_aligned")
+
 MEASURES = {
-    "plain": Measure(("psnr", "ssim", "ssim_matlab3d"), plain),
+    "plain": Measure(PLAIN, plain),
+    "realblur": Measure((*PLAIN, *ALIGNED), realblur),
     "kohler": Measure(kohler.FIXED, kohler.best_match),
 }

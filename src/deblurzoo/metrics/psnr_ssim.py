@@ -1,9 +1,11 @@
 """PSNR and two variants of SSIM for single 8-bit images, as in the papers."""
 
 import math
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from deblurzoo.media import Floats, Image
 
@@ -28,26 +30,33 @@ _CHANNEL_MIXING = np.array([[TAPS[np.clip(o + np.arange(-5, 6), 0, 2) == i].sum(
 """The 11-tap Gaussian along a channel axis of length 3 with replicated ends, as a matrix."""
 
 
-def _ssim_map(image: Image, sharp: Image, mix_channels: bool) -> Floats:
-    """Return the SSIM map (H, W, 3) of one image, with an 11x11 Gaussian of sigma 1.5 and replicated borders.
+def ssim_map(x: NDArray[Any], y: NDArray[Any], mix_channels: bool = False) -> NDArray[Any]:
+    """Return the SSIM map (H, W, 3) of two images, with an 11x11 Gaussian of sigma 1.5 and replicated borders.
 
     The constants are C1 = (0.01 * 255)^2 and C2 = (0.03 * 255)^2. On a CPU, filtering with OpenCV is twenty times as
     fast as with torch.
+
+    Args:
+        x, y: float32 or float64 images (H, W, 3) from -128 to 127: in float32, second moments about 0 instead of
+            mid-gray would suffer from cancellation. The result has their precision.
+        mix_channels: whether to filter along the channel axis, too.
     """
 
-    def smooth(x: Floats) -> Floats:
+    def smooth(x: NDArray[Any]) -> NDArray[Any]:
         mixed = cv2.transform(x, _CHANNEL_MIXING) if mix_channels else x
-        return np.asarray(cv2.sepFilter2D(mixed, -1, TAPS, TAPS, borderType=cv2.BORDER_REPLICATE), np.float32)
+        return np.asarray(cv2.sepFilter2D(mixed, -1, TAPS, TAPS, borderType=cv2.BORDER_REPLICATE), x.dtype)
 
-    # In float32, second moments about 0 instead of mid-gray would suffer from cancellation.
-    x, y = image.astype(np.float32) - 128, sharp.astype(np.float32) - 128
     mean_x, mean_y = smooth(x), smooth(y)
     variances = smooth(x * x + y * y) - mean_x**2 - mean_y**2
     covariance = smooth(x * y) - mean_x * mean_y
     mean_x, mean_y = mean_x + 128, mean_y + 128
-    c1, c2 = np.float32((0.01 * 255) ** 2), np.float32((0.03 * 255) ** 2)
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2  # Python's floats keep the precision of the images
     luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
-    return luminance * (2 * covariance + c2) / (variances + c2)
+    return np.asarray(luminance * (2 * covariance + c2) / (variances + c2))
+
+
+def _centred(image: Image) -> Floats:
+    return image.astype(np.float32) - 128
 
 
 def image_ssim(image: Image, sharp: Image) -> float:
@@ -56,7 +65,7 @@ def image_ssim(image: Image, sharp: Image) -> float:
     The value agrees with scikit-image for `gaussian_weights=True, sigma=1.5, use_sample_covariance=False`.
     Reference: Wang et al., 2004.
     """
-    return float(_ssim_map(image, sharp, mix_channels=False)[5:-5, 5:-5].mean(dtype=np.float64))
+    return float(ssim_map(_centred(image), _centred(sharp))[5:-5, 5:-5].mean(dtype=np.float64))
 
 
 def image_ssim_matlab3d(image: Image, sharp: Image) -> float:
@@ -67,4 +76,4 @@ def image_ssim_matlab3d(image: Image, sharp: Image) -> float:
     two.
     Reference: S. Nah, DeepDeblur_release, issue 51.
     """
-    return float(_ssim_map(image, sharp, mix_channels=True).mean(dtype=np.float64))
+    return float(ssim_map(_centred(image), _centred(sharp), mix_channels=True).mean(dtype=np.float64))

@@ -3,6 +3,7 @@
 import inspect
 from typing import Any, Literal, cast
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -44,9 +45,20 @@ def pad_for(net: DeblurNet, frames: Tensor) -> Tensor:
     return padded.reshape(*frames.shape[:3], *padded.shape[-2:])
 
 
-def restore_any_size(net: DeblurNet, blur: Tensor) -> Tensor:
-    """Return images (B, 3, H, W) restored from (B, T, 3, H, W) of any size, by padding and cropping."""
-    return restored_any_size(net, blur)[0]
+def restore_any_size(net: DeblurNet, blur: Tensor, self_ensemble: bool = False) -> Tensor:
+    """Return images (B, 3, H, W) restored from (B, T, 3, H, W) of any size, by padding and cropping.
+
+    With `self_ensemble`, return the mean of the images restored from the eight flips and rotations of the frames.
+    Reference: Timofte et al., "Seven Ways to Improve Example-Based Single Image Super Resolution", CVPR 2016.
+    """
+    if not self_ensemble:
+        return restored_any_size(net, blur)[0]
+    total = torch.zeros_like(blur[:, 0], dtype=torch.float32)
+    for turns in range(4):
+        for flips in ([], [-1]):
+            turned = blur.flip(flips).rot90(turns, (-2, -1)).contiguous()
+            total += restored_any_size(net, turned)[0].rot90(-turns, (-2, -1)).flip(flips)
+    return total / 8
 
 
 def restored_any_size(net: DeblurNet, blur: Tensor) -> tuple[Tensor, Tensor | None]:

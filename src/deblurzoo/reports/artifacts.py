@@ -61,6 +61,7 @@ def log_results(file: Path, results: Results) -> None:
         "conditions": title([results]),
         "checkpoint": results.checkpoint.model_dump(),
         "data": results.data.model_dump(),
+        "metric_versions": results.metric_versions,
     }
     artifact = wandb.Artifact(f"evaluation-{wandb.run.id}", type="evaluation", metadata=metadata)
     artifact.add_file(str(file))

@@ -9,7 +9,7 @@ import yaml
 
 from deblurzoo.reports.results import Network, Results
 
-FIGURES = {"psnr": "psnr", "ssim_2d": "ssim", "ssim": "ssim_matlab3d", "mssim": "mssim"}
+FIGURES = {"psnr": "psnr", "ssim_2d": "ssim", "ssim": "ssim_matlab3d", "mssim": "mssim", "psnr_aligned": "psnr_aligned"}
 """Metric names by key in `papers.yaml`. Most papers report MATLAB's SSIM, which treats an RGB image as a volume."""
 
 
@@ -91,7 +91,7 @@ def published(results: Results) -> Row | None:
     """Return the row that matches the network and the conditions of an evaluation, or None.
 
     The network matches if its class, its parameter count and the arguments listed in the row agree. A network with
-    `residual`, `disable_rnn` or `same_frame` never matches.
+    `residual`, `disable_rnn`, `same_frame` or `self_ensemble` never matches.
     """
     fitting = (row for row in rows() if _is_of(results, row.conditions) and _is_network(results.network, row))
     return next(fitting, None)
@@ -110,5 +110,5 @@ def _is_of(results: Results, conditions: dict[str, Any]) -> bool:
 def _is_network(network: Network, row: Row) -> bool:
     named = {"class": network.kind, **network.arguments}
     agrees = row.network is not None and all(named.get(key) == value for key, value in row.network.items())
-    changed = any(named.get(switch) for switch in ("residual", "disable_rnn", "same_frame"))
+    changed = any(named.get(switch) for switch in ("residual", "disable_rnn", "same_frame", "self_ensemble"))
     return agrees and network.parameters == row.parameters and not changed

@@ -21,7 +21,8 @@ from deblurzoo.records import Count, Name, Record, checked, load_record
 RESULTS = "results.json"
 
 Value = Annotated[float, Field(gt=-LARGEST, lt=LARGEST)]
-Figures = dict[Annotated[str, Field(pattern=FIGURE)], Value]
+FigureName = Annotated[str, Field(pattern=FIGURE)]
+Figures = dict[FigureName, Value]
 Plain = Annotated[dict[str, Any], AfterValidator(lambda value: json.loads(json.dumps(value)))]
 """A dict whose values have JSON types; tuples are converted to lists."""
 
@@ -100,6 +101,7 @@ class Settings(Record):
     data: dict[str, Any]
     trainer: WithPrecision
     switch: str | None
+    self_ensemble: bool = False
     rounding: Literal["nearest", "floor"]
 
 
@@ -127,6 +129,8 @@ class Facts(Record):
     data: TestImages = TestImages()
     source: str | None = Field(default=None, exclude_if=lambda value: value is None)
     """Origin of images that another program restored, such as a URL."""
+    metric_versions: dict[FigureName, str] = Field(default_factory=dict, exclude_if=lambda versions: not versions)
+    """Version of the code and hash of the weights, by metric; empty for metrics of deblurzoo."""
     deblurzoo: str
     config: Annotated[Plain, AfterValidator(_has_settings)]
 
@@ -213,13 +217,17 @@ class Tiles(Record):
 
 
 class Measured(FrameName):
-    """A frame with the metric values of its blurry and its restored image; `tiles` only if blur lengths are known."""
+    """A frame with the metric values of its blurry and its restored image; `tiles` only if blur lengths are known.
+
+    `sharp` has the values of its sharp image for metrics without reference, and for the warping error.
+    """
 
     height: int
     width: int
     ms: float | None
     restored: Figures
     blurry: Figures
+    sharp: Figures = Field(default_factory=dict, exclude_if=lambda figures: not figures)
     tiles: Tiles | None = Field(default=None, exclude_if=lambda tiles: tiles is None)
 
     _agree = model_validator(mode="after")(_has_equal_names)
@@ -256,6 +264,7 @@ class Results(Facts):
     resolution: list[str]
     restored: Figures
     blurry: Figures
+    sharp: Figures = Field(default_factory=dict, exclude_if=lambda figures: not figures)
     gain_db: Value
     do_no_harm_psnr: Value | None = None
     ms_per_image: Value | None
@@ -279,7 +288,8 @@ class Results(Facts):
                 f"nothing to restore, the blurry and the sharp image are identical in all {len(equal)} pairs: check "
                 "that blur and sharp are different folders"
             )
-        restored, blurry = ({name: fmean(of[name] for of in kind) for name in kind[0]} for kind in _figures(images))
+        kinds = ("restored", "blurry", "sharp")
+        restored, blurry, sharp = (_means([getattr(image, kind) for image in images]) for kind in kinds)
         times = [image.ms for image in images if image.ms is not None]
         return cls(
             **dict(facts),
@@ -288,6 +298,7 @@ class Results(Facts):
             resolution=sorted({f"{image.width}x{image.height}" for image in images}),
             restored=restored,
             blurry=blurry,
+            sharp=sharp,
             gain_db=restored["psnr"] - blurry["psnr"],
             do_no_harm_psnr=fmean(row.psnr for row in harmless) if harmless else None,
             ms_per_image=median(times) if times else None,
@@ -296,8 +307,10 @@ class Results(Facts):
         )
 
 
-def _figures(images: list[Measured]) -> tuple[list[Figures], list[Figures]]:
-    return [image.restored for image in images], [image.blurry for image in images]
+def _means(values: list[Figures]) -> Figures:
+    """Return the mean of each metric over the images that have it: first frames have no warping error."""
+    names = dict.fromkeys(name for figures in values for name in figures)
+    return {name: fmean(figures[name] for figures in values if name in figures) for name in names}
 
 
 def inconsistent(results: Results) -> list[str]:

@@ -298,6 +298,7 @@ def _conditions(facts: Facts, by_pictures: bool) -> dict[str, Any]:
         "blur": facts.blur_folder,
         "common_frames": facts.common_frames,
         "switch": settings.switch,
+        "self_ensemble": settings.self_ensemble,
         "rounding": settings.rounding,
         "precision": settings.trainer.precision,
     }
@@ -321,7 +322,8 @@ def is_finished(folder: Path, facts: Facts, metrics: Sequence[str]) -> bool:
     """Whether a folder contains the results of the evaluation that `facts` describes, with all of `metrics`."""
     with suppress(DeblurzooError):
         results = read(folder / RESULTS)
-        return not differences(results, facts) and set(metrics) <= set(results.restored)
+        same = not differences(results, facts) and facts.metric_versions.items() <= results.metric_versions.items()
+        return same and set(metrics) <= set(results.restored)
     return False
 
 

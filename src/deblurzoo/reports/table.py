@@ -39,7 +39,7 @@ class Table(NamedTuple):
     """A table of comparable results, as text.
 
     `better` has an item for each column: whether the highest value is the best, or None for a column without a best
-    value. The first row is the reference, such as the blurry input, if `has_reference` is set.
+    value. The first `references` rows are not ranked, such as the blurry input.
     """
 
     title: str
@@ -47,7 +47,7 @@ class Table(NamedTuple):
     rows: list[list[str]]
     notes: list[str]
     better: Sequence[bool | None]
-    has_reference: bool = True
+    references: int = 1
 
 
 View = Callable[[list[Results]], list[Table]]
@@ -201,9 +201,14 @@ def do_no_harm(results: Results) -> str:
 
 
 def rows(group: list[Results]) -> list[list[str]]:
-    """Return the rows of a group's table: the blurry input, then each network, with the paper's values in brackets."""
+    """Return the rows of a group's table: the blurry input, the sharp images if they have values, and each network.
+
+    The paper's values are in brackets.
+    """
     names = figure_names(group)
     table = [["blurry input", "", *_figures(names, blurry(group), {}), "", "", ""]]
+    if own := sharp(group):
+        table.append(["sharp images", "", *_figures(names, own, {}), "", "", ""])
     for results in group:
         table.append(
             [
@@ -228,6 +233,11 @@ def blurry(group: Sequence[Results]) -> dict[str, float]:
     return {name: value for results in group for name, value in results.blurry.items()}
 
 
+def sharp(group: Sequence[Results]) -> dict[str, float]:
+    """Return the metric values of a group's sharp images, merged from all results of the group; empty for most."""
+    return {name: value for results in group for name, value in results.sharp.items()}
+
+
 def left_out(group: Sequence[Results]) -> str:
     """Return the number of pairs with identical images and some of their names, as text; "" if no such pair exists."""
     names = list(dict.fromkeys(name for results in group for name in results.nothing_to_restore))
@@ -243,6 +253,19 @@ def origins(group: Sequence[Results]) -> list[str]:
         f"{results.name}: images restored by another program" + (f", {results.source}" if results.source else "")
         for results in group
         if results.is_of_images
+    ]
+
+
+def versions(group: Sequence[Results]) -> list[str]:
+    """Return a line for each metric of another package: its version and, if there are several, their networks."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for results in group:
+        for pair in results.metric_versions.items():
+            found.setdefault(pair, []).append(results.name)
+    several = Counter(name for name, _ in found)
+    return [
+        f"{figure(name).heading}: {version}" + (f" ({few_of(names)})" if several[name] > 1 else "")
+        for (name, version), names in found.items()
     ]
 
 
@@ -272,9 +295,10 @@ def by_conditions(all_results: list[Results]) -> list[Table]:
 
 def _table(group: list[Results], heading: str) -> Table:
     pairs = left_out(group)
-    notes = ([f"excluded: {pairs}"] if pairs else []) + origins(group) + difference_lines(group, figure_names(group))
+    notes = ([f"excluded: {pairs}"] if pairs else []) + origins(group) + versions(group)
+    notes += difference_lines(group, figure_names(group))
     better = [None, None, *(figure(name).higher_is_better for name in figure_names(group)), True, None, None]
-    return Table(heading, headings(group), rows(group), notes, better)
+    return Table(heading, headings(group), rows(group), notes, better, references=2 if sharp(group) else 1)
 
 
 def print_table(all_results: list[Results], failed: Sequence[Failure] = (), view: View = by_conditions) -> None:
@@ -351,7 +375,9 @@ def as_csv(all_results: list[Results], failed: Sequence[Failure]) -> str:
     measured = ("gain_db", "do_no_harm_psnr", "ms_per_image")
     names = list(dict.fromkeys([*METRICS, *figure_names(all_results)]))
     of_papers = [f"paper_{name}" for name in FIGURES.values()]
-    heads = [*names, *(f"blurry_{name}" for name in names), *measured, *of_papers]
+    of_sharp = list(sharp(all_results))
+    heads = [*names, *(f"blurry_{name}" for name in names), *(f"sharp_{name}" for name in of_sharp)]
+    heads += [*measured, *of_papers]
     lines: list[list[Any]] = [[*_GIVEN, "name", "parameters", *heads, "failure"]]
     for results in all_results:
         paper = published_figures(results)
@@ -362,6 +388,7 @@ def as_csv(all_results: list[Results], failed: Sequence[Failure]) -> str:
                 results.network.parameters,
                 *(results.restored.get(name, "") for name in names),
                 *(results.blurry.get(name, "") for name in names),
+                *(results.sharp.get(name, "") for name in of_sharp),
                 *(getattr(results, name) for name in measured),
                 *(paper.get(name, "") for name in FIGURES.values()),
                 "",

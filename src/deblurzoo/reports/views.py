@@ -33,7 +33,7 @@ def by_blur(all_results: list[Results]) -> list[Table]:
 def _by_blur(group: list[Results], heading: str) -> Table:
     names = without_lengths(group)
     notes = [f"without blur lengths: {few_of(names)}; `deblurzoo evaluate` measures them"] if names else []
-    return Table(heading, HEADINGS, rows_by_blur(group), notes, [None] * len(HEADINGS), has_reference=False)
+    return Table(heading, HEADINGS, rows_by_blur(group), notes, [None] * len(HEADINGS), references=0)
 
 
 def by_data(name: str) -> View:
@@ -91,12 +91,12 @@ def _published_table(heading: str, group: list[Row]) -> Table:
     lines = [
         [row.name, row.trained_on or "", row.table]
         + [one.text(row.figures[name]) if name in row.figures else "" for name, one in zip(names, shown, strict=True)]
-        for row in sorted(group, key=lambda row: row.figures["psnr"])
+        for row in sorted(group, key=lambda row: next(iter(row.figures.values())))
     ]
     heads = ["network", "trained on", "source", *(one.heading for one in shown)]
     notes = list(dict.fromkeys(f"{row.table}: {row.source}" for row in group))
     better = [None, None, None, *(one.higher_is_better for one in shown)]
-    return Table(heading, heads, lines, notes, better, has_reference=False)
+    return Table(heading, heads, lines, notes, better, references=0)
 
 
 def as_latex(all_results: list[Results], view: View) -> str:
@@ -108,7 +108,7 @@ def as_latex(all_results: list[Results], view: View) -> str:
 
 
 def _latex(table: Table) -> str:
-    first = int(table.has_reference)
+    first = table.references
     marked = [list(map(_plain, row)) for row in table.rows]
     for column, higher in enumerate(table.better):
         if higher is not None:

@@ -136,8 +136,9 @@ def send_evaluation(run: Path, results: Path) -> None:
     if wandb.run is None:
         return
     evaluated = read(results)
+    own = {f"sharp_{name}": value for name, value in evaluated.sharp.items()}
     more = {name: getattr(evaluated, name) for name in ("gain_db", "ms_per_image", "do_no_harm_psnr")}
-    summary = {**evaluated.restored, **more, "conditions": title([evaluated])}
+    summary = {**evaluated.restored, **own, **more, "conditions": title([evaluated])}
     wandb.run.summary.update({f"test/{name}": value for name, value in summary.items() if value is not None})
     names = list(evaluated.restored)
     heads = [figure(name).heading for name in names]
@@ -145,7 +146,7 @@ def send_evaluation(run: Path, results: Path) -> None:
     for image, strip in _strips(results.parent, evaluated):
         pictures = map(wandb.Image, read_strip(strip))
         gain = image.restored["psnr"] - image.blurry["psnr"]
-        table.add_data(image.id, *pictures, *(image.restored[name] for name in names), gain)
+        table.add_data(image.id, *pictures, *(image.restored.get(name) for name in names), gain)
         _send(results.parent / image.image, run)
     wandb.run.log({"test/images": table, STEP: evaluated.checkpoint.step})
     log_results(results, evaluated)

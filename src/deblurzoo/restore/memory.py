@@ -76,6 +76,8 @@ def used(device: torch.device) -> int:
     """Return the resident size of this process, or the GPU memory that torch has allocated, in bytes."""
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device)
+    if device.type == "mps":  # an Apple GPU shares the memory of the CPU
+        return int(psutil.Process().memory_info().rss) + torch.mps.driver_allocated_memory()
     return int(psutil.Process().memory_info().rss)
 
 

@@ -26,14 +26,15 @@ class Restorer:
 
     Args:
         net: the network.
-        device: `auto` uses the GPU if available.
+        device: `auto` uses an NVIDIA or AMD GPU if available, `mps` an Apple GPU.
         precision: `bf16` computes convolutions in bfloat16, `fast` does so if the device has bfloat16 instructions.
         memory: memory limit in bytes, for this process or, on a GPU, for its tensors. The limit covers the image being
             restored, but not other images of the caller. None sets it to the memory in use plus 2 GB, or more for
             images that need more, but at most 80 % of the free memory; on a GPU, always 80 % of the free memory.
+        self_ensemble: restore eight flips and rotations of each image, and return their mean; see `restore_any_size`.
 
     Raises:
-        DeblurzooError: an argument is invalid, or `cuda` is requested without a GPU.
+        DeblurzooError: an argument is invalid, or `cuda` or `mps` is requested without such a GPU.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Restorer:
         device: Device = "auto",
         precision: Precision = "fp32",
         memory: int | None = None,
+        self_ensemble: bool = False,
     ) -> None:
         for name, value, kind in (("device", device, Device), ("precision", precision, Precision)):
             if value not in get_args(kind):
@@ -50,10 +52,12 @@ class Restorer:
             raise DeblurzooError(f"memory={memory!r} must be a positive number of bytes, such as 2 * 10**9")
         if device == "cuda" and not torch.cuda.is_available():
             raise DeblurzooError("device=cuda requires a GPU, but torch finds none: use cpu or auto")
+        if device == "mps" and not torch.backends.mps.is_available():
+            raise DeblurzooError("device=mps requires an Apple GPU, but torch finds none: use cpu or auto")
         wanted = "cuda" if device == "auto" and torch.cuda.is_available() else device
         self.device = torch.device("cpu" if wanted == "auto" else wanted)
         self.low = precision == "bf16" or (precision == "fast" and has_bfloat16(self.device.type))
-        self.memory = memory
+        self.memory, self.self_ensemble = memory, self_ensemble
         self.net = net.eval().to(self.device)
         self._need: Need | None = None
         if memory is not None:  # measured before images occupy memory
@@ -176,7 +180,7 @@ class Restorer:
         low = torch.autocast(self.device.type, torch.bfloat16) if self.low else nullcontext()
         try:
             with torch.inference_mode(), low:
-                return restore_any_size(self.net, blur.to(self.device))
+                return restore_any_size(self.net, blur.to(self.device), self.self_ensemble)
         except torch.OutOfMemoryError as error:
             raise DeblurzooError(
                 f"the GPU has too little memory for a tile of {blur.shape[-1]}x{blur.shape[-2]}: lower the memory limit"

@@ -81,12 +81,13 @@ def _arrive(frame: Image, flow: Floats, time: float) -> tuple[Image, Floats]:
     origin, step = here, -np.float32(time) * flow
     for _ in range(4):
         origin = origin + step
-        step = here - np.float32(time) * _sample(flow, origin) - origin
+        step = here - np.float32(time) * sampled(flow, origin) - origin
     inside = ((origin > -0.5) & (origin < (width - 0.5, height - 0.5))).all(axis=2)
     sure = inside / (1 + np.square(step).sum(axis=2) / 10)
-    return _sample(frame, origin), np.asarray(sure.clip(1e-3), np.float32)
+    return sampled(frame, origin), np.asarray(sure.clip(1e-3), np.float32)
 
 
-def _sample(picture: NDArray[Any], places: Floats) -> NDArray[Any]:
+def sampled(picture: NDArray[Any], places: Floats) -> NDArray[Any]:
+    """Return the values of an array (H, W, C) at places (H, W, 2), x and y, interpolated linearly."""
     x, y = cv2.split(places)
     return np.asarray(cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))

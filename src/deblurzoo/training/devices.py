@@ -37,7 +37,7 @@ _KINDS = {"link": Path.is_symlink, "folder": Path.is_dir, "FIFO": Path.is_fifo, 
 
 def is_cuda(accelerator: str) -> bool:
     """Whether Lightning uses NVIDIA's or AMD's GPUs for this accelerator."""
-    return accelerator != "cpu" and torch.cuda.is_available()
+    return accelerator not in ("cpu", "mps") and torch.cuda.is_available()
 
 
 def is_free(devices: Any) -> bool:

@@ -29,15 +29,15 @@ ADAM = "torch.optim.Adam"
 
 
 class RestoringModule(pl.LightningModule):
-    """Lightning module that restores whole images."""
+    """Lightning module that restores whole images; for `self_ensemble`, see `restore_any_size`."""
 
-    def __init__(self, net: DeblurNet) -> None:
+    def __init__(self, net: DeblurNet, self_ensemble: bool = False) -> None:
         super().__init__()
-        self.net = net
+        self.net, self.self_ensemble = net, self_ensemble
 
     def restore(self, blur: Tensor) -> Tensor:
         """Return images (B, 3, H, W) restored from frames (B, T, 3, H, W) of any size, see `restore_any_size`."""
-        return restore_any_size(self.net, blur)
+        return restore_any_size(self.net, blur, self.self_ensemble)
 
     def test_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the restored whole frames; a callback measures and saves them."""

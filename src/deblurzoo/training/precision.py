@@ -84,6 +84,8 @@ def require_trainer(trainer: Mapping[str, Any]) -> None:
         raise DeblurzooError("trainer.precision=16-mixed requires a GPU: choose auto, 32-true or bf16-mixed")
     if accelerator in ("gpu", "cuda") and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
         raise DeblurzooError(f"trainer.accelerator={accelerator}: torch finds no GPU here: set trainer=cpu")
+    if accelerator == "mps" and not torch.backends.mps.is_available():
+        raise DeblurzooError("trainer.accelerator=mps: torch finds no Apple GPU here: set trainer=cpu or trainer=gpu")
     selected(trainer["devices"], accelerator)
 
 

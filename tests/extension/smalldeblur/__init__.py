@@ -1,5 +1,8 @@
-"""A network, a data set, a loss and a metric of a third party."""
+"""A network, a data set, a loss and two metrics of a third party."""
 
-from smalldeblur.figures import LOSSES, METRICS
+from smalldeblur import figures, perceptual
+from smalldeblur.figures import LOSSES
+
+METRICS = figures.METRICS | perceptual.METRICS
 
 __all__ = ["LOSSES", "METRICS"]

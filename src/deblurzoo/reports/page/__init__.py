@@ -23,7 +23,7 @@ from deblurzoo.reports.page.pictures import PictureStore, viewer_frames
 from deblurzoo.reports.page.table import failed_table, table
 from deblurzoo.reports.page.types import Evaluation, Network, networks
 from deblurzoo.reports.results import scene
-from deblurzoo.reports.table import Failure, conditions, counts, figure_names, left_out, origins, subject
+from deblurzoo.reports.table import Failure, conditions, counts, figure_names, left_out, origins, subject, versions
 
 __all__ = ["Evaluation", "Network", "sections", "write_page"]
 
@@ -90,6 +90,7 @@ def _conditions_line(group: list[Network]) -> str:
         "rounding": results.rounding,
         **({"images": results.data.place} if results.data.place else {}),
         **({"excluded": pairs} if (pairs := left_out(all_results)) else {}),
+        **({"metrics": "; ".join(lines)} if (lines := versions(all_results)) else {}),
         **({"origin": "; ".join(lines)} if (lines := origins(all_results)) else {}),
     }
     items = (f"<div><dt>{term}</dt><dd>{html.escape(value)}</dd></div>" for term, value in terms.items())

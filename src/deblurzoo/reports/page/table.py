@@ -2,12 +2,12 @@
 
 import html
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from deblurzoo.metrics import figure
 from deblurzoo.reports.page.types import Network
-from deblurzoo.reports.table import Failure, blurry, do_no_harm, figure_names
+from deblurzoo.reports.table import Failure, blurry, do_no_harm, figure_names, sharp
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class Column:
 
 
 def table(group: list[Network], failures: list[Failure], label: str) -> str:
-    """Return the table; in any order, the blurry input is the first row and runs without a result are the last rows."""
+    """Return the table; in any order, the blurry input is first, and runs without a result are last."""
     shown = columns(group)
     headings = heading_cell(0, "network", descending=False)
     headings += "".join(heading_cell(n, column.heading, column.higher_is_better) for n, column in enumerate(shown, 1))
-    rows = [_blurry_row(group), *(_row(network, shown) for network in group)]
+    rows = [*_given_rows(group), *(_row(network, shown) for network in group)]
     rows += [_failed_row(failure, len(shown)) for failure in failures]
     return table_of(headings, rows, f"Results: {label}")
 
@@ -115,15 +115,15 @@ def _cell(value: float | None, text: str) -> str:
     return f'<td data-value="{"" if value is None else value}">{text}</td>'
 
 
-def _blurry_row(group: list[Network]) -> str:
+def _given_rows(group: list[Network]) -> Iterator[str]:
+    """Yield the row of the blurry input and, if they have values, of the sharp images."""
     all_results = [network.results for network in group]
-    values = blurry(all_results)
-    cells = "".join(f"<td>{figure(name).text(values[name])}</td>" for name in figure_names(all_results))
-    return (
-        '<tr class="blurry"><th scope="row">'
-        + named('<span class="badge"></span>', "blurry input")
-        + f"</th><td></td>{cells}<td></td><td></td><td></td></tr>"
-    )
+    for label, values in (("blurry input", blurry(all_results)), ("sharp images", sharp(all_results))):
+        texts = (figure(name).text(values[name]) if name in values else "" for name in figure_names(all_results))
+        cells = "".join(f"<td>{text}</td>" for text in texts)
+        head = named('<span class="badge"></span>', label)
+        if values:
+            yield f'<tr class="blurry"><th scope="row">{head}</th><td></td>{cells}<td></td><td></td><td></td></tr>'
 
 
 def _failed_row(failure: Failure, width: int) -> str:
