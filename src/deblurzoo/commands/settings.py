@@ -105,7 +105,7 @@ class Evaluating(Settings):
     checkpoint: Text
     out: Text | None
     switch: Literal["disable_rnn", "same_frame", "no_tlc"] | None
-    self_ensemble: bool
+    self_ensemble: bool = False
     pictures: NonNegativeInt
     no_harm: NonNegativeInt
     rounding: Literal["nearest", "floor"]
