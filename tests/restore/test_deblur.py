@@ -1,8 +1,10 @@
 """`deblurzoo deblur` from the user's point of view."""
 
+import struct
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,7 +13,9 @@ from conftest import Run
 from deblurzoo import load
 from deblurzoo.commands.deblur import main
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.media.exif import Entry, Exif
 from deblurzoo.restore.jobs import find_jobs
+from videos import moving, write_video
 
 
 def noise(seed: int = 0, size: tuple[int, int] = (40, 52)) -> np.ndarray[Any, Any]:
@@ -156,11 +160,84 @@ def test_two_results_of_one_name_are_refused(tmp_path: Path) -> None:
         find_jobs([a, b], tmp_path / "out")
 
 
-def test_videos_and_pictures_are_told_apart(tmp_path: Path) -> None:
-    for name in ("a.jpg", "b.mp4", "c.avi"):
-        save(tmp_path / "in" / "x.png").rename(tmp_path / "in" / name)
-    jobs = find_jobs([tmp_path / "in"], tmp_path / "out")
-    assert [job.target.name for job in jobs] == ["a.jpg", "b.mp4", "c.avi.mkv"]
+def test_the_content_of_a_file_decides_what_it_is(deblurzoo: Run, identity: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    for name in (
+        "photo.jfif",
+        "photo.jpe",
+        "photo",
+        "photo.mp4",
+        "photo.dib",
+        "a.avif",
+        "a.gif",
+        "a.jp2",
+        "a.ppm",
+        "a.tga",
+    ):
+        format_of = {"jp2": "JPEG2000", "dib": "BMP", "avif": "AVIF", "gif": "GIF", "ppm": "PPM", "tga": "TGA"}
+        save(folder / "x.png", 1).rename(folder / name)
+        Image.fromarray(noise(1)).save(folder / name, format_of.get(name.partition(".")[2], "JPEG"))
+    write_video(folder / "film.avi", moving(3)).rename(folder / "film.jpg")
+    (folder / "a.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    (folder / "a.dng").write_bytes(b"II*\0\x10\0\0\0CR\2\0")
+    (folder / "notes.txt").write_text("nothing to restore")
+    own = {"photo.jfif": "JPEG", "photo.jpe": "JPEG", "photo": "JPEG", "photo.mp4": "JPEG", "photo.dib": "BMP"}
+    as_png = {f"a.{suffix}.png": "PNG" for suffix in ("avif", "gif", "jp2", "ppm", "tga")}
+
+    done = deblurzoo("deblur", "in", "--checkpoint", identity, "--out", "out")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "in: files that are neither photos nor videos are skipped: notes.txt\n" in done.stdout
+    assert "error: in/a.heic is a HEIC photo, which is not supported: convert it to PNG\n" in done.stderr
+    assert "error: in/a.dng is a raw photo of a camera, which is not supported: convert it to PNG\n" in done.stderr
+    assert "error: 2 of 13 files could not be restored" in done.stderr
+    assert names(tmp_path / "out") == sorted([*own, *as_png, "film.jpg.mkv"])
+    for name, kind in (own | as_png).items():
+        with Image.open(tmp_path / "out" / name) as result, Image.open(folder / name.removesuffix(".png")) as source:
+            assert result.format == kind and result.size == source.size
+
+    named = [f"in/{name}" for name in ("notes.txt", "a.heic", "photo", "film.jpg", "a.ppm")]
+    done = deblurzoo("deblur", *named, "--checkpoint", identity, "--out", "named")
+    assert "error: in/notes.txt is a text, neither a photo nor a video: omit it\n" in done.stderr
+    assert "error: 2 of 5 files could not be restored" in done.stderr
+    assert names(tmp_path / "named") == ["a.ppm.png", "film.jpg.mkv", "photo"]
+
+
+def test_a_comparison_that_its_format_cannot_hold_is_named(deblurzoo: Run, identity: Path, tmp_path: Path) -> None:
+    wide = {"a.jpg": 33_000, "b.webp": 8_200, "c.png": 33_000}
+    for name, width in wide.items():
+        save(tmp_path / "in" / name, 1, (8, width))
+    done = deblurzoo("deblur", "in", "--checkpoint", identity, "--out", "out", "--compare")
+    assert done.returncode == 0, done.stderr
+    assert names(tmp_path / "out") == ["a.jpg", "b.webp", "c.compare.png", "c.png"]
+    assert "a.compare.jpg cannot be written: 66000x8 pixels exceed the limits of JPEG" in done.stdout
+    assert "b.compare.webp cannot be written: 16400x8 pixels exceed the limits of WEBP" in done.stdout
+    assert "disk" not in done.stdout + done.stderr
+
+
+def test_odd_exif_does_not_end_a_folder(deblurzoo: Run, identity: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    altitude = Exif(tags={34853: {5: Entry(3, struct.pack("<H", 256))}}).block()
+    for name in ("a.jpg", "b.png", "c.webp"):
+        Image.fromarray(noise()).save(tmp_path / "in" / name, exif=b"Exif\0\0" + altitude)
+    Image.fromarray(noise()).save(tmp_path / "in" / "d.jpg", exif=b"Exif\0\0" + b"II*\0\xff\xff\0\0")
+    done = deblurzoo("deblur", "in", "--checkpoint", identity, "--out", "out")
+    assert done.returncode == 0 and names(tmp_path / "out") == ["a.jpg", "b.png", "c.webp", "d.jpg"]
+    assert done.stdout.count("corrupt metadata is dropped") == 1
+    assert "d.jpg: 52x40, 1 tile; corrupt metadata is dropped: the end of EXIF, 0." in done.stdout
+
+
+def test_losses_in_videos_are_told_before_the_work(deblurzoo: Run, identity: Path, tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "a.mov"), "w") as container:
+        stream = container.add_stream("prores_ks", rate=25, options={"profile": "4444"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuva444p10le"
+        for image in moving(3):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image).reformat(format="yuva444p10le")))
+        container.mux(stream.encode())
+    done = deblurzoo("deblur", "a.mov", "--checkpoint", identity, "--out", "out")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "a.mov: 12 bits per value become 10, transparency is dropped in the result"
+    assert lines[1].startswith("out/a.mov: 3 frames of 64x48")
 
 
 def test_wrong_options(identity: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

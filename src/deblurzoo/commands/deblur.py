@@ -14,10 +14,11 @@ def main(arguments: list[str]) -> None:
     """Run `deblurzoo deblur`."""
     parser = argparse.ArgumentParser(
         "deblurzoo deblur",
-        description="Restore photos (PNG, JPEG, TIFF, WebP), videos, and folders of photos and videos.",
+        description="Restore photos, videos, and folders of photos and videos.",
         epilog="Results keep the input's name, bit depth, grayscale, alpha, colour profile, EXIF, sound and time "
-        "stamps. Photos are written upright. Existing results are skipped. If a file fails, the other files are still "
-        "restored, and the exit code is 1.",
+        "stamps. PNG, JPEG, TIFF, WebP and BMP photos keep their format, others become PNGs. Photos are written "
+        "upright. Existing results are skipped. If a file fails, the other files are still restored, and the exit code "
+        "is 1.",
     )
     parser.add_argument("inputs", nargs="+", type=user_path, metavar="INPUT", help="photo, video, or folder")
     add_checkpoint(parser)

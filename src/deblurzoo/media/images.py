@@ -20,6 +20,7 @@ from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import write_atomically
 from deblurzoo.media import Image
 from deblurzoo.media.encoded import AS_STORED, decode_cmyk_jpeg, decode_jpeg, orientation_of, upright, upright_size
+from deblurzoo.media.kinds import DAMAGED, FORMATS, OWN_FORMATS
 
 _END_OF_PNG = b"IEND\xaeB`\x82"
 
@@ -130,11 +131,11 @@ def _size(file: BinaryIO) -> tuple[int, int]:
 def _head(file: BinaryIO) -> Iterator[PIL.Image.Image]:
     """Open an image without decoding it; raise a ValueError if it is not an image or is implausibly large."""
     try:
-        with PIL.Image.open(file) as head:
+        with PIL.Image.open(file, formats=(*FORMATS, "TGA")) as head:
             yield head
     except PIL.Image.DecompressionBombError as error:
         raise ValueError("its header declares more pixels than any camera has") from error
-    except (OSError, SyntaxError) as error:  # raised by Pillow for corrupt headers
+    except DAMAGED as error:  # raised by Pillow for corrupt headers
         raise ValueError("not an image in a supported format") from error
 
 
@@ -152,7 +153,7 @@ def _decoded(data: bytes) -> Image:
         if kind == "PNG" and data.rfind(_END_OF_PNG) < 0:
             raise ValueError("the PNG has no end chunk")
         usual = kind == "PNG" and mode == "RGB"
-        image = _decoded_png(data, (height, width)) if usual else _decoded_by_opencv(data)
+        image = _decoded_png(data, (height, width)) if usual else _decoded_slowly(data)
     return upright(image, orientation)
 
 
@@ -160,15 +161,19 @@ def _decoded_png(data: bytes, shape: tuple[int, int]) -> Image:
     try:
         image: Image = kornia_rs.io.decode_image_png_u8(data, shape, "rgb")
     except Exception:  # kornia-rs raises bare Exception for corrupt data, 16-bit data and transparent colours
-        return _decoded_by_opencv(data)
+        return _decoded_slowly(data)
     return image
 
 
-def _decoded_by_opencv(data: bytes) -> Image:
+def _decoded_slowly(data: bytes) -> Image:
+    """Decode with OpenCV, or with Pillow if OpenCV does not read the format."""
     bgr = cv2.imdecode(np.frombuffer(data, np.uint8), AS_STORED)
-    if bgr is None:
-        raise ValueError("its pixels are corrupt or in an unsupported format")
-    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+    if bgr is not None:
+        return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+    with _head(io.BytesIO(data)) as head:
+        if head.format in OWN_FORMATS or head.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA"):
+            raise ValueError("its pixels are corrupt or in an unsupported format")
+        return np.asarray(head.convert("RGB"))
 
 
 def _unreadable(path: Path, reason: str) -> DeblurzooError:

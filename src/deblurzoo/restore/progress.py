@@ -19,9 +19,9 @@ from rich.progress import (
 
 from deblurzoo.errors import DeblurzooError, on_interrupt
 from deblurzoo.media import Pixels
-from deblurzoo.media.photos import Photo, read_photo, write_photo
+from deblurzoo.media.photos import Photo, TooLargeError, read_photo, write_photo
 from deblurzoo.restore import video
-from deblurzoo.restore.jobs import Job, is_video
+from deblurzoo.restore.jobs import Job
 from deblurzoo.restore.restorer import Restorer
 
 
@@ -50,7 +50,11 @@ def restore_all(jobs: Sequence[Job], restorer: Restorer, compare: bool) -> int:
             shown = Shown(bar, current)
             beside = job.compare if compare else None
             try:
-                if is_video(job):
+                if job.kind.group == "unsupported":
+                    raise DeblurzooError(f"{job.source} is {job.kind.name}, which is not supported: convert it to PNG")
+                if job.kind.group == "other":
+                    raise DeblurzooError(f"{job.source} is {job.kind.name}, neither a photo nor a video: omit it")
+                if job.is_video:
                     what = _restore_video(job, restorer, beside, shown)
                 else:
                     what = _restore_picture(job, restorer, beside, shown, read)
@@ -80,8 +84,15 @@ class Shown:
 
 def _restore_video(job: Job, restorer: Restorer, beside: Path | None, shown: Shown) -> str:
     source = video.inspect(job.source)
-    frames = video.restore_video(source, job.target, restorer, shown.of(source.frames), beside)
-    return f"{frames} frames of {source.width}x{source.height}"
+    problem = ""
+    try:
+        frames = video.restore_video(source, job.target, restorer, shown.of(source.frames), beside)
+    except TooLargeError as error:  # raised before the first frame
+        if beside is None:
+            raise
+        problem = f"; {error}"
+        frames = video.restore_video(source, job.target, restorer, shown.of(source.frames))
+    return f"{frames} frames of {source.width}x{source.height}{problem}"
 
 
 def _restore_picture(
@@ -92,10 +103,14 @@ def _restore_picture(
     following, previous = (_neighbour(path, picture, read) for path in job.neighbours)
     tiles = restorer.grid(height, width, picture.pixels.itemsize).total
     restored = picture.with_rgb(restorer.restore(picture.rgb, following, previous, on_tile=shown.of(tiles)))
+    problem = f"; corrupt metadata is dropped: {picture.lost}" if picture.lost else ""
     if beside is not None:
-        write_photo(beside, picture.beside(restored))
+        try:
+            write_photo(beside, picture.beside(restored))
+        except TooLargeError as error:
+            problem += f"; {error}"
     write_photo(job.target, restored)
-    return f"{width}x{height}, {'1 tile' if tiles == 1 else f'{tiles} tiles'}"
+    return f"{width}x{height}, {'1 tile' if tiles == 1 else f'{tiles} tiles'}{problem}"
 
 
 def _neighbour(path: Path | None, picture: Photo, read: Callable[[Path], Photo]) -> Pixels | None:
