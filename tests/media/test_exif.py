@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from deblurzoo.media.exif import Entry, Exif, read_exif, with_tags
 from deblurzoo.media.photos import read_photo, write_photo
@@ -76,6 +77,17 @@ def test_odd_values_and_texts_are_kept_byte_for_byte(tmp_path: Path, name: str, 
 def test_exif_of_other_formats_becomes_exif_of_the_png(tmp_path: Path) -> None:
     photo = read_photo(saved(tmp_path / "a.avif", odd("<")))
     assert photo.format == "PNG" and photo.exif.tags == odd("<").tags
+
+
+@pytest.mark.parametrize("text", ["whole", "\nexif\n 4\nzz zz\n", "short"])
+def test_exif_in_a_text_chunk_is_read(tmp_path: Path, text: str) -> None:
+    block = (b"Exif\0\0" + odd("<").block()).hex()
+    info = PngInfo()  # ImageMagick stores EXIF so
+    info.add_text("Raw profile type exif", f"\nexif\n{len(block) // 2:8d}\n{block}\n" if text == "whole" else text)
+    Image.fromarray(PIXELS).save(tmp_path / "a.png", pnginfo=info)
+    photo = read_photo(tmp_path / "a.png")
+    np.testing.assert_array_equal(photo.pixels, PIXELS)
+    assert photo.exif.tags == (odd("<").tags if text == "whole" else {})
 
 
 def directory(*entries: tuple[int, int, int, int]) -> bytes:

@@ -223,7 +223,7 @@ def test_odd_exif_does_not_end_a_folder(deblurzoo: Run, identity: Path, tmp_path
     done = deblurzoo("deblur", "in", "--checkpoint", identity, "--out", "out")
     assert done.returncode == 0 and names(tmp_path / "out") == ["a.jpg", "b.png", "c.webp", "d.jpg"]
     assert done.stdout.count("corrupt metadata is dropped") == 1
-    assert "d.jpg: 52x40, 1 tile; corrupt metadata is dropped: the end of EXIF, 0." in done.stdout
+    assert "d.jpg: 52x40, 1 tile; corrupt metadata is dropped: the end of EXIF" in done.stdout
 
 
 def test_losses_in_videos_are_told_before_the_work(deblurzoo: Run, identity: Path, tmp_path: Path) -> None:

@@ -154,7 +154,10 @@ def _exif_block(image: Image.Image) -> bytes:
     """Return the EXIF bytes of a loaded image, also from the text chunk in which ImageMagick stores EXIF in a PNG."""
     block = image.info.get("exif", b"")
     if not block and isinstance(text := image.info.get("Raw profile type exif"), str):
-        block = bytes.fromhex("".join(text.split("\n")[3:]))
+        try:
+            return bytes.fromhex("".join(text.split("\n")[3:]))
+        except ValueError:  # `read_exif` reports it
+            return text.encode()
     return block if isinstance(block, bytes) else b""
 
 
