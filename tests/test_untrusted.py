@@ -27,6 +27,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from PIL import Image
 
 from commands.wandb_server import serving
 from conftest import TINY, Run
@@ -89,6 +90,16 @@ def test_a_picture_that_claims_billions_of_pixels_is_refused(read: Callable[[Pat
     bomb = tmp_path / "bomb.png"
     bomb.write_bytes(png_head(65535, 65535))
     with pytest.raises(DeblurzooError, match=r"bomb\.png cannot be read"):
+        read(bomb)
+
+
+@pytest.mark.parametrize("read", [read_image, read_photo])
+def test_a_small_file_that_claims_many_pixels_is_refused(read: Callable[[Path], object], tmp_path: Path) -> None:
+    bomb = tmp_path / "bomb.gif"
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(bomb)
+    content = bomb.read_bytes()
+    bomb.write_bytes(content.replace(struct.pack("<HH", 8, 8), struct.pack("<HH", 30_000, 30_000)))
+    with pytest.raises(DeblurzooError, match=r"bomb\.gif cannot be read .*more pixels than its data hold"):
         read(bomb)
 
 

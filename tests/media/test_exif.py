@@ -105,6 +105,7 @@ def directory(*entries: tuple[int, int, int, int]) -> bytes:
         (b"II*\0\xff\xff\0\0", ("the end of EXIF",)),
         (directory((315, ASCII, 2**31, 8), (306, ASCII, 2, 49)), ("Artist",)),
         (directory((315, 99, 1, 8), (306, ASCII, 2, 49)), ("Artist",)),
+        (directory((315, 99, 0, 8), (306, ASCII, 2, 49)), ("Artist",)),
         (directory((34853, LONG, 1, 2**31), (306, ASCII, 2, 49)), ("the end of GPS",)),
         (directory((34853, ASCII, 3, 8), (306, ASCII, 2, 49)), ("GPS",)),
         (directory((34665, LONG, 1, 8), (306, ASCII, 2, 49)), ()),  # a loop

@@ -151,8 +151,9 @@ class _Reader:
 
     def _entry(self, kind: int, values: int, at: int) -> Entry | None:
         """Return the entry whose value, or its offset, is at `at`; None if it is corrupt."""
-        if (size := _SIZES.get(kind, 0) * values) == 0 < values:
+        if kind not in _SIZES:
             return None
+        size = _SIZES[kind] * values
         if size > (8 if self.wide else 4):
             (at,) = self._unpack("Q" if self.wide else "I", at)
         data = self.block[at : at + size]

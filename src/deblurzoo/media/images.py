@@ -20,7 +20,7 @@ from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import write_atomically
 from deblurzoo.media import Image
 from deblurzoo.media.encoded import AS_STORED, decode_cmyk_jpeg, decode_jpeg, orientation_of, upright, upright_size
-from deblurzoo.media.kinds import DAMAGED, FORMATS, OWN_FORMATS
+from deblurzoo.media.kinds import DAMAGED, FORMATS, OWN_FORMATS, require_plausible
 
 _END_OF_PNG = b"IEND\xaeB`\x82"
 
@@ -146,6 +146,7 @@ def _decoded(data: bytes) -> Image:
         ValueError: the data is corrupt, truncated or not an image.
     """
     with _head(io.BytesIO(data)) as head:
+        require_plausible(head, len(data))
         kind, mode, (width, height), orientation = head.format, head.mode, head.size, orientation_of(head)
     if kind in ("JPEG", "MPO"):  # MPO: a JPEG to which a phone appended smaller images
         image = decode_cmyk_jpeg(data) if mode == "CMYK" else decode_jpeg(data)
@@ -167,7 +168,10 @@ def _decoded_png(data: bytes, shape: tuple[int, int]) -> Image:
 
 def _decoded_slowly(data: bytes) -> Image:
     """Decode with OpenCV, or with Pillow if OpenCV does not read the format."""
-    bgr = cv2.imdecode(np.frombuffer(data, np.uint8), AS_STORED)
+    try:
+        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), AS_STORED)
+    except cv2.error as error:
+        raise ValueError(f"OpenCV cannot decode it: {error.err}") from error
     if bgr is not None:
         return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
     with _head(io.BytesIO(data)) as head:

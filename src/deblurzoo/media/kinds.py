@@ -2,11 +2,16 @@
 
 import re
 import struct
+import warnings
 import zlib
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import PIL.Image
+
+# Pillow raises an error above twice this number, which is OpenCV's limit, and otherwise only warns.
+PIL.Image.MAX_IMAGE_PIXELS = 2**29
+warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
 
 OWN_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
 """Formats of photos whose results have the same format, by their names in Pillow. Other results are PNGs."""
@@ -23,6 +28,8 @@ DAMAGED = (
     *(RuntimeError, struct.error, zlib.error, PIL.Image.DecompressionBombError),
 )
 """Exceptions of Pillow for files that are corrupt or not images."""
+_MOST_PER_BYTE, _FEW = 10_000, 2**24
+"""Largest number of pixels per byte of a file, for images of more than a few pixels."""
 _DNG_VERSION, _SUB_IFDS, _SUBFILE_TYPE = 50706, 330, 254
 _RAW = "a raw photo of a camera"
 
@@ -88,6 +95,16 @@ def is_photo(path: Path) -> bool:
     except OSError:
         return False
     return kind is not None and kind.group == "photo"
+
+
+def require_plausible(image: PIL.Image.Image, size: int) -> None:
+    """Raise a ValueError if a header declares so many pixels that a file of `size` bytes cannot be a photo.
+
+    Decoding such a file would take minutes.
+    """
+    pixels = image.width * image.height
+    if pixels > _MOST_PER_BYTE * size and pixels > _FEW:
+        raise ValueError("its header declares more pixels than its data hold")
 
 
 def formats(path: Path) -> tuple[str, ...]:

@@ -19,9 +19,7 @@ from deblurzoo.files import write_atomically
 from deblurzoo.media import Pixels
 from deblurzoo.media.encoded import decode_jpeg, orientation_of, upright
 from deblurzoo.media.exif import Exif, read_exif, with_tags
-from deblurzoo.media.kinds import DAMAGED, OWN_FORMATS, formats
-
-Image.MAX_IMAGE_PIXELS = 2**30  # OpenCV's limit. Pillow's default limit rejects photos of 200 megapixels.
+from deblurzoo.media.kinds import DAMAGED, OWN_FORMATS, formats, require_plausible
 
 _MODES = {"1": "L", "L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA", "P": "RGB", "PA": "RGBA", "RGBX": "RGB"}
 """Pillow modes of up to 8 bits per channel, and the mode to which each is converted."""
@@ -92,6 +90,7 @@ def read_photo(path: Path) -> Photo:
 
 def _photo(path: Path, image: Image.Image) -> Photo:
     data = path.read_bytes()
+    require_plausible(image, len(data))
     kind = "JPEG" if image.format == "MPO" else str(image.format)  # MPO: a JPEG with smaller images appended
     tags: Any = getattr(image, "tag_v2", {})
     white = _white(kind, data, tags)
