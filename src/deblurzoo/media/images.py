@@ -131,12 +131,13 @@ def _size(file: BinaryIO) -> tuple[int, int]:
 def _head(file: BinaryIO) -> Iterator[PIL.Image.Image]:
     """Open an image without decoding it; raise a ValueError if it is not an image or is implausibly large."""
     try:
-        with PIL.Image.open(file, formats=(*FORMATS, "TGA")) as head:
-            yield head
+        image = PIL.Image.open(file, formats=(*FORMATS, "TGA"))
     except PIL.Image.DecompressionBombError as error:
         raise ValueError("its header declares more pixels than any camera has") from error
     except DAMAGED as error:  # raised by Pillow for corrupt headers
         raise ValueError("not an image in a supported format") from error
+    with image:
+        yield image
 
 
 def _decoded(data: bytes) -> Image:
@@ -175,9 +176,12 @@ def _decoded_slowly(data: bytes) -> Image:
     if bgr is not None:
         return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
     with _head(io.BytesIO(data)) as head:
-        if head.format in OWN_FORMATS or head.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA"):
-            raise ValueError("its pixels are corrupt or in an unsupported format")
-        return np.asarray(head.convert("RGB"))
+        try:
+            if head.format not in OWN_FORMATS and head.mode in ("1", "L", "LA", "P", "PA", "RGB", "RGBA"):
+                return np.asarray(head.convert("RGB"))
+        except DAMAGED as error:
+            raise ValueError(f"its pixels are corrupt: {error}") from error
+    raise ValueError("its pixels are corrupt or in an unsupported format")
 
 
 def _unreadable(path: Path, reason: str) -> DeblurzooError:
