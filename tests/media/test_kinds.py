@@ -77,7 +77,7 @@ def test_videos_are_recognised_under_any_name(tmp_path: Path, name: str, monkeyp
         (b'<?xml version="1.0"?>\n<!-- a -->\n<svg width="1"/>', "other", "an SVG drawing"),
         (b"PK\x03\x04\x14\0", "other", "an archive"),
         (b"ID3\x04\0\0", "other", "a sound file"),
-        ("Grüße".encode(), "other", "a text"),
+        ("Grüße".encode(), "other", "a text file"),
         (b"", "other", "an empty file"),
         (bytes(range(200)), "other", "a file of an unknown kind"),
     ],
@@ -107,7 +107,7 @@ def test_playlists_open_no_other_file(tmp_path: Path, text: str) -> None:
     write_video(tmp_path / "film.mp4", moving(5))
     (tmp_path / "list.mp4").write_text(text)
     shutil.copy(tmp_path / "list.mp4", tmp_path / "list.txt")
-    assert kind_of(tmp_path / "list.txt") == Kind("other", "a text")
+    assert kind_of(tmp_path / "list.txt") == Kind("other", "a text file")
     with pytest.raises(DeblurzooError, match=r"list\.mp4 cannot be read as a video"):
         inspect_video(tmp_path / "list.mp4")
 

@@ -197,7 +197,7 @@ def test_the_content_of_a_file_decides_what_it_is(deblurzoo: Run, identity: Path
 
     named = [f"in/{name}" for name in ("notes.txt", "a.heic", "photo", "film.jpg", "a.ppm")]
     done = deblurzoo("deblur", *named, "--checkpoint", identity, "--out", "named")
-    assert "error: in/notes.txt is a text, neither a photo nor a video: omit it\n" in done.stderr
+    assert "error: in/notes.txt is a text file, neither a photo nor a video: omit it\n" in done.stderr
     assert "error: 2 of 5 files could not be restored" in done.stderr
     assert names(tmp_path / "named") == ["a.ppm.png", "film.jpg.mkv", "photo"]
 

@@ -232,7 +232,7 @@ def _is_rounded(times: list[int], step: int) -> bool:
 
 
 def is_cover(stream: VideoStream) -> bool:
-    """Whether a video stream is a picture that shows what the file is, like the cover of a film."""
+    """Whether a video stream is an attached image, such as the cover of a film."""
     return bool(stream.disposition & Disposition.attached_pic)
 
 
