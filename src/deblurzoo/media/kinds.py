@@ -85,7 +85,8 @@ def kind_of(path: Path) -> Kind:
         return Kind("video", "")
     if suffix in SUFFIXES or suffix in VIDEO_SUFFIXES:
         return by_suffix
-    return Kind("other", "an empty file" if not head else "a text file" if _is_text(head) else "a file of an unknown kind")
+    unknown = "a text file" if _is_text(head) else "a file of an unknown kind"
+    return Kind("other", unknown if head else "an empty file")
 
 
 def is_photo(path: Path) -> bool:
