@@ -288,5 +288,5 @@ def test_a_comparison_that_h264_cannot_hold_is_named(deblurzoo: Run, identity: P
     write(tmp_path / "a.mkv", [np.full((16, 9000, 3), 99, np.uint8)] * 2, codec="ffv1")
     done = deblurzoo("deblur", "a.mkv", "--checkpoint", identity, "--out", "out", "--compare")
     assert done.returncode == 0, done.stderr
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.mkv"]
+    assert [path.name for path in (tmp_path / "out").glob("a*")] == ["a.mkv"]
     assert "H.264 of 18000x16 pixels fails" in done.stdout
