@@ -5,7 +5,7 @@ from functools import partial
 from importlib import import_module
 from keyword import iskeyword
 
-from deblurzoo.errors import DeblurzooError, interruptible, print_escaped
+from deblurzoo.errors import DeblurzooError, interruptible, print_escaped, system_errors
 from deblurzoo.version import __version__
 
 USAGE = """usage: deblurzoo COMMAND …
@@ -59,7 +59,8 @@ def main() -> None:
         words = verb.split()
         if arguments[: len(words)] == words:
             try:
-                interruptible(partial(_run, verb, arguments[len(words) :]))
+                with system_errors():
+                    interruptible(partial(_run, verb, arguments[len(words) :]))
             except DeblurzooError as error:
                 sys.exit(f"error: {error}")
             return

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from pathlib import Path, PurePath
 from typing import Annotated, Any, TypeVar
 
@@ -28,6 +29,8 @@ class Record(BaseModel):
 
 
 R = TypeVar("R", bound=Record)
+_PLAIN = re.compile(r"[\w/.+:@%-]([\w/.+:@% -]*[\w/.+:@%-])?")
+"""Text that Hydra accepts without quotes."""
 
 
 def load_record(file: Path, shape: type[R], remedy: str) -> R:
@@ -61,6 +64,17 @@ def checked(content: Any, shape: type[R]) -> R:
 def shown(value: Any) -> str:
     """Return a value in the syntax of configs, such as null, true, or a string without quotes."""
     return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
+
+
+def quoted(text: str) -> str:
+    """Return text in quotes, escaped for Hydra."""
+    return '"' + re.sub(r'(\\*)("|\Z)', lambda match: 2 * match[1] + match[2].replace('"', '\\"'), text) + '"'
+
+
+def typed(key: str, value: str | Path) -> str:
+    """Return an override as the user types it in a shell: quoted for Hydra and for the shell where they require it."""
+    text = str(value)
+    return shlex.quote(f"{key}={text if _PLAIN.fullmatch(text) else quoted(text)}")
 
 
 def first_problem(error: ValidationError) -> str:

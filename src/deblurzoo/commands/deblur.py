@@ -3,7 +3,7 @@
 import argparse
 from typing import get_args
 
-from deblurzoo.commands.options import add_checkpoint
+from deblurzoo.commands.options import add_checkpoint, add_out
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.extensions import add_trust, trust
 from deblurzoo.files import user_path
@@ -21,8 +21,8 @@ def main(arguments: list[str]) -> None:
     )
     parser.add_argument("inputs", nargs="+", type=user_path, metavar="INPUT", help="photo, video, or folder")
     add_checkpoint(parser)
-    parser.add_argument("--out", type=user_path, required=True, metavar="OUT", help="folder for the results")
-    parser.add_argument("--overwrite", action="store_true", help="replace existing results in OUT")
+    add_out(parser, "folder for the results")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing results in DIR")
     parser.add_argument("--compare", action="store_true", help="also write NAME.compare.SUFFIX: blurry | restored")
     parser.add_argument("--frames", action="store_true", help="treat the images of a folder as consecutive frames")
     limit = "memory limit, such as 2GB (default: about 2.5GB, or more if needed; on a GPU, most of the free memory)"

@@ -11,7 +11,7 @@ from hydra.errors import HydraException
 
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import user_path
-from deblurzoo.records import shown
+from deblurzoo.records import quoted, shown
 
 RENAMED = {
     "ckpt": "checkpoint",
@@ -85,9 +85,9 @@ def _override(argument: str, sweep: bool) -> str:
     if read and (sweep or not read.is_sweep_override()):
         return key + equals + home
     if (not read and not _GRAMMAR & set(value)) or (value.startswith("~") and not sweep):
-        quoted = f"{key}={_quoted(home)}"
-        if equals and parsed(quoted):
-            return quoted
+        as_text = f"{key}={quoted(home)}"
+        if equals and parsed(as_text):
+            return as_text
     raise DeblurzooError(_problem(argument, sweep))
 
 
@@ -104,7 +104,7 @@ def _problem(argument: str, sweep: bool) -> str:
         alone = "" if "(" in value else f"; for a single text, type {typed}; for a list, type '{key}=[{value}]'"
         return f"{argument} has several values: for one run per value, add -m{alone}"
     signs = [
-        sign for sign in dict.fromkeys(_UNQUOTED.sub("", value)) if spelled == _quoted(value) or sign not in _GRAMMAR
+        sign for sign in dict.fromkeys(_UNQUOTED.sub("", value)) if spelled == quoted(value) or sign not in _GRAMMAR
     ]
     reason = f"{' '.join(map(repr, signs))} need quotes" if signs else "a quote is not closed"
     return f"{argument} cannot be read: {reason}; type {typed}"
@@ -113,10 +113,10 @@ def _problem(argument: str, sweep: bool) -> str:
 def _spelled(value: str, sweep: bool) -> str:
     """Return a value with the quotes that Hydra requires: around items of a list, or around the whole value."""
     if value[0] in "[{" or (sweep and "," in value):
-        items = _ITEM.sub(lambda item: item[0] if parsed(f"x={item[0]}") else _quoted(item[0]), value)
+        items = _ITEM.sub(lambda item: item[0] if parsed(f"x={item[0]}") else quoted(item[0]), value)
         if parsed(f"x={items}"):
             return items
-    return _quoted(value.strip(value[0]) if value[0] in "\"'" else value)
+    return quoted(value.strip(value[0]) if value[0] in "\"'" else value)
 
 
 def override(key: str, value: Any) -> str:
@@ -127,9 +127,4 @@ def override(key: str, value: Any) -> str:
 def _value(value: Any) -> str:
     if isinstance(value, list):
         return f"[{','.join(map(_value, value))}]"
-    return _quoted(value) if isinstance(value, str) else shown(value)
-
-
-def _quoted(text: str) -> str:
-    """Return text in quotes, escaped for Hydra."""
-    return '"' + re.sub(r'(\\*)("|\Z)', lambda match: 2 * match[1] + match[2].replace('"', '\\"'), text) + '"'
+    return quoted(value) if isinstance(value, str) else shown(value)

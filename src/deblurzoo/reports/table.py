@@ -20,6 +20,7 @@ from deblurzoo.errors import DeblurzooError, escaped, few_of
 from deblurzoo.media.naming import NaturalKey, natural
 from deblurzoo.metrics import METRICS, figure, known_metrics
 from deblurzoo.metrics.psnr_ssim import UNCHANGED
+from deblurzoo.records import typed
 from deblurzoo.reports.blur_sizes import HEADINGS, gain_by_blur, rows_by_blur, without_lengths
 from deblurzoo.reports.papers import FIGURES, published_figures
 from deblurzoo.reports.results import RESULTS, Results, read
@@ -50,7 +51,9 @@ def gather(paths: Sequence[Path]) -> tuple[dict[Path, Results], list[Failure]]:
         files = [path] if path.is_file() else [file for file in path.glob(f"**/{RESULTS}") if not _is_wandbs(file)]
         runs = [status.parent for status in path.glob(f"**/{STATUS}")]
         if not files and not runs:
-            raise DeblurzooError(f"{path} has no {RESULTS}: run `deblurzoo evaluate checkpoint={path} data=…` first")
+            raise DeblurzooError(
+                f"{path} has no {RESULTS}: run `deblurzoo evaluate {typed('checkpoint', path)} data=…` first"
+            )
         for file in sorted(files, key=_in_order):
             try:
                 results[file.resolve()] = read(file)

@@ -3,6 +3,7 @@
 import logging
 import os
 import secrets
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatch
@@ -84,9 +85,9 @@ def start_run(
                 reason = f"the server did not answer ({error})"
                 wandb.teardown()  # otherwise W&B's service rejects the run id in the second `init`
     if started is None:
-        upload = f"wandb sync {folder / 'wandb' / 'offline-run-*'}"
+        upload = f"wandb sync {shlex.quote(str(folder / 'wandb'))}/offline-run-*"
         if any(folder.glob(f"wandb/offline-run-*-{run_id}")):  # W&B rejects a second part of a run
-            upload = f"after an evaluation, deblurzoo compare {folder} --to-wandb {project}"
+            upload = f"after an evaluation, deblurzoo compare {shlex.join([str(folder), '--to-wandb', project])}"
         started = wandb.init(**arguments, mode="disabled" if mode == "disabled" else "offline")
         log.info("W&B records offline: %s. To upload: %s", reason, upload)
     _define_axis(started)
