@@ -65,6 +65,8 @@ def system_errors() -> Iterator[None]:
         if error.filename is None and error.errno not in _REMEDIES:
             raise
         place = "a file" if error.filename is None else os.fsdecode(error.filename)
+        if isinstance(error, FileNotFoundError):
+            raise DeblurzooError(f"{place} does not exist: check the path") from error
         remedy = _REMEDIES.get(error.errno or 0, "check the path")
         raise DeblurzooError(f"{place} cannot be used ({error.strerror or error}): {remedy}") from error
 

@@ -39,6 +39,60 @@ def user_path(text: str | PathLike[str]) -> Path:
     return Path(text)
 
 
+def is_folder(path: Path) -> bool:
+    """Whether a path is a folder; False, and no error, if the system cannot tell, as for a name that is too long."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
+def is_there(path: Path) -> bool:
+    """Whether a file or folder exists; False, and no error, if the system cannot tell, as `is_folder`."""
+    return os.path.exists(path)  # noqa: PTH110
+
+
+def require_readable(folder: Path) -> None:
+    """Raise an OSError if a folder cannot be read, in which `Path.glob` would find nothing."""
+    os.scandir(folder).close()
+
+
+def files_below(
+    folder: Path,
+    on_error: Callable[[OSError], object],
+    is_skipped: Callable[[str], bool] = lambda name: False,
+    above: frozenset[tuple[int, int]] = frozenset(),
+) -> Iterator[Path]:
+    """Yield the files in a folder and its sub-folders, in any order.
+
+    Links to folders are followed, except a link to a folder that contains the link.
+
+    Args:
+        folder: the folder.
+        on_error: called with the error for each folder that cannot be read.
+        is_skipped: whether files and folders of a name are left out.
+        above: device and inode of the folders that contain `folder`.
+    """
+    try:
+        status = folder.stat()
+        with os.scandir(folder) as entries:
+            found = [(entry.name, _is_folder(entry)) for entry in entries if not is_skipped(entry.name)]
+    except OSError as error:
+        on_error(error)
+        return
+    own = (status.st_dev, status.st_ino)
+    if own in above:
+        return
+    for name, is_sub in found:
+        if is_sub:
+            yield from files_below(folder / name, on_error, is_skipped, above | {own})
+        else:
+            yield folder / name
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    with suppress(OSError):  # a link whose target cannot be reached
+        return entry.is_dir()
+    return False
+
+
 def sha256(path: Path) -> str:
     """Return the SHA-256 of a file in hexadecimal."""
     with path.open("rb") as file:

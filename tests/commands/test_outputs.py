@@ -106,3 +106,44 @@ def test_relative_paths_are_those_of_the_shell_even_if_hydra_changes_the_folder(
     assert len(list(tmp_path.glob("runs/sweep/seed-*/evaluate/toy_blur/results.json"))) == 2
     done = deblurzoo("evaluate", "checkpoint=runs/run", "data=toy", "data.root=toy", "hydra.job.chdir=true")
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "deblur picture.png --checkpoint {} --out out",
+        "compare {}",
+        "export --checkpoint {} --out out",
+        "import {} --network srn --out out",
+        "synthesize {} --out out",
+        "evaluate checkpoint={} data=toy data.root=toy",
+        "evaluate checkpoint=runs/run data=toy data.root={}",
+        "evaluate checkpoint=runs/run data=folder data.test.blur={} data.test.sharp={}",
+        "data check data=toy data.root={}",
+        "data check data=photos data.root={}",
+        "data check data=kohler data.root={}",
+        "data check data=toy data.packed={}",
+        "data pack data=toy data.root={} out=out",
+        "data show data.root={}",
+        "train data.root={}",
+        "train data.root=toy name=other init={}",
+        "train data.root=toy name=other resume={}",
+        "train data=photos data.root=photos data.train.names={}",
+        "train --config-dir {} data.root=toy",
+    ],
+)
+def test_an_input_that_cannot_be_opened_is_reported_with_the_systems_reason(
+    command: str, deblurzoo: Run, run: Path, toy: Path, photos: Path, obeying: None, tmp_path: Path
+) -> None:
+    (tmp_path / "toy").symlink_to(toy)
+    (tmp_path / "closed").mkdir(mode=0)
+    for path, reason in (
+        ("closed/inside", "Permission denied"),
+        ("closed", "Permission denied"),
+        (LONG, "File name too long"),
+    ):
+        done = deblurzoo(*command.format(path, path).split())
+        refused(done, path, reason)
+        assert done.stderr.count(reason) == 1
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "closed").chmod(0o700)

@@ -98,10 +98,8 @@ def read_image(path: Path) -> Image:
     """
     try:
         return _decoded(path.read_bytes())
-    except OSError as error:
-        raise _unreadable(path, error.strerror or "unknown error") from error
-    except ValueError as error:
-        raise _unreadable(path, str(error)) from error
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -115,10 +113,8 @@ def image_size(path: Path) -> tuple[int, int]:
     try:
         with path.open("rb") as file:
             return _size(file)
-    except OSError as error:
-        raise _unreadable(path, error.strerror or "unknown error") from error
-    except ValueError as error:
-        raise _unreadable(path, str(error)) from error
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
 
 
 def _size(file: BinaryIO) -> tuple[int, int]:
@@ -171,8 +167,9 @@ def _decoded_by_opencv(data: bytes) -> Image:
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def _unreadable(path: Path, reason: str) -> DeblurzooError:
-    state = "cannot be read" if path.exists() else "does not exist"
+def _unreadable(path: Path, error: OSError | ValueError) -> DeblurzooError:
+    state = "does not exist" if isinstance(error, FileNotFoundError) else "cannot be read"
+    reason = error.strerror if isinstance(error, OSError) else error
     return DeblurzooError(f"{path} {state} ({reason}): copy it again; `deblurzoo data check` finds all such files")
 
 

@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from deblurzoo.errors import DeblurzooError, escaped, few_of
+from deblurzoo.files import files_below
 from deblurzoo.media.naming import NaturalKey, natural
 from deblurzoo.metrics import METRICS, figure, known_metrics
 from deblurzoo.metrics.psnr_ssim import UNCHANGED
@@ -43,14 +44,22 @@ def gather(paths: Sequence[Path]) -> tuple[dict[Path, Results], list[Failure]]:
 
     Raises:
         DeblurzooError: a path contains neither results nor runs.
+        OSError: a path cannot be read.
     """
     results: dict[Path, Results] = {}
     failed: dict[Path, Failure] = {}
     folders: dict[Path, Path] = {}
     for path in paths:
-        files = [path] if path.is_file() else [file for file in path.glob(f"**/{RESULTS}") if not _is_wandbs(file)]
-        runs = [status.parent for status in path.glob(f"**/{STATUS}")]
-        if not files and not runs:
+        unreadable: list[OSError] = []
+        found = [path] if path.is_file() else list(files_below(path, unreadable.append))
+        files = [file for file in found if file == path or (file.name == RESULTS and not _is_wandbs(file))]
+        runs = [file.parent for file in found if file.name == STATUS]
+        for error in unreadable:
+            if error.filename == str(path):
+                raise error
+            folder = Path(error.filename)
+            failed[folder.resolve()] = Failure(escaped(folder), f"cannot be read ({error.strerror})")
+        if not files and not runs and not unreadable:
             raise DeblurzooError(
                 f"{path} has no {RESULTS}: run `deblurzoo evaluate {typed('checkpoint', path)} data=…` first"
             )

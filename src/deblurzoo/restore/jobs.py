@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.files import is_folder
 from deblurzoo.media.naming import SUFFIXES, below, described, gaps, is_image_file, require_frames, runs
 from deblurzoo.restore import video
 
@@ -33,9 +34,11 @@ def find_jobs(inputs: Sequence[Path], out: Path, frames: bool = False, compare: 
     """
     jobs: list[Job] = []
     for given in inputs:
-        if given.is_dir():
+        if is_folder(given):
             found = [
-                path for path in _below(given, out) if is_image_file(path) or path.suffix.lower() in video.SUFFIXES
+                path
+                for path in _below(given, out)
+                if is_image_file(path) or path.suffix.lower() in video.SUFFIXES or is_folder(path)
             ]
             if not found:
                 raise DeblurzooError(f"{given} contains no photos or videos: choose another folder")
@@ -61,10 +64,18 @@ def find_jobs(inputs: Sequence[Path], out: Path, frames: bool = False, compare: 
 def _below(folder: Path, out: Path) -> list[Path]:
     """Return the files below a folder, except results in `out`, which may be inside the folder."""
     results = out.resolve()
-    files = [path for path in below(folder) if path.is_file()]
+    files = [path for path in below(folder) if not _is_special(path)]
     if results == folder.resolve():  # `find_jobs` raises an error
         return files
     return [path for path in files if not path.resolve().is_relative_to(results)]
+
+
+def _is_special(path: Path) -> bool:
+    """Whether a path is a pipe, socket or device; False if the system cannot tell, which its own job reports."""
+    try:
+        return not (path.is_file() or path.is_dir() or path.is_symlink())
+    except OSError:
+        return False
 
 
 def _target(source: Path, target: Path) -> Path:
@@ -113,7 +124,7 @@ def notes(jobs: list[Job], reads: int, frames: bool) -> list[str]:
 
 def gap_notes(inputs: Iterable[Path], out: Path) -> list[str]:
     """Return a message for each folder whose frames have gaps."""
-    clips = [clip for given in inputs if given.is_dir() for clip in _clips(_below(given, out)).items()]
+    clips = [clip for given in inputs if is_folder(given) for clip in _clips(_below(given, out)).items()]
     found = [(folder, gaps([frame.stem for frame in clip])) for folder, clip in clips]
     return [
         f"{folder} lacks {described(missing)}: no neighbours are used across a gap"

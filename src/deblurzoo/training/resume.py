@@ -84,7 +84,8 @@ class Start:
         if differing := differences(theirs, ours):
             raise DeblurzooError(
                 f"{self.path} is a checkpoint of a different network or run ({differing}): set these keys as in the "
-                f"checkpoint, or start a new run from its weights: {typed('init', self.path)} name=OTHER in place of resume"
+                f"checkpoint, or start a new run from its weights: {typed('init', self.path)} name=OTHER in place of "
+                "resume"
             )
 
     def require_same_images(self, ours: dict[str, str]) -> None:
@@ -97,8 +98,8 @@ class Start:
         if theirs and theirs["fingerprint"] != ours["fingerprint"]:
             raise DeblurzooError(
                 f"{self.path} was trained on different images ({theirs['place']} then, {ours['place']} now): use the "
-                f"original data set, or start a new run from its weights: {typed('init', self.path)} name=OTHER in place of "
-                "resume"
+                f"original data set, or start a new run from its weights: {typed('init', self.path)} name=OTHER in "
+                "place of resume"
             )
 
 
@@ -124,8 +125,8 @@ def starting_point(resume: str | None, run: Path) -> Start | None:
     given = checkpoint_of(Path(resume)) if resume else None
     if given and is_export(given):
         raise DeblurzooError(
-            f"resume={resume} is an export, which has only the weights: {typed('init', resume)} starts a new run from them; to "
-            "resume training, give a run folder or a .ckpt file"
+            f"resume={resume} is an export, which has only the weights: {typed('init', resume)} starts a new run from "
+            "them; to resume training, give a run folder or a .ckpt file"
         )
     if newest is not None and (given is None or given.resolve().parent != newest.resolve().parent):
         raise DeblurzooError(
