@@ -1,5 +1,6 @@
 """The command line: `deblurzoo COMMAND …`."""
 
+import os
 import sys
 from functools import partial
 from importlib import import_module
@@ -45,8 +46,16 @@ def _run(verb: str, arguments: list[str]) -> None:
         import_module(f"deblurzoo.commands.{name}").main(arguments)
 
 
+def _require_utf8_mode() -> None:
+    """Start Python again in its UTF-8 mode if the locale has another encoding, in which names would be misread."""
+    if sys.getfilesystemencoding() != "utf-8" and os.environ.get("PYTHONUTF8") != "1":
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
 def main() -> None:
     """Run the command line."""
+    _require_utf8_mode()
     print_escaped()
     arguments = sys.argv[1:]
     if arguments in ([], ["-h"], ["--help"]):
