@@ -46,6 +46,27 @@ def _run(verb: str, arguments: list[str]) -> None:
         import_module(f"deblurzoo.commands.{name}").main(arguments)
 
 
+def _complete(arguments: list[str]) -> None:
+    """Print the completions of a command line for a shell, or the script that installs them in a shell.
+
+    Hydra completes the overrides of a command, but does not know the commands. Its script passes the line as COMP_LINE.
+
+    Args:
+        arguments: `-sc` and `install=SHELL` or `query=SHELL`.
+    """
+    line = os.environ.get("COMP_LINE", "")
+    words = [*line.split()[1:], *[""] * line.endswith(" ")]
+    found = [verb.split() for verb in VERBS]
+    verb = next((" ".join(parts) for parts in found if words[: len(parts)] == parts and len(words) > len(parts)), None)
+    if not line or verb in OF_HYDRA:
+        verb = verb or OF_HYDRA[0]
+        os.environ["COMP_LINE"] = " ".join(["deblurzoo", *words[len(verb.split()) :]])
+        _run(verb, arguments)
+    elif verb is None:
+        place = len(words) - 1
+        print(*dict.fromkeys(parts[place] for parts in found if len(parts) > place and parts[:place] == words[:place]))
+
+
 def _require_utf8_mode() -> None:
     """Start Python again in its UTF-8 mode if the locale has another encoding, in which names would be misread."""
     if sys.getfilesystemencoding() != "utf-8" and os.environ.get("PYTHONUTF8") != "1":
@@ -63,6 +84,9 @@ def main() -> None:
         return
     if arguments == ["--version"]:
         print(f"deblurzoo {__version__}")
+        return
+    if arguments[0] in ("-sc", "--shell-completion"):
+        _complete(arguments)
         return
     for verb in VERBS:
         words = verb.split()

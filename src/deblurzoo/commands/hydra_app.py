@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
 from deblurzoo.commands.job_names import below_runs, without_fixed
-from deblurzoo.commands.overrides import readable, starts_sweep
+from deblurzoo.commands.overrides import readable, require_plugins, starts_sweep
 from deblurzoo.commands.settings import SHAPES
 from deblurzoo.commands.user_configs import require_effect, require_readable_configs, warn_of_shadowed_configs
 from deblurzoo.config import build
@@ -88,6 +88,7 @@ def run_verb(verb: str, arguments: list[str]) -> None:
         require_utf8(argument)
     arguments = readable(arguments)
     require_readable_configs(arguments)
+    require_plugins(arguments)
     if verb == "train" and starts_sweep(arguments):
         arguments += without_fixed(arguments)
     module = f"deblurzoo.commands.{verb}"
@@ -98,7 +99,8 @@ def run_verb(verb: str, arguments: list[str]) -> None:
     # Hydra's parser rejects an override after an -m that follows another override: move -m to the front.
     ordered = sorted(arguments, key=lambda argument: argument not in ("-m", "--multirun"))
     # --help composes the config, which in evaluate and data check requires a data set.
-    sys.argv = [spec.origin, *ordered, *(["data=toy"] if "--help" in arguments else [])]
+    completes = {"-sc", "--shell-completion"} & set(arguments)  # for the program of this name
+    sys.argv = ["deblurzoo" if completes else spec.origin, *ordered, *(["data=toy"] if "--help" in arguments else [])]
 
     def task(cfg: DictConfig) -> Any:
         with told_as_one_message(), chdir(HydraConfig.get().runtime.cwd):  # hydra.job.chdir would move relative paths

@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -33,6 +34,13 @@ _GRAMMAR = set(",[]{}()\"'\\")
 _SWEEP = ("-m", "--multirun")
 _FLAGS = (*_SWEEP, "-h", "--help", "--hydra-help", "--version", "-r", "--run", "--resolve")
 """Hydra's options that take no value."""
+_JOBLIB, _SUBMITIT, _OPTUNA = "hydra_joblib_launcher", "hydra_submitit_launcher", "hydra_optuna_sweeper"
+_PLUGINS = {
+    "hydra/launcher=joblib": _JOBLIB,
+    **{f"hydra/launcher={name}": _SUBMITIT for name in ("slurm", "submitit_slurm", "submitit_local")},
+    **{f"hydra/sweeper={name}": _OPTUNA for name in ("search", "optuna")},
+}
+"""Packages of Hydra's plugins, by the override that chooses a plugin."""
 
 
 def readable(arguments: list[str]) -> list[str]:
@@ -47,6 +55,14 @@ def readable(arguments: list[str]) -> list[str]:
 def starts_sweep(arguments: list[str]) -> bool:
     """Whether the arguments start a sweep."""
     return any(argument in _SWEEP or argument.startswith("hydra.mode=") for argument in arguments)
+
+
+def require_plugins(arguments: list[str]) -> None:
+    """Raise a DeblurzooError if an argument chooses a launcher or sweeper whose package is not installed."""
+    for argument in arguments:
+        package = _PLUGINS.get(argument)
+        if package and find_spec(f"hydra_plugins.{package}") is None:
+            raise DeblurzooError(f"{argument} requires a package that is not installed: pip install 'deblurzoo[sweep]'")
 
 
 def renamed(key: str, value: str) -> tuple[str, str] | None:

@@ -227,7 +227,7 @@ def _checked(source: ClipSource, pool: ThreadPoolExecutor, by_split: dict[str, l
             )
         counts = (found, *([sum(official.values())] if source.official else []), "")
         table.add_row(split, counted(len(names), "clip"), *map(str, counts), style="bold", end_section=True)
-    Console().print(table)
+    Console(markup=False, emoji=False).print(table)
     for note in notes:
         print(escaped(note))
     return problems

@@ -259,7 +259,7 @@ def print_table(all_results: list[Results], failed: Sequence[Failure] = (), by_b
         failed: the runs that are not done.
         by_blur: print a row per network and range of blur lengths, see `gain_by_blur`, instead of a row per network.
     """
-    console = Console()
+    console = Console(markup=False, emoji=False)
     tables = groups(all_results)
     for group, heading in zip(tables, titles(tables), strict=True):
         table = Table(title=Text(heading), title_justify="left")
@@ -276,12 +276,12 @@ def print_table(all_results: list[Results], failed: Sequence[Failure] = (), by_b
         table.width = least if least > console.width else None  # overflow rather than truncate values
         console.print(table, crop=False)
         for line in _notes(group, by_blur):
-            console.print(escaped(line), markup=False, highlight=False, soft_wrap=True)
+            console.print(escaped(line), highlight=False, soft_wrap=True)
     for name, reason, state in failed:
         if state != "not begun":
-            console.print(f"{name}: {reason}", style="red" if state == "failed" else None, markup=False)
+            console.print(f"{name}: {reason}", style="red" if state == "failed" else None)
     if waiting := [failure.name for failure in failed if failure.state == "not begun"]:
-        console.print(f"not begun: {few_of(waiting)}", markup=False, highlight=False)
+        console.print(f"not begun: {few_of(waiting)}", highlight=False)
     if any(failure.state != "failed" for failure in failed):
         console.print(counts(failed), highlight=False)
 

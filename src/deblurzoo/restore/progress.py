@@ -29,7 +29,7 @@ from deblurzoo.restore.restorer import Restorer
 def restore_all(jobs: Sequence[Job], restorer: Restorer, compare: bool, on_result: Callable[[Job], None]) -> int:
     """Restore all files, print a line for each, and return the number of failures; call `on_result` for each result."""
     done = failed = 0
-    console, errors = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
+    console, errors = (Console(stderr=stderr, soft_wrap=True, markup=False, emoji=False) for stderr in (False, True))
     read = lru_cache(maxsize=restorer.frames)(read_photo)  # frames are read again as neighbours
     columns = (MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn())
     state = "{} of {} files are restored; the same command without --overwrite restores the others"
@@ -56,10 +56,10 @@ def restore_all(jobs: Sequence[Job], restorer: Restorer, compare: bool, on_resul
                     on_result(job)
                 seconds = time.monotonic() - start
                 done += 1
-                console.print(f"{job.target}: {what}, {seconds:.1f} s", highlight=False, markup=False)
+                console.print(f"{job.target}: {what}, {seconds:.1f} s", highlight=False)
             except DeblurzooError as error:
                 failed += 1
-                errors.print(f"error: {error}", highlight=False, markup=False)
+                errors.print(f"error: {error}", highlight=False)
             bar.remove_task(current)
             bar.advance(files)
     return failed
