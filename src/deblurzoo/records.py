@@ -77,12 +77,25 @@ def typed(key: str, value: str | Path) -> str:
     return shlex.quote(f"{key}={text if _PLAIN.fullmatch(text) else quoted(text)}")
 
 
+def brief(value: Any) -> str:
+    """Return a value as `shown` for a message, without the middle of a long text or number."""
+    text = shown(value)
+    return text if len(text) < 100 else f"{text[:40]}…{text[-40:]}"
+
+
+def ordered(bounds: tuple[float, float]) -> tuple[float, float]:
+    """Return the bounds of a range; raise a ValueError if the first exceeds the second."""
+    if bounds[0] > bounds[1]:
+        raise ValueError("the first number must not exceed the second")
+    return bounds
+
+
 def first_problem(error: ValidationError) -> str:
     """Return the first validation error in one line: the key, the value if the value is short, and the reason."""
     first = error.errors()[0]
     place, value = ".".join(map(str, first["loc"])), first["input"]
-    if place and isinstance(value, bool | int | float | str | None) and len(str(value)) < 100:
-        place += f"={shown(value)}"
+    if place and isinstance(value, bool | int | float | str | None):
+        place += f"={brief(value)}"
     return f"{place}: {first['msg']}" if place else first["msg"]
 
 

@@ -1,6 +1,6 @@
 """Image files of a clip, and their pairing."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +39,12 @@ class Pairs:
     def of(self, kind: Kind) -> tuple[Path, ...]:
         """Return the blurry or the sharp images."""
         return self.blur if kind == "blur" else self.sharp
+
+    def without(self, frames: Container[str]) -> "Pairs":
+        """Return the clip without some frames."""
+        kept = [index for index, frame in enumerate(self.frames) if frame not in frames]
+        parts = (tuple(part[index] for index in kept) for part in (self.frames, self.blur, self.sharp))
+        return Pairs(self.name, *parts)
 
     def clip(self) -> Clip:
         """Return the clip, whose images are read on demand."""

@@ -125,8 +125,8 @@ def starting_point(resume: str | None, run: Path) -> Start | None:
     given = checkpoint_of(Path(resume)) if resume else None
     if given and is_export(given):
         raise DeblurzooError(
-            f"resume={resume} is an export, which has only the weights: {typed('init', resume)} starts a new run from "
-            "them; to resume training, give a run folder or a .ckpt file"
+            f"resume={resume} is an export, which has only the weights: {typed('init', str(resume))} starts a new run "
+            "from them; to resume training, give a run folder or a .ckpt file"
         )
     if newest is not None and (given is None or given.resolve().parent != newest.resolve().parent):
         raise DeblurzooError(
