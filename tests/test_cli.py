@@ -3,6 +3,7 @@
 import importlib.resources
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -52,6 +53,37 @@ def test_a_launcher_without_its_extra(
     monkeypatch.setitem(sys.modules, f"hydra_plugins.{package}", None)  # as if it were not installed
     done = deblurzoo("train", "-m", choice, "seed=0,1")
     refused(done, f"error: {choice} requires a package that is not installed: pip install 'deblurzoo[sweep]'\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("data pack data=toy data.root=toy out=pack model=null", "Could not delete 'model'"),
+        ("train model=7", "Could not find 'model/7'"),
+        ("train --resolve data.root=toy", "error: --resolve has no effect without --cfg: add --cfg job, or omit it"),
+        ("train -sc data.root=toy", "error: -sc requires one argument: type install=SHELL or uninstall=SHELL"),
+        ("train -sc install=tcsh", "error: -sc requires one argument: type install=SHELL or uninstall=SHELL"),
+        ("data check data=toy -m --out x", "unrecognized arguments: --out"),
+        ("deblur = --checkpoint --out", "argument --checkpoint: expected one argument"),
+        ("compare -- --csv", "error: --csv does not exist: check the path"),
+        ("evaluate data= checkpoint=x", "Could not find 'data/'"),
+        ("synthesize x --out y --frames 5-3-1", "error: "),
+    ],
+)
+def test_words_options_and_overrides_in_wrong_places(
+    line: str, message: str, deblurzoo: Run, toy: Path, tmp_path: Path
+) -> None:
+    """A sample of the command lines that a fuzzer has made of valid ones."""
+    (tmp_path / "toy").symlink_to(toy)
+    done = deblurzoo(*line.split(" "))
+    assert done.returncode in (1, 2) and message in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"toy"}
+
+
+def test_null_chooses_no_config_of_a_group(deblurzoo: Run) -> None:
+    done = deblurzoo("train", "preset=null", "recipe=null", "data.root=/x", "--cfg", "job")
+    assert done.returncode == 0 and "compile: false" in done.stdout, done.stderr
 
 
 def test_types_are_for_users_too() -> None:

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
 
+from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.files import user_path
+from deblurzoo.files import conf_dir, user_path
 from deblurzoo.records import quoted, shown
 
 RENAMED = {
@@ -31,6 +32,7 @@ _UNQUOTED = re.compile(r"[A-Za-z0-9_/\\\-+.$%*@?|: ]")
 """Pattern of a character that Hydra accepts without quotes."""
 _GRAMMAR = set(",[]{}()\"'\\")
 """Characters of Hydra's grammar. An invalid value that contains them may be meant as a list, dict or sweep."""
+_COMPLETION = r"(install|uninstall|query)=(bash|fish|zsh)"
 _SWEEP = ("-m", "--multirun")
 _FLAGS = (*_SWEEP, "-h", "--help", "--hydra-help", "--version", "-r", "--run", "--resolve")
 """Hydra's options that take no value."""
@@ -55,6 +57,17 @@ def readable(arguments: list[str]) -> list[str]:
 def starts_sweep(arguments: list[str]) -> bool:
     """Whether the arguments start a sweep."""
     return any(argument in _SWEEP or argument.startswith("hydra.mode=") for argument in arguments)
+
+
+def require_options(arguments: list[str]) -> None:
+    """Raise a DeblurzooError for options of Hydra in combinations for which Hydra prints a traceback."""
+    options = get_args_parser().parse_args(arguments)
+    if options.resolve and not (options.cfg or options.help):
+        raise DeblurzooError("--resolve has no effect without --cfg: add --cfg job, or omit it")
+    if options.shell_completion and not re.fullmatch(_COMPLETION, " ".join(options.overrides)):
+        raise DeblurzooError(
+            "-sc requires one argument: type install=SHELL or uninstall=SHELL, where SHELL is bash, fish or zsh"
+        )
 
 
 def require_plugins(arguments: list[str]) -> None:
@@ -98,6 +111,8 @@ def _override(argument: str, sweep: bool) -> str:
         raise DeblurzooError(f"{words[0]} is now {words[1]}: type {shlex.quote(argument.replace(*words, 1))}")
     home = _at_home(value)
     read = parsed(key + equals + home)
+    if read and _is_group(read) and isinstance(read.value(), int | float | None):  # Hydra accepts only text
+        return f"~{key}" if read.value() is None else f"{key}={quoted(home)}"
     if read and (sweep or not read.is_sweep_override()):
         return key + equals + home
     if (not read and not _GRAMMAR & set(value)) or (value.startswith("~") and not sweep):
@@ -105,6 +120,11 @@ def _override(argument: str, sweep: bool) -> str:
         if equals and parsed(as_text):
             return as_text
     raise DeblurzooError(_problem(argument, sweep))
+
+
+def _is_group(override: Override) -> bool:
+    """Whether an override chooses a config of a group, such as `model=srn`."""
+    return not (override.is_delete() or override.is_sweep_override()) and (conf_dir() / override.key_or_group).is_dir()
 
 
 def _problem(argument: str, sweep: bool) -> str:

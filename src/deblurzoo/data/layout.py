@@ -42,9 +42,9 @@ class Pairs:
 
     def without(self, frames: Container[str]) -> "Pairs":
         """Return the clip without some frames."""
-        kept = [index for index, frame in enumerate(self.frames) if frame not in frames]
-        parts = (tuple(part[index] for index in kept) for part in (self.frames, self.blur, self.sharp))
-        return Pairs(self.name, *parts)
+        pairs = zip(self.frames, self.blur, self.sharp, strict=True)
+        names, blur, sharp = zip(*(pair for pair in pairs if pair[0] not in frames), strict=True)
+        return Pairs(self.name, names, blur, sharp)
 
     def clip(self) -> Clip:
         """Return the clip, whose images are read on demand."""

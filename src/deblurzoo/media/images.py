@@ -2,7 +2,9 @@
 
 import functools
 import io
+import lzma
 import os
+import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +23,11 @@ from deblurzoo.files import write_atomically
 from deblurzoo.media import Image
 from deblurzoo.media.encoded import AS_STORED, decode_cmyk_jpeg, decode_jpeg, orientation_of, upright, upright_size
 
+BAD_ARCHIVE = (
+    *(BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, struct.error),
+    *(RuntimeError, ValueError, LookupError, OverflowError),
+)
+"""Exceptions of zipfile for archives that are corrupt, encrypted (RuntimeError) or compressed by unknown methods."""
 _END_OF_PNG = b"IEND\xaeB`\x82"
 
 
@@ -36,7 +43,10 @@ class Zipped:
 
     def stored(self) -> tuple[str, int]:
         """Return the name of the image file and its uncompressed size in bytes."""
-        return PurePosixPath(self.member).name, _opened(self.archive, os.getpid()).getinfo(self.member).file_size
+        try:
+            return PurePosixPath(self.member).name, _opened(self.archive, os.getpid()).getinfo(self.member).file_size
+        except BAD_ARCHIVE as error:
+            raise self._unreadable(str(error)) from error
 
     def read(self) -> Image:
         """Return the image, see `read_image`."""
@@ -55,7 +65,7 @@ class Zipped:
     def _bytes(self) -> bytes:
         try:
             return _opened(self.archive, os.getpid()).read(self.member)
-        except (OSError, EOFError, BadZipFile, zlib.error, RuntimeError) as error:  # RuntimeError: an encrypted member
+        except BAD_ARCHIVE as error:
             raise self._unreadable(str(error)) from error
 
     def _unreadable(self, reason: str) -> DeblurzooError:
