@@ -65,7 +65,7 @@ def test_a_launcher_without_its_extra(
         ("train -sc install=tcsh", "error: -sc requires one argument: type install=SHELL or uninstall=SHELL"),
         ("data check data=toy -m --out x", "unrecognized arguments: --out"),
         ("deblur = --checkpoint --out", "argument --checkpoint: expected one argument"),
-        ("compare -- --csv", "error: --csv does not exist: check the path"),
+        ("compare -- --csv", "error: --csv has no results.json"),
         ("evaluate data= checkpoint=x", "Could not find 'data/'"),
         ("synthesize x --out y --frames 5-3-1", "error: "),
     ],

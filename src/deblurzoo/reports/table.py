@@ -51,8 +51,8 @@ def gather(paths: Sequence[Path]) -> tuple[dict[Path, Results], list[Failure]]:
     folders: dict[Path, Path] = {}
     for path in paths:
         unreadable: list[OSError] = []
-        found = [path] if path.is_file() else list(files_below(path, unreadable.append))
-        files = [file for file in found if file == path or (file.name == RESULTS and not _is_wandbs(file))]
+        found = list(files_below(path, unreadable.append)) if path.is_dir() else []
+        files = [path] if path.is_file() else [f for f in found if f.name == RESULTS and not _is_wandbs(f)]
         runs = [file.parent for file in found if file.name == STATUS]
         for error in unreadable:
             if error.filename == str(path):
