@@ -62,6 +62,7 @@ def test_a_launcher_without_its_extra(
         ("train model=7", "Could not find 'model/7'"),
         ("train --resolve data.root=toy", "error: --resolve has no effect without --cfg: add --cfg job, or omit it"),
         ("train -sc data.root=toy", "error: -sc requires one argument: type install=SHELL or uninstall=SHELL"),
+        ("-sc install=bash seed=1", "error: -sc requires one argument: type install=SHELL or uninstall=SHELL"),
         ("train -sc install=tcsh", "error: -sc requires one argument: type install=SHELL or uninstall=SHELL"),
         ("data check data=toy -m --out x", "unrecognized arguments: --out"),
         ("deblur = --checkpoint --out", "argument --checkpoint: expected one argument"),

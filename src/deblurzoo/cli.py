@@ -85,20 +85,19 @@ def main() -> None:
     if arguments == ["--version"]:
         print(f"deblurzoo {__version__}")
         return
+    found = (verb for verb in VERBS if arguments[: len(verb.split())] == verb.split())
     if arguments[0] in ("-sc", "--shell-completion"):
-        _complete(arguments)
-        return
-    for verb in VERBS:
-        words = verb.split()
-        if arguments[: len(words)] == words:
-            try:
-                with system_errors():
-                    interruptible(partial(_run, verb, arguments[len(words) :]))
-            except DeblurzooError as error:
-                sys.exit(f"error: {error}")
-            return
-    print(f"error: unknown command {' '.join(arguments[:2])}\n\n{USAGE}", file=sys.stderr)
-    sys.exit(2)
+        run = partial(_complete, arguments)
+    elif verb := next(found, None):
+        run = partial(_run, verb, arguments[len(verb.split()) :])
+    else:
+        print(f"error: unknown command {' '.join(arguments[:2])}\n\n{USAGE}", file=sys.stderr)
+        sys.exit(2)
+    try:
+        with system_errors():
+            interruptible(run)
+    except DeblurzooError as error:
+        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":
