@@ -112,7 +112,7 @@ def require_project(text: str) -> str:
     return text
 
 
-Name = Annotated[str, Field(max_length=200), AfterValidator(_stays_inside)]
+Name = Annotated[str, Field(max_length=255), AfterValidator(_stays_inside)]
 """Path relative to the folder of the file that contains it, and inside this folder; empty for the folder itself."""
 Literally = Annotated[str, Field(pattern=r"^([^$]|\$[^{])*$")]
 """Text without `${`. The text becomes part of a config, in which `${…}` would be interpolated."""

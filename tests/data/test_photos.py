@@ -21,6 +21,7 @@ from deblurzoo.data.clips import NEIGHBOURS
 from deblurzoo.data.datamodule import DeblurDataModule, FullFrames, TrainingCrops
 from deblurzoo.data.degrade import rendered
 from deblurzoo.data.exposing import unrendered
+from deblurzoo.data.fingerprint import fingerprint
 from deblurzoo.data.packing import pack
 from deblurzoo.data.photos import TestPhotos, TrainingPhotos
 from deblurzoo.data.sampling import StepSampler
@@ -437,3 +438,9 @@ def test_a_pack_of_photos_that_are_all_unreadable_is_an_error(photos: Path, tmp_
     with pytest.raises(DeblurzooError, match=r"no photo of data\.root=.* can be read: give other photos"):
         pack(source(photos), tmp_path / "pack")
     assert not (tmp_path / "pack").exists()
+
+
+def test_an_unreadable_photo_does_not_end_the_training_that_replaces_it(photos: Path) -> None:
+    (photos / "1.png").write_bytes((photos / "1.png").read_bytes()[:3000])
+    assert datamodule(photos, crop=32).training_crops()
+    assert fingerprint(source(photos).samples("train", 1))
