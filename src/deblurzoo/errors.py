@@ -61,6 +61,10 @@ def system_errors() -> Iterator[None]:
     """
     try:
         yield
+    except RuntimeError as error:
+        if not str(error).startswith("Symlink loop"):  # of Path.resolve, before Python 3.13
+            raise
+        raise DeblurzooError(f"{error}: remove the link") from error
     except OSError as error:
         if error.filename is None and error.errno not in _REMEDIES:
             raise

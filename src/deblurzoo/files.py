@@ -44,6 +44,11 @@ def is_folder(path: Path) -> bool:
     return os.path.isdir(path)  # noqa: PTH112
 
 
+def real_path(path: Path) -> Path:
+    """Return an absolute path without links. Before Python 3.13, `Path.resolve` raises an error for a loop of links."""
+    return Path(os.path.realpath(path))
+
+
 def is_there(path: Path) -> bool:
     """Whether a file or folder exists; False, and no error, if the system cannot tell, as `is_folder`."""
     return os.path.exists(path)  # noqa: PTH110
@@ -117,12 +122,10 @@ def require_output(path: Path, given: str, is_folder: bool = True, is_new: bool 
     try:
         if is_new and (path.exists() or path.is_symlink()):
             raise DeblurzooError(f"{given} exists already: remove it or choose another folder")
-        if is_folder and path.is_symlink() and not path.exists():
-            raise refuse("is a link to a folder that does not exist")
         if path.exists() and path.is_dir() != is_folder:
             raise refuse("is not a folder" if is_folder else "is a folder")
         absolute = path.absolute() if is_folder else path.absolute().parent
-        folder = next(parent for parent in (absolute, *absolute.parents) if parent.exists())
+        folder = next(parent for parent in (absolute, *absolute.parents) if parent.exists() or parent.is_symlink())
     except OSError as error:
         raise refuse(f"cannot be written ({error.strerror})") from error
     if not folder.is_dir():

@@ -63,10 +63,16 @@ def test_an_option_without_a_path(deblurzoo: Run, tmp_path: Path) -> None:
     refused(deblurzoo("compare", "x", "--csv="), "error: --csv is empty: give a file\n")
 
 
-def test_a_link_to_a_folder_that_does_not_exist(deblurzoo: Run, tmp_path: Path) -> None:
-    (tmp_path / "out").symlink_to("gone")
-    done = deblurzoo("deblur", "a.png", "--checkpoint", "x", "--out", "out")
-    refused(done, "error: --out out is a link to a folder that does not exist: choose another folder\n")
+@pytest.mark.parametrize("target", ["gone", "out"])
+@pytest.mark.parametrize("below", ["", "/below"])
+def test_a_link_to_a_folder_that_does_not_exist(target: str, below: str, deblurzoo: Run, tmp_path: Path) -> None:
+    (tmp_path / "out").symlink_to(target)
+    reason = f"out{below} cannot be written ({tmp_path}/out is not a folder)"
+    for command in (
+        f"deblur a.png --checkpoint x --out out{below}",
+        f"train data.root=x paths.runs=out{below} -m seed=0",
+    ):
+        refused(deblurzoo(*command.split()), reason)
 
 
 def test_the_evaluation_of_a_run_in_a_folder_without_permission(
@@ -147,3 +153,13 @@ def test_an_input_that_cannot_be_opened_is_reported_with_the_systems_reason(
         assert done.stderr.count(reason) == 1
     assert not (tmp_path / "out").exists()
     (tmp_path / "closed").chmod(0o700)
+
+
+def test_a_folder_of_checkpoints_without_permission_is_reported_before_training(
+    deblurzoo: Run, run: Path, toy: Path, obeying: None
+) -> None:
+    (run / "checkpoints").chmod(0o500)
+    done = deblurzoo("train", *SHORT, f"data.root={toy}", "resume=auto", "trainer.max_steps=4")
+    refused(done, "error: the folder runs/run/checkpoints cannot be written (no permission to write in ")
+    assert "training 4/4" not in done.stdout + done.stderr
+    (run / "checkpoints").chmod(0o700)

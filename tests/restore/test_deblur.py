@@ -223,6 +223,7 @@ def test_what_cannot_be_opened_is_named_and_the_others_are_restored(
     for name in ("a.png", "closed.png", "closed/b.png", "listed/c.png", "z.png"):
         save(tmp_path / "in" / name, 1)
     (tmp_path / "in" / "gone.png").symlink_to("nothing.png")
+    (tmp_path / "in" / "self.png").symlink_to("self.png")
     (tmp_path / "in" / "closed.png").chmod(0)
     (tmp_path / "in" / "closed").chmod(0)
     (tmp_path / "in" / "listed").chmod(0o400)
@@ -234,10 +235,10 @@ def test_what_cannot_be_opened_is_named_and_the_others_are_restored(
     for path in ("in/closed.png", "in/closed", "in/listed/c.png", "shut", "shut/d.png"):
         assert any(line.startswith(f"error: {path} {denied}") for line in errors), (path, errors)
     assert any(line.startswith(f"error: {300 * 'x'}.png cannot be used (File name too long)") for line in errors)
-    assert sum("does not exist" in line for line in errors) == 2  # in/gone.png, none.png
+    assert sum("does not exist" in line for line in errors) == 3  # in/gone.png, in/self.png, none.png
     assert (
-        len(errors) == 9
-        and errors[0] == "error: 8 of 10 files could not be restored, see above; all others are restored"
+        len(errors) == 10
+        and errors[0] == "error: 9 of 11 files could not be restored, see above; all others are restored"
     )
     refused(done)
     assert names(tmp_path / "out") == ["a.png", "z.png"]

@@ -31,7 +31,7 @@ from deblurzoo.data import Source
 from deblurzoo.data.datamodule import DeblurDataModule
 from deblurzoo.errors import DeblurzooError, Interrupted, interruptible, on_interrupt, require_utf8
 from deblurzoo.extensions import imported
-from deblurzoo.files import take_over, user_path, write_atomically
+from deblurzoo.files import require_output, take_over, user_path, write_atomically
 from deblurzoo.ops.spatial_rnn import require_backend
 from deblurzoo.records import shown, typed
 from deblurzoo.reports.artifacts import use_data
@@ -263,6 +263,7 @@ def make_trainer(settings: Training, *more: pl.Callback) -> pl.Trainer:
 
 def _take_over(run: Path, settings: Training) -> None:
     """Lock a run folder for this process, and write the run's config and identity."""
+    require_output(run / "checkpoints", f"the folder {run / 'checkpoints'}")
     take_over(run, "checkpoints/.*.tmp")
     content: str = yaml.safe_dump(settings.content, sort_keys=False, allow_unicode=True)
     write_atomically(run / CONFIG, content.encode())

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.files import is_folder
+from deblurzoo.files import is_folder, real_path
 from deblurzoo.media.naming import SUFFIXES, below, described, gaps, is_image_file, require_frames, runs
 from deblurzoo.restore import video
 
@@ -47,11 +47,11 @@ def find_jobs(inputs: Sequence[Path], out: Path, frames: bool = False, compare: 
                 jobs.append(Job(path, _target(path, out / path.relative_to(given)), beside.get(path, (None, None))))
         else:
             jobs.append(Job(given, _target(given, out / given.name)))
-    given_files = {job.source.resolve() for job in jobs}
+    given_files = {real_path(job.source) for job in jobs}
     taken: dict[Path, Path] = {}
     for job in jobs:
         for result in (job.target, *([job.compare] if compare else [])):
-            if result.resolve() in given_files:
+            if real_path(result) in given_files:
                 raise DeblurzooError(f"--out {out} would replace the input {result}: choose another folder")
             if result in taken:
                 raise DeblurzooError(
@@ -63,11 +63,11 @@ def find_jobs(inputs: Sequence[Path], out: Path, frames: bool = False, compare: 
 
 def _below(folder: Path, out: Path) -> list[Path]:
     """Return the files below a folder, except results in `out`, which may be inside the folder."""
-    results = out.resolve()
+    results = real_path(out)
     files = [path for path in below(folder) if not _is_special(path)]
-    if results == folder.resolve():  # `find_jobs` raises an error
+    if results == real_path(folder):  # `find_jobs` raises an error
         return files
-    return [path for path in files if not path.resolve().is_relative_to(results)]
+    return [path for path in files if not real_path(path).is_relative_to(results)]
 
 
 def _is_special(path: Path) -> bool:
