@@ -122,6 +122,8 @@ def require_output(path: Path, given: str, is_folder: bool = True, is_new: bool 
     try:
         if is_new and (path.exists() or path.is_symlink()):
             raise DeblurzooError(f"{given} exists already: remove it or choose another folder")
+        if not is_folder and path.exists() and not (path.is_file() or path.is_dir()):
+            raise refuse("is a pipe or device, which cannot be replaced")
         if path.exists() and path.is_dir() != is_folder:
             raise refuse("is not a folder" if is_folder else "is a folder")
         absolute = path.absolute() if is_folder else path.absolute().parent

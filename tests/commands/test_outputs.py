@@ -1,5 +1,6 @@
 """Paths of results are checked before the work; folders without permission and long names are reported, not traced."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -163,3 +164,10 @@ def test_a_folder_of_checkpoints_without_permission_is_reported_before_training(
     refused(done, "error: the folder runs/run/checkpoints cannot be written (no permission to write in ")
     assert "training 4/4" not in done.stdout + done.stderr
     (run / "checkpoints").chmod(0o700)
+
+
+def test_pipes_and_devices_are_not_replaced(deblurzoo: Run, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    done = deblurzoo("compare", "x", "--csv", "pipe")
+    refused(done, "error: --csv pipe is a pipe or device, which cannot be replaced: choose another file\n")
+    assert (tmp_path / "pipe").is_fifo()

@@ -32,7 +32,9 @@ def require_same_inputs(out: Path, jobs: Sequence[Job]) -> None:
         entry = made.get(str(job.target.relative_to(out)))
         with suppress(OSError):  # an input that cannot be read any more has nothing to compare
             if entry and sha256(job.source) != entry["sha256"]:
-                others.append(f"{job.target} was made of {entry['input']}, not of {job.source}")
+                other = f"{entry['input']}, not of {job.source}"
+                same_path = entry["input"] == str(job.source)
+                others.append(f"{job.target} was made of {f'another {job.source}' if same_path else other}")
     if others:
         raise DeblurzooError(
             f"results of other inputs exist ({few_of(others, 3)}): choose another --out folder; --overwrite replaces "
