@@ -14,7 +14,9 @@ from deblurzoo import load
 from deblurzoo.commands.deblur import main
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.media.exif import Entry, Exif
+from deblurzoo.restore.inputs import RECORD
 from deblurzoo.restore.jobs import find_jobs
+from verbs import refused
 from videos import moving, write_video
 
 
@@ -33,7 +35,8 @@ def opened(path: Path) -> np.ndarray[Any, Any]:
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+    """Return the results in a folder, without the record of their inputs."""
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file() and p.name != RECORD)
 
 
 def test_a_folder_with_a_bad_file_goes_on_and_says_so(deblurzoo: Run, identity: Path, tmp_path: Path) -> None:
@@ -253,7 +256,106 @@ def test_wrong_options(identity: Path, tmp_path: Path, capsys: pytest.CaptureFix
             main([str(given), "--checkpoint", str(checkpoint), "--out", str(out), *more])
     assert "nothing.png does not exist: check the path" in capsys.readouterr().err
     out.write_text("a file")
-    with pytest.raises(DeblurzooError, match="1 of 1 files could not be restored"):
+    with pytest.raises(DeblurzooError, match=r"--out .*out is not a folder: choose another folder"):
         main([str(picture), "--checkpoint", str(identity), "--out", str(out)])
-    assert "a.png cannot be written" in capsys.readouterr().err
     assert out.read_text() == "a file"
+
+
+def test_another_input_of_the_name_of_a_result_is_not_skipped(deblurzoo: Run, identity: Path, tmp_path: Path) -> None:
+    arguments = ["--checkpoint", identity, "--out", "out"]
+    for place, seed in (("1", 1), ("2", 2)):
+        save(tmp_path / place / "a.png", seed)
+        save(tmp_path / place / "deep" / "b.png", 3)
+    assert deblurzoo("deblur", "1", *arguments).returncode == 0
+    done = deblurzoo("deblur", "2", *arguments)
+    refused(
+        done, "error: results of other inputs exist (out/a.png was made of 1/a.png, not of 2/a.png): choose another"
+    )
+    np.testing.assert_array_equal(opened(tmp_path / "out" / "a.png"), noise(1))
+    (tmp_path / "1").rename(tmp_path / "moved")  # the same inputs in another place
+    assert "2 of 2 files skipped" in deblurzoo("deblur", "moved", *arguments).stdout
+    assert deblurzoo("deblur", "2", *arguments, "--overwrite").returncode == 0
+    np.testing.assert_array_equal(opened(tmp_path / "out" / "a.png"), noise(2))
+    assert "2 of 2 files skipped" in deblurzoo("deblur", "2", *arguments).stdout
+
+
+def test_records_that_cannot_be_read_are_ignored(deblurzoo: Run, identity: Path, tmp_path: Path) -> None:
+    save(tmp_path / "a.png", 1)
+    arguments = ["deblur", "a.png", "--checkpoint", identity, "--out", "out"]
+    assert deblurzoo(*arguments).returncode == 0
+    record = tmp_path / "out" / RECORD
+    whole = record.read_text()
+    for content in ("", whole[:-5], "[]\n1\nnull\n{}\n" + '{"result": ["a.png"]}', 2000 * "[", "\udcff"):
+        record.write_text(content, errors="surrogateescape")
+        assert "1 of 1 files skipped" in deblurzoo(*arguments).stdout
+    record.write_text(whole[:-5])  # killed while writing
+    assert deblurzoo(*arguments, "--overwrite").returncode == 0
+    save(tmp_path / "a.png", 2)
+    refused(deblurzoo(*arguments), "out/a.png was made of another a.png)")
+
+
+def test_what_cannot_be_opened_is_named_and_the_others_are_restored(
+    deblurzoo: Run, identity: Path, obeying: None, tmp_path: Path
+) -> None:
+    for name in ("a.png", "closed.png", "closed/b.png", "listed/c.png", "z.png"):
+        save(tmp_path / "in" / name, 1)
+    (tmp_path / "in" / "gone.png").symlink_to("nothing.png")
+    (tmp_path / "in" / "self.png").symlink_to("self.png")
+    (tmp_path / "in" / "closed.png").chmod(0)
+    (tmp_path / "in" / "closed").chmod(0)
+    (tmp_path / "in" / "listed").chmod(0o400)
+    save(tmp_path / "shut" / "d.png").parent.chmod(0)
+    inputs = ["shut", "in", "shut/d.png", f"{300 * 'x'}.png", "none.png"]
+    done = deblurzoo("deblur", *inputs, "--checkpoint", identity, "--out", "out")
+    errors = sorted(done.stderr.splitlines())
+    denied = "cannot be used (Permission denied): change its permissions"
+    for path in ("in/closed.png", "in/closed", "in/listed/c.png", "shut", "shut/d.png"):
+        assert any(line.startswith(f"error: {path} {denied}") for line in errors), (path, errors)
+    assert any(line.startswith(f"error: {300 * 'x'}.png cannot be used (File name too long)") for line in errors)
+    assert sum("does not exist" in line for line in errors) == 3  # in/gone.png, in/self.png, none.png
+    assert (
+        len(errors) == 10
+        and errors[0] == "error: 9 of 11 files could not be restored, see above; all others are restored"
+    )
+    refused(done)
+    assert names(tmp_path / "out") == ["a.png", "z.png"]
+    for folder in ("in/closed", "in/listed", "shut"):
+        (tmp_path / folder).chmod(0o700)
+
+
+def test_names_of_the_greatest_length(deblurzoo: Run, identity: Path, tmp_path: Path) -> None:
+    long = [f"{251 * 'x'}.png", f"{125 * 'ä'}x.png"]  # 255 bytes each
+    for name in (*long, "z.png"):
+        save(tmp_path / "in" / name)
+    arguments = ["deblur", "in", "--checkpoint", identity, "--out"]
+    assert deblurzoo(*arguments, "out").returncode == 0
+    assert names(tmp_path / "out") == sorted([*long, "z.png"])
+    done = deblurzoo(*arguments, "compared", "--compare")
+    refused(done, ".compare.png cannot be written (File name too long)", "error: 2 of 3 files could not be restored")
+    assert names(tmp_path / "compared") == ["z.compare.png", "z.png"]
+
+
+def test_a_result_whose_folder_loses_its_permission(
+    deblurzoo: Run, identity: Path, obeying: None, tmp_path: Path
+) -> None:
+    for name in ("a/1.png", "b/2.png"):
+        save(tmp_path / "in" / name)
+    (tmp_path / "out" / "a").mkdir(parents=True, mode=0o700)
+    (tmp_path / "out" / "a").chmod(0o500)
+    done = deblurzoo("deblur", "in", "--checkpoint", identity, "--out", "out")
+    refused(done, "error: out/a/1.png cannot be written (no permission to write in ", "error: 1 of 2 files")
+    assert names(tmp_path / "out") == ["b/2.png"]
+
+
+def test_linked_folders_are_followed_and_loops_end(identity: Path, tmp_path: Path) -> None:
+    save(tmp_path / "elsewhere" / "1.png")
+    save(tmp_path / "in" / "real" / "2.png")
+    for link, target in (
+        ("in/linked", "elsewhere"),
+        ("in/real/up", "in"),
+        ("elsewhere/back", "in"),
+        ("in/0", "in/real"),
+    ):
+        (tmp_path / link).symlink_to(tmp_path / target)
+    found = [str(job.source.relative_to(tmp_path / "in")) for job in find_jobs([tmp_path / "in"], tmp_path / "out")]
+    assert found == ["0/2.png", "linked/1.png", "real/2.png"]

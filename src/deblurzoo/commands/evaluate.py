@@ -16,7 +16,7 @@ from deblurzoo.data import Source
 from deblurzoo.data.batches import default_workers, told_reader_failures
 from deblurzoo.data.datamodule import DeblurDataModule
 from deblurzoo.errors import DeblurzooError, on_interrupt, require_utf8
-from deblurzoo.files import sha256, user_path
+from deblurzoo.files import require_output, sha256, user_path
 from deblurzoo.metrics.protocols import MEASURES
 from deblurzoo.nets.base import DeblurNet
 from deblurzoo.ops.spatial_rnn import require_backend
@@ -57,6 +57,9 @@ def evaluate(cfg: DictConfig, anew: bool = True) -> Path:
     require_utf8(path)
     trained = read_trained(path)
     settings = begin(cfg, trained)
+    folder = run_folder(path)
+    parent = Path(settings.out) if settings.out else folder / "evaluate"
+    require_output(parent, f"out={parent}")
     net = load_net(trained, path)
     arguments = trained["hyper_parameters"]["net"]
     if settings.switch:
@@ -68,7 +71,6 @@ def evaluate(cfg: DictConfig, anew: bool = True) -> Path:
     if settings.compile:
         net.compile()
 
-    folder = run_folder(path)
     best = "best" if path.name == BEST else None
     facts = Facts.model_validate(
         {
@@ -86,7 +88,7 @@ def evaluate(cfg: DictConfig, anew: bool = True) -> Path:
             "config": settings.content,
         }
     )
-    out = Path(settings.out) if settings.out else folder_for(folder / "evaluate", _kind(settings, source), facts)
+    out = parent if settings.out else folder_for(parent, _kind(settings, source), facts)
     require_free(out, facts)
     metrics = MEASURES[source.measure].names(settings.metrics)
     if not anew and is_finished(out, facts, metrics):

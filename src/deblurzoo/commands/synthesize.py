@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 from typing import TypeVar
 
-from deblurzoo.commands.options import at_least
+from deblurzoo.commands.options import add_out, at_least
 from deblurzoo.errors import few_of
 from deblurzoo.files import user_path
 from deblurzoo.synthesis.options import CAMERA_GAMMA, Response
@@ -40,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SOURCE",
         help="video, folder of consecutive frames, or photo",
     )
-    add("--out", type=user_path, required=True, metavar="DIR", help="folder to create")
+    add_out(parser, "folder to create")
     add(
         "--photographs",
         action="store_true",

@@ -2,7 +2,9 @@
 
 import functools
 import io
+import lzma
 import os
+import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +24,11 @@ from deblurzoo.media import Image
 from deblurzoo.media.encoded import AS_STORED, decode_cmyk_jpeg, decode_jpeg, orientation_of, upright, upright_size
 from deblurzoo.media.kinds import DAMAGED, FORMATS, OWN_FORMATS, require_plausible
 
+BAD_ARCHIVE = (
+    *(BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, struct.error),
+    *(RuntimeError, ValueError, LookupError, OverflowError),
+)
+"""Exceptions of zipfile for archives that are corrupt, encrypted (RuntimeError) or compressed by unknown methods."""
 _END_OF_PNG = b"IEND\xaeB`\x82"
 
 
@@ -37,7 +44,10 @@ class Zipped:
 
     def stored(self) -> tuple[str, int]:
         """Return the name of the image file and its uncompressed size in bytes."""
-        return PurePosixPath(self.member).name, _opened(self.archive, os.getpid()).getinfo(self.member).file_size
+        try:
+            return PurePosixPath(self.member).name, _opened(self.archive, os.getpid()).getinfo(self.member).file_size
+        except BAD_ARCHIVE as error:
+            raise self._unreadable(str(error)) from error
 
     def read(self) -> Image:
         """Return the image, see `read_image`."""
@@ -56,7 +66,7 @@ class Zipped:
     def _bytes(self) -> bytes:
         try:
             return _opened(self.archive, os.getpid()).read(self.member)
-        except (OSError, EOFError, BadZipFile, zlib.error, RuntimeError) as error:  # RuntimeError: an encrypted member
+        except BAD_ARCHIVE as error:
             raise self._unreadable(str(error)) from error
 
     def _unreadable(self, reason: str) -> DeblurzooError:
@@ -99,10 +109,8 @@ def read_image(path: Path) -> Image:
     """
     try:
         return _decoded(path.read_bytes())
-    except OSError as error:
-        raise _unreadable(path, error.strerror or "unknown error") from error
-    except ValueError as error:
-        raise _unreadable(path, str(error)) from error
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -116,10 +124,8 @@ def image_size(path: Path) -> tuple[int, int]:
     try:
         with path.open("rb") as file:
             return _size(file)
-    except OSError as error:
-        raise _unreadable(path, error.strerror or "unknown error") from error
-    except ValueError as error:
-        raise _unreadable(path, str(error)) from error
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
 
 
 def _size(file: BinaryIO) -> tuple[int, int]:
@@ -184,8 +190,9 @@ def _decoded_slowly(data: bytes) -> Image:
     raise ValueError("its pixels are corrupt or in an unsupported format")
 
 
-def _unreadable(path: Path, reason: str) -> DeblurzooError:
-    state = "cannot be read" if path.exists() else "does not exist"
+def _unreadable(path: Path, error: OSError | ValueError) -> DeblurzooError:
+    state = "does not exist" if isinstance(error, FileNotFoundError) else "cannot be read"
+    reason = error.strerror if isinstance(error, OSError) else error
     return DeblurzooError(f"{path} {state} ({reason}): copy it again; `deblurzoo data check` finds all such files")
 
 

@@ -9,6 +9,7 @@ from statistics import median_low
 from typing import NamedTuple
 
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.files import files_below
 from deblurzoo.media.kinds import SUFFIXES, is_photo
 
 _LEFT_BEHIND = frozenset(
@@ -65,11 +66,13 @@ def _entries(folder: Path, are_folders: bool) -> list[Path]:
 
 
 def below(folder: Path) -> list[Path]:
-    """Return all files in a folder and its sub-folders in natural order, without system files."""
-    found: list[Path] = []
-    for place, inside, names in os.walk(folder):
-        inside[:] = [name for name in inside if not is_left_behind(name)]
-        found += [Path(place, name) for name in names if not is_left_behind(name)]
+    """Return all files in a folder and its sub-folders in natural order, without system files.
+
+    A folder that cannot be read is returned like a file, so that reading it reports the system's reason.
+    """
+    unreadable: list[OSError] = []
+    found = list(files_below(folder, unreadable.append, is_left_behind))
+    found += [Path(error.filename) for error in unreadable]
     return sorted(found, key=lambda path: [natural(part) for part in path.relative_to(folder).parts])
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deblurzoo.errors import DeblurzooError, escaped, few_of
+from deblurzoo.files import is_folder, real_path
 from deblurzoo.media.kinds import OWN_FORMATS, SUFFIXES, VIDEO_SUFFIXES, Kind, kind_of
 from deblurzoo.media.naming import below, described, gaps, is_image_file, require_frames, runs
 from deblurzoo.restore import video
@@ -40,7 +41,7 @@ def find_jobs(inputs: Sequence[Path], out: Path, frames: bool = False, compare: 
     """
     jobs: list[Job] = []
     for given in inputs:
-        if given.is_dir():
+        if is_folder(given):
             found = _photos_and_videos(given, out)
             photos = [path for path, kind in found.items() if kind.group == "photo"]
             beside = _neighbours(photos) if frames else {}
@@ -49,11 +50,11 @@ def find_jobs(inputs: Sequence[Path], out: Path, frames: bool = False, compare: 
                 jobs.append(Job(path, target, kind, beside.get(path, (None, None))))
         else:
             jobs.append(Job(given, _target(out / given.name, kind := kind_of(given)), kind))
-    given_files = {job.source.resolve() for job in jobs}
+    given_files = {real_path(job.source) for job in jobs}
     taken: dict[Path, Path] = {}
     for job in jobs:
         for result in (job.target, *([job.compare] if compare else [])):
-            if result.resolve() in given_files:
+            if real_path(result) in given_files:
                 raise DeblurzooError(f"--out {out} would replace the input {result}: choose another folder")
             if result in taken:
                 raise DeblurzooError(
@@ -65,11 +66,19 @@ def find_jobs(inputs: Sequence[Path], out: Path, frames: bool = False, compare: 
 
 def _below(folder: Path, out: Path) -> list[Path]:
     """Return the files below a folder, except results in `out`, which may be inside the folder."""
-    results = out.resolve()
-    files = [path for path in below(folder) if path.is_file()]
-    if results == folder.resolve():  # `find_jobs` raises an error
+    results = real_path(out)
+    files = [path for path in below(folder) if not _is_special(path)]
+    if results == real_path(folder):  # `find_jobs` raises an error
         return files
-    return [path for path in files if not path.resolve().is_relative_to(results)]
+    return [path for path in files if not real_path(path).is_relative_to(results)]
+
+
+def _is_special(path: Path) -> bool:
+    """Whether a path is a pipe, socket or device; False if the system cannot tell, which its own job reports."""
+    try:
+        return not (path.is_file() or path.is_dir() or path.is_symlink())
+    except OSError:
+        return False
 
 
 def _photos_and_videos(folder: Path, out: Path) -> dict[Path, Kind]:
@@ -139,7 +148,7 @@ def _losses(path: Path) -> list[str]:
 
 def gap_notes(inputs: Iterable[Path], out: Path) -> list[str]:
     """Return a message for each folder whose frames have gaps."""
-    clips = [clip for given in inputs if given.is_dir() for clip in _clips(_below(given, out)).items()]
+    clips = [clip for given in inputs if is_folder(given) for clip in _clips(_below(given, out)).items()]
     found = [(folder, gaps([frame.stem for frame in clip])) for folder, clip in clips]
     return [
         f"{folder} lacks {described(missing)}: no neighbours are used across a gap"

@@ -17,7 +17,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from deblurzoo.errors import DeblurzooError, on_interrupt
+from deblurzoo.errors import DeblurzooError, on_interrupt, system_errors
+from deblurzoo.files import is_folder, require_output, require_readable
 from deblurzoo.media import Pixels
 from deblurzoo.media.photos import Photo, TooLargeError, read_photo, write_photo
 from deblurzoo.restore import video
@@ -25,10 +26,10 @@ from deblurzoo.restore.jobs import Job
 from deblurzoo.restore.restorer import Restorer
 
 
-def restore_all(jobs: Sequence[Job], restorer: Restorer, compare: bool) -> int:
-    """Restore all files, print a line for each, and return the number of failures."""
+def restore_all(jobs: Sequence[Job], restorer: Restorer, compare: bool, on_result: Callable[[Job], None]) -> int:
+    """Restore all files, print a line for each, and return the number of failures; call `on_result` for each result."""
     done = failed = 0
-    console, errors = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
+    console, errors = (Console(stderr=stderr, soft_wrap=True, markup=False, emoji=False) for stderr in (False, True))
     read = lru_cache(maxsize=restorer.frames)(read_photo)  # frames are read again as neighbours
     columns = (MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn())
     state = "{} of {} files are restored; the same command without --overwrite restores the others"
@@ -50,23 +51,35 @@ def restore_all(jobs: Sequence[Job], restorer: Restorer, compare: bool) -> int:
             shown = Shown(bar, current)
             beside = job.compare if compare else None
             try:
-                if job.kind.group == "unsupported":
-                    raise DeblurzooError(f"{job.source} is {job.kind.name}, which is not supported: convert it to PNG")
-                if job.kind.group == "other":
-                    raise DeblurzooError(f"{job.source} is {job.kind.name}, neither a photo nor a video: omit it")
-                if job.is_video:
-                    what = _restore_video(job, restorer, beside, shown)
-                else:
-                    what = _restore_picture(job, restorer, beside, shown, read)
+                with system_errors():
+                    what = _restore(job, restorer, beside, shown, read)
+                    on_result(job)
                 seconds = time.monotonic() - start
                 done += 1
-                console.print(f"{job.target}: {what}, {seconds:.1f} s", highlight=False, markup=False)
+                console.print(f"{job.target}: {what}, {seconds:.1f} s", highlight=False)
             except DeblurzooError as error:
                 failed += 1
-                errors.print(f"error: {error}", highlight=False, markup=False)
+                errors.print(f"error: {error}", highlight=False)
             bar.remove_task(current)
             bar.advance(files)
     return failed
+
+
+def _restore(job: Job, restorer: Restorer, beside: Path | None, shown: "Shown", read: Callable[[Path], Photo]) -> str:
+    """Restore a file; return a description of the result."""
+    if is_folder(job.source):  # the next calls raise the system's reason if it cannot be read
+        require_readable(job.source)
+    elif job.source.is_file():
+        job.source.open("rb").close()
+    for result in filter(None, (job.target, beside)):
+        require_output(result, str(result), is_folder=False)
+    if job.kind.group == "unsupported":
+        raise DeblurzooError(f"{job.source} is {job.kind.name}, which is not supported: convert it to PNG")
+    if job.kind.group == "other":
+        raise DeblurzooError(f"{job.source} is {job.kind.name}, neither a photo nor a video: omit it")
+    if job.is_video:
+        return _restore_video(job, restorer, beside, shown)
+    return _restore_picture(job, restorer, beside, shown, read)
 
 
 @dataclass(frozen=True)
@@ -118,7 +131,8 @@ def _neighbour(path: Path | None, picture: Photo, read: Callable[[Path], Photo])
     if path is None:
         return None
     try:
-        other = read(path)
+        with system_errors():
+            other = read(path)
     except DeblurzooError:
         return None
     fits = other.pixels.shape[:2] == picture.pixels.shape[:2] and other.pixels.dtype == picture.pixels.dtype
