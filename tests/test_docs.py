@@ -115,11 +115,24 @@ _SLURM = "tests/cluster/test_slurm.py::test_jobs_of_a_sweep_survive_requeue_and_
 _AGENT = "tests/commands/test_wandb_agent.py::test_two_trials_of_the_example_are_evaluated_runs_of_their_own"
 _IMPORT = "tests/weights/test_import.py"
 _IMPORTED = f"{_IMPORT}::test_an_import_is_evaluated_restores_starts_runs_and_is_exported"
+_RESTORED = "tests/commands/test_restored.py"
+_VIEWS = "tests/reports/test_views.py"
 ELSEWHERE = {  # the test that runs the command
     "deblurzoo compare runs --to-wandb deblurzoo":
         "tests/commands/test_wandb.py::test_runs_trained_without_wandb_are_sent_to_it",
     "deblurzoo synthesize PHOTOS --photographs --exposures 3 --shake 3-20 --objects 2 --shorter-side 720 --out DATA":
         "tests/data/test_photos.py::test_test_exposures_stay_and_are_those_of_synthesize",
+    "deblurzoo evaluate restored=FOLDER data=gopro data.root=GOPRO_Large name=NAFNet source=URL":
+        f"{_RESTORED}::test_our_own_images_have_the_figures_of_the_network",
+    "deblurzoo verify runs/srn_gopro/evaluate/gopro_blur/results.json":
+        "tests/commands/test_verify.py::test_results_of_a_network_are_verified",
+    "deblurzoo verify nafnet_gopro.json data.root=GOPRO_Large restored=FOLDER":
+        "tests/commands/test_verify.py::test_results_are_verified_elsewhere",
+    "python leaderboard/board.py": "tests/leaderboard/test_board.py::test_a_method_comes_by_a_file",
+    "deblurzoo compare runs --by-data psnr --latex table.tex": f"{_VIEWS}::test_compare_by_data",
+    "deblurzoo compare runs --published": f"{_VIEWS}::test_compare_by_data",
+    "deblurzoo compare runs/srn_gopro runs/svrnn_gopro":
+        f"{_VIEWS}::test_compare_states_the_difference_of_two_networks",
     "deblurzoo compare runs --by-blur":
         "tests/reports/test_blur_sizes.py::test_compare_by_blur",
     "deblurzoo compare --wandb ENTITY/deblurzoo --html comparison.html":

@@ -20,6 +20,7 @@ CASES = {
     "light": ("import deblurzoo.media, deblurzoo.reports, deblurzoo.reports.table, deblurzoo.data", HEAVY),
     "deblur": (f"{OURS} --help", HEAVY),
     "export": (f"{OURS} --help", HEAVY),
+    "verify": (f"{OURS} --help", HEAVY),
     "import": (f"{OURS} --help", HEAVY),
     "synthesize": (f"{OURS} --help", HEAVY),
     "data toy": (f"{OURS} --help", HEAVY),

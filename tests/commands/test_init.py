@@ -79,7 +79,7 @@ def test_the_lineage_is_in_config_loggers_export_results_tables_and_page_and_sta
     compared = deblurzoo("compare", "out/results.json", "--markdown", "table.md", "--html", "page.html")
     assert compared.returncode == 0, compared.stderr
     assert line in compared.stdout and f"- {line}" in (tmp_path / "table.md").read_text()
-    assert f"<dt>initial weights</dt><dd>{line}</dd>" in (tmp_path / "page.html").read_text()
+    assert f"<dt>origin</dt><dd>{line}</dd>" in (tmp_path / "page.html").read_text()
 
     grandchild = deblurzoo("train", *TINY, *FROZEN, f"data.root={toy}", "name=again", "init=export")
     assert grandchild.returncode == 0, grandchild.stderr

@@ -69,6 +69,8 @@ def test_offline_run_is_recorded_and_continued(process: Run, toy: Path, tmp_path
     text = json.dumps(records(folder))
     for expected in ("val/psnr", "val/ssim", "train/lr", "media/images", "table", "kernel_size"):
         assert expected in text, expected
+    validated = [item for item in history(records(folder)) if "val/psnr" in item]
+    assert validated and all(float(item["train/tflop"]) > 0 for item in validated), "drawn against each other"
     assert_charts_over_steps(records(folder), {0, 1, 2})  # Lightning counts from 0, pictures count finished steps
 
     done = process("train", *arguments, "trainer.max_steps=4", "resume=auto")

@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,6 +19,7 @@ from PIL import Image
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.media.images import read_image, write_png
 from deblurzoo.metrics import METRICS, Metric
+from deblurzoo.reports.differences import difference
 from deblurzoo.reports.page import Evaluation, write_page
 from deblurzoo.reports.page.figures import read_curves, thin
 from deblurzoo.reports.page.types import networks
@@ -159,7 +161,37 @@ def test_conditions_do_not_share_a_table(tmp_path: Path) -> None:
     assert [[network["name"] for network in group["networks"]] for group in groups] == [["one", "two"], ["two"]]
     assert groups[0]["networks"][1] == groups[1]["networks"][0], "a network has one number and colour in all sections"
     tables = (tmp_path / "page.html").read_text().split('<table class="results">')[1:]
-    assert ["killed" in part.partition("</table>")[0] for part in tables] == [True, False, False]
+    assert ["killed" in part.partition("</table>")[0] for part in tables] == [*[False] * 3, True, False, False]
+
+
+FIELD = {"first": (30.0, 28.0, 29.0), "second": (30.5, 28.004, 27.0), "third": (29.0, 27.0, 31.0)}
+"""PSNR of three networks on three data sets."""
+
+
+@pytest.fixture
+def field(tmp_path: Path) -> Path:
+    """The page of three networks on three data sets."""
+    evaluations = [
+        evaluation(tmp_path / f"{name}_{blur}", name, value, 1000, blur, more={"mae": 40 - value})
+        for name, values in FIELD.items()
+        for blur, value in zip("abc", values, strict=True)
+    ]
+    write_page(evaluations, [], tmp_path / "page.html", inline_pictures=False)
+    return tmp_path / "page.html"
+
+
+def test_networks_by_data_sets(field: Path) -> None:
+    tables = dict(re.findall(r'<div data-metric="(\w+)"(.*?)</table>', field.read_text()))
+    assert list(tables) == ["psnr", "ssim", "ssim_matlab3d", "mae"]
+    assert [" hidden>" in table[:8] for table in tables.values()] == [False, True, True, True]
+    rows = [re.findall(r"<td.*?>(.*?)</td>", row) for row in tables["psnr"].split("<tr")[2:]]
+    assert rows == [
+        ["25.00", "25.00", "25.00"],
+        ["<u>30.00</u>", "<b>28.00</b>", "<u>29.00</u>"],
+        ["<b>30.50</b>", "<b>28.00</b>", "27.00"],
+        ["29.00", "<u>27.00</u>", "<b>31.00</b>"],
+    ], "values that are equal as shown are both the best"
+    assert "PSNR (dB) by data set" in tables["psnr"]
 
 
 def test_pictures_are_the_thirds_of_strips_and_the_restored_ones(page: Path) -> None:
@@ -443,7 +475,8 @@ def test_error_map_is_four_times_the_difference(tab: Any) -> None:
 def test_per_image_differences_follow_the_choice(tab: Any) -> None:
     tab.locator("[data-choice=first]").select_option("blurry")
     tab.locator("[data-choice=second]").select_option("0")
-    assert said(tab) == "middle is better than blurry input on 6 of 6 images; mean difference: +4.88 dB."
+    few = "over 1 clip: +4.88 dB, too few clips for an interval."
+    assert said(tab) == f"middle is better than blurry input on 6 of 6 images; mean difference {few}"
     items = tab.locator(".extremes li").all_inner_texts()
     assert items[0].startswith("clip_a/000004: +6.00") and items[3].startswith("clip_a/000005: +3.75")
     tab.locator("[data-choice=second]").select_option("blurry")
@@ -452,6 +485,44 @@ def test_per_image_differences_follow_the_choice(tab: Any) -> None:
     tab.get_by_role("button", name="Open in the viewer").first.click()
     assert tab.locator("[data-choice=left]").input_value() == "0"
     assert tab.locator(".stage").evaluate("stage => stage === document.activeElement")
+
+
+def test_differences_have_the_interval_of_students_t(chromium: Any, tmp_path: Path) -> None:
+    steps = {"A": [0.0] * 7, "B": [0.5, 0.7, 0.4, 0.9, 0.6, 0.2, 0.8]}
+    evaluations = []
+    for name, values in steps.items():
+        images = [
+            Measured(clip=f"clip{n}", frame=frame, height=64, width=64, ms=1.0, blurry={"psnr": 25.0},
+                     restored={"psnr": 30.0 + n + step})
+            for n, step in enumerate(values) for frame in ("1", "2")
+        ]  # fmt: skip
+        evaluations.append(Evaluation(name, None, tmp_path, Results.of(facts(name), images), {}))
+    write_page(evaluations, [], tmp_path / "page.html", inline_pictures=False)
+    tab = chromium.new_page()
+    tab.goto((tmp_path / "page.html").as_uri())
+    tab.wait_for_selector("html[data-ready=true]", state="attached")
+    found = difference(evaluations[0].results, evaluations[1].results, "psnr")
+    assert found and found.margin and found.clips == 7
+    low, high = (f"{found.mean + sign * found.margin:+.2f} dB" for sign in (-1, 1))
+    assert said(tab).endswith(f"over 7 clips: {found.mean:+.2f} dB, 95 % interval {low} to {high}.")
+    tab.close()
+
+
+def test_the_metric_of_networks_by_data_sets_is_chosen(chromium: Any, field: Path) -> None:
+    tab = chromium.new_page()
+    tab.goto(field.as_uri())
+    tab.wait_for_selector("html[data-ready=true]", state="attached")
+    overview = tab.locator(".overview")
+    shown = overview.locator("[data-metric]:visible")
+    assert shown.locator("th[scope=col]").all_inner_texts() == ["network", "toy a", "toy b", "toy c"]
+    shown.get_by_role("button", name="toy b").click()
+    assert "third" in shown.locator("tbody tr").last.inner_text()
+    overview.locator("select").select_option("mae")
+    assert shown.get_attribute("data-metric") == "mae"
+    for width in (1280, 400):
+        tab.set_viewport_size({"width": width, "height": 900})
+        assert not tab.evaluate("document.documentElement.scrollWidth > innerWidth")
+    tab.close()
 
 
 def test_the_page_follows_the_direction_of_a_metric(
@@ -468,12 +539,13 @@ def test_the_page_follows_the_direction_of_a_metric(
     tab.locator("[data-choice=first]").select_option("1")
     tab.locator("[data-choice=second]").select_option("2")
     tab.locator("[data-choice=metric]").select_option("Error <i>")
-    assert said(tab) == "better is better than worse on 6 of 6 images; mean difference: -1.000 levels."
+    few = "mean difference over 1 clip: {}, too few clips for an interval."
+    assert said(tab) == "better is better than worse on 6 of 6 images; " + few.format("-1.000 levels")
     assert spaced(tab.locator(".extremes li").first) == "clip_a/000000: -1.000 levels (4.000 → 3.000)"
     assert spaced(tab.locator(".tag.left")) == "blurry input · 9.000 levels"
     assert spaced(tab.locator(".bars .ytitle")) == "Error <i> difference (levels)"
     tab.locator("[data-choice=metric]").select_option("PSNR")
-    assert said(tab) == "better is better than worse on 0 of 6 images; mean difference: -0.50 dB."
+    assert said(tab) == "better is better than worse on 0 of 6 images; " + few.format("-0.50 dB")
     tab.close()
 
 

@@ -31,9 +31,10 @@ def test_a_report_compares_the_given_runs_by_variant(evaluated: Path, deblurzoo:
         assert runs.filters == f"Metric(\"ID\") in ['{identity_of(evaluated).id}']"
     assert charts.runsets[0].groupby == ["config.variant"]
     shown = [panel._to_model().config for panel in charts.panels]
-    assert [config.metrics for config in shown] == [["test/psnr"], ["test/gain_db"], ["val/psnr"], ["train/loss"]]
+    metrics = [["test/psnr"], ["test/gain_db"], ["val/psnr"], ["train/loss"], ["val/psnr"]]
+    assert [config.metrics for config in shown] == metrics
     assert {config.group_by for config in shown} == {"variant.value"}
-    assert {config.x_axis for config in shown[2:]} == {"trainer/global_step"}
+    assert [config.x_axis for config in shown[2:]] == ["trainer/global_step", "trainer/global_step", "train/tflop"]
     assert "blurry input" in table.text and "| run |" in table.text
     assert [panel.table_name for panel in pictures.panels] == ["test/images"]
 

@@ -40,6 +40,13 @@ class Compute(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Log the compute of all steps so far."""
+        self._log(trainer, pl_module)
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Log the compute next to the validation metrics: W&B draws only values that were logged together."""
+        self._log(trainer, pl_module)
+
+    def _log(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.macs is not None:
             samples = self.datamodule.first_sample(trainer.global_step)
-            pl_module.log("train/tflop", self.macs * samples / 1e12, batch_size=len(batch.clip))
+            pl_module.log("train/tflop", self.macs * samples / 1e12, batch_size=1)

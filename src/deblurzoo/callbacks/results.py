@@ -145,7 +145,7 @@ class ResultsWriter(pl.Callback):
     ) -> None:
         """Queue one restored frame (1, 3, H, W) for measuring."""
         _finish_device_work()
-        milliseconds = 1000 * (time.perf_counter() - self._start)
+        milliseconds = None if self.facts.is_of_images else 1000 * (time.perf_counter() - self._start)
         restored = _picture(to_uint8(outputs, self.rounding))
         blurry, sharp = (_picture(to_uint8(image)) for image in (batch.blur[:, 0], batch.sharp))
         index = self.measured + batch_idx
@@ -167,7 +167,7 @@ class ResultsWriter(pl.Callback):
         """Cancel all queued frames."""
         self._pool.shutdown(cancel_futures=True)
 
-    def _measure(self, index: int, milliseconds: float, blurry: Image, restored: Image, sharp: Image) -> Row:
+    def _measure(self, index: int, milliseconds: float | None, blurry: Image, restored: Image, sharp: Image) -> Row:
         """Measure one frame and write its images; runs in a thread."""
         sample = self.samples[index]
         frame = _frame(sample)
@@ -203,10 +203,9 @@ class ResultsWriter(pl.Callback):
                 file.flush()
                 os.fsync(file.fileno())
 
-    @property
-    def written(self) -> int:
-        """The number of samples whose values are in the file, from which the evaluation resumes."""
-        return len(_read_rows(self._rows))
+    def rows(self) -> list[Row]:
+        """Return the values that are in the file, from which the evaluation resumes."""
+        return _read_rows(self._rows)
 
     def finish(self) -> Results:
         """Move the results to `out`, replacing an earlier evaluation, and return them.
@@ -215,7 +214,7 @@ class ResultsWriter(pl.Callback):
             DeblurzooError: a sample was not measured, or the file of measured rows is corrupt.
         """
         try:
-            rows = _read_rows(self._rows)
+            rows = self.rows()
         except ValueError as error:
             raise DeblurzooError(f"{self._rows} is corrupt ({error}): run the same command again to restart") from error
         if len(rows) != len(self.samples):

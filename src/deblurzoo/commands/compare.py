@@ -35,9 +35,23 @@ def main(arguments: list[str]) -> None:
         help="also write an HTML page with curves and pictures",
     )
     parser.add_argument(
+        "--latex", type=user_path, metavar="FILE", help="also write the tables as LaTeX (booktabs; best value bold)"
+    )
+    views = parser.add_mutually_exclusive_group()
+    views.add_argument(
+        "--by-data",
+        metavar="METRIC",
+        help="one table of a metric, such as psnr: a row per network, a column per data set",
+    )
+    views.add_argument(
         "--by-blur",
         action="store_true",
-        help="tables, CSV and Markdown with the gain by length of the blur: a row per network and range of lengths",
+        help="tables and CSV with the gain by length of the blur: a row per network and range of lengths",
+    )
+    parser.add_argument(
+        "--published",
+        action="store_true",
+        help="also tables of published results on the same data sets, one for each protocol",
     )
     parser.add_argument("--inline", action="store_true", help="embed the pictures in the HTML page")
     add_to_wandb(parser, "also log each evaluation, and the HTML page, to W&B")
@@ -63,15 +77,20 @@ def main(arguments: list[str]) -> None:
 def run(options: argparse.Namespace) -> None:
     """Print the tables of all evaluations in `options.runs` and their subfolders, and write the requested files."""
     # Deferred: OpenCV and pydantic take a second to import, and --help does not need them.
-    from deblurzoo.reports.table import as_csv, as_csv_by_blur, as_markdown, gather, print_table
+    from deblurzoo.reports.table import as_csv, as_csv_by_blur, as_markdown, by_conditions, gather, print_table
+    from deblurzoo.reports.views import as_latex, by_blur, by_data, with_published
 
     files, failed = gather(options.runs)
     found = list(files.values())
-    print_table(found, failed, options.by_blur)
+    view = by_blur if options.by_blur else by_data(options.by_data) if options.by_data else by_conditions
+    view = with_published(view) if options.published else view
+    print_table(found, failed, view)
     if options.csv:
         write_atomically(options.csv, (as_csv_by_blur if options.by_blur else as_csv)(found, failed).encode())
     if options.markdown:
-        write_atomically(options.markdown, as_markdown(found, failed, options.by_blur).encode())
+        write_atomically(options.markdown, as_markdown(found, failed, view).encode())
+    if options.latex:
+        write_atomically(options.latex, as_latex(found, view).encode())
     if options.html:
         from deblurzoo.reports.page import Evaluation, write_page  # deferred: plotly takes a while to import
 

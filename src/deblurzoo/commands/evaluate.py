@@ -1,47 +1,69 @@
 """`deblurzoo evaluate`: evaluate a trained network on a test split."""
 
+import json
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import rich.console
+import rich.table
+import rich.text
 from omegaconf import DictConfig
 
 from deblurzoo.callbacks import BEST, ResultsWriter, StepProgress
 from deblurzoo.commands.hydra_app import blur_choice, make, quiet_lightning, settled
+from deblurzoo.commands.job_names import below_runs
 from deblurzoo.commands.processes import on_free_devices
 from deblurzoo.commands.settings import Evaluating
 from deblurzoo.data import Source
 from deblurzoo.data.batches import default_workers, told_reader_failures
 from deblurzoo.data.datamodule import DeblurDataModule
-from deblurzoo.errors import DeblurzooError, on_interrupt, require_utf8
-from deblurzoo.files import require_output, sha256, user_path
+from deblurzoo.data.restored import RestoredImages, find_restored
+from deblurzoo.errors import DeblurzooError, few_of, on_interrupt, require_utf8
+from deblurzoo.files import require_output, sha256, user_path, write_atomically
 from deblurzoo.metrics.protocols import MEASURES
 from deblurzoo.nets.base import DeblurNet
 from deblurzoo.ops.spatial_rnn import require_backend
 from deblurzoo.reports.results import RESULTS, Facts
-from deblurzoo.reports.run_folder import folder_for, is_finished, name_of, require_free
+from deblurzoo.reports.run_folder import (
+    CONFIG,
+    folder_for,
+    is_finished,
+    name_of,
+    new_id,
+    require_free,
+    write_identity,
+)
 from deblurzoo.reports.table import print_table
 from deblurzoo.training.checkpoints import WEIGHTS, checkpoint_of, load_net, read_trained
-from deblurzoo.training.module import RestoringModule
+from deblurzoo.training.module import ReadingModule, RestoringModule
 from deblurzoo.training.precision import AUTO, FULL, is_one, require_compiler, require_trainer
 from deblurzoo.version import __version__
 
 log = logging.getLogger(__name__)
 
+Build = Callable[..., Any]
+"""`make` or `deblurzoo.config.build`."""
+MATCHES = "matches.csv"
+"""File with the image file of each frame, for images that another program restored."""
 SWITCHES = {"disable_rnn": ("disable_rnn", True), "same_frame": ("same_frame", True), "no_tlc": ("tlc", None)}
 """Argument and value of the network that each `switch` sets."""
 
 
 def run(cfg: DictConfig) -> None:
     """Run the evaluation, even if finished results exist."""
-    with on_free_devices(cfg, user_path(str(cfg.checkpoint))) as on_devices:
+    with on_free_devices(cfg, user_path(str(cfg.checkpoint or cfg.restored))) as on_devices:
         evaluate(on_devices)
 
 
 def evaluate(cfg: DictConfig, anew: bool = True) -> Path:
     """Restore the test split of `cfg.data` with the network of `cfg.checkpoint`; write PNGs and `results.json`.
+
+    If `cfg.restored` is set, images that another program restored are measured instead.
 
     An interrupted evaluation is resumed. Earlier results for other images, conditions or checkpoints are kept.
 
@@ -53,61 +75,170 @@ def evaluate(cfg: DictConfig, anew: bool = True) -> Path:
         The path of `results.json`.
     """
     quiet_lightning()
-    path = checkpoint_of(user_path(str(cfg.checkpoint)))
-    require_utf8(path)
-    trained = read_trained(path)
-    settings = begin(cfg, trained)
-    folder = run_folder(path)
-    parent = Path(settings.out) if settings.out else folder / "evaluate"
+    if cfg.restored is not None:
+        evaluation = of_images(begin(cfg, "blur"))
+    else:
+        path = checkpoint_of(user_path(str(cfg.checkpoint)))
+        require_utf8(path)
+        trained = read_trained(path)
+        # For a network trained on several data sets, `blur_folder` is their blur folders joined by +, GOPRO's first.
+        settings = begin(cfg, trained["deblurzoo"]["blur_folder"].partition("+")[0])
+        evaluation = of_network(settings, path, trained)
+    settings, facts, datamodule = evaluation.settings, evaluation.facts, evaluation.datamodule
+    parent = Path(settings.out) if settings.out else evaluation.folder / "evaluate"
     require_output(parent, f"out={parent}")
+    out = parent if settings.out else evaluation.usual_folder()
+    require_free(out, facts)
+    metrics = MEASURES[facts.measure].names(settings.metrics)
+    if not anew and is_finished(out, facts, metrics):
+        return out / RESULTS
+    writer = ResultsWriter(out, facts, datamodule.test_samples, metrics, settings.pictures, threads=default_workers())
+    if writer.measured:
+        log.info("resuming %s: %d of %d images are measured", out, writer.measured, len(datamodule.test_samples))
+    measure(evaluation, writer)
+    results = writer.finish()
+    if evaluation.images:
+        write_atomically(out / MATCHES, evaluation.images.as_csv())
+        if not settings.out:
+            _write_run(evaluation)
+    print_table([results])
+    print(f"values per image: {out / RESULTS}")
+    if settings.pictures:
+        print(f"pictures:         {out / 'side_by_side'}")
+    return out / RESULTS
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A prepared evaluation.
+
+    Args:
+        settings, facts: the config and the metadata.
+        datamodule: the test images.
+        module: restores a frame, or reads its restored image.
+        folder: folder of the evaluated run or images.
+        images: the images that another program restored; None for a network.
+    """
+
+    settings: Evaluating
+    facts: Facts
+    datamodule: DeblurDataModule
+    module: pl.LightningModule
+    folder: Path
+    images: RestoredImages | None = None
+
+    def usual_folder(self) -> Path:
+        """Return the default folder of the results; raise a DeblurzooError if images are named like a training."""
+        if self.images and (self.folder / "checkpoints").exists():
+            raise DeblurzooError(f"{self.folder} is the folder of a training: choose another name, or set out=DIR")
+        return folder_for(self.folder / "evaluate", _kind(self.settings, self.datamodule.source), self.facts)
+
+
+def measure(evaluation: Evaluation, writer: ResultsWriter) -> None:
+    """Restore and measure the test samples that are not measured yet."""
+    settings, datamodule = evaluation.settings, evaluation.datamodule
+    datamodule.measured = writer.measured
+    if writer.measured == len(writer.samples):
+        return
+    callbacks = [writer, StepProgress()]
+    trainer = make(settings.trainer.content, pl.Trainer, "trainer", callbacks=callbacks, logger=False)
+    state = "{} of {} images of {} are measured; the same command resumes"
+    with (
+        told_reader_failures(),
+        on_interrupt(lambda: state.format(len(writer.rows()), len(writer.samples), writer.finished)),
+    ):
+        trainer.test(evaluation.module, datamodule, verbose=False)
+
+
+def of_network(settings: Evaluating, path: Path, trained: dict[str, Any], built: Build = make) -> Evaluation:
+    """Return the evaluation of the network in the file `path`, whose content `read_trained` returned.
+
+    Data set and data module are created by `built`: `make` for the user's own config, `build` for the config of a file.
+    """
     net = load_net(trained, path)
     arguments = trained["hyper_parameters"]["net"]
     if settings.switch:
         arguments = {**arguments, **turn_on(net, settings.switch)}
-    source: Source = make(settings.data.content, Source, "data")
-    given = {"source": source, "frames": net.frames, "seed": 0, "no_harm": settings.no_harm}
-    datamodule = make(settings.datamodule.content, DeblurDataModule, "datamodule", **given)
-    datamodule.setup("test")
+    datamodule = _test_data(settings, net.frames, settings.no_harm, built)
     if settings.compile:
         net.compile()
-
+    folder = run_folder(path)
     best = "best" if path.name == BEST else None
-    facts = Facts.model_validate(
+    subject = {
+        "name": " ".join(filter(None, (name_of(folder), best, settings.switch, _low(settings)))),
+        "network": describe_network(net, arguments),
+        "checkpoint": {
+            "file": str(path),
+            "step": trained["global_step"],
+            "sha256": sha256(path),
+            "lineage": trained["deblurzoo"].get("lineage"),
+        },
+    }
+    return Evaluation(settings, _facts(settings, datamodule, subject), datamodule, RestoringModule(net), folder)
+
+
+def of_images(settings: Evaluating, built: Build = make) -> Evaluation:
+    """Return the evaluation of images that another program restored, and print the matches of files and frames.
+
+    For `built`, see `of_network`.
+    """
+    given = Path(str(settings.restored))
+    require_utf8(given)
+    if low := _low(settings):
+        raise DeblurzooError(f"trainer.precision={low} has no effect with restored: omit it")
+    name = settings.name or given.resolve().name
+    datamodule = _test_data(settings, 1, 0, built)
+    images = find_restored(given, datamodule.test_samples)
+    print_matches(images)
+    subject: dict[str, Any] = {
+        "name": name,
+        "network": {"class": "RestoredImages", "arguments": {}, "parameters": None},
+        "checkpoint": {"file": str(given), "step": 0, "sha256": images.sha256()},
+        "source": settings.source,
+    }
+    folder = Path(str(settings.content["paths"]["runs"])) / below_runs("name", name)
+    facts = _facts(settings, datamodule, subject)
+    return Evaluation(settings, facts, datamodule, ReadingModule(images.files), folder, images)
+
+
+def print_matches(images: RestoredImages) -> None:
+    """Print the forms of the names by which images were matched with frames, and warn about additional images."""
+    table = rich.table.Table("matched by", "images", "example")
+    for row in images.summary():
+        table.add_row(*map(rich.text.Text, row))
+    rich.console.Console().print(table)
+    if images.additional:
+        names = few_of([str(path.relative_to(images.folder)) for path in images.additional])
+        log.warning("%d additional images of %s are not used: %s", len(images.additional), images.folder, names)
+
+
+def _write_run(evaluation: Evaluation) -> None:
+    """Write the files by which the folder of restored images is a run for `compare` and W&B, unless they exist."""
+    folder, facts = evaluation.folder, evaluation.facts
+    if not (folder / CONFIG).is_file():
+        write_atomically(folder / CONFIG, f"tags: []\ngroup: null\nsource: {json.dumps(facts.source)}\n".encode())
+        write_identity(folder, new_id(), facts.name)
+
+
+def _test_data(settings: Evaluating, frames: int, no_harm: int, built: Build) -> DeblurDataModule:
+    """Return the data module of the test images for a network of `frames` input frames."""
+    source: Source = built(settings.data.content, Source, "data")
+    given = {"source": source, "frames": frames, "seed": 0, "no_harm": no_harm}
+    datamodule: DeblurDataModule = built(settings.datamodule.content, DeblurDataModule, "datamodule", **given)
+    datamodule.setup("test")
+    return datamodule
+
+
+def _facts(settings: Evaluating, datamodule: DeblurDataModule, subject: dict[str, Any]) -> Facts:
+    return Facts.model_validate(
         {
-            "name": " ".join(filter(None, (name_of(folder), best, settings.switch, _low(settings)))),
-            "network": describe_network(net, arguments),
-            "checkpoint": {
-                "file": str(path),
-                "step": trained["global_step"],
-                "sha256": sha256(path),
-                "lineage": trained["deblurzoo"].get("lineage"),
-            },
-            **_conditions(settings, source),
+            **subject,
+            **_conditions(settings, datamodule.source),
             "data": datamodule.measured_on,
             "deblurzoo": __version__,
             "config": settings.content,
         }
     )
-    out = parent if settings.out else folder_for(parent, _kind(settings, source), facts)
-    require_free(out, facts)
-    metrics = MEASURES[source.measure].names(settings.metrics)
-    if not anew and is_finished(out, facts, metrics):
-        return out / RESULTS
-    writer = ResultsWriter(out, facts, datamodule.test_samples, metrics, settings.pictures, threads=default_workers())
-    datamodule.measured = writer.measured
-    if writer.measured:
-        log.info("resuming %s: %d of %d images are measured", out, writer.measured, len(datamodule.test_samples))
-    if writer.measured < len(datamodule.test_samples):
-        callbacks = [writer, StepProgress()]
-        trainer = make(settings.trainer.content, pl.Trainer, "trainer", callbacks=callbacks, logger=False)
-        state = "{} of {} images of {} are measured; the same command resumes"
-        with told_reader_failures(), on_interrupt(lambda: state.format(writer.written, len(writer.samples), out)):
-            trainer.test(RestoringModule(net), datamodule, verbose=False)
-    print_table([writer.finish()])
-    print(f"values per image: {out / RESULTS}")
-    if settings.pictures:
-        print(f"pictures:         {out / 'side_by_side'}")
-    return out / RESULTS
 
 
 def run_folder(file: Path) -> Path:
@@ -121,16 +252,16 @@ def run_folder(file: Path) -> Path:
     return file.with_name(file.stem if file.suffix else f"{file.name}_evaluated")
 
 
-def begin(cfg: DictConfig, trained: dict[str, Any]) -> Evaluating:
-    """Return the complete config. A missing blur folder is set as in training; precision `auto` means full precision.
+def begin(cfg: DictConfig, blur: str) -> Evaluating:
+    """Return the complete config. A missing blur folder is set to `blur`; precision `auto` means full precision.
 
     Raises:
         DeblurzooError: a value of the config is missing or invalid.
     """
-    # For a network trained on several data sets, `blur_folder` is their blur folders joined by +, GOPRO's first.
-    trained_on = trained["deblurzoo"]["blur_folder"].partition("+")[0]
-    if chosen := blur_choice(cfg.data, trained_on):
-        log.info("using the blurry frames of %s/, as in training", trained_on)
+    if chosen := blur_choice(cfg.data, blur):
+        log.info(
+            "using the blurry frames of %s/, as in %s", blur, "training" if cfg.checkpoint else "published results"
+        )
     settings = settled(cfg, Evaluating, data=chosen)
     if not is_one(settings.trainer.devices):
         raise DeblurzooError(
@@ -167,6 +298,7 @@ def _conditions(settings: Evaluating, source: Source) -> dict[str, Any]:
         "split": "test",
         "blur_folder": source.blur_folder,
         "incomplete_clips": incomplete,
+        "independent": source.independent,
         "common_frames": source.common_frames,
         "rounding": f"uint8, {settings.rounding}",
     }

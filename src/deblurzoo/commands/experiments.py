@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> None:
     console = Console()
     table.width = Measurement.get(console, console.options.update(width=1000), table).maximum  # never truncated
     console.print(table, crop=False)
-    for paper in dict.fromkeys(f"{row.table}: {row.source}" for row in rows()):
+    for paper in dict.fromkeys(f"{row.table}: {row.source}" for row in rows() if row.experiment):
         console.print(paper, highlight=False, soft_wrap=True)
 
 

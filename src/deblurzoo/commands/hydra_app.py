@@ -58,7 +58,6 @@ OmegaConf.register_new_resolver("trial", _trial_folder, replace=True)
 
 
 _GIVE = {
-    "checkpoint": "checkpoint=RUN_FOLDER, checkpoint=FILE.ckpt or checkpoint=EXPORT_FOLDER",
     "data.weights": "the weight of each data set, for example 'data.weights={photos: 0.65, gopro: 0.35}'",
     "data.blur": "data.blur=blur or data.blur=blur_gamma; or blur=blur for any data set, as recipes do",
     "data.gopro.blur": "blur=blur or blur=blur_gamma, as recipes do",

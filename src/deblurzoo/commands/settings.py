@@ -1,11 +1,21 @@
 """Schemas of the configs of the Hydra commands: types and bounds."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    model_validator,
+)
 
+from deblurzoo.errors import DeblurzooError
 from deblurzoo.metrics import metric
-from deblurzoo.records import Record, require_project
+from deblurzoo.records import Record, require_project, shown
 from deblurzoo.training.schedules import known
 
 Text = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int | float) else value)]
@@ -100,14 +110,33 @@ class Settings(Config):
 
 
 class Evaluating(Settings):
-    """The config of `deblurzoo evaluate`."""
+    """The config of `deblurzoo evaluate`: of a checkpoint, or of images that another program restored."""
 
-    checkpoint: Text
+    checkpoint: Text | None
+    restored: Text | None = None
+    name: Text | None = None
+    source: Text | None = None
     out: Text | None
     switch: Literal["disable_rnn", "same_frame", "no_tlc"] | None
     pictures: NonNegativeInt
     no_harm: NonNegativeInt
     rounding: Literal["nearest", "floor"]
+
+    @model_validator(mode="after")
+    def _has_one_subject(self) -> Self:
+        if self.checkpoint is None and self.restored is None:
+            raise DeblurzooError(
+                "checkpoint is not set: give checkpoint=RUN_FOLDER, checkpoint=FILE.ckpt, checkpoint=EXPORT_FOLDER or, "
+                "for images that another program restored, restored=FOLDER"
+            )
+        if self.checkpoint is not None and self.restored is not None:
+            raise DeblurzooError("checkpoint and restored exclude each other: give one of them")
+        subject = "restored" if self.checkpoint is None else "checkpoint"
+        of_other = ("switch", "compile") if self.checkpoint is None else ("name", "source")
+        for key in of_other:
+            if value := getattr(self, key):
+                raise DeblurzooError(f"{key}={shown(value)} has no effect with {subject}: omit it")
+        return self
 
 
 class Training(Settings):

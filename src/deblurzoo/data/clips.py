@@ -94,6 +94,8 @@ class Source(ABC):
     splits: tuple[str, ...] = ("train", "test")
     consecutive = True
     """Whether the frames of a clip are consecutive. If not, different pairs may have different image sizes."""
+    independent = False
+    """Whether the images of a clip are independent of each other: they then count as clips in intervals."""
     root: Path | None = None
     """Folder of the data set; None for data sets without a single folder."""
 

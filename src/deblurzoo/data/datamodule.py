@@ -202,6 +202,9 @@ class DeblurDataModule(pl.LightningDataModule):
     measured = 0
     """Number of test samples that a resumed evaluation skips, because they have been measured."""
 
+    test_samples: list[Sample] = []  # noqa: RUF012 - replaced, never changed
+    """The samples to test; `setup` keeps samples that are set before."""
+
     _known = (0, 0)
     """A step and the number of its first sample; restored from a checkpoint."""
 
@@ -239,7 +242,7 @@ class DeblurDataModule(pl.LightningDataModule):
             self.val_samples = evenly_spaced(self.source.samples("test", self.frames), self.val_frames)
             require_sizes(self.val_samples)
             _require_blur(self.val_samples)
-        if stage == "test":
+        if stage == "test" and not self.test_samples:
             held_out = self.source.samples("test", self.frames)
             harmless = [sample.fed_sharp() for sample in evenly_spaced(held_out, self.no_harm)]
             self.test_samples = [*held_out, *harmless]

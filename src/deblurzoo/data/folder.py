@@ -39,6 +39,11 @@ class Folder(ClipSource):
         if packed:
             self.use_pack(packed)
 
+    @property
+    def independent(self) -> bool:  # type: ignore[override]
+        """Whether the images are not frames of a video."""
+        return not self.consecutive
+
     def use_pack(self, folder: str) -> None:
         """Read the images from a pack in a folder. Without image folders, the splits are those of the pack."""
         super().use_pack(folder)

@@ -26,6 +26,7 @@ class Hide(ClipSource):
     protocol = "hide"
     blur_folder = "blur"
     consecutive = False
+    independent = True
     official: Mapping[str, Mapping[str, int]] = {"train": {"train": 6397}, "test": {"test": 2025}}
 
     def __init__(self, root: str | None, packed: str | None = None) -> None:

@@ -1,6 +1,5 @@
 """Gain by blur size: the gain of a network on tiles whose blur has about the same length."""
 
-import re
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import pairwise
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deblurzoo.metrics.psnr_ssim import decibels
-from deblurzoo.reports.results import Results
+from deblurzoo.reports.results import Results, scene
 
 EDGES = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, inf)
 """Limits of the ranges of blur lengths in pixels; the upper limit of a range is exclusive."""
@@ -54,7 +53,7 @@ def gain_by_blur(results: Results) -> list[Gain]:
     for image in results.images:
         if image.tiles:
             values = np.array([image.tiles.length, image.tiles.blurry, image.tiles.restored])
-            clips[_scene(results, image.clip)].append(values)
+            clips[scene(results, image)].append(values)
     tiles = [np.concatenate(images, axis=1) for images in clips.values()]
     return [gain for low, high in pairwise(EDGES) if (gain := _gain(low, high, tiles))]
 
@@ -75,11 +74,6 @@ def _texts(gain: Gain) -> list[str]:
 def without_lengths(group: Sequence[Results]) -> list[str]:
     """Return the names of the evaluations of a group that have no blur lengths."""
     return [results.name for results in group if not any(image.tiles for image in results.images)]
-
-
-def _scene(results: Results, clip: str) -> str:
-    """Return the name that all clips of the same scene share: the test exposures of a photo are clips NAME_NUMBER."""
-    return re.sub(r"_\d+$", "", clip) if results.protocol == "photos" else clip
 
 
 def _gain(low: float, high: float, tiles: list[Floats]) -> Gain | None:

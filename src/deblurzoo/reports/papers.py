@@ -9,8 +9,8 @@ import yaml
 
 from deblurzoo.reports.results import Network, Results
 
-FIGURES = {"psnr": "psnr", "ssim": "ssim_matlab3d", "mssim": "mssim"}
-"""Metric names by key in `papers.yaml`. The papers report MATLAB's SSIM, which treats an RGB image as a volume."""
+FIGURES = {"psnr": "psnr", "ssim_2d": "ssim", "ssim": "ssim_matlab3d", "mssim": "mssim"}
+"""Metric names by key in `papers.yaml`. Most papers report MATLAB's SSIM, which treats an RGB image as a volume."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Row:
         parameters: parameter count of this network.
         seconds: run time in seconds for a 1280x720 frame, as the paper states it.
         gpu: GPU on which the run time was measured.
+        trained_on: training set, if the source states it.
     """
 
     table: str
@@ -39,32 +40,34 @@ class Row:
     parameters: int | None = None
     seconds: float | None = None
     gpu: str | None = None
+    trained_on: str | None = None
 
 
 @functools.cache
 def rows() -> tuple[Row, ...]:
     """Return the rows of all tables, in the order of `papers.yaml`."""
     return tuple(
-        _row(table, name, tables["source"], tables["conditions"], content)
+        _row(table, name, tables, content)
         for table, tables in _content().items()
         if table != "parameters"
         for name, content in tables["rows"].items()
     )
 
 
-def _row(table: str, name: str, source: str, conditions: dict[str, Any], content: dict[str, Any]) -> Row:
+def _row(table: str, name: str, tables: dict[str, Any], content: dict[str, Any]) -> Row:
     experiment = content.get("experiment")
     return Row(
         table,
         name,
-        source,
-        conditions,
+        tables["source"],
+        tables["conditions"],
         figures={metric: content[key] for key, metric in FIGURES.items() if key in content},
         network=content.get("network"),
         experiment=experiment,
         parameters=parameters()[experiment] if experiment else None,
         seconds=content.get("seconds"),
         gpu=content.get("gpu"),
+        trained_on=content.get("trained_on", tables.get("trained_on")),
     )
 
 

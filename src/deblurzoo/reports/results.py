@@ -4,6 +4,7 @@ Keys are written in the order of the fields. Keys that version 0.1 did not write
 """
 
 import json
+import re
 from collections.abc import Sequence
 from math import prod
 from pathlib import Path
@@ -26,15 +27,21 @@ Plain = Annotated[dict[str, Any], AfterValidator(lambda value: json.loads(json.d
 
 
 class Network(Record):
-    """The measured network: class, keyword arguments and parameter count."""
+    """The measured network: class, keyword arguments and parameter count.
+
+    The class of images that another program restored is `RestoredImages`, and their parameter count is None.
+    """
 
     kind: str = Field(alias="class")
     arguments: Plain
-    parameters: Count
+    parameters: Count | None
 
 
 class Checkpoint(Record):
-    """A file of trained weights and, if its run started from other trained weights, their record."""
+    """A file of trained weights and, if its run started from other trained weights, their record.
+
+    For images that another program restored: their folder, step 0 and a SHA-256 of all images.
+    """
 
     file: str
     step: Count
@@ -113,11 +120,20 @@ class Facts(Record):
     split: str
     blur_folder: str
     incomplete_clips: list[str] = Field(default_factory=list)
+    independent: bool = Field(default=False, exclude_if=lambda value: not value)
+    """Whether the images of a clip are independent of each other."""
     common_frames: int | None = None
     rounding: str
     data: TestImages = TestImages()
+    source: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Origin of images that another program restored, such as a URL."""
     deblurzoo: str
     config: Annotated[Plain, AfterValidator(_has_settings)]
+
+    @property
+    def is_of_images(self) -> bool:
+        """Whether another program restored the images."""
+        return self.network.parameters is None
 
     @property
     def settings(self) -> Settings:
@@ -145,6 +161,13 @@ class FrameName(Record):
     def strip(self) -> str:
         """Path of the optional blurry | restored | sharp strip, relative to the folder of `results.json`."""
         return f"side_by_side/{self.clip}_{self.frame}.png"
+
+
+def scene(facts: Facts, image: FrameName) -> str:
+    """Return the name of the clip or photo of an image. Only images of different clips or photos are independent."""
+    if facts.protocol == "photos":  # the test exposures of a photo are clips NAME_NUMBER
+        return re.sub(r"_\d+$", "", image.clip)
+    return image.id if facts.independent else image.clip
 
 
 class FedSharp(FrameName):
@@ -194,7 +217,7 @@ class Measured(FrameName):
 
     height: int
     width: int
-    ms: float
+    ms: float | None
     restored: Figures
     blurry: Figures
     tiles: Tiles | None = Field(default=None, exclude_if=lambda tiles: tiles is None)
@@ -222,7 +245,8 @@ def row_of(line: bytes) -> Row:
 
 
 class Results(Facts):
-    """`results.json`: metadata, means over images, gain in dB, median time, resolutions, and values per image.
+    """`results.json`: metadata, means over images, gain in dB, median time in ms, resolutions, and values per
+    image. The time is None for images that another program restored.
 
     `do_no_harm` contains measurements with sharp input, see `FedSharp`; `do_no_harm_psnr` is their mean.
     """
@@ -234,7 +258,7 @@ class Results(Facts):
     blurry: Figures
     gain_db: Value
     do_no_harm_psnr: Value | None = None
-    ms_per_image: Value
+    ms_per_image: Value | None
     images: list[Measured]
     do_no_harm: list[FedSharp] = Field(default_factory=list)
 
@@ -256,6 +280,7 @@ class Results(Facts):
                 "that blur and sharp are different folders"
             )
         restored, blurry = ({name: fmean(of[name] for of in kind) for name in kind[0]} for kind in _figures(images))
+        times = [image.ms for image in images if image.ms is not None]
         return cls(
             **dict(facts),
             frames=len(images),
@@ -265,7 +290,7 @@ class Results(Facts):
             blurry=blurry,
             gain_db=restored["psnr"] - blurry["psnr"],
             do_no_harm_psnr=fmean(row.psnr for row in harmless) if harmless else None,
-            ms_per_image=median(image.ms for image in images),
+            ms_per_image=median(times) if times else None,
             images=images,
             do_no_harm=harmless,
         )
@@ -273,6 +298,15 @@ class Results(Facts):
 
 def _figures(images: list[Measured]) -> tuple[list[Figures], list[Figures]]:
     return [image.restored for image in images], [image.blurry for image in images]
+
+
+def inconsistent(results: Results) -> list[str]:
+    """Return the names of the means and counts that do not follow from the values per image."""
+    pairs = [name.rpartition("/") for name in results.nothing_to_restore]
+    excluded = [NothingToRestore(clip=clip, frame=frame) for clip, _, frame in pairs]
+    facts = Facts(**{name: getattr(results, name) for name in Facts.model_fields})
+    again = Results.of(facts, [*results.images, *results.do_no_harm, *excluded])
+    return [name for name in Results.model_fields if getattr(again, name) != getattr(results, name)]
 
 
 def read(file: Path) -> Results:

@@ -6,14 +6,14 @@ import io
 import math
 import textwrap
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import rich.table
 from rich.console import Console
 from rich.measure import Measurement
-from rich.table import Table
 from rich.text import Text
 
 from deblurzoo.errors import DeblurzooError, escaped, few_of
@@ -22,7 +22,8 @@ from deblurzoo.media.naming import NaturalKey, natural
 from deblurzoo.metrics import METRICS, figure, known_metrics
 from deblurzoo.metrics.psnr_ssim import UNCHANGED
 from deblurzoo.records import typed
-from deblurzoo.reports.blur_sizes import HEADINGS, gain_by_blur, rows_by_blur, without_lengths
+from deblurzoo.reports.blur_sizes import gain_by_blur
+from deblurzoo.reports.differences import difference_lines
 from deblurzoo.reports.papers import FIGURES, published_figures
 from deblurzoo.reports.results import RESULTS, Results, read
 from deblurzoo.reports.run_folder import STATUS, name_of, problem
@@ -34,6 +35,25 @@ class Failure(NamedTuple):
     name: str
     reason: str
     state: Literal["failed", "running", "not begun"] = "failed"
+
+
+class Table(NamedTuple):
+    """A table of comparable results, as text.
+
+    `better` has an item for each column: whether the highest value is the best, or None for a column without a best
+    value. The first row is the reference, such as the blurry input, if `has_reference` is set.
+    """
+
+    title: str
+    headings: Sequence[str]
+    rows: list[list[str]]
+    notes: list[str]
+    better: Sequence[bool | None]
+    has_reference: bool = True
+
+
+View = Callable[[list[Results]], list[Table]]
+"""Function that returns the tables of results."""
 
 
 def gather(paths: Sequence[Path]) -> tuple[dict[Path, Results], list[Failure]]:
@@ -73,7 +93,7 @@ def gather(paths: Sequence[Path]) -> tuple[dict[Path, Results], list[Failure]]:
             if failure := _failure(run):
                 failed[run.resolve()] = failure
                 folders[run.resolve()] = run.resolve()
-    _name_folders(results, failed, folders)
+    _name_folders(results, failed, folders | _common_folders(results, folders))
     _tell_apart(list(results.values()))
     return results, list(failed.values())
 
@@ -86,6 +106,15 @@ def _in_order(path: Path) -> list[NaturalKey]:
 def _folder(file: Path) -> Path:
     """Return the run folder of RUN/evaluate/KIND/results.json, otherwise the folder of the file."""
     return file.parents[2] if file.parent.parent.name == "evaluate" else file.parent
+
+
+def _common_folders(results: dict[Path, Results], folders: dict[Path, Path]) -> dict[Path, Path]:
+    """Return one folder for all evaluations of a network, unless two of them have the same conditions."""
+    networks: dict[tuple[str, str | None], list[Path]] = {}
+    for file, one in results.items():
+        networks.setdefault((one.name, one.source if one.is_of_images else one.checkpoint.sha256), []).append(file)
+    apart = (files for files in networks.values() if len({conditions(results[file]) for file in files}) == len(files))
+    return {file: folders[files[0]] for files in apart for file in files}
 
 
 def _nearby(folder: Path) -> Path:
@@ -191,14 +220,19 @@ def rows(group: list[Results]) -> list[list[str]]:
         table.append(
             [
                 results.name,
-                f"{results.network.parameters:,}",
+                _whole(results.network.parameters),
                 *_figures(names, results.restored, published_figures(results)),
                 f"{results.gain_db:+.2f}",
                 do_no_harm(results),
-                f"{results.ms_per_image:.0f}",
+                _whole(results.ms_per_image),
             ]
         )
     return table
+
+
+def _whole(value: float | None) -> str:
+    """Return a number as text without decimals, or "" if it is unknown."""
+    return "" if value is None else f"{value:,.0f}"
 
 
 def blurry(group: Sequence[Results]) -> dict[str, float]:
@@ -213,10 +247,15 @@ def left_out(group: Sequence[Results]) -> str:
     return f"{pairs} with identical blurry and sharp images ({few_of(names)})" if names else ""
 
 
-def initialised(group: Sequence[Results]) -> list[str]:
-    """Return the weights that the runs of a group started from, as a line for each run that has such weights."""
+def origins(group: Sequence[Results]) -> list[str]:
+    """Return a line for each run that started from other weights, and for images that another program restored."""
     lineages = ((results.name, results.checkpoint.lineage) for results in group)
-    return [f"{name}: initialised from {lineage.summary}" for name, lineage in lineages if lineage]
+    lines = [f"{name}: initialised from {lineage.summary}" for name, lineage in lineages if lineage]
+    return lines + [
+        f"{results.name}: images restored by another program" + (f", {results.source}" if results.source else "")
+        for results in group
+        if results.is_of_images
+    ]
 
 
 def subject(results: Results) -> str:
@@ -237,45 +276,42 @@ def title(group: list[Results]) -> str:
     return f"{subject(group[0])} {split}, protocol {protocol}, {blur}/, {resolution}, {frames}, {rounding}"
 
 
-def _content(group: list[Results], by_blur: bool) -> tuple[Sequence[str], list[list[str]]]:
-    """Return the headings and the rows of a group's table: a row per network, or per network and range of blur."""
-    return (HEADINGS, rows_by_blur(group)) if by_blur else (headings(group), rows(group))
+def by_conditions(all_results: list[Results]) -> list[Table]:
+    """Return a table for each set of conditions, with a row for each network."""
+    tables = groups(all_results)
+    return [_table(group, heading) for group, heading in zip(tables, titles(tables), strict=True)]
 
 
-def _notes(group: list[Results], by_blur: bool) -> list[str]:
-    """Return the lines below a group's table."""
-    if by_blur:
-        names = without_lengths(group)
-        return [f"without blur lengths: {few_of(names)}; `deblurzoo evaluate` measures them"] if names else []
+def _table(group: list[Results], heading: str) -> Table:
     pairs = left_out(group)
-    return ([f"excluded: {pairs}"] if pairs else []) + initialised(group)
+    notes = ([f"excluded: {pairs}"] if pairs else []) + origins(group) + difference_lines(group, figure_names(group))
+    better = [None, None, *(figure(name).higher_is_better for name in figure_names(group)), True, None, None]
+    return Table(heading, headings(group), rows(group), notes, better)
 
 
-def print_table(all_results: list[Results], failed: Sequence[Failure] = (), by_blur: bool = False) -> None:
-    """Print a table for each set of conditions, then the runs that are not done.
+def print_table(all_results: list[Results], failed: Sequence[Failure] = (), view: View = by_conditions) -> None:
+    """Print the tables of a view, then the runs that are not done.
 
     Args:
         all_results: the evaluations.
         failed: the runs that are not done.
-        by_blur: print a row per network and range of blur lengths, see `gain_by_blur`, instead of a row per network.
+        view: the arrangement of the tables.
     """
     console = Console(markup=False, emoji=False)
-    tables = groups(all_results)
-    for group, heading in zip(tables, titles(tables), strict=True):
-        table = Table(title=Text(heading), title_justify="left")
-        heads, lines = _content(group, by_blur)
-        for column in heads:
+    for content in view(all_results):
+        table = rich.table.Table(title=Text(content.title), title_justify="left")
+        for column in content.headings:
             if column == "network":
                 table.add_column(column, overflow="fold", min_width=9)
             else:
                 words = textwrap.wrap(column, 6, break_long_words=False)
                 table.add_column("\n".join(words), justify="right", no_wrap=True)
-        for row in lines:
+        for row in content.rows:
             table.add_row(*map(Text, row))
         least = Measurement.get(console, console.options.update(width=1000), table).minimum
         table.width = least if least > console.width else None  # overflow rather than truncate values
         console.print(table, crop=False)
-        for line in _notes(group, by_blur):
+        for line in content.notes:
             console.print(escaped(line), highlight=False, soft_wrap=True)
     for name, reason, state in failed:
         if state != "not begun":
@@ -292,16 +328,13 @@ def counts(failed: Sequence[Failure]) -> str:
     return ", ".join(f"{number} {state}" for state, number in sorted(count.items(), reverse=True))
 
 
-def as_markdown(all_results: list[Results], failed: Sequence[Failure], by_blur: bool = False) -> str:
-    """Return the tables in Markdown, see `print_table`."""
+def as_markdown(all_results: list[Results], failed: Sequence[Failure], view: View = by_conditions) -> str:
+    """Return the tables of a view and the runs that are not done in Markdown, see `print_table`."""
     lines = []
-    tables = groups(all_results)
-    for group, heading in zip(tables, titles(tables), strict=True):
-        heads, cells = _content(group, by_blur)
-        lines += [f"**{_escaped(heading)}**", "", f"| {' | '.join(heads)} |", "|---|" + "---:|" * (len(heads) - 1)]
+    for title, heads, cells, notes, *_ in view(all_results):
+        lines += [f"**{_escaped(title)}**", "", f"| {' | '.join(heads)} |", "|---|" + "---:|" * (len(heads) - 1)]
         lines += [f"| {' | '.join(map(_escaped, row))} |" for row in cells] + [""]
-        notes = [f"- {_escaped(line)}" for line in _notes(group, by_blur)]
-        lines += [*notes, ""] if notes else []
+        lines += [*(f"- {_escaped(line)}" for line in notes), ""] if notes else []
     lines += [f"- {_escaped(name)}: {_escaped(reason)}" for name, reason, _ in failed]
     return "\n".join(lines) + "\n"
 

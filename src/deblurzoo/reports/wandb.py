@@ -147,11 +147,9 @@ def send_evaluation(run: Path, results: Path) -> None:
     if wandb.run is None:
         return
     evaluated = read(results)
-    figures = {**evaluated.restored, "gain_db": evaluated.gain_db, "ms_per_image": evaluated.ms_per_image}
-    if evaluated.do_no_harm_psnr is not None:
-        figures["do_no_harm_psnr"] = evaluated.do_no_harm_psnr
-    summary = {**figures, "conditions": title([evaluated])}
-    wandb.run.summary.update({f"test/{name}": value for name, value in summary.items()})
+    more = {name: getattr(evaluated, name) for name in ("gain_db", "ms_per_image", "do_no_harm_psnr")}
+    summary = {**evaluated.restored, **more, "conditions": title([evaluated])}
+    wandb.run.summary.update({f"test/{name}": value for name, value in summary.items() if value is not None})
     names = list(evaluated.restored)
     heads = [figure(name).heading for name in names]
     table = wandb.Table(columns=["frame", "blurry", "restored", "sharp", *heads, "gain dB"])

@@ -42,6 +42,13 @@ def report(project: str, found: dict[Path, Results], failed: Sequence[Failure]) 
             wr.BarPlot(title="Gain in dB", metrics=["test/gain_db"], groupby=_VARIANT, layout=_half(12, 0)),
             wr.LinePlot(title="Validation PSNR in dB", x=STEP, y=["val/psnr"], groupby=_VARIANT, layout=_half(0, 9)),
             wr.LinePlot(title="Training loss", x=STEP, y=["train/loss"], groupby=_VARIANT, layout=_half(12, 9)),
+            wr.LinePlot(
+                title="Validation PSNR in dB against 10^12 multiply-adds",
+                x="train/tflop",
+                y=["val/psnr"],
+                groupby=_VARIANT,
+                layout=_half(0, 18),
+            ),
         ],
     )
     pictures = wr.WeavePanelSummaryTable(table_name="test/images", layout=wr.Layout(w=24, h=14))

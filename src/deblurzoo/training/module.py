@@ -1,7 +1,7 @@
 """Base Lightning modules: training step, validation, optimiser, schedule, and restoration of whole images."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import pytorch_lightning as pl
@@ -13,6 +13,7 @@ from torchmetrics import MeanMetric
 from deblurzoo.batch import Batch, Restored, restored_by
 from deblurzoo.errors import DeblurzooError, first_line
 from deblurzoo.extensions import imported, name_of
+from deblurzoo.media.images import ImageFile
 from deblurzoo.metrics import metric
 from deblurzoo.metrics.batches import image_metrics, to_uint8
 from deblurzoo.nets.base import DeblurNet, build_network, restore_any_size, restored_any_size
@@ -41,6 +42,23 @@ class RestoringModule(pl.LightningModule):
     def test_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the restored whole frames; a callback measures and saves them."""
         return self.restore(batch.blur)
+
+
+class ReadingModule(pl.LightningModule):
+    """Lightning module that reads the restored image of each frame from a file.
+
+    Args:
+        files: the image file of each clip and frame.
+    """
+
+    def __init__(self, files: Mapping[tuple[str, str], ImageFile]) -> None:
+        super().__init__()
+        self.files = files
+
+    def test_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the restored image (1, 3, H, W), uint8."""
+        image = self.files[batch.clip[0], batch.frame[0]].read()
+        return torch.from_numpy(image).permute(2, 0, 1)[None]
 
 
 class DeblurModule(RestoringModule):

@@ -16,11 +16,14 @@ from plotly.offline import get_plotlyjs
 
 from deblurzoo.files import write_atomically
 from deblurzoo.metrics import figure
+from deblurzoo.reports.differences import FEWEST_CLIPS, quantile
 from deblurzoo.reports.page.figures import figures
+from deblurzoo.reports.page.overview import overview
 from deblurzoo.reports.page.pictures import PictureStore, viewer_frames
 from deblurzoo.reports.page.table import failed_table, table
 from deblurzoo.reports.page.types import Evaluation, Network, networks
-from deblurzoo.reports.table import Failure, conditions, counts, figure_names, initialised, left_out, subject
+from deblurzoo.reports.results import scene
+from deblurzoo.reports.table import Failure, conditions, counts, figure_names, left_out, origins, subject
 
 __all__ = ["Evaluation", "Network", "sections", "write_page"]
 
@@ -45,6 +48,8 @@ def write_page(evaluations: list[Evaluation], failures: list[Failure], out: Path
         data.append(_data(group, store))
     if failures and len(groups) != 1:
         written.insert(0, f'<section class="group"><h2>Runs without a result</h2>{failed_table(failures)}</section>')
+    if len(groups) > 1:
+        written.insert(0, overview(groups))
     page = _template("page.html").substitute(
         css=_read("page.css"),
         script=_read("page.js"),
@@ -75,7 +80,7 @@ def _title(group: list[Network]) -> str:
 
 
 def _conditions_line(group: list[Network]) -> str:
-    """Return the conditions of a section, and the initial weights of its networks, as a description list in HTML."""
+    """Return the conditions of a section, and the origin of its networks, as a description list in HTML."""
     all_results = [network.results for network in group]
     results = all_results[0]
     terms = {
@@ -85,7 +90,7 @@ def _conditions_line(group: list[Network]) -> str:
         "rounding": results.rounding,
         **({"images": results.data.place} if results.data.place else {}),
         **({"excluded": pairs} if (pairs := left_out(all_results)) else {}),
-        **({"initial weights": "; ".join(lines)} if (lines := initialised(all_results)) else {}),
+        **({"origin": "; ".join(lines)} if (lines := origins(all_results)) else {}),
     }
     items = (f"<div><dt>{term}</dt><dd>{html.escape(value)}</dd></div>" for term, value in terms.items())
     return f'<dl class="conditions">{"".join(items)}</dl>'
@@ -107,7 +112,8 @@ def _data(group: list[Network], store: PictureStore) -> dict[str, Any]:
         "networks": [{"name": n.name, "colour": n.colour, "ink": n.ink, "number": n.number} for n in group],
         "figures": figures(group),
         "metrics": [_metric(name) for name in names],
-        "images": _images(group, names),
+        "images": (images := _images(group, names)),
+        "quantiles": {n: quantile(n) for n in range(FEWEST_CLIPS, len({image["clip"] for image in images}) + 1)},
         "frames": viewer_frames(group, store),
     }
 
@@ -120,6 +126,7 @@ def _metric(name: str) -> dict[str, Any]:
 def _images(group: list[Network], names: list[str]) -> list[dict[str, Any]]:
     """Return the named metrics of each blurry image and of each network's result for it; None if not measured."""
     measured = [{(i.clip, i.frame): i for i in n.results.images} for n in group]
+    clips = {(i.clip, i.frame): scene(n.results, i) for n in group for i in n.results.images}
     images = []
     for key in sorted({key for of in measured for key in of}):
         found = [of.get(key) for of in measured]
@@ -128,6 +135,7 @@ def _images(group: list[Network], names: list[str]) -> list[dict[str, Any]]:
         images.append(
             {
                 "id": "/".join(key),
+                "clip": clips[key],
                 "blurry": [before.get(name) for name in names],
                 "restored": [[values.get(name) for name in names] for values in after],
             }

@@ -132,13 +132,17 @@ def _dash(network: Network) -> str:
     return ("solid", "dash", "dot", "dashdot")[(network.number - 1) // 7 % 4]
 
 
-def _scatter(group: list[Network], values: Sequence[float], label: str) -> Figure:
-    psnr = [network.results.restored["psnr"] for network in group]
-    points = list(zip(group, zip(values, psnr, strict=True), strict=True))
+def _scatter(group: list[Network], values: Sequence[float | None], label: str) -> Figure | None:
+    """Return PSNR against a value of each network; networks without a value are omitted."""
+    known = [(network, value) for network, value in zip(group, values, strict=True) if value is not None]
+    if not known:
+        return None
+    points = [(network, (value, network.results.restored["psnr"])) for network, value in known]
+    spots, psnr = zip(*(point for _, point in points), strict=True)
     return {
         "data": [{**_trace(network, [point]), "mode": "markers"} for network, point in points],
         "layout": {
-            "xaxis": _axis(values, label),
+            "xaxis": _axis(spots, label),
             **_psnr_and_blurry(psnr, group[0].results.blurry["psnr"]),
         },
         "labels": [{"network": network.number, "x": x, "y": y} for network, (x, y) in points],
@@ -178,7 +182,7 @@ def _level(y: float) -> Figure:
     return {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": y, "y1": y}
 
 
-def _psnr_and_blurry(psnr: list[float], blurry: float) -> Figure:
+def _psnr_and_blurry(psnr: Sequence[float], blurry: float) -> Figure:
     """Return the PSNR axis with a line at the blurry input's PSNR, or only with a text if the line would be far off."""
     lowest, highest = min(psnr), max(psnr)
     spread = max(highest - lowest, 0.2)

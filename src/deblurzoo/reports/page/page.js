@@ -215,7 +215,7 @@
 
   function showDifferences(box, group, first, second, view) {
     const rows = group.images
-      .map((image) => ({ id: image.id, first: figureOf(group, image, first), second: figureOf(group, image, second) }))
+      .map((image) => ({ id: image.id, clip: image.clip, first: figureOf(group, image, first), second: figureOf(group, image, second) }))
       .filter((row) => row.first != null && row.second != null)
       .map((row) => ({ ...row, difference: row.second - row.first, gain: gain(group, row.first, row.second) }))
       .sort((a, b) => b.gain - a.gain);
@@ -227,15 +227,29 @@
       return;
     }
     const better = rows.filter((row) => row.gain > 0).length;
-    const mean = rows.reduce((sum, row) => sum + row.difference, 0) / rows.length;
     box.querySelector(".verdict").textContent =
-      `${nameOf(group, second)} is better than ${nameOf(group, first)} on ${better} of ${rows.length} images; mean difference: ${change(group, mean)}.`;
+      `${nameOf(group, second)} is better than ${nameOf(group, first)} on ${better} of ${rows.length} images; mean difference ${overClips(group, rows)}.`;
     drawBars(place, group, rows, first, second, view);
     const frames = new Map(group.frames.map((frame) => [frame.id, frame]));
     box.querySelector(".extremes").replaceChildren(
       extremes(group, rows, "best", first, second, frames, view),
       extremes(group, [...rows].reverse(), "worst", first, second, frames, view),
     );
+  }
+
+  // Return the mean over clips of the clips' mean differences, and its 95 % interval by Student's t.
+  function overClips(group, rows) {
+    const clips = new Map(rows.map((row) => [row.clip, []]));
+    for (const row of rows) clips.get(row.clip).push(row.difference);
+    const average = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
+    const means = [...clips.values()].map(average);
+    const mean = average(means);
+    const quantile = group.quantiles[means.length];
+    const text = `over ${means.length} clip${means.length === 1 ? "" : "s"}: ${change(group, mean)}`;
+    if (!quantile) return `${text}, too few clips for an interval`;
+    const squares = means.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+    const margin = quantile * Math.sqrt(squares / (means.length - 1) / means.length);
+    return `${text}, 95\u00a0% interval ${change(group, mean - margin)} to ${change(group, mean + margin)}`;
   }
 
   function drawBars(place, group, rows, first, second, view) {
@@ -420,6 +434,9 @@
   }
 
   document.querySelectorAll("table.results").forEach(makeSortable);
+  document.querySelector("[data-choice=overview]")?.addEventListener("change", ({ target }) => {
+    for (const table of document.querySelectorAll("[data-metric]")) table.hidden = table.dataset.metric !== target.value;
+  });
   DATA.groups.forEach((group, number) => {
     const section = document.getElementById(`group-${number}`);
     group.metric = 0;

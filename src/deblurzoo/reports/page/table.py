@@ -30,20 +30,21 @@ class Column:
 def table(group: list[Network], failures: list[Failure], label: str) -> str:
     """Return the table; in any order, the blurry input is the first row and runs without a result are the last rows."""
     shown = columns(group)
-    headings = _heading(0, "network", descending=False)
-    headings += "".join(_heading(n, column.heading, column.higher_is_better) for n, column in enumerate(shown, 1))
+    headings = heading_cell(0, "network", descending=False)
+    headings += "".join(heading_cell(n, column.heading, column.higher_is_better) for n, column in enumerate(shown, 1))
     rows = [_blurry_row(group), *(_row(network, shown) for network in group)]
     rows += [_failed_row(failure, len(shown)) for failure in failures]
-    return _table(headings, rows, f"Results: {label}")
+    return table_of(headings, rows, f"Results: {label}")
 
 
 def failed_table(failures: list[Failure]) -> str:
     """Return a table of the runs without a result, for a page on which their section is unknown."""
     headings = '<th scope="col">network</th><th scope="col">reason</th>'
-    return _table(headings, [_failed_row(failure, 1) for failure in failures], "Runs without a result")
+    return table_of(headings, [_failed_row(failure, 1) for failure in failures], "Runs without a result")
 
 
-def _table(headings: str, rows: list[str], label: str) -> str:
+def table_of(headings: str, rows: list[str], label: str) -> str:
+    """Return a table, which scrolls in a narrow window, of the HTML of its headings and rows."""
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{label}"><table class="results">'
         f"<thead><tr>{headings}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
@@ -62,7 +63,7 @@ def columns(group: list[Network]) -> list[Column]:
             "parameters",
             False,
             lambda n: n.results.network.parameters,
-            lambda n: f"{n.results.network.parameters:,}",
+            lambda n: _number(n.results.network.parameters, 0),
         ),
         *map(_figure_column, figure_names([network.results for network in group])),
         Column(
@@ -72,8 +73,12 @@ def columns(group: list[Network]) -> list[Column]:
             lambda n: f"{n.results.gain_db:+.2f}".replace("-", "\N{MINUS SIGN}"),
         ),
         Column("do no harm (dB)", True, lambda n: n.results.do_no_harm_psnr, lambda n: do_no_harm(n.results)),
-        Column("ms / image", False, lambda n: n.results.ms_per_image, lambda n: f"{n.results.ms_per_image:,.1f}"),
+        Column("ms / image", False, lambda n: n.results.ms_per_image, lambda n: _number(n.results.ms_per_image, 1)),
     ]
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:,.{digits}f}"
 
 
 def heading(name: str) -> str:
@@ -93,7 +98,8 @@ def _paper(name: str, paper: dict[str, float]) -> str:
     return f' <span class="paper">({figure(name).text(paper[name])})</span>' if name in paper else ""
 
 
-def _heading(index: int, name: str, descending: bool) -> str:
+def heading_cell(index: int, name: str, descending: bool) -> str:
+    """Return the heading of a column, by which the rows can be sorted."""
     first = "descending" if descending else "ascending"
     button = f'<button type="button" data-column="{index}" data-first="{first}">{html.escape(name)}</button>'
     return f'<th scope="col" aria-sort="none">{button}</th>'
@@ -102,7 +108,7 @@ def _heading(index: int, name: str, descending: bool) -> str:
 def _row(network: Network, shown: list[Column]) -> str:
     cells = "".join(_cell(column.value(network), column.text(network)) for column in shown)
     name = html.escape(network.name)
-    return f'<tr><th scope="row" data-value="{name}">{_name(badge(network), network.name)}</th>{cells}</tr>'
+    return f'<tr><th scope="row" data-value="{name}">{named(badge(network), network.name)}</th>{cells}</tr>'
 
 
 def _cell(value: float | None, text: str) -> str:
@@ -115,7 +121,7 @@ def _blurry_row(group: list[Network]) -> str:
     cells = "".join(f"<td>{figure(name).text(values[name])}</td>" for name in figure_names(all_results))
     return (
         '<tr class="blurry"><th scope="row">'
-        + _name('<span class="badge"></span>', "blurry input")
+        + named('<span class="badge"></span>', "blurry input")
         + f"</th><td></td>{cells}<td></td><td></td><td></td></tr>"
     )
 
@@ -123,12 +129,12 @@ def _blurry_row(group: list[Network]) -> str:
 def _failed_row(failure: Failure, width: int) -> str:
     failed = failure.state == "failed"
     reason = f'<div class="reason">{"<strong>failed</strong> " if failed else ""}{html.escape(failure.reason)}</div>'
-    name = _name(f'<span class="badge">{"!" if failed else ""}</span>', failure.name)
+    name = named(f'<span class="badge">{"!" if failed else ""}</span>', failure.name)
     kind = "unfinished failed" if failed else "unfinished"
     return f'<tr class="{kind}"><th scope="row">{name}</th><td colspan="{width}">{reason}</td></tr>'
 
 
-def _name(mark: str, name: str) -> str:
+def named(mark: str, name: str) -> str:
     """Return the HTML of a mark and a name. The name may be wrapped after punctuation."""
     words = "<wbr>".join(html.escape(word) for word in re.split(r"(?<=[._/-])", name) if word)
     return f'<div class="name">{mark}<span>{words}</span></div>'

@@ -1,0 +1,178 @@
+"""Verification of a `results.json`. The file is untrusted: it does not decide which code runs."""
+
+import logging
+import math
+import random
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from deblurzoo.callbacks import ResultsWriter
+from deblurzoo.commands.evaluate import Evaluation, measure, of_images, of_network
+from deblurzoo.commands.hydra_app import quiet_lightning
+from deblurzoo.commands.settings import Evaluating
+from deblurzoo.config import build
+from deblurzoo.data import Sample
+from deblurzoo.data.batches import default_workers
+from deblurzoo.errors import DeblurzooError, escaped, few_of
+from deblurzoo.files import user_path
+from deblurzoo.records import first_problem
+from deblurzoo.reports.results import FedSharp, Measured, Results, Row, inconsistent, read
+from deblurzoo.reports.run_folder import differences
+from deblurzoo.training.checkpoints import checkpoint_of, read_trained
+from deblurzoo.training.precision import FULL
+
+SHARE = 0.05
+"""Share of the images that are measured again."""
+_TRAINER = {
+    "_target_": "pytorch_lightning.Trainer",
+    **{"max_steps": 1, "devices": 1, "enable_checkpointing": False, "enable_model_summary": False},
+    **{"accumulate_grad_batches": 1, "gradient_clip_val": None, "gradient_clip_algorithm": "norm"},
+    **{"val_check_interval": 1, "log_every_n_steps": 1},
+}
+"""Config of the trainer, apart from accelerator and precision."""
+
+
+def verify(file: Path, overrides: list[str], seed: int) -> None:
+    """Measure `SHARE` of the images of a `results.json` again and print the result.
+
+    Args:
+        file: the `results.json`.
+        overrides: `KEY=VALUE` for keys of the evaluation's config.
+        seed: seed of the choice of images.
+
+    Raises:
+        DeblurzooError: the means, the test images, the weights or a value differ, or the file cannot be used.
+    """
+    quiet_lightning()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    results = read(file)
+    if not results.data.fingerprint:
+        raise DeblurzooError(f"{file} has no fingerprint of its test images: run `deblurzoo evaluate` again")
+    if wrong := inconsistent(results):
+        raise DeblurzooError(f"{file} is not verified: {', '.join(wrong)} does not follow from the values per image")
+    evaluation = _prepared(results, overrides, file)
+    results = _renamed(results, evaluation.datamodule.test_samples)
+    if others := list(_others(results, evaluation)):
+        raise DeblurzooError(f"{file} is not verified: {'; '.join(others)}")
+    samples = evaluation.datamodule.test_samples
+    chosen = sorted(random.Random(seed).sample(range(len(samples)), math.ceil(SHARE * len(samples))))
+    evaluation.datamodule.test_samples = [samples[index] for index in chosen]
+    if wrong := _differing(results, _measured(evaluation, list(results.restored))):
+        raise DeblurzooError(
+            f"{file} is not verified: {len(wrong)} of {len(chosen)} images differ (seed {seed}): {few_of(wrong, 3)}. "
+            "A network's output can differ between devices: give its restored images with restored=FOLDER"
+        )
+    images = f"{len(chosen)} of {len(samples)} images (seed {seed})"
+    print(f"verified: {escaped(results.name)} on {escaped(results.dataset)}: {images} and all means are equal")
+    if _is_of_pngs(results, evaluation):
+        print("the network was not run: its restored images were measured")
+
+
+def _prepared(results: Results, overrides: list[str], file: Path) -> Evaluation:
+    """Return the evaluation of a file on this machine; classes are from deblurzoo and from trusted packages only."""
+    unused = dict.fromkeys(("checkpoint", "restored", "name", "source", "out"))
+    content = {**results.config, **unused, "paths": {"runs": "runs"}}
+    content["restored" if results.is_of_images else "checkpoint"] = results.checkpoint.file
+    for override in overrides:
+        _set(content, override)
+    trainer = content.get("trainer")
+    chosen = {key: trainer.get(key) for key in ("accelerator", "precision")} if isinstance(trainer, dict) else {}
+    if content["restored"]:
+        content |= {"checkpoint": None, "switch": None, "compile": False}
+        chosen["precision"] = FULL
+    try:
+        settings = Evaluating.model_validate({**content, "trainer": {**_TRAINER, **chosen}})
+    except ValidationError as error:
+        raise DeblurzooError(
+            f"{file} cannot be used ({first_problem(error)}): run `deblurzoo evaluate` again"
+        ) from error
+    if settings.restored:
+        return of_images(settings, build)
+    path = checkpoint_of(user_path(str(settings.checkpoint)))
+    return of_network(settings, path, read_trained(path), build)
+
+
+def _set(content: dict[str, Any], override: str) -> None:
+    """Set an existing key of a config to the value of `KEY=VALUE`."""
+    key, equals, text = override.partition("=")
+    *parents, last = key.split(".")
+    place: Any = content
+    for part in parents:
+        place = place.get(part) if isinstance(place, dict) else None
+    if not equals or not isinstance(place, dict) or last not in place or last.startswith("_"):
+        raise DeblurzooError(f"{override}: {key} is not a key of the evaluation: give for example data.root=FOLDER")
+    place[last] = str(user_path(text)) if text.startswith("~") else yaml.safe_load(text)
+
+
+def _renamed(results: Results, samples: list[Sample]) -> Results:
+    """Return the results with the clip's name on this machine, if there is one clip: it can be the name of a folder."""
+    clips = {sample.clip for sample in samples}
+    if len(clips) > 1 or len({image.clip for image in results.images}) > 1:
+        return results
+    (clip,) = clips
+    renamed = {
+        "images": [image.model_copy(update={"clip": clip}) for image in results.images],
+        "do_no_harm": [image.model_copy(update={"clip": clip}) for image in results.do_no_harm],
+        "nothing_to_restore": [f"{clip}/{name.rpartition('/')[2]}" for name in results.nothing_to_restore],
+    }
+    return results.model_copy(update=renamed)
+
+
+def _is_of_pngs(results: Results, evaluation: Evaluation) -> bool:
+    """Whether the images that a network of deblurzoo restored are measured in place of the network."""
+    return evaluation.images is not None and not results.is_of_images
+
+
+def _others(results: Results, evaluation: Evaluation) -> Iterator[str]:
+    """Yield the differences between the evaluation of a file and the evaluation on this machine."""
+    is_of_pngs = _is_of_pngs(results, evaluation)
+    ignored = {"blur", *(("checkpoint", "switch", "precision") if is_of_pngs else ())}  # the data's fingerprint decides
+    yield from (text for key, text in differences(results, evaluation.facts).items() if key not in ignored)
+    if results.rounding != evaluation.facts.rounding:
+        yield f"rounding: {results.rounding} stored, {evaluation.facts.rounding} requested"
+    theirs, ours = results.network, evaluation.facts.network
+    if theirs != ours and not is_of_pngs:
+        yield f"network: {theirs.kind} of {theirs.parameters} parameters stored, {ours.kind} of {ours.parameters} found"
+    samples = evaluation.datamodule.test_samples
+    found = {f"{sample.clip}/{sample.frame}" for sample in samples if not sample.is_fed_sharp}
+    if odd := sorted(found ^ {*(image.id for image in results.images), *results.nothing_to_restore}):
+        yield f"frames: {len(odd)} are only in the file, or only in the data set: {few_of(odd)}"
+
+
+def _measured(evaluation: Evaluation, metrics: list[str]) -> list[Row]:
+    """Return the values of the test samples, measured by the code of `deblurzoo evaluate`."""
+    with tempfile.TemporaryDirectory() as folder:
+        samples, threads = evaluation.datamodule.test_samples, default_workers()
+        writer = ResultsWriter(Path(folder) / "out", evaluation.facts, samples, metrics, pictures=0, threads=threads)
+        measure(evaluation, writer)
+        return writer.rows()
+
+
+def _differing(results: Results, measured: list[Row]) -> list[str]:
+    """Return a description of each image whose stored and measured values differ."""
+    stored = {image.id: image for image in results.images}
+    harmless = {image.id: image for image in results.do_no_harm}
+    wrong = []
+    for row in measured:
+        if isinstance(row, Measured):
+            wrong += _differing_values(stored.get(row.id), row)
+        elif isinstance(row, FedSharp) and harmless.get(row.id) != row:
+            wrong.append(f"{row.id}: PSNR of sharp input")
+    return wrong
+
+
+def _differing_values(stored: Measured | None, found: Measured) -> list[str]:
+    """Return a description of the first value that differs, apart from the time, or an empty list."""
+    if stored is None:
+        return [f"{found.id}: no values are stored"]
+    theirs, ours = stored.model_dump(exclude={"ms"}), found.model_dump(exclude={"ms"})
+    for kind in ("restored", "blurry"):
+        for name, value in ours[kind].items():
+            if theirs[kind].get(name) != value:
+                return [f"{found.id}: {name} of the {kind} image {theirs[kind].get(name)} stored, {value} measured"]
+    return [] if theirs == ours else [f"{found.id}: size or tiles"]

@@ -1,0 +1,159 @@
+"""Verification of results: changed values, other test images, other weights, untrusted files."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+import cv2
+import pytest
+
+from commands.test_evaluate import FAST, brighten, write_folders
+from conftest import Run
+from verbs import refused
+
+Change = Callable[[dict[str, Any]], None]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> list[str]:
+    """A data set of 21 pairs."""
+    return write_folders(tmp_path, 21)
+
+
+@pytest.fixture
+def file(deblurzoo: Run, identity: Path, data: list[str]) -> Path:
+    """The results of a network on 21 pairs and 3 sharp images."""
+    brighten(identity, 2)
+    done = deblurzoo("evaluate", f"checkpoint={identity}", *data, *FAST, "no_harm=3")
+    assert done.returncode == 0, done.stderr
+    return identity / "evaluate" / "folder_blurry" / "results.json"
+
+
+def changed(file: Path, change: Change) -> None:
+    content = json.loads(file.read_text())
+    change(content)
+    file.write_text(json.dumps(content))
+
+
+def test_results_of_a_network_are_verified(deblurzoo: Run, file: Path, tmp_path: Path) -> None:
+    before = sorted(path for path in tmp_path.rglob("*"))
+    done = deblurzoo("verify", file, "--seed", "1")
+    assert done.returncode == 0, done.stderr
+    assert "verified: identity on folder: 2 of 24 images (seed 1) and all means are equal" in done.stdout
+    assert sorted(path for path in tmp_path.rglob("*")) == before
+    done = deblurzoo("verify", file, f"restored={file.parent}/restored")
+    assert done.returncode == 0 and "2 of 21 images" in done.stdout, done.stderr
+    assert "the network was not run" in done.stdout
+
+
+def test_results_are_verified_elsewhere(deblurzoo: Run, file: Path, identity: Path, tmp_path: Path) -> None:
+    shutil.copy(file, tmp_path / "theirs.json")
+    (tmp_path / "here").mkdir()
+    for name in ("blurry", "sharp", "runs"):
+        (tmp_path / name).rename(tmp_path / "here" / f"moved_{name}")
+    refused(deblurzoo("verify", "theirs.json"), "does not exist")
+    folders = ["data.test.blur=here/moved_blurry", "data.test.sharp=here/moved_sharp"]
+    places = [*folders, "checkpoint=here/moved_runs/identity"]
+    done = deblurzoo("verify", "theirs.json", *places, "datamodule.workers=0")
+    assert done.returncode == 0, done.stderr
+
+
+def test_restored_images_of_another_program(deblurzoo: Run, data: list[str], tmp_path: Path) -> None:
+    shutil.copytree(tmp_path / "blurry", tmp_path / "theirs")
+    done = deblurzoo("evaluate", f"restored={tmp_path}/theirs", *data, *FAST, "out=out", "name=theirs")
+    assert done.returncode == 0, done.stderr
+    done = deblurzoo("verify", "out/results.json")
+    assert done.returncode == 0 and "verified: theirs on folder: 2 of 21 images" in done.stdout, done.stderr
+    shutil.copy(tmp_path / "sharp" / "0004.png", tmp_path / "theirs" / "0004.png")
+    refused(deblurzoo("verify", "out/results.json"), "is not verified: checkpoint: ")
+
+
+def digit(content: dict[str, Any]) -> None:
+    content["images"][3]["restored"]["psnr"] += 1e-12
+
+
+def every_digit(content: dict[str, Any]) -> None:
+    for image in content["images"]:
+        image["restored"]["psnr"] += 1
+    content["restored"]["psnr"] = content["restored"]["psnr"] + 1
+    content["gain_db"] = content["restored"]["psnr"] - content["blurry"]["psnr"]
+
+
+def mean(content: dict[str, Any]) -> None:
+    content["restored"]["ssim"] += 1e-15
+
+
+def fewer(content: dict[str, Any]) -> None:
+    images = content["images"] = content["images"][5:]
+    content["frames"] = len(images)
+    for kind in ("restored", "blurry"):
+        for name in content[kind]:
+            values = [image[kind][name] for image in images]
+            content[kind][name] = fmean(values)
+    content["gain_db"] = content["restored"]["psnr"] - content["blurry"]["psnr"]
+    content["ms_per_image"] = median(image["ms"] for image in images)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (digit, "is not verified: restored, gain_db does not follow from the values per image"),
+        (mean, "is not verified: restored does not follow from the values per image"),
+        (every_digit, "2 of 2 images differ (seed 7): "),
+        (fewer, "frames: 5 are only in the file, or only in the data set"),
+        (lambda content: content["checkpoint"].update(sha256="0"), "is not verified: checkpoint: "),
+        (lambda content: content["network"].update(parameters=9), "network: SRN of 9 parameters stored, SRN of"),
+        (
+            lambda content: content.update(rounding="uint8, floor"),
+            "is not verified: rounding: uint8, floor stored",
+        ),
+        (lambda content: content["data"].update(fingerprint=""), "has no fingerprint of its test images"),
+    ],
+)
+def test_changed_results_are_not_verified(change: Change, message: str, deblurzoo: Run, file: Path) -> None:
+    changed(file, change)
+    refused(deblurzoo("verify", file, "--seed", "7", "trainer.accelerator=cpu"), message)
+
+
+def test_other_test_images_and_weights(deblurzoo: Run, file: Path, identity: Path, tmp_path: Path) -> None:
+    image = tmp_path / "sharp" / "0000.png"
+    picture, whole = cv2.imread(str(image)), image.read_bytes()
+    picture[0, 0, 0] ^= 1
+    cv2.imwrite(str(image), picture)
+    refused(deblurzoo("verify", file), "is not verified: data: ")
+    image.write_bytes(whole)
+    brighten(identity, 1)
+    refused(deblurzoo("verify", file), "is not verified: checkpoint: ")
+
+
+def test_a_strangers_file_runs_no_code(deblurzoo: Run, file: Path, tmp_path: Path) -> None:
+    package = tmp_path / "evil.py"
+    package.write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    for key in ("data", "datamodule", "trainer"):
+        content = file.read_text()
+        changed(file, lambda content, key=key: content["config"][key].update(_target_="evil.Evil"))
+        done = deblurzoo("verify", file, PYTHONPATH=str(tmp_path))
+        if key != "trainer":  # its class is not read
+            refused(done, "evil, which is not trusted and could run any code")
+        file.write_text(content)
+    assert not (tmp_path / "ran").exists()
+    for config in ({"data": {}}, {"trainer": {"precision": "none"}}, {"data": {"_target_": "deblurzoo.data.Folder"}},
+                   {"datamodule": {"_target_": "deblurzoo.data.datamodule.DeblurDataModule"}}):  # fmt: skip
+        content = file.read_text()
+        changed(file, lambda content, config=config: content["config"].update(config))
+        done = deblurzoo("verify", file)
+        assert done.returncode == 1 and done.stderr.startswith("error: "), done.stderr
+        file.write_text(content)
+
+
+def test_wrong_arguments(deblurzoo: Run, file: Path, tmp_path: Path) -> None:
+    refused(deblurzoo("verify", "nothing.json"), "nothing.json cannot be used")
+    for override in ("data.rot=x", "data", "data._target_=x", "checkpoint.x=1", "nothing=1"):
+        refused(
+            deblurzoo("verify", file, override), "is not a key of the evaluation: give for example data.root=FOLDER"
+        )
+    done = deblurzoo("verify")
+    assert done.returncode == 2 and "RESULTS" in done.stderr
