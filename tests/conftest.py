@@ -1,5 +1,6 @@
 """Shared fixtures: small data sets and runs, and `deblurzoo` as a function call and as a process."""
 
+import ctypes
 import gc
 import os
 import shutil
@@ -216,6 +217,20 @@ def user_environment() -> dict[str, str]:
 def environment() -> dict[str, str]:
     """The environment of a user without a W&B account."""
     return user_environment()
+
+
+@pytest.fixture
+def obeying() -> Iterator[None]:
+    """Obey the permissions of files, which root ignores: without two of root's capabilities until the test ends."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    header, sets = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()  # version 3 of capabilities(7)
+    assert libc.capget(header, sets) == 0, os.strerror(ctypes.get_errno())
+    effective = sets[0]
+    sets[0] &= ~(1 << 1 | 1 << 2)  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+    assert libc.capset(header, sets) == 0, os.strerror(ctypes.get_errno())
+    yield
+    sets[0] = effective
+    assert libc.capset(header, sets) == 0, os.strerror(ctypes.get_errno())
 
 
 @pytest.fixture

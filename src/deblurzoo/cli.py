@@ -1,11 +1,12 @@
 """The command line: `deblurzoo COMMAND …`."""
 
+import os
 import sys
 from functools import partial
 from importlib import import_module
 from keyword import iskeyword
 
-from deblurzoo.errors import DeblurzooError, interruptible, print_escaped
+from deblurzoo.errors import DeblurzooError, interruptible, print_escaped, system_errors
 from deblurzoo.version import __version__
 
 USAGE = """usage: deblurzoo COMMAND …
@@ -46,8 +47,37 @@ def _run(verb: str, arguments: list[str]) -> None:
         import_module(f"deblurzoo.commands.{name}").main(arguments)
 
 
+def _complete(arguments: list[str]) -> None:
+    """Print the completions of a command line for a shell, or the script that installs them in a shell.
+
+    Hydra completes the overrides of a command, but does not know the commands. Its script passes the line as COMP_LINE.
+
+    Args:
+        arguments: `-sc` and `install=SHELL` or `query=SHELL`.
+    """
+    line = os.environ.get("COMP_LINE", "")
+    words = [*line.split()[1:], *[""] * line.endswith(" ")]
+    found = [verb.split() for verb in VERBS]
+    verb = next((" ".join(parts) for parts in found if words[: len(parts)] == parts and len(words) > len(parts)), None)
+    if not line or verb in OF_HYDRA:
+        verb = verb or OF_HYDRA[0]
+        os.environ["COMP_LINE"] = " ".join(["deblurzoo", *words[len(verb.split()) :]])
+        _run(verb, arguments)
+    elif verb is None:
+        place = len(words) - 1
+        print(*dict.fromkeys(parts[place] for parts in found if len(parts) > place and parts[:place] == words[:place]))
+
+
+def _require_utf8_mode() -> None:
+    """Start Python again in its UTF-8 mode if the locale has another encoding, in which names would be misread."""
+    if sys.getfilesystemencoding() != "utf-8" and os.environ.get("PYTHONUTF8") != "1":
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
 def main() -> None:
     """Run the command line."""
+    _require_utf8_mode()
     print_escaped()
     arguments = sys.argv[1:]
     if arguments in ([], ["-h"], ["--help"]):
@@ -56,16 +86,19 @@ def main() -> None:
     if arguments == ["--version"]:
         print(f"deblurzoo {__version__}")
         return
-    for verb in VERBS:
-        words = verb.split()
-        if arguments[: len(words)] == words:
-            try:
-                interruptible(partial(_run, verb, arguments[len(words) :]))
-            except DeblurzooError as error:
-                sys.exit(f"error: {error}")
-            return
-    print(f"error: unknown command {' '.join(arguments[:2])}\n\n{USAGE}", file=sys.stderr)
-    sys.exit(2)
+    found = (verb for verb in VERBS if arguments[: len(verb.split())] == verb.split())
+    if arguments[0] in ("-sc", "--shell-completion"):
+        run = partial(_complete, arguments)
+    elif verb := next(found, None):
+        run = partial(_run, verb, arguments[len(verb.split()) :])
+    else:
+        print(f"error: unknown command {' '.join(arguments[:2])}\n\n{USAGE}", file=sys.stderr)
+        sys.exit(2)
+    try:
+        with system_errors():
+            interruptible(run)
+    except DeblurzooError as error:
+        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

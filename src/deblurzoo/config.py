@@ -16,7 +16,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from deblurzoo.errors import DeblurzooError, first_line
 from deblurzoo.extensions import OURS, resolve
-from deblurzoo.records import shown
+from deblurzoo.records import brief
 
 T = TypeVar("T")
 Find = Callable[[str, Any], type[Any]]
@@ -121,7 +121,7 @@ def _validated(hint: Any, value: Any, place: str, cls: type[Any]) -> Any:
         first = error.errors()[0]
         where = ".".join([place, *(str(part) for part in first["loc"] if isinstance(part, int) or part.isidentifier())])
         raise DeblurzooError(
-            f"{where}={shown(first['input'])} is invalid for {cls.__name__}: {first['msg']}"
+            f"{where}={brief(first['input'])} is invalid for {cls.__name__}: {first['msg']}"
         ) from error
 
 

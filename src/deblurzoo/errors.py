@@ -1,7 +1,9 @@
 """Errors that a user can fix, Ctrl-C, and printing of names that are not UTF-8."""
 
 import codecs
+import errno
 import io
+import os
 import signal
 import sys
 import traceback
@@ -39,6 +41,38 @@ def on_interrupt(state: Callable[[], str]) -> Iterator[None]:
         if isinstance(stop, KeyboardInterrupt) or isinstance(stop.__context__, KeyboardInterrupt):  # Lightning exits
             raise Interrupted(state()) from None
         raise
+
+
+_REMEDIES = {
+    **dict.fromkeys((errno.EACCES, errno.EPERM), "change its permissions, or choose another"),
+    errno.EROFS: "choose another folder",
+    errno.ENAMETOOLONG: "give it a shorter name",
+    errno.ELOOP: "remove the link",
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free disk space"),
+}
+"""Remedies for errors of the file system, by number."""
+
+
+@contextmanager
+def system_errors() -> Iterator[None]:
+    """Convert an error of the file system to a DeblurzooError with the path, the system's reason and a remedy.
+
+    Paths are seldom checked before they are used: permissions change, and a name may be too long for a system.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not str(error).startswith("Symlink loop"):  # of Path.resolve, before Python 3.13
+            raise
+        raise DeblurzooError(f"{error}: remove the link") from error
+    except OSError as error:
+        if error.filename is None and error.errno not in _REMEDIES:
+            raise
+        place = "a file" if error.filename is None else os.fsdecode(error.filename)
+        if isinstance(error, FileNotFoundError):
+            raise DeblurzooError(f"{place} does not exist: check the path") from error
+        remedy = _REMEDIES.get(error.errno or 0, "check the path")
+        raise DeblurzooError(f"{place} cannot be used ({error.strerror or error}): {remedy}") from error
 
 
 def interruptible(run: Callable[[], object]) -> None:

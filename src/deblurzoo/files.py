@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+import secrets
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +18,8 @@ log = logging.getLogger(__name__)
 
 LOCK = ".lock"
 """Name of the lock file in a folder."""
+LONGEST = 255
+"""Largest number of bytes of the name of a file or folder on Linux and macOS."""
 _claimed: dict[Path, BinaryIO] = {}
 
 
@@ -36,10 +39,101 @@ def user_path(text: str | PathLike[str]) -> Path:
     return Path(text)
 
 
+def is_folder(path: Path) -> bool:
+    """Whether a path is a folder; False, and no error, if the system cannot tell, as for a name that is too long."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
+def real_path(path: Path) -> Path:
+    """Return an absolute path without links. Before Python 3.13, `Path.resolve` raises an error for a loop of links."""
+    return Path(os.path.realpath(path))
+
+
+def is_there(path: Path) -> bool:
+    """Whether a file or folder exists; False, and no error, if the system cannot tell, as `is_folder`."""
+    return os.path.exists(path)  # noqa: PTH110
+
+
+def require_readable(folder: Path) -> None:
+    """Raise an OSError if a folder cannot be read, in which `Path.glob` would find nothing."""
+    os.scandir(folder).close()
+
+
+def files_below(
+    folder: Path,
+    on_error: Callable[[OSError], object],
+    is_skipped: Callable[[str], bool] = lambda name: False,
+    above: frozenset[tuple[int, int]] = frozenset(),
+) -> Iterator[Path]:
+    """Yield the files in a folder and its sub-folders, in any order.
+
+    Links to folders are followed, except a link to a folder that contains the link.
+
+    Args:
+        folder: the folder.
+        on_error: called with the error for each folder that cannot be read.
+        is_skipped: whether files and folders of a name are left out.
+        above: device and inode of the folders that contain `folder`.
+    """
+    try:
+        status = folder.stat()
+        with os.scandir(folder) as entries:
+            found = [(entry.name, _is_folder(entry)) for entry in entries if not is_skipped(entry.name)]
+    except OSError as error:
+        on_error(error)
+        return
+    own = (status.st_dev, status.st_ino)
+    if own in above:
+        return
+    for name, is_sub in found:
+        if is_sub:
+            yield from files_below(folder / name, on_error, is_skipped, above | {own})
+        else:
+            yield folder / name
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    with suppress(OSError):  # a link whose target cannot be reached
+        return entry.is_dir()
+    return False
+
+
 def sha256(path: Path) -> str:
     """Return the SHA-256 of a file in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def require_output(path: Path, given: str, is_folder: bool = True, is_new: bool = False) -> None:
+    """Raise a DeblurzooError if a result cannot be written to a path. Nothing is written.
+
+    Call this function before the work, so that a wrong path is reported in seconds and not after hours.
+
+    Args:
+        path: a folder, or a file that will be replaced; it need not exist, nor its folder.
+        given: the option or key with its value, for the message.
+        is_folder: whether the result is a folder.
+        is_new: whether the folder must not exist.
+    """
+
+    def refuse(problem: str) -> DeblurzooError:
+        return DeblurzooError(f"{given} {problem}: choose another {'folder' if is_folder else 'file'}")
+
+    try:
+        if is_new and (path.exists() or path.is_symlink()):
+            raise DeblurzooError(f"{given} exists already: remove it or choose another folder")
+        if not is_folder and path.exists() and not (path.is_file() or path.is_dir()):
+            raise refuse("is a pipe or device, which cannot be replaced")
+        if path.exists() and path.is_dir() != is_folder:
+            raise refuse("is not a folder" if is_folder else "is a folder")
+        absolute = path.absolute() if is_folder else path.absolute().parent
+        folder = next(parent for parent in (absolute, *absolute.parents) if parent.exists() or parent.is_symlink())
+    except OSError as error:
+        raise refuse(f"cannot be written ({error.strerror})") from error
+    if not folder.is_dir():
+        raise refuse(f"cannot be written ({folder} is not a folder)")
+    if not os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+        raise refuse(f"cannot be written (no permission to write in {folder})")
 
 
 def replace_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -48,7 +142,7 @@ def replace_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     Raises:
         DeblurzooError: the disk is full or the folder cannot be written; `path` is then unchanged.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = _temporary(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
@@ -61,8 +155,13 @@ def replace_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
             f"{path} cannot be written ({error.strerror or error}): free disk space or choose another folder"
         ) from error
     finally:
-        if temporary.exists():
+        with suppress(OSError):  # renamed, never created, or its folder has lost its permission
             temporary.unlink()
+
+
+def _temporary(path: Path) -> Path:
+    """Return a new hidden path next to a path. Its name is short, as `path` may have the longest possible name."""
+    return path.absolute().with_name(f".{secrets.token_hex(8)}.tmp")
 
 
 def write_atomically(path: Path, data: bytes | memoryview) -> None:
@@ -77,9 +176,8 @@ def new_folder(path: Path) -> Iterator[Path]:
     Raises:
         DeblurzooError: `path` exists, or cannot be written.
     """
-    if path.exists() or path.is_symlink():
-        raise DeblurzooError(f"{path} exists already: remove it or choose another folder")
-    temporary = path.absolute().with_name(f".{path.absolute().name}.{os.getpid()}.tmp")
+    require_output(path, str(path), is_new=True)
+    temporary = _temporary(path)
     try:
         temporary.mkdir(parents=True)
         yield temporary
@@ -165,4 +263,7 @@ def take_over(folder: Path, half_written: str = "**/.*.tmp", wait: bool = False)
 
 def unfinished(folder: Path) -> Path:
     """Return the temporary folder next to `folder`, used until the content is complete; see `take_over`."""
-    return folder.parent / f".{folder.resolve().name}.unfinished"
+    name = folder.resolve().name
+    if len(os.fsencode(name)) > LONGEST - len("..unfinished"):
+        name = hashlib.sha256(os.fsencode(name)).hexdigest()
+    return folder.parent / f".{name}.unfinished"

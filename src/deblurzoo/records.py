@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from pathlib import Path, PurePath
 from typing import Annotated, Any, TypeVar
 
@@ -28,6 +29,8 @@ class Record(BaseModel):
 
 
 R = TypeVar("R", bound=Record)
+_PLAIN = re.compile(r"[\w/.+:@%-]([\w/.+:@% -]*[\w/.+:@%-])?")
+"""Text that Hydra accepts without quotes."""
 
 
 def load_record(file: Path, shape: type[R], remedy: str) -> R:
@@ -63,12 +66,36 @@ def shown(value: Any) -> str:
     return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
 
 
+def quoted(text: str) -> str:
+    """Return text in quotes, escaped for Hydra."""
+    return '"' + re.sub(r'(\\*)("|\Z)', lambda match: 2 * match[1] + match[2].replace('"', '\\"'), text) + '"'
+
+
+def typed(key: str, value: str | Path) -> str:
+    """Return an override as the user types it in a shell: quoted for Hydra and for the shell where they require it."""
+    text = str(value)
+    return shlex.quote(f"{key}={text if _PLAIN.fullmatch(text) else quoted(text)}")
+
+
+def brief(value: Any) -> str:
+    """Return a value as `shown` for a message, without the middle of a long text or number."""
+    text = shown(value)
+    return text if len(text) < 100 else f"{text[:40]}…{text[-40:]}"
+
+
+def ordered(bounds: tuple[float, float]) -> tuple[float, float]:
+    """Return the bounds of a range; raise a ValueError if the first exceeds the second."""
+    if bounds[0] > bounds[1]:
+        raise ValueError("the first number must not exceed the second")
+    return bounds
+
+
 def first_problem(error: ValidationError) -> str:
     """Return the first validation error in one line: the key, the value if the value is short, and the reason."""
     first = error.errors()[0]
     place, value = ".".join(map(str, first["loc"])), first["input"]
-    if place and isinstance(value, bool | int | float | str | None) and len(str(value)) < 100:
-        place += f"={shown(value)}"
+    if place and isinstance(value, bool | int | float | str | None):
+        place += f"={brief(value)}"
     return f"{place}: {first['msg']}" if place else first["msg"]
 
 
@@ -85,7 +112,7 @@ def require_project(text: str) -> str:
     return text
 
 
-Name = Annotated[str, Field(max_length=200), AfterValidator(_stays_inside)]
+Name = Annotated[str, Field(max_length=255), AfterValidator(_stays_inside)]
 """Path relative to the folder of the file that contains it, and inside this folder; empty for the folder itself."""
 Literally = Annotated[str, Field(pattern=r"^([^$]|\$[^{])*$")]
 """Text without `${`. The text becomes part of a config, in which `${…}` would be interpolated."""

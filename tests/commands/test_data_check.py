@@ -39,6 +39,23 @@ def test_every_kind_of_damage_is_named(copy: Path) -> None:
     assert len(problems.splitlines()) == 5
 
 
+def test_clips_without_images_are_a_problem(copy: Path) -> None:
+    for place in ("train/bare", "test/half/blur"):
+        (copy / place).mkdir(parents=True)
+    assert check(Toy(str(copy), "blur")) == [
+        "empty: clip bare has no images: add them, or remove its folder",
+        "empty: clip half has no images: add them, or remove its folder",
+    ]
+
+
+def test_names_of_clips_are_not_markup(deblurzoo: Run, copy: Path) -> None:
+    for split, name in (("train", "[x]"), ("test", ":smile:[b]")):
+        min((copy / split).iterdir()).rename(copy / split / name)
+    done = deblurzoo("data", "check", "data=toy", f"data.root={copy}")
+    assert done.returncode == 0, done.stderr
+    assert "│ train │ [x] " in done.stdout and "│ test  │ :smile:[b] " in done.stdout
+
+
 def test_official_counts_are_compared(deblurzoo: Run, copy: Path) -> None:
     clip = copy / "train" / "TOY_train_000"
     clip.rename(clip.with_name("GOPR0372_07_00"))

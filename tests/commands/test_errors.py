@@ -272,7 +272,7 @@ def test_unknown_verb_and_help(deblurzoo: Run) -> None:
 def test_toy_data_never_overwrites(deblurzoo: Run, tmp_path: Path) -> None:
     (tmp_path / "precious").mkdir()
     done = deblurzoo("data", "toy", "--out", "precious")
-    assert done.returncode == 1 and "error: precious exists already" in done.stderr
+    assert done.returncode == 1 and "error: --out precious exists already" in done.stderr
 
 
 def test_shadowed_config_is_warned_of(deblurzoo: Run, toy: Path, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -142,3 +144,17 @@ def test_the_id_of_a_trial_is_a_folder_below_the_runs(deblurzoo: Run, toy: Path,
     done = deblurzoo("train", *TINY_RUN, f"data.root={toy}", **agent)
     refused(done, "error: WANDB_RUN_ID=../../esc is not the name of a folder below paths.runs")
     assert not [*tmp_path.rglob("*")]
+
+
+@pytest.mark.parametrize("command", ["data check data=synthesized data.blur=blur", "data pack data=toy out=pück"])
+def test_names_are_utf8_also_under_a_locale_of_another_encoding(
+    command: str, toy: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "d ü").symlink_to(toy)
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    arguments = [sys.executable, "-m", "deblurzoo.cli", *command.split(), "data.root=d ü"]
+    done = subprocess.run(
+        arguments, cwd=tmp_path, env={**environment, **locale}, capture_output=True, encoding="utf-8", timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert "no problems" in done.stdout or (tmp_path / "pück" / "index.json").is_file()

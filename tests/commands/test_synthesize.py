@@ -231,7 +231,7 @@ def test_folders_that_cannot_be_written(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     (tmp_path / "mine").mkdir()
     before = contents(tmp_path)
-    refused(folder, "--gap", 0, "--out", tmp_path / "file" / "data", because="cannot be written (Not a directory)")
+    refused(folder, "--gap", 0, "--out", tmp_path / "file" / "data", because="file is not a folder)")
     refused(folder, "--gap", 0, "--out", tmp_path / "mine", because="mine exists already: remove it or give another")
     assert contents(tmp_path) == before
 

@@ -13,6 +13,7 @@ import torch
 from commands.wandb_server import serving
 from conftest import TINY, Run, Start, wait_for
 from deblurzoo.metrics import METRICS
+from deblurzoo.reports.artifacts import harmless
 from verbs import refused
 
 WANDB = Path(sys.executable).with_name("wandb")
@@ -212,3 +213,19 @@ def test_a_run_is_sent_to_a_project_of_an_entity(process: Run, run: Path, toy: P
     assert sent.returncode == 0, sent.stdout + sent.stderr
     (begun,) = (record["run"] for record in records(next(run.glob("wandb/offline-run-*"))) if record["type"] == "run")
     assert (begun["entity"], begun["project"]) == ("team", "project")
+
+
+def test_a_home_that_cannot_be_written_does_not_fail_a_run(process: Run, toy: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    arguments = [*TINY, f"data.root={toy}", "logger=wandb", "name=run", "trainer.max_steps=1", "evaluate_at_end=true"]
+    done = process("train", *arguments, "logger.wandb.log_model=last", HOME=str(tmp_path / "file" / "home"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert list(tmp_path.glob("runs/run/evaluate/*/results.json"))
+    assert list(tmp_path.glob("runs/run/wandb/offline-run-*/files/media/table/test/images*.json"))
+    assert "may be missing in W&B" not in done.stdout + done.stderr
+
+
+def test_errors_of_wandb_are_warnings(caplog: pytest.LogCaptureFixture) -> None:
+    with harmless("the evaluation"):
+        raise PermissionError("no permission\nsecond line")
+    assert caplog.messages == ["the evaluation may be missing in W&B (PermissionError: no permission)"]

@@ -225,3 +225,11 @@ def test_folders_may_be_called_by_numbers(toy: Path, tmp_path: Path) -> None:
         assert source.root == Path("2023") and source.clips("test")
     with pytest.raises(DeblurzooError, match=r"data\.root=true is invalid for Toy"):
         build({"_target_": "deblurzoo.data.Toy", "root": True, "blur": "blur"}, Toy, "data")
+
+
+def test_names_that_are_too_long_for_results_are_reported_before_the_work(gopro: Gopro, tmp_path: Path) -> None:
+    (tmp_path / "train" / "A").rename(tmp_path / "train" / (234 * "a"))  # with a frame of 6 bytes
+    assert len(gopro.samples("train", 1)) == 8
+    (tmp_path / "train" / (234 * "a")).rename(tmp_path / "train" / (118 * "ä"))
+    with pytest.raises(DeblurzooError, match=r"000005\.png: the names of the clip and the frame have more than 240 by"):
+        gopro.samples("train", 1)

@@ -12,7 +12,7 @@ import pytest
 from conftest import write_kohler
 from deblurzoo.data import Kohler, kohler
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.media.images import Zipped
+from deblurzoo.media.images import Zipped, _opened
 
 SMALL = {"height": 20, "width": 24}
 
@@ -139,3 +139,39 @@ def test_what_is_not_there(tmp_path: Path) -> None:
         Kohler(str(tmp_path)).samples("test", 2)
     with pytest.raises(DeblurzooError, match="kohler has no training split"):
         Kohler(str(tmp_path)).samples("train", 1)
+
+
+DAMAGES = {
+    "version": (b"PK\x01\x02", 6, b"\xff"),
+    "encrypted": (b"PK\x01\x02", 8, b"\x01"),
+    "unknown compression": (b"PK\x01\x02", 10, b"\x63"),
+    "place of the member": (b"PK\x01\x02", 42, b"\xff\xff\xff\x7f"),
+    "signature of the member": (b"PK\x03\x04", 0, b"xx"),
+    "compressed bytes": (b"PK\x03\x04", 90, 20 * b"\xff"),
+    "number of members": (b"PK\x05\x06", 10, b"\xff\xff"),
+    "size of the directory": (b"PK\x05\x06", 12, b"\xff\xff\xff\xff"),
+}
+"""A sample of the damages that a fuzzer has made: a signature, an offset from its first place, and the new bytes."""
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_archives_are_reported(damage: str, compression: int, root: Path) -> None:
+    archive = root / "BlurryImages.zip"
+    with zipfile.ZipFile(archive) as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    with zipfile.ZipFile(archive, "w", compression) as file:
+        for name, member in members.items():
+            file.writestr(name, member)
+    content = bytearray(archive.read_bytes())
+    signature, offset, new = DAMAGES[damage]
+    at = content.index(signature) + offset
+    content[at : at + len(new)] = new
+    archive.write_bytes(content)
+    _opened.cache_clear()
+    try:
+        found = Kohler(str(root), verify=False).problems()
+    except DeblurzooError as error:
+        found = [str(error)]
+    if damage != "number of members":  # zipfile counts them itself
+        assert any("BlurryImages.zip" in line for line in found), found

@@ -21,6 +21,7 @@ from deblurzoo.data.clips import NEIGHBOURS
 from deblurzoo.data.datamodule import DeblurDataModule, FullFrames, TrainingCrops
 from deblurzoo.data.degrade import rendered
 from deblurzoo.data.exposing import unrendered
+from deblurzoo.data.fingerprint import fingerprint
 from deblurzoo.data.packing import pack
 from deblurzoo.data.photos import TestPhotos, TrainingPhotos
 from deblurzoo.data.sampling import StepSampler
@@ -390,3 +391,56 @@ def test_a_folder_without_photos_is_an_error(tmp_path: Path) -> None:
         source(tmp_path / "photos").samples("train", 1)
     with pytest.raises(DeblurzooError, match=r"data\.root=.*nothing is not a folder"):
         source(tmp_path / "nothing").samples("train", 1)
+
+
+@pytest.mark.parametrize(
+    "length", [[1e300, 1e308], [3, 10**300], [8, 3], [-1, 3], [float("nan"), 3], [0, float("inf")]]
+)
+def test_lengths_that_no_photo_has_are_reported_briefly_with_their_key(length: list[float]) -> None:
+    with pytest.raises(DeblurzooError) as error:
+        checked(Photos, {"length": length}, "data")
+    assert str(error.value).startswith("data.length") and len(str(error.value)) < 200
+
+
+def test_photos_that_are_too_small_for_all_crops_name_every_remedy(photos: Path) -> None:
+    with pytest.raises(DeblurzooError, match=r"data\.shorter_side, or larger photos$"):
+        datamodule(photos, crop=64, shorter_side=20).training_crops()
+
+
+def test_a_cache_that_cannot_be_written_is_reported_with_its_key(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DeblurzooError, match=r"data\.cache=.*file/cache cannot be written \(.*file is not a folder\)"):
+        source(photos, cache=str(tmp_path / "file" / "cache")).samples("test", 1)
+
+
+def test_a_pack_leaves_out_photos_that_cannot_be_read(
+    photos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name, cut in (("2.png", 3000), ("5.png", 10), ("6.png", 3000)):  # 6.png is the only test photo
+        (photos / name).write_bytes((photos / name).read_bytes()[:cut])
+    shutil.copy(photos / "1.png", photos / "8.png")
+    test = tmp_path / "test.txt"
+    test.write_text("6.png\n8.png\n")
+    names = TestPhotos(str(test), exposures=1)
+    with caplog.at_level(logging.WARNING):
+        pack(source(photos, test=names), tmp_path / "pack")
+    assert [name in caplog.text for name in ("left out: ", "2.png", "5.png", "6.png", "1.png")] == [True] * 4 + [False]
+    packed = source(photos, test=names, packed=str(tmp_path / "pack"))
+    assert [sample.frame for sample in packed.samples("train", 1)] == ["1.png", "3.png", "4.png", "7.png"]
+    shutil.copy(photos / "1.png", photos / "9.png")
+    with pytest.raises(DeblurzooError, match=r"is stale: clip photos differs from the pack in sharp/9\.png"):
+        source(photos, test=names, packed=str(tmp_path / "pack")).samples("train", 1)
+
+
+def test_a_pack_of_photos_that_are_all_unreadable_is_an_error(photos: Path, tmp_path: Path) -> None:
+    for photo in photos.iterdir():
+        photo.write_bytes(photo.read_bytes()[:100])
+    with pytest.raises(DeblurzooError, match=r"no photo of data\.root=.* can be read: give other photos"):
+        pack(source(photos), tmp_path / "pack")
+    assert not (tmp_path / "pack").exists()
+
+
+def test_an_unreadable_photo_does_not_end_the_training_that_replaces_it(photos: Path) -> None:
+    (photos / "1.png").write_bytes((photos / "1.png").read_bytes()[:3000])
+    assert datamodule(photos, crop=32).training_crops()
+    assert fingerprint(source(photos).samples("train", 1))

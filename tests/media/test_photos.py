@@ -1,3 +1,4 @@
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ import tifffile
 from PIL import Image, ImageCms, ImageOps
 
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.media.photos import Photo, read_photo, write_photo
+from deblurzoo.media.exif import Entry, Exif
+from deblurzoo.media.photos import Photo, TooLargeError, read_photo, write_photo
 
 RNG = np.random.default_rng(0)
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()  # type: ignore[no-untyped-call]
@@ -33,13 +35,13 @@ def again(picture: Photo, path: Path) -> Photo:
 def test_depth_gray_and_alpha_are_kept_exactly(tmp_path: Path, kind: str, channels: int, dtype: Any) -> None:
     if (kind, channels, dtype) == ("TIFF", 2, np.uint16):
         pytest.skip("Pillow cannot read such files")
-    exif = {271: "Maker", 34665: {36867: "2026:01:02 03:04:05"}}
+    exif = Exif(tags={271: Entry(2, b"Maker\0"), 34665: {36867: Entry(2, b"2026:01:02 03:04:05\0")}})
     picture = Photo(noise(channels, dtype), kind, icc=ICC, exif=exif, dpi=(300.0, 300.0))
     kept = again(picture, tmp_path / f"a.{kind.lower()}")
     assert kept.pixels.dtype == dtype and kept.format == kind and kept.icc == ICC
     np.testing.assert_array_equal(kept.pixels, picture.pixels)
     assert kept.dpi == pytest.approx((300, 300), rel=1e-3)
-    assert kept.exif[271] == "Maker" and (kind == "TIFF" or kept.exif == exif)
+    assert kept.exif.tags == exif.tags
 
 
 def test_other_programs_read_16_bit_results(tmp_path: Path) -> None:
@@ -70,7 +72,8 @@ def test_results_are_upright_and_say_so(tmp_path: Path, name: str, orientation: 
         deep = SMOOTH.astype(np.uint16) * 257
         tifffile.imwrite(path, deep, photometric="rgb", extratags=[(274, "H", 1, orientation, True)])
     elif name == "deep.png":  # write_photo never writes such an orientation, but read_photo must apply it
-        write_photo(path, Photo(SMOOTH.astype(np.uint16) * 257, "PNG", exif={274: orientation, 271: "Maker"}))
+        tags = {274: Entry(3, struct.pack("<H", orientation)), 271: Entry(2, b"Maker\0")}
+        write_photo(path, Photo(SMOOTH.astype(np.uint16) * 257, "PNG", exif=Exif(tags=tags)))
     else:
         Image.fromarray(SMOOTH).save(path, exif=exif, icc_profile=ICC, quality=100)
     upright = Image.fromarray(SMOOTH)
@@ -147,3 +150,47 @@ def test_what_cannot_be_kept_is_refused(tmp_path: Path) -> None:
     }.items():
         with pytest.raises(DeblurzooError, match=message):
             read_photo(tmp_path / name)
+
+
+@pytest.mark.parametrize(("name", "width"), [("a.jpg", 65_600), ("a.webp", 16_400)])
+def test_what_a_format_cannot_hold_is_no_matter_of_disk_space(tmp_path: Path, name: str, width: int) -> None:
+    kind = {"a.jpg": "JPEG", "a.webp": "WEBP"}[name]
+    message = (
+        rf"{name} cannot be written: {width}x2 pixels exceed the limits of {kind} \(.*\): convert the input to PNG"
+    )
+    with pytest.raises(TooLargeError, match=message):
+        write_photo(tmp_path / name, Photo(np.zeros((2, width, 3), np.uint8), kind))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("white", [1023, 4095, 65535])
+@pytest.mark.parametrize("kind", ["P5", "P6"])
+def test_deep_ppm_files_keep_their_depth(tmp_path: Path, kind: str, white: int) -> None:
+    values = RNG.integers(0, white, (27, 41, 1 if kind == "P5" else 3), endpoint=True)
+    head = f"{kind}\n# made by a scanner\n41 27\n{white}\n".encode()
+    (tmp_path / "a.ppm").write_bytes(head + values.astype(">u2").tobytes())
+    photo = read_photo(tmp_path / "a.ppm")
+    assert photo.format == "PNG" and photo.pixels.dtype == np.uint16
+    np.testing.assert_array_equal(photo.pixels, np.rint(values * (65535 / white)))
+
+
+@pytest.mark.parametrize("depth", [10, 12])
+def test_deep_avif_files_keep_their_depth(tmp_path: Path, depth: int) -> None:
+    deep = SMOOTH.astype(np.uint16) * (2**depth // 256)
+    options = [cv2.IMWRITE_AVIF_DEPTH, depth, cv2.IMWRITE_AVIF_QUALITY, 100]
+    (tmp_path / "a.avif").write_bytes(cv2.imencode(".avif", deep[..., ::-1].copy(), options)[1].tobytes())
+    photo = read_photo(tmp_path / "a.avif")
+    assert photo.pixels.dtype == np.uint16
+    assert np.abs(photo.pixels / 257 - SMOOTH).mean() < 3
+
+
+def test_deep_jpeg_2000_files_keep_their_depth(tmp_path: Path) -> None:
+    deep = noise(1, np.uint16)[..., 0]
+    Image.fromarray(deep).save(tmp_path / "a.jp2")
+    np.testing.assert_array_equal(read_photo(tmp_path / "a.jp2").pixels[..., 0], deep)
+
+
+@pytest.mark.parametrize("dpi", [(1e7, 1e7), (0, 0)])
+def test_resolutions_that_not_every_format_holds_are_dropped(tmp_path: Path, dpi: tuple[float, float]) -> None:
+    Image.fromarray(SMOOTH).save(tmp_path / "a.png", dpi=dpi)
+    assert again(read_photo(tmp_path / "a.png"), tmp_path / "out" / "a.png").dpi is None

@@ -95,6 +95,38 @@ def test_variable_frame_rate(tmp_path: Path) -> None:
     )
 
 
-def test_rounded_clocks_are_constant(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "video.mkv", moving(40), fps=30)  # Matroska rounds to milliseconds: 33, 34, 33
-    assert inspect_video(path).frames == 40
+@pytest.mark.parametrize("name", ["video.mp4", "video.mkv"])
+@pytest.mark.parametrize("fps", [30, 120, 240, 960])
+def test_rounded_clocks_are_constant(tmp_path: Path, name: str, fps: int) -> None:
+    times = [round(1000 * number / fps) for number in range(100)]  # 8, 8, 9 ms at 120 frames per second
+    path = write_video(tmp_path / name, moving(100), fps=1000, times=times)
+    found = inspect_video(path)
+    assert found.frames == 100 and found.fps == pytest.approx(fps, rel=0.01)
+
+
+@pytest.mark.parametrize("name", ["video.mp4", "video.mkv"])
+@pytest.mark.parametrize("fps", [30, 240, 480])
+def test_dropped_frames_are_found_in_spite_of_rounding(tmp_path: Path, name: str, fps: int) -> None:
+    times = [round(1000 * number / fps) for number in range(101) if number != 50]
+    path = write_video(tmp_path / name, moving(100), fps=1000, times=times)
+    refused(path, "variable frame rate: frame 50 comes")
+
+
+def test_one_dropped_frame_is_no_rounding(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "video.mp4", moving(40), fps=240, times=[*range(20), *range(21, 41)])
+    refused(path, "variable frame rate: frame 20 comes 8.3 ms after")
+
+
+@pytest.mark.parametrize("name", ["video.mp4", "video.mkv", "video.avi"])
+def test_a_variable_rate_is_not_a_cut_off_file(tmp_path: Path, name: str) -> None:
+    times = [*range(0, 10, 2), *range(10, 20), *range(20, 120, 10)]
+    path = write_video(tmp_path / name, moving(25), fps=120, times=times)
+    refused(path, "variable frame rate: frame 1 comes")
+
+
+@pytest.mark.parametrize("name", ["video.mp4", "video.mkv", "video.avi"])
+@pytest.mark.parametrize("share", [0.5, 0.8, 0.99])
+def test_cut_off_anywhere(tmp_path: Path, name: str, share: float) -> None:
+    path = write_video(tmp_path / name, moving(40))
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    refused(path, r"is truncated after \d+ frames: copy it again|cannot be read as a video")

@@ -1,5 +1,6 @@
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import deblurzoo
 from deblurzoo.ops.spatial_rnn import VARIABLE, _fastest, _load, _spatial_rnn, reference, spatial_rnn
 
 ON_CPU = ("numba", "rows")
@@ -272,6 +274,23 @@ def test_the_choice_is_logged_once() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.count("spatial_rnn runs on backend numba") == 1
+
+
+@pytest.mark.processes
+def test_numba_needs_no_cache(tmp_path: Path) -> None:
+    """As in a read-only installation without a home folder."""
+    package = Path(deblurzoo.__file__).parent
+    shutil.copytree(package, tmp_path / "deblurzoo", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "deblurzoo/ops/spatial_rnn/__pycache__").write_text("not a folder")
+    code = (
+        "import logging, torch; logging.basicConfig(level='INFO');"
+        "from deblurzoo.ops import spatial_rnn as f;"
+        "x, w = torch.ones(1, 1, 2, 2), torch.zeros(1, 4, 2, 2); print(f(x, w).sum().item())"
+    )
+    nowhere = {"HOME": "/dev/null", "XDG_CACHE_HOME": "/dev/null/cache", "PYTHONPATH": str(tmp_path)}
+    without = {key: value for key, value in os.environ.items() if not key.startswith("NUMBA")} | nowhere
+    done = subprocess.run([sys.executable, "-c", code], env=without, capture_output=True, text=True, check=True)
+    assert "spatial_rnn runs on backend numba" in done.stderr and done.stdout == "16.0\n"
 
 
 PEAK = """

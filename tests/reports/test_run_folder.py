@@ -266,3 +266,20 @@ def test_compare_adds_the_folder_to_the_names_of_copies(deblurzoo: Run, run: Pat
         with (tmp_path / "table.csv").open() as file:
             assert sorted(row["name"] for row in csv.DictReader(file)) == names
         assert all(name in (tmp_path / "page.html").read_text() for name in names)
+
+
+def test_compare_follows_links_and_names_folders_that_it_cannot_read(
+    deblurzoo: Run, run: Path, toy: Path, obeying: None, tmp_path: Path
+) -> None:
+    arguments = ["checkpoint=runs/run", "data=toy", f"data.root={toy}", "trainer=cpu", "pictures=0"]
+    assert deblurzoo("evaluate", *arguments).returncode == 0
+    (tmp_path / "table").mkdir()
+    (tmp_path / "table" / "linked").symlink_to(run)
+    (run / "loop").symlink_to(run.parent)
+    (tmp_path / "table" / "closed").mkdir(mode=0)
+    done = deblurzoo("compare", "table")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("│ run ") == 1
+    assert "table/closed" in done.stdout and "cannot be read (Permission denied)" in done.stdout
+    assert "closed: cannot be read" not in deblurzoo("compare", "runs").stdout
+    (tmp_path / "table" / "closed").chmod(0o700)

@@ -1,8 +1,10 @@
 """`deblurzoo deblur` from the user's point of view."""
 
+import struct
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,7 +13,11 @@ from conftest import Run
 from deblurzoo import load
 from deblurzoo.commands.deblur import main
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.media.exif import Entry, Exif
+from deblurzoo.restore.inputs import RECORD
 from deblurzoo.restore.jobs import find_jobs
+from verbs import refused
+from videos import moving, write_video
 
 
 def noise(seed: int = 0, size: tuple[int, int] = (40, 52)) -> np.ndarray[Any, Any]:
@@ -29,7 +35,8 @@ def opened(path: Path) -> np.ndarray[Any, Any]:
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+    """Return the results in a folder, without the record of their inputs."""
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file() and p.name != RECORD)
 
 
 def test_a_folder_with_a_bad_file_goes_on_and_says_so(deblurzoo: Run, identity: Path, tmp_path: Path) -> None:
@@ -156,11 +163,84 @@ def test_two_results_of_one_name_are_refused(tmp_path: Path) -> None:
         find_jobs([a, b], tmp_path / "out")
 
 
-def test_videos_and_pictures_are_told_apart(tmp_path: Path) -> None:
-    for name in ("a.jpg", "b.mp4", "c.avi"):
-        save(tmp_path / "in" / "x.png").rename(tmp_path / "in" / name)
-    jobs = find_jobs([tmp_path / "in"], tmp_path / "out")
-    assert [job.target.name for job in jobs] == ["a.jpg", "b.mp4", "c.avi.mkv"]
+def test_the_content_of_a_file_decides_what_it_is(deblurzoo: Run, identity: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    for name in (
+        "photo.jfif",
+        "photo.jpe",
+        "photo",
+        "photo.mp4",
+        "photo.dib",
+        "a.avif",
+        "a.gif",
+        "a.jp2",
+        "a.ppm",
+        "a.tga",
+    ):
+        format_of = {"jp2": "JPEG2000", "dib": "BMP", "avif": "AVIF", "gif": "GIF", "ppm": "PPM", "tga": "TGA"}
+        save(folder / "x.png", 1).rename(folder / name)
+        Image.fromarray(noise(1)).save(folder / name, format_of.get(name.partition(".")[2], "JPEG"))
+    write_video(folder / "film.avi", moving(3)).rename(folder / "film.jpg")
+    (folder / "a.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    (folder / "a.dng").write_bytes(b"II*\0\x10\0\0\0CR\2\0")
+    (folder / "notes.txt").write_text("nothing to restore")
+    own = {"photo.jfif": "JPEG", "photo.jpe": "JPEG", "photo": "JPEG", "photo.mp4": "JPEG", "photo.dib": "BMP"}
+    as_png = {f"a.{suffix}.png": "PNG" for suffix in ("avif", "gif", "jp2", "ppm", "tga")}
+
+    done = deblurzoo("deblur", "in", "--checkpoint", identity, "--out", "out")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "in: files that are neither photos nor videos are skipped: notes.txt\n" in done.stdout
+    assert "error: in/a.heic is a HEIC photo, which is not supported: convert it to PNG\n" in done.stderr
+    assert "error: in/a.dng is a raw photo of a camera, which is not supported: convert it to PNG\n" in done.stderr
+    assert "error: 2 of 13 files could not be restored" in done.stderr
+    assert names(tmp_path / "out") == sorted([*own, *as_png, "film.jpg.mkv"])
+    for name, kind in (own | as_png).items():
+        with Image.open(tmp_path / "out" / name) as result, Image.open(folder / name.removesuffix(".png")) as source:
+            assert result.format == kind and result.size == source.size
+
+    named = [f"in/{name}" for name in ("notes.txt", "a.heic", "photo", "film.jpg", "a.ppm")]
+    done = deblurzoo("deblur", *named, "--checkpoint", identity, "--out", "named")
+    assert "error: in/notes.txt is a text file, neither a photo nor a video: omit it\n" in done.stderr
+    assert "error: 2 of 5 files could not be restored" in done.stderr
+    assert names(tmp_path / "named") == ["a.ppm.png", "film.jpg.mkv", "photo"]
+
+
+def test_a_comparison_that_its_format_cannot_hold_is_named(deblurzoo: Run, identity: Path, tmp_path: Path) -> None:
+    wide = {"a.jpg": 33_000, "b.webp": 8_200, "c.png": 33_000}
+    for name, width in wide.items():
+        save(tmp_path / "in" / name, 1, (8, width))
+    done = deblurzoo("deblur", "in", "--checkpoint", identity, "--out", "out", "--compare")
+    assert done.returncode == 0, done.stderr
+    assert names(tmp_path / "out") == ["a.jpg", "b.webp", "c.compare.png", "c.png"]
+    assert "a.compare.jpg cannot be written: 66000x8 pixels exceed the limits of JPEG" in done.stdout
+    assert "b.compare.webp cannot be written: 16400x8 pixels exceed the limits of WEBP" in done.stdout
+    assert "disk" not in done.stdout + done.stderr
+
+
+def test_odd_exif_does_not_end_a_folder(deblurzoo: Run, identity: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    altitude = Exif(tags={34853: {5: Entry(3, struct.pack("<H", 256))}}).block()
+    for name in ("a.jpg", "b.png", "c.webp"):
+        Image.fromarray(noise()).save(tmp_path / "in" / name, exif=b"Exif\0\0" + altitude)
+    Image.fromarray(noise()).save(tmp_path / "in" / "d.jpg", exif=b"Exif\0\0" + b"II*\0\xff\xff\0\0")
+    done = deblurzoo("deblur", "in", "--checkpoint", identity, "--out", "out")
+    assert done.returncode == 0 and names(tmp_path / "out") == ["a.jpg", "b.png", "c.webp", "d.jpg"]
+    assert done.stdout.count("corrupt metadata is dropped") == 1
+    assert "d.jpg: 52x40, 1 tile; corrupt metadata is dropped: the end of EXIF" in done.stdout
+
+
+def test_losses_in_videos_are_told_before_the_work(deblurzoo: Run, identity: Path, tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "a.mov"), "w") as container:
+        stream = container.add_stream("prores_ks", rate=25, options={"profile": "4444"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuva444p10le"
+        for image in moving(3):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image).reformat(format="yuva444p10le")))
+        container.mux(stream.encode())
+    done = deblurzoo("deblur", "a.mov", "--checkpoint", identity, "--out", "out")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "a.mov: 12 bits per value become 10, transparency is dropped in the result"
+    assert lines[1].startswith("out/a.mov: 3 frames of 64x48")
 
 
 def test_wrong_options(identity: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -176,7 +256,106 @@ def test_wrong_options(identity: Path, tmp_path: Path, capsys: pytest.CaptureFix
             main([str(given), "--checkpoint", str(checkpoint), "--out", str(out), *more])
     assert "nothing.png does not exist: check the path" in capsys.readouterr().err
     out.write_text("a file")
-    with pytest.raises(DeblurzooError, match="1 of 1 files could not be restored"):
+    with pytest.raises(DeblurzooError, match=r"--out .*out is not a folder: choose another folder"):
         main([str(picture), "--checkpoint", str(identity), "--out", str(out)])
-    assert "a.png cannot be written" in capsys.readouterr().err
     assert out.read_text() == "a file"
+
+
+def test_another_input_of_the_name_of_a_result_is_not_skipped(deblurzoo: Run, identity: Path, tmp_path: Path) -> None:
+    arguments = ["--checkpoint", identity, "--out", "out"]
+    for place, seed in (("1", 1), ("2", 2)):
+        save(tmp_path / place / "a.png", seed)
+        save(tmp_path / place / "deep" / "b.png", 3)
+    assert deblurzoo("deblur", "1", *arguments).returncode == 0
+    done = deblurzoo("deblur", "2", *arguments)
+    refused(
+        done, "error: results of other inputs exist (out/a.png was made of 1/a.png, not of 2/a.png): choose another"
+    )
+    np.testing.assert_array_equal(opened(tmp_path / "out" / "a.png"), noise(1))
+    (tmp_path / "1").rename(tmp_path / "moved")  # the same inputs in another place
+    assert "2 of 2 files skipped" in deblurzoo("deblur", "moved", *arguments).stdout
+    assert deblurzoo("deblur", "2", *arguments, "--overwrite").returncode == 0
+    np.testing.assert_array_equal(opened(tmp_path / "out" / "a.png"), noise(2))
+    assert "2 of 2 files skipped" in deblurzoo("deblur", "2", *arguments).stdout
+
+
+def test_records_that_cannot_be_read_are_ignored(deblurzoo: Run, identity: Path, tmp_path: Path) -> None:
+    save(tmp_path / "a.png", 1)
+    arguments = ["deblur", "a.png", "--checkpoint", identity, "--out", "out"]
+    assert deblurzoo(*arguments).returncode == 0
+    record = tmp_path / "out" / RECORD
+    whole = record.read_text()
+    for content in ("", whole[:-5], "[]\n1\nnull\n{}\n" + '{"result": ["a.png"]}', 2000 * "[", "\udcff"):
+        record.write_text(content, errors="surrogateescape")
+        assert "1 of 1 files skipped" in deblurzoo(*arguments).stdout
+    record.write_text(whole[:-5])  # killed while writing
+    assert deblurzoo(*arguments, "--overwrite").returncode == 0
+    save(tmp_path / "a.png", 2)
+    refused(deblurzoo(*arguments), "out/a.png was made of another a.png)")
+
+
+def test_what_cannot_be_opened_is_named_and_the_others_are_restored(
+    deblurzoo: Run, identity: Path, obeying: None, tmp_path: Path
+) -> None:
+    for name in ("a.png", "closed.png", "closed/b.png", "listed/c.png", "z.png"):
+        save(tmp_path / "in" / name, 1)
+    (tmp_path / "in" / "gone.png").symlink_to("nothing.png")
+    (tmp_path / "in" / "self.png").symlink_to("self.png")
+    (tmp_path / "in" / "closed.png").chmod(0)
+    (tmp_path / "in" / "closed").chmod(0)
+    (tmp_path / "in" / "listed").chmod(0o400)
+    save(tmp_path / "shut" / "d.png").parent.chmod(0)
+    inputs = ["shut", "in", "shut/d.png", f"{300 * 'x'}.png", "none.png"]
+    done = deblurzoo("deblur", *inputs, "--checkpoint", identity, "--out", "out")
+    errors = sorted(done.stderr.splitlines())
+    denied = "cannot be used (Permission denied): change its permissions"
+    for path in ("in/closed.png", "in/closed", "in/listed/c.png", "shut", "shut/d.png"):
+        assert any(line.startswith(f"error: {path} {denied}") for line in errors), (path, errors)
+    assert any(line.startswith(f"error: {300 * 'x'}.png cannot be used (File name too long)") for line in errors)
+    assert sum("does not exist" in line for line in errors) == 3  # in/gone.png, in/self.png, none.png
+    assert (
+        len(errors) == 10
+        and errors[0] == "error: 9 of 11 files could not be restored, see above; all others are restored"
+    )
+    refused(done)
+    assert names(tmp_path / "out") == ["a.png", "z.png"]
+    for folder in ("in/closed", "in/listed", "shut"):
+        (tmp_path / folder).chmod(0o700)
+
+
+def test_names_of_the_greatest_length(deblurzoo: Run, identity: Path, tmp_path: Path) -> None:
+    long = [f"{251 * 'x'}.png", f"{125 * 'ä'}x.png"]  # 255 bytes each
+    for name in (*long, "z.png"):
+        save(tmp_path / "in" / name)
+    arguments = ["deblur", "in", "--checkpoint", identity, "--out"]
+    assert deblurzoo(*arguments, "out").returncode == 0
+    assert names(tmp_path / "out") == sorted([*long, "z.png"])
+    done = deblurzoo(*arguments, "compared", "--compare")
+    refused(done, ".compare.png cannot be written (File name too long)", "error: 2 of 3 files could not be restored")
+    assert names(tmp_path / "compared") == ["z.compare.png", "z.png"]
+
+
+def test_a_result_whose_folder_loses_its_permission(
+    deblurzoo: Run, identity: Path, obeying: None, tmp_path: Path
+) -> None:
+    for name in ("a/1.png", "b/2.png"):
+        save(tmp_path / "in" / name)
+    (tmp_path / "out" / "a").mkdir(parents=True, mode=0o700)
+    (tmp_path / "out" / "a").chmod(0o500)
+    done = deblurzoo("deblur", "in", "--checkpoint", identity, "--out", "out")
+    refused(done, "error: out/a/1.png cannot be written (no permission to write in ", "error: 1 of 2 files")
+    assert names(tmp_path / "out") == ["b/2.png"]
+
+
+def test_linked_folders_are_followed_and_loops_end(identity: Path, tmp_path: Path) -> None:
+    save(tmp_path / "elsewhere" / "1.png")
+    save(tmp_path / "in" / "real" / "2.png")
+    for link, target in (
+        ("in/linked", "elsewhere"),
+        ("in/real/up", "in"),
+        ("elsewhere/back", "in"),
+        ("in/0", "in/real"),
+    ):
+        (tmp_path / link).symlink_to(tmp_path / target)
+    found = [str(job.source.relative_to(tmp_path / "in")) for job in find_jobs([tmp_path / "in"], tmp_path / "out")]
+    assert found == ["0/2.png", "linked/1.png", "real/2.png"]

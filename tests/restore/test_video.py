@@ -5,9 +5,13 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from av.stream import Disposition
+from PIL import Image
 
+from conftest import Run
 from deblurzoo import load
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.media.video import inspect_video
 from deblurzoo.restore import video
 from deblurzoo.restore.restorer import Restorer
 from deblurzoo.restore.video import inspect, restore_video, target_of
@@ -126,6 +130,13 @@ def test_other_containers_and_odd_sizes_become_matroska(identity: Path, tmp_path
     assert sound_of(target) == sound_of(source)
 
 
+def test_frames_of_avi_files_come_in_the_order_of_display(identity: Path, tmp_path: Path) -> None:
+    source = write(tmp_path / "a.avi", moving(9))  # H.264 has another order of decoding
+    times, after, _ = decoded(restored(source, load(identity)))
+    assert times == pytest.approx([number * 1001 / 30000 for number in range(9)], abs=0.001)
+    assert np.abs(np.stack(after).astype(int) - np.stack(decoded(source)[1])).mean() < 8
+
+
 def test_frames_get_their_real_neighbours(two_frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     encoded: list[Frame] = []
     encode = video.Writer.write
@@ -164,3 +175,118 @@ def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
         inspect(tmp_path / "a.mp4")
     with pytest.raises(DeblurzooError, match=r"b\.mp4 cannot be read as a video"):
         inspect(tmp_path / "b.mp4")
+
+
+@pytest.mark.parametrize(
+    ("codec", "pix_fmt", "kept", "losses"),
+    [
+        ("ffv1", "bgr0", "yuv444p", ()),
+        ("ffv1", "gbrp10le", "yuv444p10le", ()),
+        ("ffv1", "yuv422p", "yuv422p", ()),
+        ("ffv1", "yuv440p", "yuv444p", ()),
+        ("ffv1", "yuv411p", "yuv422p", ()),
+        ("ffv1", "yuv422p12le", "yuv422p10le", ("12 bits per value become 10",)),
+        ("ffv1", "yuva420p", "yuv420p", ("transparency is dropped",)),
+        ("ffv1", "gray16le", "yuv420p10le", ("16 bits per value become 10",)),
+        ("prores_ks", "yuva444p10le", "yuv444p10le", ("12 bits per value become 10", "transparency is dropped")),
+    ],
+)
+def test_depth_and_chroma_are_kept_or_their_loss_is_known(
+    identity: Path, tmp_path: Path, codec: str, pix_fmt: str, kept: str, losses: tuple[str, ...]
+) -> None:
+    source = write(tmp_path / "a.mkv", moving(3), codec=codec, pix_fmt=pix_fmt)
+    assert inspect(source).losses == losses
+    (_, before, _), (_, after, _) = decoded(source), decoded(restored(source, load(identity)))
+    with av.open(str(tmp_path / "out" / "a.mkv")) as container:
+        assert container.streams.video[0].pix_fmt == kept
+    assert np.abs(np.stack(after).astype(int) - np.stack(before)).mean() < 8
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "options"),
+    [
+        ("a.mp4", "libx264", {"x264-params": "tff=1"}),
+        ("a.mpg", "mpeg2video", {"flags": "+ildct+ilme"}),
+        ("a.mov", "prores_ks", {"flags": "+ildct"}),
+    ],
+)
+def test_interlaced_video_is_refused(tmp_path: Path, name: str, codec: str, options: dict[str, str]) -> None:
+    with av.open(str(tmp_path / name), "w") as container:
+        stream = container.add_stream(codec, rate=25, options=options)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv422p10le" if codec == "prores_ks" else "yuv420p"
+        for image in moving(5):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image).reformat(format=stream.pix_fmt)))
+        container.mux(stream.encode())
+    for read in (inspect, inspect_video):
+        with pytest.raises(DeblurzooError, match=rf"{name} is interlaced video .*: deinterlace it first"):
+            read(tmp_path / name)
+
+
+CHAPTERS: list[Any] = [
+    {"id": 1, "start": 0, "end": 40, "time_base": Fraction(1, 1000), "metadata": {"title": "Anfang"}},
+    {"id": 2, "start": 40, "end": 100, "time_base": Fraction(1, 1000), "metadata": {"title": "Ende"}},
+]
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_chapters_covers_languages_and_titles_are_kept(identity: Path, tmp_path: Path, name: str) -> None:
+    Image.fromarray(moving(1)[0]).save(tmp_path / "cover.jpg")
+    with (
+        av.open(str(write(tmp_path / "plain.mp4", moving(6), sound="aac"))) as plain,
+        av.open(str(tmp_path / "cover.jpg")) as cover,
+        av.open(str(tmp_path / name), "w") as container,
+    ):
+        tracks = {stream: container.add_stream_from_template(stream) for stream in plain.streams}
+        for (title, language), track in zip(
+            (("Film", "und"), ("Ton", "deu"), ("", "fra")), tracks.values(), strict=True
+        ):
+            track.metadata.update({"title": title, "language": language} if title else {"language": language})
+        container.metadata["title"] = "Reise"
+        container.set_chapters(CHAPTERS)
+        (packet,) = (packet for packet in cover.demux() if packet.size)
+        if name == "a.mkv":
+            container.add_attachment("cover.jpg", "image/jpeg", bytes(packet))
+        else:
+            packet.stream = container.add_stream_from_template(cover.streams.video[0])
+            packet.stream.disposition = Disposition.attached_pic
+            container.mux(packet)
+        for part in plain.demux():
+            if part.dts is not None:
+                part.stream = tracks[part.stream]
+                container.mux(part)
+
+    def described(path: Path) -> list[Any]:
+        with av.open(str(path)) as container:
+            title, language = ("name", "title")[name == "a.mkv"], "language"
+            tracks = [(s.metadata.get(title), s.metadata.get(language), s.disposition) for s in container.streams]
+            chapters = [(c["start"] * c["time_base"], c["metadata"]) for c in container.chapters()]
+            covers = [
+                bytes(p) for p in container.demux() if p.stream.disposition == Disposition.attached_pic and p.size
+            ]
+            return [container.metadata["title"], tracks, chapters, covers]
+
+    assert inspect(tmp_path / name).losses == ()
+    wanted = described(tmp_path / name)
+    assert described(restored(tmp_path / name, load(identity))) == wanted
+    assert len(wanted[2]) == 2 and len(wanted[3]) == 1 and "deu" in str(wanted) and "Ton" in str(wanted)
+
+
+def test_titles_in_any_encoding_are_kept(identity: Path, tmp_path: Path) -> None:
+    title = "Jürgen".encode("latin-1").decode(errors="surrogateescape")  # as old programs write AVI files
+    with av.open(str(tmp_path / "a.avi"), "w", metadata_errors="surrogateescape") as container:
+        container.metadata["title"] = title
+        stream = container.add_stream("ffv1", rate=25)
+        stream.height, stream.width = 48, 64
+        for image in moving(3):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image).reformat(format="yuv420p")))
+        container.mux(stream.encode())
+    with av.open(str(restored(tmp_path / "a.avi", load(identity))), metadata_errors="surrogateescape") as container:
+        assert container.metadata["title"] == title
+
+
+def test_a_comparison_that_h264_cannot_hold_is_named(deblurzoo: Run, identity: Path, tmp_path: Path) -> None:
+    write(tmp_path / "a.mkv", [np.full((16, 9000, 3), 99, np.uint8)] * 2, codec="ffv1")
+    done = deblurzoo("deblur", "a.mkv", "--checkpoint", identity, "--out", "out", "--compare")
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in (tmp_path / "out").glob("a*")] == ["a.mkv"]
+    assert "H.264 of 18000x16 pixels fails" in done.stdout

@@ -90,3 +90,10 @@ def test_what_cannot_be_planned(sources: list[int], wrong: dict[str, object], me
 def test_numbers_below_their_bounds_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="Input should be greater than"):
         Cut(**wrong)  # type: ignore[arg-type]
+
+
+def test_long_names_are_shortened_and_stay_different() -> None:
+    videos = [video(11, f"{250 * 'v'}.mp4"), video(11, f"{249 * 'v'}w.mp4"), video(11, f"{124 * 'ü'}.mp4")]
+    names = [pairs[0].clip.name for pairs in plan(videos, Cut(test_share=0, split="source"))]
+    assert len(set(names)) == 3 and all(len(name.encode()) < 215 for name in names)
+    assert names[2] == f"{100 * 'ü'}_11_00"

@@ -6,7 +6,7 @@ import pytest
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.media import Image
 from deblurzoo.media.images import write_png
-from deblurzoo.synthesis.sources import SharpInput, inspect
+from deblurzoo.synthesis.sources import SharpInput, inspect, unused
 from videos import moving, write_video
 
 
@@ -103,3 +103,23 @@ def test_all_photos_without_a_valid_header_are_named(folder: Path) -> None:
     (folder / "b.png").write_bytes(b"text")
     with pytest.raises(DeblurzooError, match=r"2 of \d+ images cannot be used: .*a\.png.*, .*b\.png"):
         inspect(folder, photographs=True)
+
+
+def test_unsupported_photos_and_videos_in_a_folder_of_images_are_named(folder: Path) -> None:
+    (folder / "a.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    (folder / "notes.txt").write_text("nothing")
+    write_video(folder / "b.mp4", moving(5))
+    assert len(inspect(folder, photographs=True)) == 12
+    assert unused(folder) == ["a.heic is a HEIC photo", "b.mp4 is a video"]
+    assert unused(folder / "1.png") == []
+    with pytest.raises(DeblurzooError, match=r"a\.heic is a HEIC photo: give a video, a photo, or a folder"):
+        inspect(folder / "a.heic", photographs=True)
+
+
+def test_the_content_of_a_source_decides_what_it_is(folder: Path) -> None:
+    video = write_video(folder / "a.mp4", moving(5), fps=30).rename(folder / "video.png")
+    photo = (folder / "1.png").rename(folder / "photo.mp4")
+    assert [source.kind for path in (video, photo) for source in inspect(path, photographs=False)] == [
+        "video",
+        "photograph",
+    ]

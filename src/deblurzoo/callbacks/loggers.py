@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pytorch_lightning.loggers import WandbLogger
 
 from deblurzoo.callbacks.checkpoints import StepCheckpoints
-from deblurzoo.reports.artifacts import log_checkpoint
+from deblurzoo.reports.artifacts import harmless, log_checkpoint
 from deblurzoo.reports.run_folder import RunConfig
 from deblurzoo.reports.wandb import start_run
 
@@ -52,5 +52,6 @@ class WandbRun(WandbLogger):
         """Upload the newest checkpoint unless it is uploaded."""
         if self._newest:
             step = self._newest.saved_step
-            log_checkpoint(self.experiment, self._newest.file(step), step, self._ema)
+            with harmless("a checkpoint"):
+                log_checkpoint(self.experiment, self._newest.file(step), step, self._ema)
             self._newest = None

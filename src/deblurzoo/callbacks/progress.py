@@ -20,7 +20,7 @@ class StepProgress(ProgressBar):
 
     def __init__(self) -> None:
         super().__init__()
-        self.console = Console()
+        self.console = Console(markup=False, emoji=False)
         self._bar: Progress | None = None
         self._speed = 0.0
         self._last = (0.0, 0)

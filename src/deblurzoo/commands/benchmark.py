@@ -5,9 +5,8 @@ from itertools import product
 from pathlib import Path
 
 from deblurzoo.benchmark import HOWS, NAMES, PAPERS_SIZE, PRECISIONS
-from deblurzoo.commands.options import at_least
+from deblurzoo.commands.options import add_out, at_least
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.files import user_path
 
 LEAST = 16
 """Minimum height and width in pixels; exported ONNX files have the same minimum."""
@@ -43,13 +42,7 @@ def main(arguments: list[str]) -> None:
     add("--precision", nargs="+", choices=PRECISIONS, default=list(PRECISIONS))
     add("--repeats", type=at_least(1), default=3, help="number of timed rounds; their median is printed (default: 3)")
     out = Path("runs/benchmark")
-    add(
-        "--out",
-        type=user_path,
-        default=out,
-        metavar="DIR",
-        help="folder for benchmark.json and benchmark.html (default: runs/benchmark)",
-    )
+    add_out(parser, f"folder for benchmark.json and benchmark.html (default: {out})", default=out)
     run(parser.parse_args(arguments))
 
 

@@ -4,7 +4,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from deblurzoo.commands.options import add_to_wandb
+from deblurzoo.commands.options import add_to_wandb, output
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.extensions import add_trust, trust
 from deblurzoo.files import user_path, write_atomically
@@ -19,10 +19,20 @@ def main(arguments: list[str]) -> None:
         "runs", nargs="*", type=user_path, metavar="RUN", help="run folder, folder that contains runs, or results.json"
     )
     parser.add_argument("--wandb", metavar="ENTITY/PROJECT", help="also compare the runs of a W&B project")
-    parser.add_argument("--csv", type=user_path, metavar="FILE", help="also write all values as CSV")
-    parser.add_argument("--markdown", type=user_path, metavar="FILE", help="also write the tables as Markdown")
     parser.add_argument(
-        "--html", type=user_path, metavar="FILE", help="also write an HTML page with curves and pictures"
+        "--csv", type=output("--csv", is_folder=False), metavar="FILE", help="also write all values as CSV"
+    )
+    parser.add_argument(
+        "--markdown",
+        type=output("--markdown", is_folder=False),
+        metavar="FILE",
+        help="also write the tables as Markdown",
+    )
+    parser.add_argument(
+        "--html",
+        type=output("--html", is_folder=False),
+        metavar="FILE",
+        help="also write an HTML page with curves and pictures",
     )
     parser.add_argument(
         "--latex", type=user_path, metavar="FILE", help="also write the tables as LaTeX (booktabs; best value bold)"

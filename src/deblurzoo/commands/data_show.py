@@ -11,6 +11,7 @@ from deblurzoo.commands.train import make_module
 from deblurzoo.data import Source
 from deblurzoo.data.batches import Collation
 from deblurzoo.data.datamodule import DeblurDataModule
+from deblurzoo.files import require_output
 from deblurzoo.media.images import write_png
 from deblurzoo.metrics.batches import as_images
 from deblurzoo.pictures.strips import contact_sheet
@@ -20,6 +21,7 @@ def run(cfg: DictConfig) -> None:
     """Draw the first `cfg.samples` training samples of a `deblurzoo train` config; write the PNG file `cfg.out`."""
     quiet_lightning()
     settings = settled(cfg, Showing, data=blur_choice(cfg.data, cfg.blur), run_id="")
+    require_output(Path(settings.out), f"out={settings.out}", is_folder=False)
     frames = make_module(settings.model.content).net.frames
     source: Source = make(settings.data.content, Source, "data")
     given = {"source": source, "frames": frames, "seed": settings.seed}

@@ -2,7 +2,7 @@
 
 import argparse
 
-from deblurzoo.files import user_path
+from deblurzoo.commands.options import add_out
 from deblurzoo.synthesis.options import ToyOptions
 
 
@@ -14,7 +14,7 @@ def main(arguments: list[str]) -> None:
         "--frames is the number of blurry frames per clip. --min-blur and --max-blur bound the camera's mean path "
         "length per exposure, in pixels. --flow also writes the true optical flow.",
     )
-    parser.add_argument("--out", type=user_path, required=True, help="folder to create")
+    add_out(parser, "folder to create", is_new=True)
     for name, default in vars(ToyOptions()).items():
         action = {"action": "store_true"} if default is False else {"type": type(default), "default": default}
         parser.add_argument(f"--{name.replace('_', '-')}", **action)

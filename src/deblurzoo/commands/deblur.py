@@ -1,12 +1,13 @@
 """`deblurzoo deblur`: restore photos and videos with a trained network."""
 
 import argparse
+from functools import partial
 from typing import get_args
 
-from deblurzoo.commands.options import add_checkpoint
+from deblurzoo.commands.options import add_checkpoint, add_out
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.extensions import add_trust, trust
-from deblurzoo.files import user_path
+from deblurzoo.files import is_there, user_path
 from deblurzoo.restore import Device
 
 
@@ -14,15 +15,16 @@ def main(arguments: list[str]) -> None:
     """Run `deblurzoo deblur`."""
     parser = argparse.ArgumentParser(
         "deblurzoo deblur",
-        description="Restore photos (PNG, JPEG, TIFF, WebP), videos, and folders of photos and videos.",
+        description="Restore photos, videos, and folders of photos and videos.",
         epilog="Results keep the input's name, bit depth, grayscale, alpha, colour profile, EXIF, sound and time "
-        "stamps. Photos are written upright. Existing results are skipped. If a file fails, the other files are still "
-        "restored, and the exit code is 1.",
+        "stamps. PNG, JPEG, TIFF, WebP and BMP photos keep their format, others become PNGs. Photos are written "
+        "upright. Existing results are skipped. If a file fails, the other files are still restored, and the exit code "
+        "is 1.",
     )
     parser.add_argument("inputs", nargs="+", type=user_path, metavar="INPUT", help="photo, video, or folder")
     add_checkpoint(parser)
-    parser.add_argument("--out", type=user_path, required=True, metavar="OUT", help="folder for the results")
-    parser.add_argument("--overwrite", action="store_true", help="replace existing results in OUT")
+    add_out(parser, "folder for the results")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing results in DIR")
     parser.add_argument("--compare", action="store_true", help="also write NAME.compare.SUFFIX: blurry | restored")
     parser.add_argument("--frames", action="store_true", help="treat the images of a folder as consecutive frames")
     limit = "memory limit, such as 2GB (default: about 2.5GB, or more if needed; on a GPU, most of the free memory)"
@@ -41,6 +43,7 @@ def main(arguments: list[str]) -> None:
 def run(options: argparse.Namespace) -> None:
     """Restore the given files; raise a DeblurzooError if a file cannot be restored."""
     # Deferred: torch takes seconds to import, and --help does not need it.
+    from deblurzoo.restore.inputs import record_input, require_same_inputs
     from deblurzoo.restore.jobs import find_jobs, gap_notes, notes
     from deblurzoo.restore.memory import parse_bytes
     from deblurzoo.restore.progress import restore_all
@@ -49,17 +52,20 @@ def run(options: argparse.Namespace) -> None:
 
     trust(options.trust)
     jobs = find_jobs(options.inputs, options.out, options.frames, options.compare)
+    finished = {job.target for job in jobs if not options.overwrite and is_there(job.target)}
+    require_same_inputs(options.out, [job for job in jobs if job.target in finished])
     memory = parse_bytes(options.memory) if options.memory else None
     net = load_any(options.checkpoint)
     restorer = Restorer(net, options.device, options.precision, memory, options.self_ensemble)
-    todo = [job for job in jobs if options.overwrite or not job.target.exists()]
-    if skipped := len(jobs) - len(todo):
-        print(f"{skipped} of {len(jobs)} files skipped: results exist in {options.out} (--overwrite replaces results)")
+    todo = [job for job in jobs if job.target not in finished]
+    if finished:
+        count = f"{len(finished)} of {len(jobs)} files skipped"
+        print(f"{count}: results exist in {options.out} (--overwrite replaces results)")
     for note in notes(todo, restorer.frames, options.frames):
         print(note)
     if todo and options.frames and restorer.frames > 1:
         for note in gap_notes(options.inputs, options.out):
             print(note)
-    failed = restore_all(todo, restorer, options.compare)
+    failed = restore_all(todo, restorer, options.compare, partial(record_input, options.out))
     if failed:
         raise DeblurzooError(f"{failed} of {len(jobs)} files could not be restored, see above; all others are restored")

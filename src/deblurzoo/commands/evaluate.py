@@ -24,7 +24,7 @@ from deblurzoo.data.batches import default_workers, told_reader_failures
 from deblurzoo.data.datamodule import DeblurDataModule
 from deblurzoo.data.restored import RestoredImages, find_restored
 from deblurzoo.errors import DeblurzooError, few_of, on_interrupt, require_utf8
-from deblurzoo.files import sha256, user_path, write_atomically
+from deblurzoo.files import require_output, sha256, user_path, write_atomically
 from deblurzoo.metrics import versions
 from deblurzoo.metrics.protocols import MEASURES
 from deblurzoo.nets.base import DeblurNet
@@ -86,7 +86,9 @@ def evaluate(cfg: DictConfig, anew: bool = True) -> Path:
         settings = begin(cfg, trained["deblurzoo"]["blur_folder"].partition("+")[0])
         evaluation = of_network(settings, path, trained)
     settings, facts, datamodule = evaluation.settings, evaluation.facts, evaluation.datamodule
-    out = Path(settings.out) if settings.out else evaluation.usual_folder()
+    parent = Path(settings.out) if settings.out else evaluation.folder / "evaluate"
+    require_output(parent, f"out={parent}")
+    out = parent if settings.out else evaluation.usual_folder()
     require_free(out, facts)
     metrics = MEASURES[facts.measure].names(settings.metrics)
     if not anew and is_finished(out, facts, metrics):

@@ -2,9 +2,8 @@
 
 import argparse
 
-from deblurzoo.commands.options import add_checkpoint, add_to_wandb
+from deblurzoo.commands.options import add_checkpoint, add_out, add_to_wandb
 from deblurzoo.extensions import add_trust, trust
-from deblurzoo.files import user_path
 
 
 def main(arguments: list[str]) -> None:
@@ -13,7 +12,7 @@ def main(arguments: list[str]) -> None:
         "deblurzoo export", description="Export a trained network to safetensors and ONNX."
     )
     add_checkpoint(parser)
-    parser.add_argument("--out", type=user_path, required=True, metavar="DIR", help="folder to create")
+    add_out(parser, "folder to create", is_new=True)
     parser.add_argument("--onnx", action="store_true", help="also write model.onnx, and compare its output with torch")
     add_to_wandb(parser, "also upload the export to the W&B run of the run folder")
     add_trust(parser)

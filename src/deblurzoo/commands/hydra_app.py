@@ -5,7 +5,7 @@ import logging
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from importlib import import_module
 from typing import Any, TypeVar
 
@@ -18,11 +18,11 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
 from deblurzoo.commands.job_names import below_runs, without_fixed
-from deblurzoo.commands.overrides import readable, starts_sweep
+from deblurzoo.commands.overrides import readable, require_options, require_plugins, starts_sweep
 from deblurzoo.commands.settings import SHAPES
 from deblurzoo.commands.user_configs import require_effect, require_readable_configs, warn_of_shadowed_configs
 from deblurzoo.config import build
-from deblurzoo.errors import DeblurzooError, let_go, require_utf8
+from deblurzoo.errors import DeblurzooError, let_go, require_utf8, system_errors
 from deblurzoo.extensions import imported, trust
 from deblurzoo.files import conf_dir, user_path
 from deblurzoo.records import Record, first_problem
@@ -87,6 +87,7 @@ def run_verb(verb: str, arguments: list[str]) -> None:
         require_utf8(argument)
     arguments = readable(arguments)
     require_readable_configs(arguments)
+    require_plugins(arguments)
     if verb == "train" and starts_sweep(arguments):
         arguments += without_fixed(arguments)
     module = f"deblurzoo.commands.{verb}"
@@ -96,11 +97,13 @@ def run_verb(verb: str, arguments: list[str]) -> None:
     sys.modules["__main__"].__spec__ = spec
     # Hydra's parser rejects an override after an -m that follows another override: move -m to the front.
     ordered = sorted(arguments, key=lambda argument: argument not in ("-m", "--multirun"))
+    require_options(ordered)
     # --help composes the config, which in evaluate and data check requires a data set.
-    sys.argv = [spec.origin, *ordered, *(["data=toy"] if "--help" in arguments else [])]
+    completes = {"-sc", "--shell-completion"} & set(arguments)  # for the program of this name
+    sys.argv = ["deblurzoo" if completes else spec.origin, *ordered, *(["data=toy"] if "--help" in arguments else [])]
 
     def task(cfg: DictConfig) -> Any:
-        with told_as_one_message():
+        with told_as_one_message(), chdir(HydraConfig.get().runtime.cwd):  # hydra.job.chdir would move relative paths
             warn_of_shadowed_configs()
             require_effect(cfg)
             trust(OmegaConf.to_container(cfg).get("trust"))  # type: ignore[union-attr]
@@ -116,7 +119,8 @@ def run_verb(verb: str, arguments: list[str]) -> None:
 def told_as_one_message() -> Iterator[None]:
     """Convert errors that a user can fix to CompactHydraException: Hydra prints only the message, and exits with 1."""
     try:
-        yield
+        with system_errors():
+            yield
     except SystemExit as stop:  # Lightning exits with code 0 on SIGTERM
         sys.exit(stop.code or 1)
     except Exception as error:

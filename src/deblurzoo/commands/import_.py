@@ -2,6 +2,7 @@
 
 import argparse
 
+from deblurzoo.commands.options import add_out
 from deblurzoo.files import user_path
 
 
@@ -20,7 +21,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument(
         "--network", required=True, choices=("srn", "svrnn", "flow_rnn", "liu2016", "nafnet"), help="network of SOURCE"
     )
-    parser.add_argument("--out", type=user_path, required=True, metavar="DIR", help="folder to create")
+    add_out(parser, "folder to create", is_new=True)
     parser.add_argument(
         "--layout",
         choices=("columns", "rows"),

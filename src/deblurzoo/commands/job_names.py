@@ -15,7 +15,8 @@ from hydra.core.plugins import Plugins
 from omegaconf import DictConfig, OmegaConf
 
 from deblurzoo.commands.overrides import parsed
-from deblurzoo.errors import escaped
+from deblurzoo.errors import DeblurzooError, escaped
+from deblurzoo.files import LONGEST, require_output
 
 
 @dataclass
@@ -30,8 +31,6 @@ ConfigStore.instance().store(group="hydra/sweeper", name="basic", node=GridConfi
 
 LENGTH = 100
 """Largest number of bytes of a folder name, and so of characters."""
-_LONGEST = 255
-"""Largest number of bytes of the name of a folder on Linux and macOS."""
 _EXCLUDED = "hydra.job.config.override_dirname.exclude_keys"
 _EARLIER = (
     *("experiment", "name", "resume", "trainer", "preset", "debug", "trust", "logger"),
@@ -66,16 +65,32 @@ def below_runs(key: str, name: object) -> str:
     """
     path = PurePath(str(name))
     parts = path.parts
-    if not parts or path.is_absolute() or ".." in parts or max(len(os.fsencode(part)) for part in parts) > _LONGEST:
+    if not parts or path.is_absolute() or ".." in parts or max(len(os.fsencode(part)) for part in parts) > LONGEST:
         sys.exit(
             f"error: {key}={escaped(str(name))} is not the name of a folder below paths.runs: give a name without .., "
-            f"with at most {_LONGEST} bytes between slashes"
+            f"with at most {LONGEST} bytes between slashes"
         )
     return str(name)
 
 
 OmegaConf.register_new_resolver("below_runs", below_runs, replace=True)
 """Resolver `${below_runs:KEY,NAME}` for the folders that Hydra creates."""
+
+
+def writable(folder: str) -> str:
+    """Return a folder that Hydra creates before it calls a command; if it cannot be written, print a message and exit.
+
+    Hydra would print a traceback.
+    """
+    try:
+        require_output(Path(folder), f"the run folder {folder}")
+    except DeblurzooError as error:
+        sys.exit(f"error: {error}, for example by paths.runs=FOLDER")
+    return folder
+
+
+OmegaConf.register_new_resolver("writable", writable, replace=True)
+"""Resolver `${writable:FOLDER}` for the folders that Hydra creates."""
 
 
 def job_folder(*, _root_: DictConfig) -> str:

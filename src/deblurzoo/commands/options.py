@@ -2,8 +2,10 @@
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 
-from deblurzoo.files import user_path
+from deblurzoo.errors import DeblurzooError
+from deblurzoo.files import require_output, user_path
 
 
 def at_least(least: int) -> Callable[[str], int]:
@@ -34,6 +36,31 @@ def _project(text: str) -> str:
 def add_to_wandb(parser: argparse.ArgumentParser, purpose: str) -> None:
     """Add the option `--to-wandb`, a project of W&B."""
     parser.add_argument("--to-wandb", type=_project, metavar="[ENTITY/]PROJECT", help=purpose)
+
+
+def add_out(parser: argparse.ArgumentParser, purpose: str, is_new: bool = False, default: Path | None = None) -> None:
+    """Add the option `--out`, a folder; it is required unless it has a default. For `is_new`, see `require_output`."""
+    parser.add_argument(
+        "--out",
+        type=output("--out", is_new=is_new),
+        required=default is None,
+        default=default,
+        metavar="DIR",
+        help=purpose,
+    )
+
+
+def output(option: str, is_folder: bool = True, is_new: bool = False) -> Callable[[str], Path]:
+    """Return an argparse type for paths of results, which are checked before the work, see `require_output`."""
+
+    def path(text: str) -> Path:
+        if not text:  # such as an unset variable of a shell script
+            raise DeblurzooError(f"{option} is empty: give a {'folder' if is_folder else 'file'}")
+        found = user_path(text)
+        require_output(found, f"{option} {text}", is_folder, is_new)
+        return found
+
+    return path
 
 
 def add_checkpoint(parser: argparse.ArgumentParser) -> None:

@@ -3,15 +3,17 @@
 import re
 import shlex
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Any
 
+from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.files import user_path
-from deblurzoo.records import shown
+from deblurzoo.files import conf_dir, user_path
+from deblurzoo.records import quoted, shown
 
 RENAMED = {
     "ckpt": "checkpoint",
@@ -30,9 +32,17 @@ _UNQUOTED = re.compile(r"[A-Za-z0-9_/\\\-+.$%*@?|: ]")
 """Pattern of a character that Hydra accepts without quotes."""
 _GRAMMAR = set(",[]{}()\"'\\")
 """Characters of Hydra's grammar. An invalid value that contains them may be meant as a list, dict or sweep."""
+_COMPLETION = r"(install|uninstall|query)=(bash|fish|zsh)"
 _SWEEP = ("-m", "--multirun")
 _FLAGS = (*_SWEEP, "-h", "--help", "--hydra-help", "--version", "-r", "--run", "--resolve")
 """Hydra's options that take no value."""
+_JOBLIB, _SUBMITIT, _OPTUNA = "hydra_joblib_launcher", "hydra_submitit_launcher", "hydra_optuna_sweeper"
+_PLUGINS = {
+    "hydra/launcher=joblib": _JOBLIB,
+    **{f"hydra/launcher={name}": _SUBMITIT for name in ("slurm", "submitit_slurm", "submitit_local")},
+    **{f"hydra/sweeper={name}": _OPTUNA for name in ("search", "optuna")},
+}
+"""Packages of Hydra's plugins, by the override that chooses a plugin."""
 
 
 def readable(arguments: list[str]) -> list[str]:
@@ -47,6 +57,25 @@ def readable(arguments: list[str]) -> list[str]:
 def starts_sweep(arguments: list[str]) -> bool:
     """Whether the arguments start a sweep."""
     return any(argument in _SWEEP or argument.startswith("hydra.mode=") for argument in arguments)
+
+
+def require_options(arguments: list[str]) -> None:
+    """Raise a DeblurzooError for options of Hydra in combinations for which Hydra prints a traceback."""
+    options = get_args_parser().parse_args(arguments)
+    if options.resolve and not (options.cfg or options.help):
+        raise DeblurzooError("--resolve has no effect without --cfg: add --cfg job, or omit it")
+    if options.shell_completion and not re.fullmatch(_COMPLETION, " ".join(options.overrides)):
+        raise DeblurzooError(
+            "-sc requires one argument: type install=SHELL or uninstall=SHELL, where SHELL is bash, fish or zsh"
+        )
+
+
+def require_plugins(arguments: list[str]) -> None:
+    """Raise a DeblurzooError if an argument chooses a launcher or sweeper whose package is not installed."""
+    for argument in arguments:
+        package = _PLUGINS.get(argument)
+        if package and find_spec(f"hydra_plugins.{package}") is None:
+            raise DeblurzooError(f"{argument} requires a package that is not installed: pip install 'deblurzoo[sweep]'")
 
 
 def renamed(key: str, value: str) -> tuple[str, str] | None:
@@ -82,13 +111,20 @@ def _override(argument: str, sweep: bool) -> str:
         raise DeblurzooError(f"{words[0]} is now {words[1]}: type {shlex.quote(argument.replace(*words, 1))}")
     home = _at_home(value)
     read = parsed(key + equals + home)
+    if read and _is_group(read) and isinstance(read.value(), int | float | None):  # Hydra accepts only text
+        return f"~{key}" if read.value() is None else f"{key}={quoted(home)}"
     if read and (sweep or not read.is_sweep_override()):
         return key + equals + home
     if (not read and not _GRAMMAR & set(value)) or (value.startswith("~") and not sweep):
-        quoted = f"{key}={_quoted(home)}"
-        if equals and parsed(quoted):
-            return quoted
+        as_text = f"{key}={quoted(home)}"
+        if equals and parsed(as_text):
+            return as_text
     raise DeblurzooError(_problem(argument, sweep))
+
+
+def _is_group(override: Override) -> bool:
+    """Whether an override chooses a config of a group, such as `model=srn`."""
+    return not (override.is_delete() or override.is_sweep_override()) and (conf_dir() / override.key_or_group).is_dir()
 
 
 def _problem(argument: str, sweep: bool) -> str:
@@ -104,7 +140,7 @@ def _problem(argument: str, sweep: bool) -> str:
         alone = "" if "(" in value else f"; for a single text, type {typed}; for a list, type '{key}=[{value}]'"
         return f"{argument} has several values: for one run per value, add -m{alone}"
     signs = [
-        sign for sign in dict.fromkeys(_UNQUOTED.sub("", value)) if spelled == _quoted(value) or sign not in _GRAMMAR
+        sign for sign in dict.fromkeys(_UNQUOTED.sub("", value)) if spelled == quoted(value) or sign not in _GRAMMAR
     ]
     reason = f"{' '.join(map(repr, signs))} need quotes" if signs else "a quote is not closed"
     return f"{argument} cannot be read: {reason}; type {typed}"
@@ -113,10 +149,10 @@ def _problem(argument: str, sweep: bool) -> str:
 def _spelled(value: str, sweep: bool) -> str:
     """Return a value with the quotes that Hydra requires: around items of a list, or around the whole value."""
     if value[0] in "[{" or (sweep and "," in value):
-        items = _ITEM.sub(lambda item: item[0] if parsed(f"x={item[0]}") else _quoted(item[0]), value)
+        items = _ITEM.sub(lambda item: item[0] if parsed(f"x={item[0]}") else quoted(item[0]), value)
         if parsed(f"x={items}"):
             return items
-    return _quoted(value.strip(value[0]) if value[0] in "\"'" else value)
+    return quoted(value.strip(value[0]) if value[0] in "\"'" else value)
 
 
 def override(key: str, value: Any) -> str:
@@ -127,9 +163,4 @@ def override(key: str, value: Any) -> str:
 def _value(value: Any) -> str:
     if isinstance(value, list):
         return f"[{','.join(map(_value, value))}]"
-    return _quoted(value) if isinstance(value, str) else shown(value)
-
-
-def _quoted(text: str) -> str:
-    """Return text in quotes, escaped for Hydra."""
-    return '"' + re.sub(r'(\\*)("|\Z)', lambda match: 2 * match[1] + match[2].replace('"', '\\"'), text) + '"'
+    return quoted(value) if isinstance(value, str) else shown(value)

@@ -17,6 +17,7 @@ from deblurzoo.errors import DeblurzooError
 from deblurzoo.extensions import current
 from deblurzoo.files import claim
 from deblurzoo.records import shown
+from deblurzoo.reports.artifacts import harmless
 from deblurzoo.reports.results import read
 from deblurzoo.reports.run_folder import CONFIG, config_of, recorded, trial_id
 from deblurzoo.reports.wandb import TAG_LENGTH, is_logging, send_evaluation, send_run
@@ -66,10 +67,11 @@ def evaluated(cfg: DictConfig, run: Path) -> float:
     """Evaluate a trained run unless it is evaluated already, log the results to the open W&B run; return the PSNR."""
     results = evaluate(evaluation(cfg, run), anew=False)
     project = OmegaConf.select(cfg, "logger.wandb.project")
-    if trial_id() and project and not is_logging():  # the trial was preempted after its training
-        send_run(results, project)
-    else:
-        send_evaluation(run, results)
+    with harmless("the evaluation"):
+        if trial_id() and project and not is_logging():  # the trial was preempted after its training
+            send_run(results, project)
+        else:
+            send_evaluation(run, results)
     return read(results).restored["psnr"]
 
 

@@ -5,7 +5,8 @@ import os
 from collections.abc import Callable
 from typing import TypeVar
 
-from deblurzoo.commands.options import at_least
+from deblurzoo.commands.options import add_out, at_least
+from deblurzoo.errors import few_of
 from deblurzoo.files import user_path
 from deblurzoo.synthesis.options import CAMERA_GAMMA, Response
 
@@ -39,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SOURCE",
         help="video, folder of consecutive frames, or photo",
     )
-    add("--out", type=user_path, required=True, metavar="DIR", help="folder to create")
+    add_out(parser, "folder to create")
     add(
         "--photographs",
         action="store_true",
@@ -170,9 +171,13 @@ def run(options: argparse.Namespace) -> None:
     from deblurzoo.synthesis.exposure import Camera
     from deblurzoo.synthesis.pairs import Recipe, inspect_all, synthesize
     from deblurzoo.synthesis.plan import Cut
+    from deblurzoo.synthesis.sources import unused
     from deblurzoo.synthesis.stills import Shake
 
     sources = inspect_all(options.sources, options.photographs)
+    for given in options.sources:
+        if names := unused(given):
+            print(f"{given}: files that cannot be used are skipped: {few_of(names)}")
     cut = Cut(
         frames=options.frames or ((3, 3) if options.interpolate else (11, 11)),
         stride=options.stride,

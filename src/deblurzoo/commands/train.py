@@ -31,9 +31,9 @@ from deblurzoo.data import Source
 from deblurzoo.data.datamodule import DeblurDataModule
 from deblurzoo.errors import DeblurzooError, Interrupted, interruptible, on_interrupt, require_utf8
 from deblurzoo.extensions import imported
-from deblurzoo.files import take_over, user_path, write_atomically
+from deblurzoo.files import require_output, take_over, user_path, write_atomically
 from deblurzoo.ops.spatial_rnn import require_backend
-from deblurzoo.records import shown
+from deblurzoo.records import shown, typed
 from deblurzoo.reports.artifacts import use_data
 from deblurzoo.reports.run_folder import CONFIG, config_of, identity_of, trial_id, write_identity
 from deblurzoo.reports.wandb import finish_wandb, mark_preempted
@@ -116,7 +116,12 @@ def fit(cfg: DictConfig, run: Path, by_torchrun: bool = False, **decided: Any) -
         requeue.hand_on()
         sys.exit(1)
     requeue.hand_on()
-    log.info("%s. Next: deblurzoo evaluate checkpoint=%s data=%s …", _ending(trainer), run, settings.choices["data"])
+    log.info(
+        "%s. Next: deblurzoo evaluate %s data=%s …",
+        _ending(trainer),
+        typed("checkpoint", run),
+        settings.choices["data"],
+    )
 
 
 def begin(cfg: DictConfig, run: Path, **decided: Any) -> tuple[Start | None, Training]:
@@ -258,6 +263,7 @@ def make_trainer(settings: Training, *more: pl.Callback) -> pl.Trainer:
 
 def _take_over(run: Path, settings: Training) -> None:
     """Lock a run folder for this process, and write the run's config and identity."""
+    require_output(run / "checkpoints", f"the folder {run / 'checkpoints'}")
     take_over(run, "checkpoints/.*.tmp")
     content: str = yaml.safe_dump(settings.content, sort_keys=False, allow_unicode=True)
     write_atomically(run / CONFIG, content.encode())

@@ -16,7 +16,7 @@ from deblurzoo.commands.experiments import choice, load_experiment
 from deblurzoo.commands.overrides import renamed
 from deblurzoo.commands.settings import SHAPES
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.files import conf_dir
+from deblurzoo.files import conf_dir, is_folder, require_readable
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,11 @@ def require_readable_configs(arguments: list[str]) -> None:
     for option, value in pairwise([*arguments, ""]):
         name, equals, joined = option.partition("=")
         folder = Path(joined if equals else value)
-        for file in sorted(folder.glob("*/*.yaml")) if name in ("--config-dir", "-cd") else ():
+        if name not in ("--config-dir", "-cd"):
+            continue
+        if is_folder(folder):
+            require_readable(folder)  # Hydra would ignore it
+        for file in sorted(folder.glob("*/*.yaml")):
             try:
                 words = list(filter(None, _top(file).lstrip("#").strip().split(" ")))
                 OmegaConf.load(file)

@@ -83,7 +83,9 @@ def examined_clip(files: ClipFiles, consecutive: bool, official: int | None, poo
     problems += [f"unpaired: {path} has no sharp counterpart" for frame, path in blur.items() if frame not in sharp]
     problems += [f"unpaired: {path} has no blurry counterpart" for frame, path in sharp.items() if frame not in blur]
     paths = [*blur.values(), *sharp.values()]
-    if consecutive and paths:
+    if not paths:
+        problems.append(f"empty: clip {files.name} has no images: add them, or remove its folder")
+    elif consecutive:
         problems += _gap_lines(paths[0].parent, sorted(blur.keys() | sharp.keys(), key=natural))
     pairs = {frame: (blur[frame], sharp[frame]) for frame in blur if frame in sharp}
     problems += _miscount(files.name, len(pairs), official)
@@ -225,7 +227,7 @@ def _checked(source: ClipSource, pool: ThreadPoolExecutor, by_split: dict[str, l
             )
         counts = (found, *([sum(official.values())] if source.official else []), "")
         table.add_row(split, counted(len(names), "clip"), *map(str, counts), style="bold", end_section=True)
-    Console().print(table)
+    Console(markup=False, emoji=False).print(table)
     for note in notes:
         print(escaped(note))
     return problems

@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 NEIGHBOURS = {1: (0,), 2: (0, 1), 3: (0, 1, -1)}
 """Frame offsets for each number of input frames, T: 0 is the frame to restore, 1 the next, and -1 the previous."""
+LONGEST_NAMES = 240
+"""Largest number of bytes of the names of a clip and a frame together, so that `CLIP_FRAME.png` can be written."""
 
 
 @dataclass(frozen=True)
@@ -234,6 +236,12 @@ class ClipSource(Source):
             )
         for name in (files.name, *blur, *map(str, blur.values()), *map(str, sharp.values())):
             require_utf8(name)
+        for frame, path in blur.items():
+            if len(files.name.encode()) + len(frame.encode()) > LONGEST_NAMES:
+                raise DeblurzooError(
+                    f"{path}: the names of the clip and the frame have more than {LONGEST_NAMES} bytes together, and "
+                    "names of results contain both: rename one of them"
+                )
         return Pairs(files.name, tuple(blur), tuple(blur.values()), tuple(sharp[frame] for frame in blur))
 
     def samples(self, split: str, frames: int) -> list[Sample]:

@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 
 from deblurzoo.data.clips import Sample, Source
 from deblurzoo.data.frames import Frame
-from deblurzoo.errors import escaped
+from deblurzoo.errors import DeblurzooError, escaped
 
 PROBES = 4
 """Number of samples whose pixels are hashed; decoding all samples would take minutes."""
@@ -37,8 +37,18 @@ def fingerprint(samples: list[Sample]) -> str:
     for sample in samples[:: -(-len(samples) // PROBES)]:
         for frame in (sample.blur[0], sample.sharp):
             if PurePath(known(frame)[0]).suffix.lower() not in LOSSY:
-                sha256.update(frame.read().data)
+                sha256.update(_pixels(sample, frame))
     return sha256.hexdigest()
+
+
+def _pixels(sample: Sample, frame: Frame) -> bytes:
+    """Return the pixels of an image; none of a photo that cannot be read, which training replaces by another one."""
+    try:
+        return frame.read().tobytes()
+    except DeblurzooError:
+        if sample.simulated:
+            return b""
+        raise
 
 
 def _stored(frame: Frame) -> tuple[str, int]:

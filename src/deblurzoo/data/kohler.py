@@ -7,13 +7,13 @@ import re
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZipFile
 
 from deblurzoo.data.clips import Sample, Source
 from deblurzoo.data.frames import Frame
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import write_atomically
-from deblurzoo.media.images import ImageFile, Zipped
+from deblurzoo.media.images import BAD_ARCHIVE, ImageFile, Zipped
 from deblurzoo.media.naming import below, is_left_behind
 
 log = logging.getLogger(__name__)
@@ -137,7 +137,7 @@ def members(archive: Path) -> list[str]:
     try:
         with ZipFile(archive) as file:
             names = file.namelist()
-    except (OSError, BadZipFile) as error:
+    except BAD_ARCHIVE as error:
         raise DeblurzooError(f"{archive} is corrupt ({error}): download it again") from error
     for name in names:
         if name.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", name) or ":" in name:

@@ -1,6 +1,6 @@
 """Image files of a clip, and their pairing."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +39,12 @@ class Pairs:
     def of(self, kind: Kind) -> tuple[Path, ...]:
         """Return the blurry or the sharp images."""
         return self.blur if kind == "blur" else self.sharp
+
+    def without(self, frames: Container[str]) -> "Pairs":
+        """Return the clip without some frames."""
+        pairs = zip(self.frames, self.blur, self.sharp, strict=True)
+        names, blur, sharp = zip(*(pair for pair in pairs if pair[0] not in frames), strict=True)
+        return Pairs(self.name, names, blur, sharp)
 
     def clip(self) -> Clip:
         """Return the clip, whose images are read on demand."""

@@ -6,12 +6,14 @@ the end. An interrupted or killed run can be resumed; the resulting files are th
 """
 
 import hashlib
+import logging
 import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -24,12 +26,15 @@ from deblurzoo.data.clips import ClipSource
 from deblurzoo.data.frames import Kind
 from deblurzoo.data.layout import Pairs
 from deblurzoo.data.packs import INDEX, UNFINISHED, Index, PackedClip, stamps
+from deblurzoo.data.photos import Photos
 from deblurzoo.errors import DeblurzooError, on_interrupt
 from deblurzoo.files import LOCK, replace_atomically, take_over, write_atomically
 from deblurzoo.media.images import image_size, read_image
 
+log = logging.getLogger(__name__)
 
-class _Pictures(Dataset[Tensor]):
+
+class _Pictures(Dataset[Any]):
     """Full-size images, (H, W, 3) uint8."""
 
     def __init__(self, paths: list[Path]) -> None:
@@ -38,7 +43,7 @@ class _Pictures(Dataset[Tensor]):
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, index: int) -> Tensor:
+    def __getitem__(self, index: int) -> Any:
         return shared(torch.from_numpy(read_image(self.paths[index])))
 
 
@@ -49,7 +54,12 @@ def pack(source: ClipSource, out: Path) -> Index:
         DeblurzooError: `out` contains files other than a pack of this data set, the images of a pair differ in size, an
             image cannot be read, or the disk is full. Finished clips are kept, and partially written files are removed.
     """
-    originals = {(split, clip.name): clip for split in source.splits for clip in source.pairs(split) if clip.blur}
+    originals = {
+        (split, clip.name): clip
+        for split in source.splits
+        for clip in map(partial(_usable, source), source.pairs(split))
+        if clip.blur
+    }
     planned = {place: _expected(place[0], clip, source.kinds) for place, clip in originals.items()}
     packed = _finished(out, source)
     kept = {place: packed[place] for place, plan in planned.items() if _is_kept(packed.get(place), plan, out)}
@@ -80,6 +90,30 @@ def pack(source: ClipSource, out: Path) -> Index:
     next(pictures, None)  # exhausted: only ends the progress bar
     (out / UNFINISHED).replace(out / INDEX)
     return index
+
+
+class _Problems(_Pictures):
+    """Error messages of images; "" for an image that can be read."""
+
+    def __getitem__(self, index: int) -> Any:
+        try:
+            read_image(self.paths[index])
+        except DeblurzooError as error:
+            return str(error)
+        return ""
+
+
+def _usable(source: ClipSource, clip: Pairs) -> Pairs:
+    """Return a clip, without photos that cannot be read: training leaves them out as well. A pair must be complete."""
+    if not isinstance(source, Photos):
+        return clip
+    problems = DataLoader(_Problems(list(clip.sharp)), batch_size=None, **worker_options(min(8, cores())))
+    unreadable = {frame: problem for frame, problem in zip(clip.frames, problems, strict=True) if problem}
+    for problem in unreadable.values():
+        log.warning("left out: %s", problem)
+    if len(unreadable) == len(clip.frames):
+        raise DeblurzooError(f"no photo of {source.key}.root={source.root} can be read: give other photos")
+    return clip.without(unreadable)
 
 
 def _read(paths: list[Path]) -> Iterator[Tensor]:

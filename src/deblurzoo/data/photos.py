@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt
+from pydantic import AfterValidator, ConfigDict, Field, NonNegativeInt, PositiveInt
 
 from deblurzoo.data.clips import NEIGHBOURS, ClipSource, Sample
 from deblurzoo.data.frames import Frame
 from deblurzoo.data.gopro import Synthesized
-from deblurzoo.data.layout import ClipFiles, require_folder
+from deblurzoo.data.layout import ClipFiles, Pairs, require_folder
 from deblurzoo.errors import DeblurzooError, few_of, first_line
+from deblurzoo.files import require_output
 from deblurzoo.media.naming import image_files
+from deblurzoo.records import ordered
 from deblurzoo.synthesis.options import CAMERA_GAMMA, Response
 from deblurzoo.synthesis.stills import PhotoBlur, Shake
 
@@ -26,6 +28,8 @@ log = logging.getLogger(__name__)
 
 EVERY = 6
 """Without a list of names, every sixth photo is for testing."""
+Length = Annotated[float, Field(ge=0, le=10_000)]
+"""Length of a path in pixels. Photos of any camera are smaller than the largest length."""
 VERSION = 2
 """Version of the test exposures; to be increased if their files change."""
 
@@ -88,7 +92,7 @@ class Photos(ClipSource):
     def __init__(
         self,
         root: str | None,
-        length: tuple[float, float],
+        length: Annotated[tuple[Length, Length], AfterValidator(ordered)],
         cache: str,
         shorter_side: PositiveInt | None = None,
         objects: NonNegativeInt = 2,
@@ -115,6 +119,15 @@ class Photos(ClipSource):
             )
         files = [photos[name] for name in names]
         return [ClipFiles("photos", files, files, attrgetter("name"))]  # IMG_1.JPG and IMG_1.PNG are two photos
+
+    def _pair(self, files: ClipFiles) -> Pairs:
+        """Return the photos of a clip; with a pack, without those that packing has left out, as they are unreadable."""
+        pairs = super()._pair(files)
+        if not self.packed:
+            return pairs
+        packed = {name for clip in self.index.clips for name in clip.frames}
+        photos = zip(pairs.frames, pairs.clip().sharp, strict=True)
+        return pairs.without({name for name, photo in photos if name not in packed and _unreadable(photo)})
 
     def _names(self, photos: Sequence[str]) -> dict[str, list[str]]:
         """Return the file names of the photos of each split."""
@@ -178,6 +191,7 @@ class Photos(ClipSource):
         known = json.dumps([photos, *options])
         folder = self.cache / hashlib.sha256(known.encode()).hexdigest()[:16]
         if not folder.exists():
+            require_output(self.cache, f"{self.key}.cache={self.cache}")
             self._expose(folder)
         return folder
 

@@ -11,6 +11,8 @@ from deblurzoo.synthesis.stills import PhotoBlur, reduction
 
 log = logging.getLogger(__name__)
 
+_REMEDY = "set a smaller datamodule.augmentation.crop or data.length, a larger data.shorter_side, or larger photos"
+
 
 def require_sizes(samples: list[Sample], augmentation: Augmentation | None = None) -> None:
     """Check the image sizes of all samples, read from file headers, before training starts.
@@ -42,13 +44,10 @@ def large_enough(samples: list[Sample], augmentation: Augmentation) -> list[Samp
         sample.sharp: _too_small(sample, sample.simulated, augmentation) for sample in samples if sample.simulated
     }
     if found := [problem for problem in problems.values() if problem]:
-        log.warning("%d of %d photos are left out: %s", len(found), len(problems), few_of(found))
+        log.warning("%d of %d photos are left out: %s: %s", len(found), len(problems), few_of(found), _REMEDY)
     kept = [sample for sample in samples if not problems.get(sample.sharp)]
     if not kept:
-        raise DeblurzooError(
-            f"no photo can be used: {few_of(found)}: set a smaller datamodule.augmentation.crop or data.length, or "
-            "larger photos"
-        )
+        raise DeblurzooError(f"no photo can be used: {few_of(found)}: {_REMEDY}")
     return kept
 
 

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, ConfigDict, Field, NonNegativeFloat, Positi
 from torch import Tensor
 
 from deblurzoo.media import Image
+from deblurzoo.records import ordered
 from deblurzoo.synthesis.extra_blur import ExtraBlur
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # disables the update check of albumentations
@@ -21,12 +22,6 @@ Share = Annotated[float, Field(gt=0, le=1)]
 
 
 Quality = Annotated[float, Field(ge=1, le=100)]
-
-
-def _ordered(bounds: tuple[float, float]) -> tuple[float, float]:
-    if bounds[0] > bounds[1]:
-        raise ValueError("the first number must not exceed the second")
-    return bounds
 
 
 @dataclass(frozen=True)
@@ -47,13 +42,13 @@ class Augmentation:
 
     __pydantic_config__ = ConfigDict(extra="forbid")
     crop: PositiveInt
-    zoom: Annotated[tuple[Share, Share], AfterValidator(_ordered)] | None = None
+    zoom: Annotated[tuple[Share, Share], AfterValidator(ordered)] | None = None
     rot90: bool = False
     flip: bool = False
     permute_channels: bool = False
     extra_blur: ExtraBlur | None = None
-    noise: Annotated[tuple[NonNegativeFloat, NonNegativeFloat], AfterValidator(_ordered)] | None = None
-    jpeg: Annotated[tuple[Quality, Quality], AfterValidator(_ordered)] | None = None
+    noise: Annotated[tuple[NonNegativeFloat, NonNegativeFloat], AfterValidator(ordered)] | None = None
+    jpeg: Annotated[tuple[Quality, Quality], AfterValidator(ordered)] | None = None
 
     def compose(self, images: int, margin: int | None = None, factor: float = 1.0) -> A.Compose:
         """Return the albumentations pipeline for samples of `images` images; its crops include the margin.

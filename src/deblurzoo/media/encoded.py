@@ -5,7 +5,6 @@ Truncated JPEGs are rejected; common decoders fill their missing part with gray.
 
 import os
 import re
-import struct
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,11 +15,11 @@ import PIL.Image
 from numpy.typing import NDArray
 
 from deblurzoo.media import Image
+from deblurzoo.media.kinds import DAMAGED
 
 ORIENTATION = 274
 """EXIF tag of the orientation."""
 AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-_DAMAGED_EXIF = (OSError, SyntaxError, ValueError, LookupError, TypeError, ArithmeticError, struct.error)
 _PNG = b"\x89PNG\r\n\x1a\n"
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 """A JPEG marker, except restart markers. Within a scan, 0xFF may also be an escaped byte or padding."""
@@ -107,7 +106,7 @@ def orientation_of(picture: PIL.Image.Image) -> int:
             picture.info["exif"] = behind
         # PngImageFile.getexif would decode the whole image to find EXIF after the pixels.
         found = PIL.Image.Image.getexif(picture).get(ORIENTATION, 1)
-    except _DAMAGED_EXIF:
+    except DAMAGED:
         return 1
     return int(found) if found in range(1, 9) else 1
 

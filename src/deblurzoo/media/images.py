@@ -2,7 +2,9 @@
 
 import functools
 import io
+import lzma
 import os
+import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +22,13 @@ from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import write_atomically
 from deblurzoo.media import Image
 from deblurzoo.media.encoded import AS_STORED, decode_cmyk_jpeg, decode_jpeg, orientation_of, upright, upright_size
+from deblurzoo.media.kinds import DAMAGED, FORMATS, OWN_FORMATS, require_plausible
 
+BAD_ARCHIVE = (
+    *(BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, struct.error),
+    *(RuntimeError, ValueError, LookupError, OverflowError),
+)
+"""Exceptions of zipfile for archives that are corrupt, encrypted (RuntimeError) or compressed by unknown methods."""
 _END_OF_PNG = b"IEND\xaeB`\x82"
 
 
@@ -36,7 +44,10 @@ class Zipped:
 
     def stored(self) -> tuple[str, int]:
         """Return the name of the image file and its uncompressed size in bytes."""
-        return PurePosixPath(self.member).name, _opened(self.archive, os.getpid()).getinfo(self.member).file_size
+        try:
+            return PurePosixPath(self.member).name, _opened(self.archive, os.getpid()).getinfo(self.member).file_size
+        except BAD_ARCHIVE as error:
+            raise self._unreadable(str(error)) from error
 
     def read(self) -> Image:
         """Return the image, see `read_image`."""
@@ -55,7 +66,7 @@ class Zipped:
     def _bytes(self) -> bytes:
         try:
             return _opened(self.archive, os.getpid()).read(self.member)
-        except (OSError, EOFError, BadZipFile, zlib.error, RuntimeError) as error:  # RuntimeError: an encrypted member
+        except BAD_ARCHIVE as error:
             raise self._unreadable(str(error)) from error
 
     def _unreadable(self, reason: str) -> DeblurzooError:
@@ -98,10 +109,8 @@ def read_image(path: Path) -> Image:
     """
     try:
         return _decoded(path.read_bytes())
-    except OSError as error:
-        raise _unreadable(path, error.strerror or "unknown error") from error
-    except ValueError as error:
-        raise _unreadable(path, str(error)) from error
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -115,10 +124,8 @@ def image_size(path: Path) -> tuple[int, int]:
     try:
         with path.open("rb") as file:
             return _size(file)
-    except OSError as error:
-        raise _unreadable(path, error.strerror or "unknown error") from error
-    except ValueError as error:
-        raise _unreadable(path, str(error)) from error
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
 
 
 _MODES = {"L": "gray", "LA": "gray with transparency", "1": "black and white", "P": "of a palette", "F": "32-bit gray"}
@@ -138,10 +145,8 @@ def pixel_format(path: Path) -> str:
             if ";16" in stored or head.mode.startswith("I"):
                 return "16-bit" + (" gray" if head.mode.startswith("I") else "")
             return "8-bit RGB" if head.mode == "RGB" else _MODES.get(head.mode, head.mode)
-    except OSError as error:
-        raise _unreadable(path, error.strerror or "unknown error") from error
-    except ValueError as error:
-        raise _unreadable(path, str(error)) from error
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
 
 
 def _size(file: BinaryIO) -> tuple[int, int]:
@@ -153,12 +158,13 @@ def _size(file: BinaryIO) -> tuple[int, int]:
 def _head(file: BinaryIO) -> Iterator[PIL.Image.Image]:
     """Open an image without decoding it; raise a ValueError if it is not an image or is implausibly large."""
     try:
-        with PIL.Image.open(file) as head:
-            yield head
+        image = PIL.Image.open(file, formats=(*FORMATS, "TGA"))
     except PIL.Image.DecompressionBombError as error:
         raise ValueError("its header declares more pixels than any camera has") from error
-    except (OSError, SyntaxError) as error:  # raised by Pillow for corrupt headers
+    except DAMAGED as error:  # raised by Pillow for corrupt headers
         raise ValueError("not an image in a supported format") from error
+    with image:
+        yield image
 
 
 def _decoded(data: bytes) -> Image:
@@ -168,6 +174,7 @@ def _decoded(data: bytes) -> Image:
         ValueError: the data is corrupt, truncated or not an image.
     """
     with _head(io.BytesIO(data)) as head:
+        require_plausible(head, len(data))
         kind, mode, (width, height), orientation = head.format, head.mode, head.size, orientation_of(head)
     if kind in ("JPEG", "MPO"):  # MPO: a JPEG to which a phone appended smaller images
         image = decode_cmyk_jpeg(data) if mode == "CMYK" else decode_jpeg(data)
@@ -175,7 +182,7 @@ def _decoded(data: bytes) -> Image:
         if kind == "PNG" and data.rfind(_END_OF_PNG) < 0:
             raise ValueError("the PNG has no end chunk")
         usual = kind == "PNG" and mode == "RGB"
-        image = _decoded_png(data, (height, width)) if usual else _decoded_by_opencv(data)
+        image = _decoded_png(data, (height, width)) if usual else _decoded_slowly(data)
     return upright(image, orientation)
 
 
@@ -183,19 +190,30 @@ def _decoded_png(data: bytes, shape: tuple[int, int]) -> Image:
     try:
         image: Image = kornia_rs.io.decode_image_png_u8(data, shape, "rgb")
     except Exception:  # kornia-rs raises bare Exception for corrupt data, 16-bit data and transparent colours
-        return _decoded_by_opencv(data)
+        return _decoded_slowly(data)
     return image
 
 
-def _decoded_by_opencv(data: bytes) -> Image:
-    bgr = cv2.imdecode(np.frombuffer(data, np.uint8), AS_STORED)
-    if bgr is None:
-        raise ValueError("its pixels are corrupt or in an unsupported format")
-    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+def _decoded_slowly(data: bytes) -> Image:
+    """Decode with OpenCV, or with Pillow if OpenCV does not read the format."""
+    try:
+        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), AS_STORED)
+    except cv2.error as error:
+        raise ValueError(f"OpenCV cannot decode it: {error.err}") from error
+    if bgr is not None:
+        return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+    with _head(io.BytesIO(data)) as head:
+        try:
+            if head.format not in OWN_FORMATS and head.mode in ("1", "L", "LA", "P", "PA", "RGB", "RGBA"):
+                return np.asarray(head.convert("RGB"))
+        except DAMAGED as error:
+            raise ValueError(f"its pixels are corrupt: {error}") from error
+    raise ValueError("its pixels are corrupt or in an unsupported format")
 
 
-def _unreadable(path: Path, reason: str) -> DeblurzooError:
-    state = "cannot be read" if path.exists() else "does not exist"
+def _unreadable(path: Path, error: OSError | ValueError) -> DeblurzooError:
+    state = "does not exist" if isinstance(error, FileNotFoundError) else "cannot be read"
+    reason = error.strerror if isinstance(error, OSError) else error
     return DeblurzooError(f"{path} {state} ({reason}): copy it again; `deblurzoo data check` finds all such files")
 
 

@@ -1,4 +1,4 @@
-"""File names: image suffixes, system files, natural order, and gaps in frame numbers."""
+"""File names: image files, system files, natural order, and gaps in frame numbers."""
 
 import os
 import re
@@ -9,9 +9,8 @@ from statistics import median_low
 from typing import NamedTuple
 
 from deblurzoo.errors import DeblurzooError
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-"""Suffixes of image files. Upper case is also accepted."""
+from deblurzoo.files import files_below
+from deblurzoo.media.kinds import SUFFIXES, is_photo
 
 _LEFT_BEHIND = frozenset(
     {"__macosx", "@eadir", "@recycle", "#recycle", "$recycle.bin", "@tmp", "@recently-snapshot", "lost+found"}
@@ -29,8 +28,8 @@ def is_left_behind(name: str) -> bool:
 
 
 def is_image_file(path: Path) -> bool:
-    """Whether this is the name of an image file."""
-    return path.suffix.lower() in SUFFIXES and not is_left_behind(path.name)
+    """Whether this is an image file by its suffix or, if it has another suffix, by its content."""
+    return not is_left_behind(path.name) and (path.suffix.lower() in SUFFIXES or is_photo(path))
 
 
 def natural(name: str) -> NaturalKey:
@@ -45,7 +44,12 @@ def _parts(name: str) -> list[str]:
 
 def image_files(folder: Path) -> list[Path]:
     """Return the image files of a folder in natural order; empty if the folder does not exist."""
-    return [path for path in _entries(folder, are_folders=False) if is_image_file(path)]
+    return [path for path in files(folder) if is_image_file(path)]
+
+
+def files(folder: Path) -> list[Path]:
+    """Return the files of a folder in natural order, without system files; empty if the folder does not exist."""
+    return _entries(folder, are_folders=False)
 
 
 def folders(folder: Path) -> list[Path]:
@@ -62,11 +66,13 @@ def _entries(folder: Path, are_folders: bool) -> list[Path]:
 
 
 def below(folder: Path) -> list[Path]:
-    """Return all files in a folder and its sub-folders in natural order, without system files."""
-    found: list[Path] = []
-    for place, inside, files in os.walk(folder):
-        inside[:] = [name for name in inside if not is_left_behind(name)]
-        found += [Path(place, name) for name in files if not is_left_behind(name)]
+    """Return all files in a folder and its sub-folders in natural order, without system files.
+
+    A folder that cannot be read is returned like a file, so that reading it reports the system's reason.
+    """
+    unreadable: list[OSError] = []
+    found = list(files_below(folder, unreadable.append, is_left_behind))
+    found += [Path(error.filename) for error in unreadable]
     return sorted(found, key=lambda path: [natural(part) for part in path.relative_to(folder).parts])
 
 

@@ -1,36 +1,38 @@
 """Reading and writing of photos: 8-bit or 16-bit, gray or colour, with alpha channel, colour profile and EXIF."""
 
+import io
+import math
+import re
 import struct
 import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import cv2
 import numpy as np
 import tifffile
 from PIL import Image
 
-from deblurzoo.errors import DeblurzooError
-from deblurzoo.files import replace_atomically
+from deblurzoo.errors import DeblurzooError, few_of
+from deblurzoo.files import write_atomically
 from deblurzoo.media import Pixels
 from deblurzoo.media.encoded import decode_jpeg, orientation_of, upright
-
-Image.MAX_IMAGE_PIXELS = 2**30  # OpenCV's limit. Pillow's default limit rejects photos of 200 megapixels.
+from deblurzoo.media.exif import Exif, read_exif, with_tags
+from deblurzoo.media.kinds import DAMAGED, OWN_FORMATS, formats, require_plausible
 
 _MODES = {"1": "L", "L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA", "P": "RGB", "PA": "RGBA", "RGBX": "RGB"}
 """Pillow modes of up to 8 bits per channel, and the mode to which each is converted."""
 _DEEP_MODES = ("I", "I;16", "I;16B", "RGB", "RGBA", "LA")
-_DESCRIBING = (270, 271, 272, 305, 306, 315, 33432)
-"""EXIF tags: description, maker, model, software, date, artist, copyright."""
-_EXIF_IFD, _GPS_IFD, _WIDTH, _HEIGHT = 34665, 34853, 40962, 40963
-_DAMAGED = (
-    *(OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, cv2.error),
-    Image.DecompressionBombError,
-)
-"""Exceptions of Pillow and OpenCV for files that are corrupt or not images."""
+_EXIF = b"Exif\0\0"
+"""Prefix of EXIF in JPEG, which Pillow removes for other formats."""
+_JPEG_EXIF = 65533 - len(_EXIF)
+"""Largest number of bytes of EXIF in a JPEG."""
 _QUALITY = 95
+
+
+class TooLargeError(DeblurzooError):
+    """An image that its file format cannot hold."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +42,16 @@ class Photo:
     pixels: Pixels
     """(H, W, C), uint8 or uint16; C is 1 for gray, 2 for gray and alpha, 3 for RGB, 4 for RGB and alpha."""
     format: str
-    """PNG, JPEG, TIFF, WEBP or BMP."""
+    """Format to write: PNG, JPEG, TIFF, WEBP or BMP."""
     icc: bytes | None = None
-    exif: Mapping[int, Any] = field(default_factory=dict)
-    """Descriptive tags, without orientation; the EXIF and GPS sub-directories are dicts under their tags."""
+    exif: Exif = field(default_factory=Exif)
     dpi: tuple[float, float] | None = None
     lossless: bool = True
+
+    @property
+    def lost(self) -> str:
+        """Metadata of the file that are corrupt or too long and are not written, as a text; empty if there are none."""
+        return few_of(self.exif.dropped)
 
     @property
     def rgb(self) -> Pixels:
@@ -64,7 +70,7 @@ class Photo:
 
 
 def read_photo(path: Path) -> Photo:
-    """Return the photo in a PNG, JPEG, TIFF, WebP or BMP file, upright and with its bit depth.
+    """Return the photo in a file, upright and with its bit depth. For the formats, see `kinds.FORMATS`.
 
     Raises:
         DeblurzooError: the file is missing, corrupt, animated, in an unsupported format, or neither gray nor RGB.
@@ -72,19 +78,23 @@ def read_photo(path: Path) -> Photo:
     if not path.is_file():
         raise DeblurzooError(f"{path} does not exist: check the path")
     try:
-        with Image.open(path, formats=("PNG", "JPEG", "TIFF", "WEBP", "BMP")) as image:
-            if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
-                raise DeblurzooError(f"{path} contains several images: save each image as a separate file")
+        with Image.open(path, formats=formats(path)) as image:
+            if image.format not in ("MPO", "ICO") and getattr(image, "n_frames", 1) > 1:
+                raise DeblurzooError(
+                    f"{path} contains several images: save each image as a separate file, or an animation as a video"
+                )
             return _photo(path, image)
-    except _DAMAGED as error:
+    except (*DAMAGED, cv2.error) as error:
         raise DeblurzooError(f"{path} cannot be read as an image ({error}): copy or convert it again") from error
 
 
 def _photo(path: Path, image: Image.Image) -> Photo:
     data = path.read_bytes()
+    require_plausible(image, len(data))
     kind = "JPEG" if image.format == "MPO" else str(image.format)  # MPO: a JPEG with smaller images appended
-    tags: Mapping[int, Any] = getattr(image, "tag_v2", {})
-    deep = (kind == "PNG" and data[24] == 16) or (kind == "TIFF" and 16 in tags.get(258, ()))
+    tags: Any = getattr(image, "tag_v2", {})
+    white = _white(kind, data, tags)
+    deep = white > 255
     if deep and (tags.get(284) == 2 or tags.get(262) == 0 or 1 in tags.get(338, ())):
         raise DeblurzooError(
             f"{path}: 16-bit TIFF with separate planes, inverted gray or premultiplied alpha is unsupported: convert it"
@@ -100,17 +110,54 @@ def _photo(path: Path, image: Image.Image) -> Photo:
         pixels = pixels[..., :1] if image.mode == "L" else pixels
     else:
         image.load()  # raises if the file is truncated
-        pixels = _deep_pixels(data, gray=kind == "PNG" and not data[25] & 2) if deep else _pixels(image)
-    exif = image.getexif()
+        pixels = _deep_pixels(data, white, gray=kind == "PNG" and not data[25] & 2) if deep else _pixels(image)
     turned = upright(pixels, orientation_of(image))
+    height, width = turned.shape[:2]
+    block = data if kind == "TIFF" else _exif_block(image)
+    icc, dpi = image.info.get("icc_profile"), image.info.get("dpi")
     return Photo(
         pixels=turned,
-        format=kind,
-        icc=image.info.get("icc_profile"),
-        exif=_describing(exif, *turned.shape[:2]),
-        dpi=image.info.get("dpi"),
+        format=kind if kind in OWN_FORMATS else "PNG",
+        icc=icc if isinstance(icc, bytes) else None,
+        exif=read_exif(block, width, height, _JPEG_EXIF if kind == "JPEG" else None),
+        dpi=dpi if _is_resolution(dpi) else None,
         lossless=kind != "WEBP" or b"VP8L" in data,
     )
+
+
+def _white(kind: str, data: bytes, tags: Any) -> int:
+    """Return the value of white. Pillow hides it in its modes, and OpenCV decodes deeper values unscaled."""
+    if kind == "PNG":
+        return 65535 if data[24] == 16 else 255
+    if kind == "TIFF":
+        return 65535 if 16 in tags.get(258, ()) else 255
+    if kind == "JPEG2000" and (size := data.find(b"\xff\x51")) >= 0:
+        return int(2 ** max(8, (data[size + 40] & 0x7F) + 1) - 1)
+    if kind == "AVIF" and (size := data.find(b"av1C")) >= 0:
+        return {0: 255, 1: 255, 2: 1023, 3: 4095}[data[size + 6] >> 5 & 3]
+    if kind == "PPM" and data[:2] in (b"P2", b"P3", b"P5", b"P6"):
+        words = re.sub(rb"#[^\n\r]*", b"", data[2:1000]).split(maxsplit=3)
+        return max(255, int(words[2]))
+    return 255
+
+
+def _is_resolution(dpi: Any) -> bool:
+    """Whether a resolution can be written by every format."""
+    try:
+        return len(dpi) == 2 and all(0 < value < 65535 and math.isfinite(value) for value in map(float, dpi))
+    except (TypeError, ValueError, ArithmeticError):
+        return False
+
+
+def _exif_block(image: Image.Image) -> bytes:
+    """Return the EXIF bytes of a loaded image, also from the text chunk in which ImageMagick stores EXIF in a PNG."""
+    block = image.info.get("exif", b"")
+    if not block and isinstance(text := image.info.get("Raw profile type exif"), str):
+        try:
+            return bytes.fromhex("".join(text.split("\n")[3:]))
+        except ValueError:  # `read_exif` reports it
+            return text.encode()
+    return block if isinstance(block, bytes) else b""
 
 
 def _pixels(image: Image.Image) -> Pixels:
@@ -121,11 +168,13 @@ def _pixels(image: Image.Image) -> Pixels:
     return pixels if pixels.ndim == 3 else pixels[..., None]
 
 
-def _deep_pixels(data: bytes, gray: bool) -> Pixels:
-    """Decode a 16-bit PNG or TIFF with OpenCV, because Pillow reduces RGB to 8 bits."""
+def _deep_pixels(data: bytes, white: int, gray: bool) -> Pixels:
+    """Decode more than 8 bits with OpenCV, because Pillow reduces RGB to 8 bits; return values up to 65535."""
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.dtype != np.uint16:
         raise ValueError("not 16-bit gray or RGB")
+    if white < 65535:
+        pixels = np.rint(pixels.clip(0, white) * (65535 / white)).astype(np.uint16)
     if pixels.ndim == 2:
         return pixels[..., None]
     if gray:  # OpenCV returns gray with alpha as four channels
@@ -133,62 +182,47 @@ def _deep_pixels(data: bytes, gray: bool) -> Pixels:
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGBA)
 
 
-def _describing(exif: Image.Exif, height: int, width: int) -> dict[int, Any]:
-    """Return the descriptive tags, with the size of the upright photo, but without orientation and thumbnail."""
-    own = dict(exif.get_ifd(_EXIF_IFD))
-    own |= {tag: size for tag, size in ((_WIDTH, width), (_HEIGHT, height)) if tag in own}
-    kept = {tag: exif[tag] for tag in _DESCRIBING if tag in exif}
-    return kept | {tag: ifd for tag, ifd in ((_EXIF_IFD, own), (_GPS_IFD, dict(exif.get_ifd(_GPS_IFD)))) if ifd}
-
-
 def write_photo(path: Path, picture: Photo) -> None:
-    """Write a photo in its format and bit depth, atomically.
+    """Write a photo in its format and bit depth, atomically. JPEG and lossy WebP are written at quality 95.
 
-    JPEG and lossy WebP are written at quality 95. TIFF keeps the colour profile and the descriptive tags, but not the
-    EXIF and GPS sub-directories.
+    Raises:
+        TooLargeError: the format cannot hold an image of this size.
+        DeblurzooError: the disk is full or the folder cannot be written.
     """
-    if picture.format == "TIFF":
-        replace_atomically(path, lambda file: _write_tiff(file, picture))
-    elif picture.pixels.dtype == np.uint16:
-        replace_atomically(path, lambda file: file.write(_deep_png(picture)))
-    else:
-        replace_atomically(path, lambda file: _write_shallow(file, picture))
+    encode = _tiff if picture.format == "TIFF" else _deep_png if picture.pixels.dtype == np.uint16 else _shallow
+    try:
+        data = encode(picture)
+    except (ValueError, OSError, OverflowError, struct.error) as error:  # such as WebP's limit of 16383 pixels
+        height, width = picture.pixels.shape[:2]
+        raise TooLargeError(
+            f"{path} cannot be written: {width}x{height} pixels exceed the limits of {picture.format} ({error}): "
+            "convert the input to PNG"
+        ) from error
+    write_atomically(path, data)
 
 
-def _write_shallow(file: BinaryIO, picture: Photo) -> None:
+def _shallow(picture: Photo) -> memoryview:
+    """Encode 8-bit values."""
     pixels = picture.pixels[..., 0] if picture.pixels.shape[2] == 1 else picture.pixels
-    options: dict[str, Any] = {"exif": _exif(picture), "icc_profile": picture.icc}
+    options: dict[str, Any] = {"icc_profile": picture.icc}
+    options |= {"exif": _EXIF + block} if (block := picture.exif.block()) else {}
     options |= {"dpi": picture.dpi} if picture.dpi else {}
     if picture.format == "JPEG":
         options |= {"quality": _QUALITY, "subsampling": "4:4:4"}
     elif picture.format == "WEBP":
         options |= {"quality": _QUALITY, "lossless": picture.lossless, "exact": True}
-    try:
-        Image.fromarray(pixels).save(file, picture.format, **options)
-    except ValueError as error:  # such as WebP's limit of 16383 pixels
-        height, width = pixels.shape[:2]
-        raise DeblurzooError(
-            f"{width}x{height} pixels cannot be written as {picture.format} ({error}): convert the input to PNG"
-        ) from error
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, picture.format, **options)
+    return file.getbuffer()
 
 
-def _exif(picture: Photo) -> bytes:
-    if not picture.exif:
-        return b""
-    exif = Image.Exif()
-    for tag, value in picture.exif.items():
-        if isinstance(value, dict):
-            exif.get_ifd(tag).update(value)
-        else:
-            exif[tag] = value
-    return exif.tobytes()
-
-
-def _write_tiff(file: BinaryIO, picture: Photo) -> None:
+def _tiff(picture: Photo) -> bytes:
     channels = picture.pixels.shape[2]
+    file = io.BytesIO()
     tifffile.imwrite(
         file,
         picture.pixels[..., 0] if channels == 1 else picture.pixels,
+        byteorder=picture.exif.order,
         photometric="rgb" if channels > 2 else "minisblack",
         planarconfig=None if channels == 1 else "contig",
         extrasamples=["unassalpha"] if channels in (2, 4) else None,
@@ -198,8 +232,8 @@ def _write_tiff(file: BinaryIO, picture: Photo) -> None:
         resolutionunit="inch" if picture.dpi else None,
         metadata=None,
         software=False,
-        extratags=[(t, "s", 0, str(v).encode(), True) for t, v in picture.exif.items() if not isinstance(v, dict)],
     )
+    return with_tags(file.getvalue(), picture.exif)
 
 
 def _deep_png(picture: Photo) -> bytes:
@@ -212,7 +246,7 @@ def _deep_png(picture: Photo) -> bytes:
     chunks = [(b"IHDR", header)]
     chunks += [(b"iCCP", b"ICC\0\0" + zlib.compress(picture.icc))] if picture.icc else []
     chunks += [(b"pHYs", struct.pack(">IIB", *(round(d / 0.0254) for d in picture.dpi), 1))] if picture.dpi else []
-    chunks += [(b"eXIf", exif.removeprefix(b"Exif\0\0"))] if (exif := _exif(picture)) else []
+    chunks += [(b"eXIf", exif)] if (exif := picture.exif.block()) else []
     chunks += [(b"IDAT", zlib.compress(filtered.tobytes())), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in chunks

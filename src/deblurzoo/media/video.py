@@ -1,17 +1,18 @@
 """Reading of videos frame by frame."""
 
 import math
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
-from statistics import median
 
 import av
 import numpy as np
 from av.container import InputContainer
+from av.stream import Disposition
 from av.video.reformatter import Interpolation
 from av.video.stream import VideoStream
 
@@ -20,6 +21,14 @@ from deblurzoo.media import Image
 
 ACCURATE = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.BITEXACT
 """Flags for colour conversion. The default of swscale is faster, but its results are off by up to 4 levels."""
+_CONTAINERS = (
+    "mov,matroska,avi,mpegts,mpeg,mpegvideo,flv,live_flv,asf,ogg,mxf,mxf_opatom,dv,h264,hevc,vvc,m4v,obu,ivf,vc1,"
+    "yuv4mpegpipe,rm,nut,gxf,wtv,swf"
+)
+"""FFmpeg's names of the containers that may be read. Others are playlists, which name further files, and texts, images
+and sound, which FFmpeg would also present as video."""
+AS_BYTES = "surrogateescape"
+"""Codec error handler with which titles and other metadata that are not UTF-8 are read and written unchanged."""
 _HDR = {16: "PQ", 18: "HLG"}
 """HDR transfer characteristics, by number in ITU-T H.273."""
 
@@ -35,38 +44,71 @@ class Video:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """Open a video and its best video stream, ready to be decoded.
+
+    Raises:
+        DeblurzooError: the file is not a video, or the `with` block meets corrupt data.
+    """
+    options = {"format_whitelist": _CONTAINERS}
+    # The prefix keeps FFmpeg from reading a colon in the name as the end of a protocol's name.
+    with (
+        _reading(path),
+        av.open(f"file:{path}", container_options=options, metadata_errors=AS_BYTES) as container,
+    ):
+        yield container, _video_stream(container, path)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Raise FFmpeg's errors as a DeblurzooError."""
     try:
-        with av.open(str(path)) as container:
-            yield container, video_stream(container, path)
+        yield
     except av.FFmpegError as error:
-        raise unreadable(path, error) from error
+        raise DeblurzooError(
+            f"{path} cannot be read as a video ({error.strerror}): copy or convert it again"
+        ) from error
+
+
+def is_video(path: Path) -> bool:
+    """Whether the content is a video in a container that can be read."""
+    try:
+        with opened(path):
+            return True
+    except DeblurzooError:
+        return False
 
 
 def inspect_video(path: Path) -> Video:
     """Return the properties of a video; all packets are read, but only the first frame is decoded.
 
     Raises:
-        DeblurzooError: the file is not a video, is truncated or HDR, or has a variable frame rate.
+        DeblurzooError: the file is not a video, is truncated, interlaced or HDR, or has a variable frame rate.
     """
-    with _opened(path) as (container, stream):
-        times, found, cut_off = [], 0, False
+    with opened(path) as (container, stream):
+        times: list[int | None] = []
+        found = end = 0
+        cut_off = False
         for packet in container.demux(stream):
             if packet.size:
-                found += 1
                 cut_off |= packet.is_corrupt
+                found += 1
+                end = max(end, (packet.pts or 0) + (packet.duration or 0))
                 times += [] if packet.is_discard else [packet.pts]  # an edit list may hide frames
-        if cut_off or found < _promised(stream):
-            raise DeblurzooError(f"{path} is truncated after {found} frames: copy it again")
-        _require_constant_rate(path, stream, times)
+        if cut_off or is_truncated(path, stream, found, end):
+            raise truncated(path, found)
+        period = _constant_period(path, stream, times)
         if curve := _HDR.get(stream.codec_context.color_trc):
             raise DeblurzooError(f"{path} is HDR video ({curve}): convert it to SDR first")
-    with _opened(path) as (container, stream):
-        first = next(container.decode(stream), None)
-        if first is None:
-            raise DeblurzooError(f"{path} contains no frames: choose another file")
-        height, width = _picture(first).shape[:2]
-        return Video(len(times), width, height, round(float(stream.average_rate or stream.guessed_rate or 0), 3))
+        named = [rate for rate in (stream.guessed_rate, stream.average_rate) if rate]
+        if period:  # the header's rate is exact, but may be wrong
+            named = [rate for rate in named if abs(rate * period - 1) * len(times) < 1] or [1 / period]
+        fps = named[0] if named else 0
+    first = next(read_video(path), None)
+    if first is None:
+        raise DeblurzooError(f"{path} contains no frames: choose another file")
+    height, width = first().shape[:2]
+    return Video(len(times), width, height, round(float(fps), 3))
 
 
 def read_video(path: Path) -> Iterator[Callable[[], Image]]:
@@ -75,56 +117,136 @@ def read_video(path: Path) -> Iterator[Callable[[], Image]]:
     Colours are converted with the matrix and range that the video declares, by default BT.601 and limited range.
 
     Raises:
-        DeblurzooError: the video is corrupt.
+        DeblurzooError: the video is corrupt or interlaced.
     """
-    with _opened(path) as (container, stream):
+    with opened(path) as (container, stream):
         for number, frame in enumerate(container.decode(stream)):
-            if frame.is_corrupt:
-                raise DeblurzooError(f"{path}: frame {number} is corrupt: copy or convert it again")
-            yield partial(_picture, frame)
+            require_usable(frame, number, path)
+            yield partial(_picture, frame, path)
 
 
-def _picture(frame: av.VideoFrame) -> Image:
+def require_usable(frame: av.VideoFrame, number: int, path: Path) -> None:
+    """Raise a DeblurzooError if a frame is corrupt, or consists of two fields of different times."""
+    if frame.is_corrupt:
+        raise DeblurzooError(f"{path}: frame {number} is corrupt: copy or convert it again")
+    if frame.interlaced_frame:
+        raise DeblurzooError(
+            f"{path} is interlaced video (frame {number}): deinterlace it first, for example with FFmpeg's filter bwdif"
+        )
+
+
+def _picture(frame: av.VideoFrame, path: Path) -> Image:
     """Return a frame in RGB, rotated for display."""
-    image = frame.reformat(format="rgb24", interpolation=ACCURATE).to_ndarray()
+    with _reading(path):
+        image = frame.reformat(format="rgb24", interpolation=ACCURATE).to_ndarray()
     return np.ascontiguousarray(np.rot90(image, frame.rotation // 90), np.uint8)
 
 
-def _promised(stream: VideoStream) -> int:
-    """Return a lower bound of the number of frames, according to the file's header."""
-    if stream.frames:
-        return stream.frames
-    return int(promised_seconds(stream) * float(stream.average_rate or 0)) - 1
+def truncated(path: Path, frames: int) -> DeblurzooError:
+    """Return the error to raise for a video that ends after `frames` frames."""
+    return DeblurzooError(f"{path} is truncated after {frames} frames: copy it again")
 
 
-def _require_constant_rate(path: Path, stream: VideoStream, times: list[int | None]) -> None:
-    """Raise a DeblurzooError unless frame intervals are equal to within 10 % and the rounding of time stamps."""
+def is_truncated(path: Path, stream: VideoStream, packets: int, end: int) -> bool:
+    """Whether a file is shorter than it declares; to be called after its last packet.
+
+    MP4 and MOV declare the place of each packet, Matroska and AVI the size of the file. If the recorder did not enter
+    the size, the duration or the number of packets is compared. Other containers declare nothing.
+
+    Args:
+        path, stream: the file and its video stream.
+        packets: number of packets of the stream.
+        end: end of the last frame in ticks of the stream.
+    """
+    size, kind = path.stat().st_size, stream.container.format.name
+    if "mp4" in kind:
+        return any(entry.pos + entry.size > size for entry in stream.index_entries)
+    if declared := (_avi_size if kind == "avi" else _matroska_size)(path):
+        return size < declared
+    seconds = promised_seconds(stream) - 2 / float(stream.average_rate or 1)
+    return packets < stream.frames or end * (stream.time_base or 0) < seconds
+
+
+def _avi_size(path: Path) -> int:
+    """Return the file size that the RIFF chunks of an AVI file declare; 0 if a recorder was stopped."""
+    place, size = 0, path.stat().st_size
+    with path.open("rb") as file:
+        while place + 12 <= size:
+            file.seek(place)
+            name, length, kind = struct.unpack("<4sI4s", file.read(12))
+            if name != b"RIFF" or not kind.startswith(b"AVI"):  # other data may follow
+                break
+            if not length:
+                return 0
+            place += 8 + length + length % 2
+    return place - (place == size + 1)  # the last padding byte may be missing
+
+
+def _matroska_size(path: Path) -> int:
+    """Return the file size that a Matroska file declares; 0 if unknown, as in recordings (RFC 8794, 4 and 11)."""
+    with path.open("rb") as file:
+        head = file.read(1024)
+    place = 0
+    for name in (b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"):  # the header, and the segment that contains all else
+        if head[place : place + 4] != name or len(head) < place + 12:
+            return 0
+        octets = 9 - head[place + 4].bit_length()  # the number of leading zeros is the number of further bytes
+        most = (1 << 7 * octets) - 1
+        size = int.from_bytes(head[place + 4 : place + 4 + octets]) & most
+        place += 4 + octets + size
+    return 0 if size == most else place
+
+
+def _constant_period(path: Path, stream: VideoStream, times: list[int | None]) -> Fraction | None:
+    """Return the seconds between frames; None if the stream has no time stamps.
+
+    Raises:
+        DeblurzooError: the intervals differ by more than 10 % and the rounding of the time stamps.
+    """
     known = sorted(time for time in times if time is not None)
-    if len(known) < max(3, len(times)):  # raw streams have no time stamps
-        return
-    gaps = [later - earlier for earlier, later in pairwise(known)]
-    usual, tick = median(gaps), float((stream.time_base or 1) * 1000)
-    for number, gap in enumerate(gaps, start=1):
-        if abs(gap - usual) > 0.1 * usual + 1:
-            raise DeblurzooError(
-                f"{path} has a variable frame rate: frame {number} comes {gap * tick:.1f} ms after the previous frame, "
-                f"but the usual gap is {usual * tick:.1f} ms: cut out such parts, or convert to a constant frame rate"
-            )
+    if len(known) < max(3, len(times)):
+        return None
+    gaps = np.diff(known)
+    if not gaps.any():
+        raise DeblurzooError(f"{path}: all frames have the same time stamp: convert it again")
+    middle, step = np.percentile(gaps, 50, method="lower"), np.gcd.reduce(gaps)
+    usual = float(gaps[np.abs(gaps - middle) <= 0.5 * middle + step].mean())
+    tick = stream.time_base or Fraction(1)
+    # Rounded times are multiples of a step that is shorter than the intervals, at most half a step off.
+    rounding = step if step <= usual / 2 or _is_rounded(known, step) else 0
+    odd = np.abs(gaps - usual) > 0.1 * usual + rounding
+    if odd.any():
+        number, ms = int(odd.argmax()) + 1, float(1000 * tick)
+        raise DeblurzooError(
+            f"{path} has a variable frame rate: frame {number} comes {gaps[number - 1] * ms:.1f} ms after the previous "
+            f"frame, but the usual gap is {usual * ms:.1f} ms: cut out such parts, or convert to a constant frame rate"
+        )
+    return Fraction(known[-1] - known[0], len(gaps)) * tick
 
 
-def video_stream(container: InputContainer, path: Path) -> VideoStream:
-    """Return the best video stream of a file, ready to be decoded; raise a DeblurzooError if the file has none."""
-    stream = container.streams.best("video")
-    if not isinstance(stream, VideoStream):
+def _is_rounded(times: list[int], step: int) -> bool:
+    """Whether intervals of one and two steps are a constant interval, rounded; one or two dropped frames are not."""
+    exact = np.linspace(times[0], times[-1], len(times))
+    doubled = int(np.count_nonzero(np.diff(times) > step))
+    return doubled > 2 and bool(np.abs(np.array(times) - exact).max() <= step)
+
+
+def is_cover(stream: VideoStream) -> bool:
+    """Whether a video stream is an attached image, such as the cover of a film."""
+    return bool(stream.disposition & Disposition.attached_pic)
+
+
+def _video_stream(container: InputContainer, path: Path) -> VideoStream:
+    streams = [stream for stream in container.streams.video if not is_cover(stream)]
+    if not streams:
         raise DeblurzooError(f"{path} contains no video stream: choose another file")
+    best = container.streams.best("video")
+    stream = best if isinstance(best, VideoStream) and best in streams else streams[0]
+    if stream.codec_context is None:
+        raise DeblurzooError(f"{path} contains video of an unknown codec: convert it to H.264 first")
     stream.thread_type = "AUTO"
     stream.codec_context.options = {"err_detect": "explode"}  # by default, decoders conceal errors
     return stream
-
-
-def unreadable(path: Path, error: av.FFmpegError) -> DeblurzooError:
-    """Return the error to raise for a file that FFmpeg cannot read."""
-    return DeblurzooError(f"{path} cannot be read as a video ({error.strerror}): copy or convert it again")
 
 
 def promised_seconds(stream: VideoStream) -> float:

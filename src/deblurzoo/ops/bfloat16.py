@@ -10,7 +10,7 @@ def has_bfloat16(device: str) -> bool:
         device: `cpu`; any other name means a GPU, if one is available.
     """
     if device != "cpu" and torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     known = getattr(torch.cpu, "get_capabilities", None)  # missing in older versions of torch
     capabilities = known() if known else {}
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

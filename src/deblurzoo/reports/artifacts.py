@@ -1,20 +1,37 @@
 """Artifacts of W&B: training images, checkpoints and results of a run, and download of trained weights."""
 
 import json
+import logging
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 
 import wandb
 from wandb.env import get_artifact_dir
 
-from deblurzoo.errors import DeblurzooError
+from deblurzoo.errors import DeblurzooError, first_line
 from deblurzoo.reports.results import Results
 from deblurzoo.reports.table import title
+
+log = logging.getLogger(__name__)
 
 _REFERENCE = re.compile(r"wandb:(\w[\w.-]*)/(\w[\w.-]*)/(\w[\w.-]*?)(?::(\w[\w.-]*))?")
 _FORM = "wandb:ENTITY/PROJECT/NAME:ALIAS"
 _EXPORT = ("model.safetensors", "config.json")
+
+
+@contextmanager
+def harmless(what: str) -> Iterator[None]:
+    """Log a warning in place of an error of W&B, which must not fail a run; `what` is the content that may be missing.
+
+    W&B raises errors of the file system, of connections and of its own, and documents none.
+    """
+    try:
+        yield
+    except Exception as error:
+        log.warning("%s may be missing in W&B (%s: %s)", what, type(error).__name__, first_line(error))
 
 
 def use_data(dataset: str, blur: str, images: dict[str, str]) -> None:
@@ -27,11 +44,12 @@ def use_data(dataset: str, blur: str, images: dict[str, str]) -> None:
     """
     if wandb.run is None or wandb.run.disabled:
         return
-    artifact = wandb.Artifact(f"data-{dataset}", type="dataset", metadata=images)
-    with artifact.new_file("data.json") as file:  # equal images are one version of the artifact
-        json.dump({"dataset": dataset, "blur": blur, "fingerprint": images["fingerprint"]}, file)
-    # Its public form, use_artifact, waits for the server and does not work offline.
-    wandb.run._log_artifact(artifact, aliases=[], is_user_created=True, use_after_commit=True)
+    with harmless("the fingerprint of the training images"):
+        artifact = wandb.Artifact(f"data-{dataset}", type="dataset", metadata=images)
+        with artifact.new_file("data.json") as file:  # equal images are one version of the artifact
+            json.dump({"dataset": dataset, "blur": blur, "fingerprint": images["fingerprint"]}, file)
+        # Its public form, use_artifact, waits for the server and does not work offline.
+        wandb.run._log_artifact(artifact, aliases=[], is_user_created=True, use_after_commit=True)
 
 
 def log_checkpoint(run: wandb.Run, file: Path, step: int, ema: bool) -> None:

@@ -17,9 +17,11 @@ from rich.measure import Measurement
 from rich.text import Text
 
 from deblurzoo.errors import DeblurzooError, escaped, few_of
+from deblurzoo.files import files_below
 from deblurzoo.media.naming import NaturalKey, natural
 from deblurzoo.metrics import METRICS, figure, known_metrics
 from deblurzoo.metrics.psnr_ssim import UNCHANGED
+from deblurzoo.records import typed
 from deblurzoo.reports.blur_sizes import gain_by_blur
 from deblurzoo.reports.differences import difference_lines
 from deblurzoo.reports.papers import FIGURES, published_figures
@@ -62,15 +64,25 @@ def gather(paths: Sequence[Path]) -> tuple[dict[Path, Results], list[Failure]]:
 
     Raises:
         DeblurzooError: a path contains neither results nor runs.
+        OSError: a path cannot be read.
     """
     results: dict[Path, Results] = {}
     failed: dict[Path, Failure] = {}
     folders: dict[Path, Path] = {}
     for path in paths:
-        files = [path] if path.is_file() else [file for file in path.glob(f"**/{RESULTS}") if not _is_wandbs(file)]
-        runs = [status.parent for status in path.glob(f"**/{STATUS}")]
-        if not files and not runs:
-            raise DeblurzooError(f"{path} has no {RESULTS}: run `deblurzoo evaluate checkpoint={path} data=…` first")
+        unreadable: list[OSError] = []
+        found = list(files_below(path, unreadable.append)) if path.is_dir() else []
+        files = [path] if path.is_file() else [f for f in found if f.name == RESULTS and not _is_wandbs(f)]
+        runs = [file.parent for file in found if file.name == STATUS]
+        for error in unreadable:
+            if error.filename == str(path):
+                raise error
+            folder = Path(error.filename)
+            failed[folder.resolve()] = Failure(escaped(folder), f"cannot be read ({error.strerror})")
+        if not files and not runs and not unreadable:
+            raise DeblurzooError(
+                f"{path} has no {RESULTS}: run `deblurzoo evaluate {typed('checkpoint', path)} data=…` first"
+            )
         for file in sorted(files, key=_in_order):
             try:
                 results[file.resolve()] = read(file)
@@ -309,7 +321,7 @@ def print_table(all_results: list[Results], failed: Sequence[Failure] = (), view
         failed: the runs that are not done.
         view: the arrangement of the tables.
     """
-    console = Console()
+    console = Console(markup=False, emoji=False)
     for content in view(all_results):
         table = rich.table.Table(title=Text(content.title), title_justify="left")
         for column in content.headings:
@@ -324,12 +336,12 @@ def print_table(all_results: list[Results], failed: Sequence[Failure] = (), view
         table.width = least if least > console.width else None  # overflow rather than truncate values
         console.print(table, crop=False)
         for line in content.notes:
-            console.print(escaped(line), markup=False, highlight=False, soft_wrap=True)
+            console.print(escaped(line), highlight=False, soft_wrap=True)
     for name, reason, state in failed:
         if state != "not begun":
-            console.print(f"{name}: {reason}", style="red" if state == "failed" else None, markup=False)
+            console.print(f"{name}: {reason}", style="red" if state == "failed" else None)
     if waiting := [failure.name for failure in failed if failure.state == "not begun"]:
-        console.print(f"not begun: {few_of(waiting)}", markup=False, highlight=False)
+        console.print(f"not begun: {few_of(waiting)}", highlight=False)
     if any(failure.state != "failed" for failure in failed):
         console.print(counts(failed), highlight=False)
 

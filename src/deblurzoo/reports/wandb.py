@@ -3,6 +3,7 @@
 import logging
 import os
 import secrets
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatch
@@ -11,11 +12,13 @@ from typing import Any
 
 import wandb
 from rich.progress import track
+from wandb.env import get_data_dir
 
-from deblurzoo.errors import DeblurzooError, require_utf8
+from deblurzoo.errors import DeblurzooError, first_line, require_utf8
+from deblurzoo.files import require_output
 from deblurzoo.metrics import figure, known_metrics
 from deblurzoo.pictures.strips import read_strip
-from deblurzoo.reports.artifacts import log_export, log_results
+from deblurzoo.reports.artifacts import harmless, log_export, log_results
 from deblurzoo.reports.results import Measured, Results, read
 from deblurzoo.reports.run_folder import (
     STATUS,
@@ -62,6 +65,7 @@ def start_run(
     entity, _, own = project.rpartition("/")
     folder = Path(run)
     folder.mkdir(parents=True, exist_ok=True)
+    _stage_files(folder)
     arguments: dict[str, Any] = {
         "project": own,
         "entity": entity or None,
@@ -84,13 +88,22 @@ def start_run(
                 reason = f"the server did not answer ({error})"
                 wandb.teardown()  # otherwise W&B's service rejects the run id in the second `init`
     if started is None:
-        upload = f"wandb sync {folder / 'wandb' / 'offline-run-*'}"
+        upload = f"wandb sync {shlex.quote(str(folder / 'wandb'))}/offline-run-*"
         if any(folder.glob(f"wandb/offline-run-*-{run_id}")):  # W&B rejects a second part of a run
-            upload = f"after an evaluation, deblurzoo compare {folder} --to-wandb {project}"
+            upload = f"after an evaluation, deblurzoo compare {shlex.join([str(folder), '--to-wandb', project])}"
         started = wandb.init(**arguments, mode="disabled" if mode == "disabled" else "offline")
         log.info("W&B records offline: %s. To upload: %s", reason, upload)
     _define_axis(started)
     return started
+
+
+def _stage_files(folder: Path) -> None:
+    """Let W&B copy tables and artifacts to a run folder before their upload if its usual folder cannot be written."""
+    usual = Path(get_data_dir())
+    try:
+        require_output(usual, f"WANDB_DATA_DIR={usual}")
+    except DeblurzooError:
+        os.environ["WANDB_DATA_DIR"] = str(folder.resolve() / "wandb")
 
 
 def _define_axis(run: wandb.Run) -> None:
@@ -109,10 +122,8 @@ def finish_wandb(exit_code: int) -> None:
     """Close the W&B run if one is open. Otherwise, the next job of a multirun would be logged to the same W&B run."""
     if wandb.run is None:
         return
-    try:
+    with harmless("the last values"):  # Slurm kills all processes of a requeued job at once
         wandb.finish(exit_code=exit_code)
-    except ConnectionError:  # Slurm kills all processes of a requeued job at once
-        log.warning("W&B's process was killed: the last values may be missing in W&B")
 
 
 def is_logging() -> bool:
@@ -195,7 +206,12 @@ def _run_opened(run: Path, project: str) -> Iterator[wandb.Run]:
         write_identity(run, run_id, identity.name)
     started = start_run(project, str(run), run_id, identity.name, config.group, config.tags, job_type="train")
     started.config.update(config.for_wandb(), allow_val_change=True)  # type: ignore[no-untyped-call]
-    yield started
+    try:
+        yield started
+    except (wandb.Error, OSError) as error:
+        raise DeblurzooError(
+            f"{run} cannot be sent to W&B ({first_line(error)}): check the project and `wandb login`"
+        ) from error
     finish_wandb(0)
 
 

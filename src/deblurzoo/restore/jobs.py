@@ -4,8 +4,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deblurzoo.errors import DeblurzooError
-from deblurzoo.media.naming import SUFFIXES, below, described, gaps, is_image_file, require_frames, runs
+from deblurzoo.errors import DeblurzooError, escaped, few_of
+from deblurzoo.files import is_folder, real_path
+from deblurzoo.media.kinds import OWN_FORMATS, SUFFIXES, VIDEO_SUFFIXES, Kind, kind_of
+from deblurzoo.media.naming import below, described, gaps, is_image_file, require_frames, runs
 from deblurzoo.restore import video
 
 
@@ -15,8 +17,14 @@ class Job:
 
     source: Path
     target: Path
+    kind: Kind
     neighbours: tuple[Path | None, Path | None] = (None, None)
     """Files of the next and the previous frame, if the photos of a folder are consecutive frames."""
+
+    @property
+    def is_video(self) -> bool:
+        """Whether the file is a video."""
+        return self.kind.group == "video"
 
     @property
     def compare(self) -> Path:
@@ -33,22 +41,20 @@ def find_jobs(inputs: Sequence[Path], out: Path, frames: bool = False, compare: 
     """
     jobs: list[Job] = []
     for given in inputs:
-        if given.is_dir():
-            found = [
-                path for path in _below(given, out) if is_image_file(path) or path.suffix.lower() in video.SUFFIXES
-            ]
-            if not found:
-                raise DeblurzooError(f"{given} contains no photos or videos: choose another folder")
-            beside = _neighbours(found) if frames else {}
-            for path in found:
-                jobs.append(Job(path, _target(path, out / path.relative_to(given)), beside.get(path, (None, None))))
+        if is_folder(given):
+            found = _photos_and_videos(given, out)
+            photos = [path for path, kind in found.items() if kind.group == "photo"]
+            beside = _neighbours(photos) if frames else {}
+            for path, kind in found.items():
+                target = _target(out / path.relative_to(given), kind)
+                jobs.append(Job(path, target, kind, beside.get(path, (None, None))))
         else:
-            jobs.append(Job(given, _target(given, out / given.name)))
-    given_files = {job.source.resolve() for job in jobs}
+            jobs.append(Job(given, _target(out / given.name, kind := kind_of(given)), kind))
+    given_files = {real_path(job.source) for job in jobs}
     taken: dict[Path, Path] = {}
     for job in jobs:
         for result in (job.target, *([job.compare] if compare else [])):
-            if result.resolve() in given_files:
+            if real_path(result) in given_files:
                 raise DeblurzooError(f"--out {out} would replace the input {result}: choose another folder")
             if result in taken:
                 raise DeblurzooError(
@@ -60,15 +66,41 @@ def find_jobs(inputs: Sequence[Path], out: Path, frames: bool = False, compare: 
 
 def _below(folder: Path, out: Path) -> list[Path]:
     """Return the files below a folder, except results in `out`, which may be inside the folder."""
-    results = out.resolve()
-    files = [path for path in below(folder) if path.is_file()]
-    if results == folder.resolve():  # `find_jobs` raises an error
+    results = real_path(out)
+    files = [path for path in below(folder) if not _is_special(path)]
+    if results == real_path(folder):  # `find_jobs` raises an error
         return files
-    return [path for path in files if not path.resolve().is_relative_to(results)]
+    return [path for path in files if not real_path(path).is_relative_to(results)]
 
 
-def _target(source: Path, target: Path) -> Path:
-    return target if source.suffix.lower() in SUFFIXES else video.target_of(target)
+def _is_special(path: Path) -> bool:
+    """Whether a path is a pipe, socket or device; False if the system cannot tell, which its own job reports."""
+    try:
+        return not (path.is_file() or path.is_dir() or path.is_symlink())
+    except OSError:
+        return False
+
+
+def _photos_and_videos(folder: Path, out: Path) -> dict[Path, Kind]:
+    """Return the files to restore below a folder; print the names of the other files."""
+    found = {path: kind_of(path) for path in _below(folder, out)}
+    wanted = {path: kind for path, kind in found.items() if kind.group != "other" or _has_known_suffix(path)}
+    if not wanted:
+        raise DeblurzooError(f"{folder} contains no photos or videos: choose another folder")
+    if others := [escaped(path.relative_to(folder)) for path in found if path not in wanted]:
+        print(f"{folder}: files that are neither photos nor videos are skipped: {few_of(others)}")
+    return wanted
+
+
+def _has_known_suffix(path: Path) -> bool:
+    return path.suffix.lower() in (*SUFFIXES, *VIDEO_SUFFIXES)
+
+
+def _target(target: Path, kind: Kind) -> Path:
+    """Return the path of a result: the input's, with a further suffix if the result has another format."""
+    if kind.group == "video":
+        return video.target_of(target)
+    return target if kind.name in ("", "MPO", *OWN_FORMATS) else target.with_name(f"{target.name}.png")
 
 
 def _clips(files: Iterable[Path]) -> dict[Path, list[Path]]:
@@ -91,19 +123,14 @@ def _neighbours(files: Iterable[Path]) -> dict[Path, tuple[Path | None, Path | N
     return found
 
 
-def is_video(job: Job) -> bool:
-    """Whether the file is a video. Every file without an image suffix is read as a video."""
-    return job.source.suffix.lower() not in SUFFIXES
-
-
 def notes(jobs: list[Job], reads: int, frames: bool) -> list[str]:
-    """Return notes for the user about missing neighbouring frames."""
+    """Return notes for the user about losses in videos and about missing neighbouring frames."""
+    notes = [note for job in jobs if job.is_video for note in _losses(job.source)]
     if reads == 1:
-        return []
-    notes = []
-    if any(is_video(job) for job in jobs) or frames:
+        return notes
+    if any(job.is_video for job in jobs) or frames:
         notes.append(f"the network reads {reads} frames: the last frame of a video is also used as its own next frame")
-    if not frames and not all(is_video(job) for job in jobs):
+    if not frames and not all(job.is_video for job in jobs):
         notes.append(
             f"the network reads {reads} frames: each photo is also used as its own neighbours "
             "(add --frames if the photos of a folder are consecutive frames)"
@@ -111,9 +138,17 @@ def notes(jobs: list[Job], reads: int, frames: bool) -> list[str]:
     return notes
 
 
+def _losses(path: Path) -> list[str]:
+    try:
+        losses = video.inspect(path).losses
+    except DeblurzooError:  # its own job reports this
+        return []
+    return [f"{path}: {', '.join(losses)} in the result"] if losses else []
+
+
 def gap_notes(inputs: Iterable[Path], out: Path) -> list[str]:
     """Return a message for each folder whose frames have gaps."""
-    clips = [clip for given in inputs if given.is_dir() for clip in _clips(_below(given, out)).items()]
+    clips = [clip for given in inputs if is_folder(given) for clip in _clips(_below(given, out)).items()]
     found = [(folder, gaps([frame.stem for frame in clip])) for folder, clip in clips]
     return [
         f"{folder} lacks {described(missing)}: no neighbours are used across a gap"

@@ -1,10 +1,12 @@
-"""Restoration of videos, frame by frame. Time stamps, rotation, colour metadata and sound are preserved."""
+"""Restoration of videos, frame by frame. Time stamps, rotation, sound and metadata are preserved."""
 
+import re
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,26 +21,35 @@ from av.video.stream import VideoStream
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import replace_atomically
 from deblurzoo.media import Pixels
-from deblurzoo.media.video import ACCURATE, promised_seconds, unreadable, video_stream
+from deblurzoo.media.photos import TooLargeError
+from deblurzoo.media.video import (
+    ACCURATE,
+    AS_BYTES,
+    is_cover,
+    is_truncated,
+    opened,
+    promised_seconds,
+    require_usable,
+    truncated,
+)
 from deblurzoo.restore.restorer import Restorer
 
-SUFFIXES = frozenset(
-    (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".mts", ".m2ts", ".ts", ".wmv", ".flv", ".3gp")
-)
-"""Suffixes by which videos in folders are recognised. A video that is given by name may have any other suffix."""
 _CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 """Containers for H.264 by suffix. For all other suffixes, Matroska is used, which supports all audio codecs."""
-_FORMATS = {"yuvj420p": "yuv420p", "yuvj422p": "yuv422p", "yuvj444p": "yuv444p"} | {
-    f"yuv{chroma}p{depth}": f"yuv{chroma}p{depth}" for chroma in (420, 422, 444) for depth in ("", "10le")
-}
-"""Pixel format of the result for each pixel format of the input. All other formats are converted to yuv420p."""
 _MATRICES = {1: Colorspace.ITU709, 9: Colorspace.BT2020}
 """Colour matrices by number in ITU-T H.273. All other and undeclared matrices are read and written as BT.601."""
 _ENCODER = {"crf": "14", "preset": "medium"}
 _BYTES_PER_PIXEL = 160
 """Memory in bytes per pixel of a frame: about 60 frames in 4:2:0 in the decoder and the encoder, and the RGB frames
 before and after the network."""
-_NOT_TRUE_ANY_MORE = ("major_brand", "minor_version", "compatible_brands", "encoder", "ENCODER")
+_OF_THE_FILE = re.compile(
+    "major_brand|minor_version|compatible_brands|encoder|vendor_id|duration|bps|number_of|_stat", re.I
+)
+"""Metadata that describe the input file and its encoding."""
+_COVERS = {"mjpeg": "jpeg", "png": "png"}
+"""Image formats of covers, by FFmpeg's codec."""
+_BT709 = 1
+"""The matrix for RGB videos, by number in ITU-T H.273."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +67,8 @@ class InputVideo:
     """Pixel format of the result."""
     matrix: int
     full_range: bool
+    losses: tuple[str, ...]
+    """Descriptions of everything in the file that the result lacks."""
 
     @property
     def deep(self) -> bool:
@@ -67,34 +80,52 @@ def inspect(path: Path) -> InputVideo:
     """Return the properties of a video from its header and first frame.
 
     Raises:
-        DeblurzooError: the file is not a video.
+        DeblurzooError: the file is not a video, or is interlaced.
     """
-    try:
-        with av.open(str(path)) as container:
-            stream = video_stream(container, path)
-            first = next(container.decode(stream), None)
-            if first is None:
-                raise DeblurzooError(f"{path} contains no frames: choose another file")
-            odd = first.width % 2 or first.height % 2  # subsampled chroma requires even sides
-            return InputVideo(
-                path=path,
-                frames=stream.frames or round(promised_seconds(stream) * float(stream.average_rate or 0)),
-                height=first.height,
-                width=first.width,
-                rotation=first.rotation,
-                pix_fmt="yuv444p" if odd else _FORMATS.get(first.format.name, "yuv420p"),
-                matrix=first.colorspace,
-                full_range=first.color_range == ColorRange.JPEG or first.format.name.startswith("yuvj"),
-            )
-    except av.FFmpegError as error:
-        raise unreadable(path, error) from error
+    with opened(path) as (container, stream):
+        first = next(container.decode(stream), None)
+        if first is None:
+            raise DeblurzooError(f"{path} contains no frames: choose another file")
+        require_usable(first, 0, path)
+        is_rgb = first.format.is_rgb or first.format.has_palette
+        pix_fmt, losses = _result_format(first.format)
+        if container.streams.subtitles:
+            losses.append("subtitles are not copied")
+        shown = [track for track in container.streams.video if is_cover(track)]
+        if len(container.streams.video) - len(shown) > 1:
+            losses.append("only the best video track is restored")
+        if (path.suffix.lower() == ".mov" and shown) or any(_cover_format(track) is None for track in shown):
+            losses.append("the cover is dropped")
+        return InputVideo(
+            path=path,
+            frames=stream.frames or round(promised_seconds(stream) * float(stream.average_rate or 0)),
+            height=first.height,
+            width=first.width,
+            rotation=first.rotation,
+            pix_fmt=pix_fmt,
+            matrix=_BT709 if is_rgb else first.colorspace,
+            full_range=not is_rgb and (first.color_range == ColorRange.JPEG or first.format.name.startswith("yuvj")),
+            losses=tuple(losses),
+        )
 
 
-def _is_cut_off(stream: VideoStream, packets: int, end: int) -> bool:
-    """Whether a video is shorter than its header declares. MP4 and MOV declare packets; Matroska declares seconds."""
-    if "mp4" in stream.container.format.name:
-        return packets < stream.frames
-    return end * (stream.time_base or 0) < promised_seconds(stream) - 2 / float(stream.average_rate or 1)
+def _result_format(source: av.VideoFormat) -> tuple[str, list[str]]:
+    """Return the pixel format of the result for the format of a frame, and its losses.
+
+    The result has 8 or 10 bits per value, and at least the input's chroma resolution. RGB becomes 4:4:4.
+    """
+    colours = [part for part in source.components if not part.is_alpha]
+    bits = max(part.bits for part in colours)
+    odd = source.width % 2 or source.height % 2  # subsampled chroma requires even sides
+    across, down = len({part.width for part in colours}) > 1, len({part.height for part in colours}) > 1
+    gray = len(colours) == 1 and not (source.has_palette or source.is_bayer)
+    chroma = 444 if odd or not (across or gray) else 420 if down or gray else 422
+    losses = []
+    if bits > 10:
+        losses.append(f"{bits} bits per value become 10")
+    if len(colours) < len(source.components):
+        losses.append("transparency is dropped")
+    return f"yuv{chroma}p{'10le' if bits > 8 else ''}", losses
 
 
 def target_of(path: Path) -> Path:
@@ -105,10 +136,10 @@ def target_of(path: Path) -> Path:
 def restore_video(
     source: InputVideo, target: Path, restorer: Restorer, on_frame: Callable[[], None], compare: Path | None = None
 ) -> int:
-    """Restore a video and encode it as H.264 (crf 14), with 10 bits per value if the input is 10-bit YUV.
+    """Restore a video and encode it as H.264 (crf 14), with 10 bits per value if the input has more than 8.
 
-    Sound is copied, and subtitles are dropped. The first frame is also used as its own previous frame, and the last
-    frame as its own next frame.
+    Sound, chapters, covers and the metadata of tracks are copied; `InputVideo.losses` is not. The first frame is also
+    used as its own previous frame, and the last frame as its own next frame.
 
     Args:
         source: the input, from `inspect`.
@@ -121,7 +152,9 @@ def restore_video(
         The number of frames.
 
     Raises:
-        DeblurzooError: the video is corrupt or truncated, or the result cannot be written. No result is kept.
+        TooLargeError: H.264 cannot hold frames of this size, or of twice this width for `compare`.
+        DeblurzooError: the video is corrupt, truncated or interlaced, or the result cannot be written.
+            No result is kept.
     """
 
     frames = 0
@@ -132,10 +165,7 @@ def restore_video(
         on_frame()
 
     def write(file: BinaryIO, beside: BinaryIO | None = None) -> None:
-        try:
-            _restore(source, restorer, count, file, target, beside)
-        except av.FFmpegError as error:
-            raise unreadable(source.path, error) from error
+        _restore(source, restorer, count, file, target, beside)
 
     if compare is None:
         replace_atomically(target, write)
@@ -153,15 +183,17 @@ def _restore(
     beside: BinaryIO | None,
 ) -> None:
     with ExitStack() as stack:
-        container = stack.enter_context(av.open(str(source.path)))
-        stream = video_stream(container, source.path)
+        container, stream = stack.enter_context(opened(source.path))
         sound = list(container.streams.audio)
-        writer = stack.enter_context(Writer(file, name, source, stream, sound))
-        comparison = stack.enter_context(Writer(beside, name, source, stream, [], across=2)) if beside else None
+        shown = [track for track in container.streams.video if is_cover(track)]
+        covers = list(islice(container.demux(*shown), len(shown))) if shown else []  # a file starts with its covers
+        comparison = stack.enter_context(Writer(beside, name, source, stream, across=2)) if beside else None
+        writer = stack.enter_context(Writer(file, name, source, stream, sound, covers))
         waiting = deque[tuple[int, int, Pixels]]()  # the restorer reads one frame ahead
 
         def frames() -> Iterator[Pixels]:
             packets = count = end = 0
+            time = -(2**62)
             for packet in container.demux(stream, *sound):
                 if packet.stream is not stream:
                     writer.copy(packet)
@@ -169,14 +201,14 @@ def _restore(
                 packets += packet.size > 0
                 end = max(end, (packet.pts or 0) + (packet.duration or 0))
                 for frame in stream.decode(packet):
-                    if frame.is_corrupt:
-                        raise DeblurzooError(f"{source.path}: frame {count} is corrupt: copy or convert it again")
+                    require_usable(frame, count, source.path)
                     image = _pixels(frame, source)
-                    waiting.append((_time(frame, count, stream), frame.duration, image))
+                    time = max(_time(frame, count, stream), time + 1)  # some files have stamps that do not increase
+                    waiting.append((time, frame.duration, image))
                     count += 1
                     yield image
-            if _is_cut_off(stream, packets, end):
-                raise DeblurzooError(f"{source.path} is truncated after {packets} frames: copy it again")
+            if is_truncated(source.path, stream, packets, end):
+                raise truncated(source.path, packets)
 
         for restored in restorer.stream(frames(), extra=_BYTES_PER_PIXEL * source.height * source.width):
             time, duration, blurry = waiting.popleft()
@@ -197,8 +229,11 @@ def _pixels(frame: av.VideoFrame, source: InputVideo) -> Pixels:
 
 
 def _time(frame: av.VideoFrame, number: int, stream: VideoStream) -> int:
-    """Return a frame's time in ticks of the stream; estimated from the frame rate if the frame has no time stamp."""
-    if frame.pts is not None:
+    """Return a frame's time in ticks of the stream; estimated from the frame rate if the frame has no time stamp.
+
+    The time stamps of AVI are numbers in decoding order.
+    """
+    if frame.pts is not None and stream.container.format.name != "avi":
         return frame.pts
     return round(number / ((stream.average_rate or stream.guessed_rate or 25) * (stream.time_base or 1)))
 
@@ -210,8 +245,17 @@ def _beside(blurry: Pixels, restored: Pixels, rotation: int) -> Pixels:
     return np.ascontiguousarray(np.rot90(pair, -quarters))
 
 
+def _cover_format(track: Stream) -> str | None:
+    """Return the image format of a cover; None if it cannot be copied."""
+    return _COVERS.get(track.codec_context.name) if track.codec_context else None
+
+
+def _kept(metadata: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in metadata.items() if not _OF_THE_FILE.match(key)}
+
+
 class Writer:
-    """Writer of an H.264 video that keeps the time stamps, rotation, colour metadata and sound of the input."""
+    """Writer of an H.264 video that keeps the time stamps, rotation, metadata and sound of the input."""
 
     def __init__(
         self,
@@ -219,14 +263,15 @@ class Writer:
         name: Path,
         source: InputVideo,
         stream: VideoStream,
-        audio: list[AudioStream],
+        audio: Sequence[AudioStream] = (),
+        covers: "Sequence[av.Packet[Stream]]" = (),
         across: int = 1,
     ) -> None:
         self.source = source
-        self.container: OutputContainer = av.open(file, "w", format=_CONTAINERS[name.suffix.lower()])
-        self.container.metadata.update(
-            {k: v for k, v in stream.container.metadata.items() if k not in _NOT_TRUE_ANY_MORE}
-        )
+        kind = _CONTAINERS[name.suffix.lower()]
+        self.container: OutputContainer = av.open(file, "w", format=kind, metadata_errors=AS_BYTES)
+        self.container.metadata.update(_kept(stream.container.metadata))
+        self.container.set_chapters(stream.container.chapters())
         rate = stream.average_rate or stream.guessed_rate or 25
         self.stream = self.container.add_stream("libx264", rate=rate, options=_ENCODER)
         turned = source.rotation % 180 != 0
@@ -243,10 +288,54 @@ class Writer:
         ours.color_primaries, ours.color_trc, ours.colorspace = (
             theirs.color_primaries,
             theirs.color_trc,
-            theirs.colorspace,
+            source.matrix,
         )
         ours.color_range = ColorRange.JPEG if source.full_range else theirs.color_range
-        self.audio = {track.index: self.container.add_stream_from_template(track) for track in audio}
+        self._describe(self.stream, stream)
+        self.audio = {}
+        for track in audio:
+            try:
+                self.audio[track.index] = self.container.add_stream_from_template(track)
+            except ValueError as error:
+                raise DeblurzooError(
+                    f"{source.path}: its sound cannot be copied ({error}): convert the video to MKV first"
+                ) from error
+            self._describe(self.audio[track.index], track)
+        pictures = [self._add_cover(cover, name.suffix.lower()) for cover in covers]
+        try:
+            self.container.start_encoding()
+        except (av.FFmpegError, ValueError) as error:
+            raise TooLargeError(
+                f"{name} cannot be written: H.264 of {self.stream.width}x{self.stream.height} pixels"
+                f"{' with this sound' if audio else ''} fails ({error}): convert the input first"
+            ) from error
+        for picture, cover in zip(pictures, covers, strict=True):
+            if picture is not None:
+                cover.stream = picture
+                self.container.mux(cover)
+
+    @staticmethod
+    def _describe(ours: Stream, theirs: Stream) -> None:
+        """Copy title, language and disposition of a track."""
+        kept = _kept(theirs.metadata)
+        ours.metadata.update({"title": kept["name"], **kept} if "name" in kept else kept)  # MP4 stores titles as names
+        ours.disposition = theirs.disposition
+
+    def _add_cover(self, cover: "av.Packet[Stream]", suffix: str) -> Stream | None:
+        """Add a cover: an attachment in Matroska, otherwise a track, which is returned and needs the packet."""
+        theirs = cover.stream
+        kind = _cover_format(theirs)
+        if suffix == ".mov" or kind is None:
+            return None
+        if _CONTAINERS[suffix] == "matroska":
+            named = theirs.metadata
+            self.container.add_attachment(
+                named.get("filename", f"cover.{kind}"), named.get("mimetype", f"image/{kind}"), bytes(cover)
+            )
+            return None
+        picture: Stream = self.container.add_stream_from_template(theirs)
+        self._describe(picture, theirs)
+        return picture
 
     def write(self, image: Pixels, pts: int, duration: int) -> None:
         """Encode a frame (H, W, 3) at time `pts`, in ticks of the input stream."""

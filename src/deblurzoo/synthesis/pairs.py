@@ -19,7 +19,7 @@ import yaml
 from pydantic import ConfigDict, Field
 from rich.progress import Progress
 
-from deblurzoo.errors import DeblurzooError, few_of, on_interrupt, require_utf8
+from deblurzoo.errors import DeblurzooError, few_of, on_interrupt, require_utf8, system_errors
 from deblurzoo.files import LOCK, release, take_over, unfinished, write_atomically
 from deblurzoo.media import Image
 from deblurzoo.media.naming import folders, image_files
@@ -71,7 +71,9 @@ def inspect_all(paths: list[Path], photographs: bool) -> list[SharpInput]:
     problems = []
     for path in paths:
         try:
-            for source in inspect(path, photographs):
+            with system_errors():
+                found = inspect(path, photographs)
+            for source in found:
                 require_utf8(source.path)
                 require_utf8(source.name)
                 sources.append(source)
@@ -79,8 +81,8 @@ def inspect_all(paths: list[Path], photographs: bool) -> list[SharpInput]:
             problems.append(str(error))
     if problems:
         raise DeblurzooError("\n".join(problems))
-    found = Counter(Path(source.path).resolve() for source in sources)
-    if twice := [path for path, count in found.items() if count > 1]:
+    paths_found = Counter(Path(source.path).resolve() for source in sources)
+    if twice := [path for path, count in paths_found.items() if count > 1]:
         raise DeblurzooError(f"{twice[0]} is given twice: give it once, otherwise its frames could be in both splits")
     return sources
 

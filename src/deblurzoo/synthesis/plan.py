@@ -14,6 +14,8 @@ from pydantic.dataclasses import dataclass as checked_dataclass
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.synthesis.sources import SharpInput
 
+LONGEST = 200
+"""Largest number of bytes of a source's name in the names of its clips."""
 CONSECUTIVE = {1: -1, 2: 0, 3: 1}
 """The numbers of the pairs in a clip of consecutive exposures of a photo, mapped to offsets from the middle pair."""
 
@@ -110,11 +112,12 @@ def plan(sources: list[SharpInput], cut: Cut) -> list[list[Pair]]:
 
 
 def _names(sources: list[SharpInput]) -> list[str]:
-    """Return the name of each source for its clips. A number is appended if the name is already in use."""
+    """Return the name of each source for its clips, of at most `LONGEST` bytes and a number if the name is in use."""
     names: list[str] = []
     for source in sources:
-        numbered = (f"{source.name}-{number}" for number in count(2))
-        names.append(next(name for name in chain([source.name], numbered) if name not in names))
+        short = source.name.encode()[:LONGEST].decode(errors="ignore")
+        numbered = (f"{short}-{number}" for number in count(2))
+        names.append(next(name for name in chain([short], numbered) if name not in names))
     return names
 
 

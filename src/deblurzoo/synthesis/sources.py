@@ -7,10 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from deblurzoo.errors import DeblurzooError, few_of
+from deblurzoo.errors import DeblurzooError, escaped, few_of
 from deblurzoo.media import Image
 from deblurzoo.media.images import image_size, read_image
-from deblurzoo.media.naming import SUFFIXES, described, gaps, image_files, require_frames
+from deblurzoo.media.kinds import SUFFIXES, kind_of
+from deblurzoo.media.naming import described, files, gaps, image_files, is_image_file, require_frames
 from deblurzoo.media.video import inspect_video, read_video
 
 
@@ -85,32 +86,42 @@ def inspect(path: Path, photographs: bool) -> list[SharpInput]:
     """
     if not path.exists():
         raise DeblurzooError(f"{path} does not exist: give a video, a photo, or a folder of frames or photos")
-    if path.is_file() and path.suffix.lower() not in SUFFIXES:
+    kind = kind_of(path)
+    if path.is_file() and kind.group in ("unsupported", "other"):
+        raise DeblurzooError(f"{path} is {kind.name}: give a video, a photo, or a folder of frames or photos")
+    if path.is_file() and kind.group == "video":
         video = inspect_video(path)
         return [
             SharpInput(str(path), "video", video.frames, _size_text(video.width, video.height), video.fps, _stamp(path))
         ]
-    files = _pictures(path)
-    if not files:
+    images = _pictures(path)
+    if not images:
         raise DeblurzooError(f"{path} contains no images ({', '.join(SUFFIXES)}): give a folder of images")
-    sizes = _sizes(files)
+    sizes = _sizes(images)
     if path.is_file() or photographs:
         return [
             SharpInput(str(file), "photograph", 1, size, None, _stamp(file))
-            for file, size in zip(files, sizes, strict=True)
+            for file, size in zip(images, sizes, strict=True)
         ]
-    if left_out := gaps(list(require_frames(files))):
+    if left_out := gaps(list(require_frames(images))):
         raise DeblurzooError(
             f"{path} lacks {described(left_out)}: give a separate folder for each part, or use --photographs if "
             "the images are not consecutive frames"
         )
-    for file, size in zip(files, sizes, strict=True):
+    for file, size in zip(images, sizes, strict=True):
         if size != sizes[0]:
             raise DeblurzooError(
-                f"{path} has frames of different sizes: {files[0].name} is {sizes[0]}, {file.name} is {size}: give a "
+                f"{path} has frames of different sizes: {images[0].name} is {sizes[0]}, {file.name} is {size}: give a "
                 "separate folder for each clip, or use --photographs if they are not consecutive frames"
             )
-    return [SharpInput(str(path), "frames", len(files), sizes[0], None, _stamp(*files))]
+    return [SharpInput(str(path), "frames", len(images), sizes[0], None, _stamp(*images))]
+
+
+def unused(folder: Path) -> list[str]:
+    """Return the photos in unsupported formats and the videos in a folder of images; `inspect` ignores them."""
+    kinds = {path.name: kind_of(path) for path in files(folder) if not is_image_file(path)}
+    names = {"unsupported": "{0} is {1.name}", "video": "{0} is a video"}
+    return [names[kind.group].format(escaped(name), kind) for name, kind in kinds.items() if kind.group in names]
 
 
 def _sizes(files: Sequence[Path]) -> list[str]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.files import write_atomically
+from deblurzoo.files import unfinished, write_atomically
 from deblurzoo.media.images import read_image, write_png
 from deblurzoo.synthesis.exposure import write_motion
 from deblurzoo.synthesis.formation import expose
@@ -103,19 +103,19 @@ def write_toy(out: Path, options: ToyOptions) -> None:
     """
     if out.exists():
         raise DeblurzooError(f"{out} exists already: remove it or give another --out")
-    unfinished = out.with_name(f".{out.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
+    begun = unfinished(out)
+    shutil.rmtree(begun, ignore_errors=True)
     clips = [("train", i) for i in range(options.train_clips)] + [("test", i) for i in range(options.test_clips)]
     try:
         for split, index in track(clips, description="toy clips"):
             rng = np.random.default_rng([options.seed, ("train", "test").index(split), index])
-            _write_clip(unfinished / split / f"TOY_{split}_{index:03d}", PHOTOGRAPHS[split], rng, options)
+            _write_clip(begun / split / f"TOY_{split}_{index:03d}", PHOTOGRAPHS[split], rng, options)
     except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.rmtree(begun, ignore_errors=True)
         raise
     content: dict[str, Any] = {
         "options": asdict(options),
         "photographs": {split: [path.name for path in paths] for split, paths in PHOTOGRAPHS.items()},
     }
-    write_atomically(unfinished / "toy.json", json.dumps(content, indent=2).encode())
-    unfinished.rename(out)
+    write_atomically(begun / "toy.json", json.dumps(content, indent=2).encode())
+    begun.rename(out)

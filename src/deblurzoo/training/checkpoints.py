@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from deblurzoo.config import require_plain
 from deblurzoo.errors import DeblurzooError, few_of
 from deblurzoo.extensions import NETWORKS, current, resolve
+from deblurzoo.files import require_readable
 from deblurzoo.nets.base import DeblurNet, build_network
 from deblurzoo.records import Literally, Record, checked, load_record
 from deblurzoo.reports.results import Lineage, Origin
@@ -73,7 +74,9 @@ def find_checkpoint(run: Path) -> Path | None:
         DeblurzooError: the folder has checkpoints, but none can be read.
     """
     damage: DeblurzooError | None = None
-    for path in sorted((run / "checkpoints").glob("step_*.ckpt"), reverse=True):
+    if (folder := run / "checkpoints").is_dir():
+        require_readable(folder)
+    for path in sorted(folder.glob("step_*.ckpt"), reverse=True):
         try:
             read_checkpoint(path)
             return path

@@ -10,6 +10,7 @@ from deblurzoo.data import Source
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.extensions import current, name_of
 from deblurzoo.nets.base import complete
+from deblurzoo.records import typed
 from deblurzoo.reports.run_folder import IDENTITY, identity_of, new_id, own_id, trial_id
 from deblurzoo.training.checkpoints import checkpoint_of, find_checkpoint, is_export, read_checkpoint
 from deblurzoo.training.module import ADAM, DeblurModule
@@ -47,14 +48,14 @@ class Start:
         if self.path.resolve().parent != (run / "checkpoints").resolve():
             raise DeblurzooError(
                 f"{self.path} is already at step {step}: set a larger trainer.max_steps to resume, or, for a new run "
-                f"from its weights, init={self.path} in place of resume"
+                f"from its weights, {typed('init', self.path)} in place of resume"
             )
         log.info(
             "%s is finished at step %d; to continue it, set a larger trainer.max_steps; for a new run from its "
-            "weights, init=%s name=OTHER",
+            "weights, %s name=OTHER",
             run,
             step,
-            run,
+            typed("init", run),
         )
         return True
 
@@ -83,7 +84,8 @@ class Start:
         if differing := differences(theirs, ours):
             raise DeblurzooError(
                 f"{self.path} is a checkpoint of a different network or run ({differing}): set these keys as in the "
-                f"checkpoint, or start a new run from its weights: init={self.path} name=OTHER in place of resume"
+                f"checkpoint, or start a new run from its weights: {typed('init', self.path)} name=OTHER in place of "
+                "resume"
             )
 
     def require_same_images(self, ours: dict[str, str]) -> None:
@@ -96,8 +98,8 @@ class Start:
         if theirs and theirs["fingerprint"] != ours["fingerprint"]:
             raise DeblurzooError(
                 f"{self.path} was trained on different images ({theirs['place']} then, {ours['place']} now): use the "
-                f"original data set, or start a new run from its weights: init={self.path} name=OTHER in place of "
-                "resume"
+                f"original data set, or start a new run from its weights: {typed('init', self.path)} name=OTHER in "
+                "place of resume"
             )
 
 
@@ -123,8 +125,8 @@ def starting_point(resume: str | None, run: Path) -> Start | None:
     given = checkpoint_of(Path(resume)) if resume else None
     if given and is_export(given):
         raise DeblurzooError(
-            f"resume={resume} is an export, which has only the weights: init={resume} starts a new run from them; to "
-            "resume training, give a run folder or a .ckpt file"
+            f"resume={resume} is an export, which has only the weights: {typed('init', str(resume))} starts a new run "
+            "from them; to resume training, give a run folder or a .ckpt file"
         )
     if newest is not None and (given is None or given.resolve().parent != newest.resolve().parent):
         raise DeblurzooError(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from deblurzoo.errors import DeblurzooError, few_of, first_line, require_utf8
 from deblurzoo.export.safetensors import write_export
 from deblurzoo.extensions import MODULES, NETWORKS, resolve
-from deblurzoo.files import new_folder, sha256
+from deblurzoo.files import new_folder, require_readable, sha256
 from deblurzoo.nets.base import DeblurNet, build_network
 from deblurzoo.reports.results import Origin
 from deblurzoo.weights import caffe, matlab, pytorch, tensorflow
@@ -111,6 +111,7 @@ def _file_of(source: Path) -> Path:
         if source.suffix not in FORMATS:
             raise DeblurzooError(f"{source} has an unknown format: {wanted}, and unpack archives first")
         return source
+    require_readable(source)
     found = sorted(source.glob("*.index"))
     if len(found) != 1:
         names = few_of([path.name for path in found]) or "none"

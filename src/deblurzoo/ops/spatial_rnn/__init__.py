@@ -166,7 +166,7 @@ def _fastest(device: str, process: int) -> str:
     name, loss = FASTEST[device]
     try:
         obstacle = importlib.import_module(f"{__name__}.{BACKENDS[name]}").obstacle(process)
-    except (ImportError, RuntimeError) as error:  # numba raises a RuntimeError if its cache is not writable
+    except ImportError as error:
         obstacle = f"{error}: {REMEDIES[name]}"
     if obstacle:
         log.warning("spatial_rnn runs on backend rows, %s, because %s cannot be used: %s", loss, name, obstacle)

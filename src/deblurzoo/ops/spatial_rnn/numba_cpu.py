@@ -17,8 +17,20 @@ from torch import Tensor
 
 PROCESS = os.getpid()
 Maps = NDArray[np.floating]
-_plane_code = njit(cache=True, fastmath={"contract"}, error_model="numpy")
-_parallel_code = njit(cache=True, parallel=True, fastmath={"contract"}, error_model="numpy")
+
+
+def _is_cached() -> bool:
+    """Whether compiled code can be stored; not in a read-only installation without a home folder."""
+    try:
+        njit(cache=True)(_is_cached)
+    except RuntimeError:  # each process compiles for seconds
+        return False
+    return True
+
+
+_CACHE = _is_cached()
+_plane_code = njit(cache=_CACHE, fastmath={"contract"}, error_model="numpy")
+_parallel_code = njit(cache=_CACHE, parallel=True, fastmath={"contract"}, error_model="numpy")
 
 
 @_plane_code

@@ -1,0 +1,91 @@
+"""The command line itself: completion by shells, missing extras, types for the code of users."""
+
+import importlib.resources
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import Run
+from verbs import refused
+
+
+def test_completion_is_installed_for_deblurzoo(deblurzoo: Run) -> None:
+    for arguments in (["-sc", "install=bash"], ["train", "--shell-completion", "install=bash"]):
+        done = deblurzoo(*arguments)
+        assert done.returncode == 0, done.stderr
+        shell = ["bash", "-c", f"{done.stdout}\ncomplete -p deblurzoo"]
+        installed = subprocess.run(shell, capture_output=True, text=True, check=True)
+        assert installed.stdout.endswith("-F hydra_bash_completion deblurzoo\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "completions"),
+    [
+        ("deblurzoo ", "train evaluate deblur compare export import benchmark experiments synthesize data"),
+        ("deblurzoo data ", "toy check pack show"),
+        ("deblurzoo train debug=", "debug=smoke"),
+        ("deblurzoo data check data=gopro_b", "data=gopro_blur data=gopro_blur_1100 data=gopro_blur_dvd "
+         "data=gopro_blur_gamma data=gopro_blur_gamma_1100"),
+        ("deblurzoo train trainer=cpu datamodule.w", "datamodule.workers="),
+        ("deblurzoo deblur a", ""),
+        ("deblurzoo nothing ", ""),
+    ],
+)  # fmt: skip
+def test_completions(line: str, completions: str, deblurzoo: Run) -> None:
+    done = deblurzoo("-sc", "query=bash", COMP_LINE=line)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == completions
+
+
+@pytest.mark.parametrize(
+    ("choice", "package"),
+    [
+        ("hydra/launcher=joblib", "hydra_joblib_launcher"),
+        ("hydra/launcher=slurm", "hydra_submitit_launcher"),
+        ("hydra/sweeper=search", "hydra_optuna_sweeper"),
+    ],
+)
+def test_a_launcher_without_its_extra(
+    choice: str, package: str, deblurzoo: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, f"hydra_plugins.{package}", None)  # as if it were not installed
+    done = deblurzoo("train", "-m", choice, "seed=0,1")
+    refused(done, f"error: {choice} requires a package that is not installed: pip install 'deblurzoo[sweep]'\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("data pack data=toy data.root=toy out=pack model=null", "Could not delete 'model'"),
+        ("train model=7", "Could not find 'model/7'"),
+        ("train --resolve data.root=toy", "error: --resolve has no effect without --cfg: add --cfg job, or omit it"),
+        ("train -sc data.root=toy", "error: -sc requires one argument: type install=SHELL or uninstall=SHELL"),
+        ("-sc install=bash seed=1", "error: -sc requires one argument: type install=SHELL or uninstall=SHELL"),
+        ("train -sc install=tcsh", "error: -sc requires one argument: type install=SHELL or uninstall=SHELL"),
+        ("data check data=toy -m --out x", "unrecognized arguments: --out"),
+        ("deblur = --checkpoint --out", "argument --checkpoint: expected one argument"),
+        ("compare -- --csv", "error: --csv has no results.json"),
+        ("evaluate data= checkpoint=x", "Could not find 'data/'"),
+        ("synthesize x --out y --frames 5-3-1", "error: "),
+    ],
+)
+def test_words_options_and_overrides_in_wrong_places(
+    line: str, message: str, deblurzoo: Run, toy: Path, tmp_path: Path
+) -> None:
+    """A sample of the command lines that a fuzzer has made of valid ones."""
+    (tmp_path / "toy").symlink_to(toy)
+    done = deblurzoo(*line.split(" "))
+    assert done.returncode in (1, 2) and message in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"toy"}
+
+
+def test_null_chooses_no_config_of_a_group(deblurzoo: Run) -> None:
+    done = deblurzoo("train", "preset=null", "recipe=null", "data.root=/x", "--cfg", "job")
+    assert done.returncode == 0 and "compile: false" in done.stdout, done.stderr
+
+
+def test_types_are_for_users_too() -> None:
+    assert importlib.resources.files("deblurzoo").joinpath("py.typed").is_file()
