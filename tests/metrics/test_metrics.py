@@ -134,6 +134,8 @@ def test_a_metric_that_is_unknown_or_cannot_stand_in_a_file_is_refused(monkeypat
         DeblurzooError, match=r"metric lpips is unknown: choose from psnr, ssim, ssim_matlab3d, mssim, .*, or"
     ):
         MEASURES["plain"].names(["psnr", "lpips"])
+    with pytest.raises(DeblurzooError, match="metric warping needs consecutive frames: every evaluation of clips"):
+        MEASURES["plain"].names(["warping"])
     for name in ("My-Metric", "a" * 41, "1st", "psnr\n", "__class__"):
         monkeypatch.setitem(METRICS, name, METRICS["psnr"])
         with pytest.raises(

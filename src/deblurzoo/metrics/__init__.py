@@ -93,6 +93,8 @@ def metric(name: str) -> Metric:
     Raises:
         DeblurzooError: the metric is unknown, or its name does not match `FIGURE`.
     """
+    if name in OF_CLIPS:
+        raise DeblurzooError(f"metric {name} needs consecutive frames: every evaluation of clips measures it, omit it")
     known = METRICS if name in METRICS else known_metrics()
     if name not in known:
         raise DeblurzooError(
