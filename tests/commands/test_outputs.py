@@ -15,6 +15,7 @@ VERBS = {
     "csv": "compare nothing --csv {}",
     "markdown": "compare nothing --markdown {}",
     "html": "compare nothing --html {}",
+    "latex": "compare nothing --latex {}",
     "export": "export --checkpoint nothing --out {}",
     "import": "import nothing --network srn --out {}",
     "benchmark": "benchmark --networks srn --out {}",
@@ -27,7 +28,7 @@ VERBS = {
     "sweep": "train data.root=nothing paths.runs={} -m seed=0,1",
 }
 """Commands without valid inputs: if the message names the output, then it was checked first."""
-FILES = ("csv", "markdown", "html", "show")
+FILES = ("csv", "markdown", "html", "latex", "show")
 """Commands whose output is a file."""
 EXISTS = {
     **dict.fromkeys(VERBS, "is not a folder: "),

@@ -519,10 +519,13 @@ def test_the_metric_of_networks_by_data_sets_is_chosen(chromium: Any, field: Pat
     assert "third" in shown.locator("tbody tr").last.inner_text()
     overview.locator("select").select_option("mae")
     assert shown.get_attribute("data-metric") == "mae"
-    for width in (1280, 400):
-        tab.set_viewport_size({"width": width, "height": 900})
-        assert not tab.evaluate("document.documentElement.scrollWidth > innerWidth")
     tab.close()
+    for width in (1280, 400):
+        tab = chromium.new_page(viewport={"width": width, "height": 900})
+        tab.goto(field.as_uri())
+        tab.wait_for_selector("html[data-ready=true]", state="attached")
+        assert not tab.evaluate("document.documentElement.scrollWidth > innerWidth")
+        tab.close()
 
 
 def test_the_page_follows_the_direction_of_a_metric(

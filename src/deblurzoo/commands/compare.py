@@ -35,7 +35,10 @@ def main(arguments: list[str]) -> None:
         help="also write an HTML page with curves and pictures",
     )
     parser.add_argument(
-        "--latex", type=user_path, metavar="FILE", help="also write the tables as LaTeX (booktabs; best value bold)"
+        "--latex",
+        type=output("--latex", is_folder=False),
+        metavar="FILE",
+        help="also write the tables as LaTeX (booktabs; best value bold)",
     )
     views = parser.add_mutually_exclusive_group()
     views.add_argument(
