@@ -178,6 +178,7 @@ ELSEWHERE = {  # the test that runs the command
         "tests/commands/test_switch.py::test_a_trained_network_is_evaluated_with_its_switch_on",
     "deblurzoo evaluate checkpoint=RUN/checkpoints/best.ckpt …":
         "tests/commands/test_best.py::test_the_best_checkpoint_is_kept_evaluated_and_never_taken_as_the_newest",
+    "python study/report.py": "tests/study/test_study.py::test_the_page_of_results_is_up_to_date",
     "make gpu": "tests/test_gpu.py::test_every_part_runs_and_is_reported",
     "python docs/tables.py": "tests/test_docs.py::test_the_tables_of_the_networks_are_up_to_date",
     "deblurzoo data check data=… data.root=…": "tests/test_docs.py::test_the_documented_commands_work",
@@ -193,6 +194,7 @@ NOT_RUN = {  # with the reason; make targets must exist, and overrides must comp
     "make test": "is this suite",
     "make test-all": "is this suite",
     "python benchmarks/train.py --batch 4 --steps 4 --repeats 2": "takes a quarter of an hour",
+    "python benchmarks/growth.py": "takes ten minutes",
     "python benchmarks/photos.py PHOTOS": "takes minutes, and needs photos of more than 600 pixels",
     "deblurzoo benchmark --networks svrnn --how naive eager": "takes minutes",
     "deblurzoo train experiment=srn_gopro data.root=GOPRO_Large trainer=gpu preset=fast": "needs a GPU",

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import report
 from hydra import compose, initialize_config_dir
 
 import study
@@ -52,6 +53,12 @@ def test_photos_are_for_training_or_for_validation() -> None:
     train, validation = (set((STUDY / f"{name}.txt").read_text().split()) for name in ("train", "validation"))
     assert len(train) == 91 and len(validation) == 20 and not train & validation
     assert len({"camera_090.jpg", "camera_177.jpg"} & train) != 1  # the same scene
+
+
+def test_the_page_of_results_is_up_to_date() -> None:
+    assert report.PAGE.read_text() == report.page()
+    kept = {folder.name for folder in (STUDY / "learnability").iterdir()}
+    assert kept <= {*study.learnability()} and len(report.learnability_rows()) == len(kept)
 
 
 @pytest.mark.processes
