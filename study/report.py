@@ -85,7 +85,9 @@ Networks of about 0.55 million parameters were trained on 91 photos. The gain is
 exposures of each of 20 other photos. {len(rows)} of {len(learnability())} jobs are finished.
 
 {table(headings, rows)}
-{reached} The study's regime: {regime}.
+{reached}
+
+The study's regime: {regime}.
 
 ## Which ideas help?
 
