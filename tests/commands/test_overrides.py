@@ -49,6 +49,11 @@ def test_a_renamed_word_is_answered_with_the_new_one(verb: str, argument: str, m
     refused(deblurzoo(verb, "data=toy", argument), message)
 
 
+def test_a_sweep_over_a_group_without_a_choice(deblurzoo: Run) -> None:
+    message = "error: preset=fast,null: a sweep over a group of configs cannot contain null"
+    refused(deblurzoo("train", "-m", "data=toy", "preset=fast,null"), message)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -8,7 +8,7 @@ from typing import Any
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import ChoiceSweep, Override
 from hydra.errors import HydraException
 
 from deblurzoo.errors import DeblurzooError
@@ -111,8 +111,12 @@ def _override(argument: str, sweep: bool) -> str:
         raise DeblurzooError(f"{words[0]} is now {words[1]}: type {shlex.quote(argument.replace(*words, 1))}")
     home = _at_home(value)
     read = parsed(key + equals + home)
-    if read and _is_group(read) and isinstance(read.value(), int | float | None):  # Hydra accepts only text
-        return f"~{key}" if read.value() is None else f"{key}={quoted(home)}"
+    if read and _is_group(read):  # Hydra accepts only text
+        choices = read.value()
+        if isinstance(choices, ChoiceSweep) and None in choices.list:
+            raise DeblurzooError(f"{argument}: a sweep over a group of configs cannot contain null: run it alone")
+        if isinstance(choices, int | float | None):
+            return f"~{key}" if choices is None else f"{key}={quoted(home)}"
     if read and (sweep or not read.is_sweep_override()):
         return key + equals + home
     if (not read and not _GRAMMAR & set(value)) or (value.startswith("~") and not sweep):
@@ -124,7 +128,7 @@ def _override(argument: str, sweep: bool) -> str:
 
 def _is_group(override: Override) -> bool:
     """Whether an override chooses a config of a group, such as `model=srn`."""
-    return not (override.is_delete() or override.is_sweep_override()) and (conf_dir() / override.key_or_group).is_dir()
+    return not override.is_delete() and (conf_dir() / override.key_or_group).is_dir()
 
 
 def _problem(argument: str, sweep: bool) -> str:
