@@ -23,10 +23,11 @@ from deblurzoo.config import rebuild
 from deblurzoo.data import Source
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.media.images import read_image
+from deblurzoo.reports.gather import gather
 from deblurzoo.reports.page import Evaluation, sections
 from deblurzoo.reports.page.figures import figures
 from deblurzoo.reports.page.notebook import plot, show
-from deblurzoo.reports.table import as_markdown, gather
+from deblurzoo.reports.table import as_markdown
 
 if Path.cwd().name == "notebooks":  # where Jupyter starts; paths are relative to the top of the checkout
     os.chdir("..")

@@ -45,9 +45,10 @@ from deblurzoo.media.kinds import kind_of
 from deblurzoo.media.photos import read_photo
 from deblurzoo.media.video import inspect_video, read_video
 from deblurzoo.records import load_record
+from deblurzoo.reports.gather import gather
 from deblurzoo.reports.page import Evaluation, Network, write_page
 from deblurzoo.reports.run_folder import config_of, identity_of, name_of, problem
-from deblurzoo.reports.table import as_csv, as_markdown, gather, print_table
+from deblurzoo.reports.table import as_csv, as_markdown, print_table
 from deblurzoo.reports.wandb import fetch_runs
 from deblurzoo.restore.video import inspect, restore_video, target_of
 from deblurzoo.synthesis import pairs

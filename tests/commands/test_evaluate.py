@@ -27,8 +27,8 @@ from deblurzoo.media import Image
 from deblurzoo.media.images import read_image
 from deblurzoo.metrics import METRICS, Metric
 from deblurzoo.metrics.kohler import best_match
+from deblurzoo.reports.gather import groups
 from deblurzoo.reports.results import Results, read
-from deblurzoo.reports.table import groups
 
 FAST = ["trainer=cpu", "datamodule.workers=1"]
 

@@ -20,11 +20,11 @@ from deblurzoo.errors import DeblurzooError
 from deblurzoo.media.images import read_image, write_png
 from deblurzoo.metrics import METRICS, Metric
 from deblurzoo.reports.differences import difference
+from deblurzoo.reports.gather import Failure
 from deblurzoo.reports.page import Evaluation, write_page
 from deblurzoo.reports.page.figures import read_curves, thin
 from deblurzoo.reports.page.types import networks
 from deblurzoo.reports.results import Checkpoint, Facts, Measured, Network, Results, Tiles
-from deblurzoo.reports.table import Failure
 
 EVIL = '<script>alert("x")</script>&<img src=x onerror=alert(1)>'
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -9,9 +9,10 @@ import pytest
 
 from conftest import Run
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.reports.gather import gather
 from deblurzoo.reports.papers import rows
 from deblurzoo.reports.results import Facts, Measured, Results
-from deblurzoo.reports.table import by_conditions, gather
+from deblurzoo.reports.table import by_conditions
 from deblurzoo.reports.views import as_latex, by_data, with_published
 from reports.test_blur_sizes import FACTS
 

@@ -7,8 +7,8 @@ import pytest
 
 from conftest import Run
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.reports.gather import gather
 from deblurzoo.reports.run_folder import identity_of
-from deblurzoo.reports.table import gather
 from verbs import refused
 
 

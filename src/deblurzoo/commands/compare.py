@@ -80,7 +80,8 @@ def main(arguments: list[str]) -> None:
 def run(options: argparse.Namespace) -> None:
     """Print the tables of all evaluations in `options.runs` and their subfolders, and write the requested files."""
     # Deferred: OpenCV and pydantic take a second to import, and --help does not need them.
-    from deblurzoo.reports.table import as_csv, as_csv_by_blur, as_markdown, by_conditions, gather, print_table
+    from deblurzoo.reports.gather import gather
+    from deblurzoo.reports.table import as_csv, as_csv_by_blur, as_markdown, by_conditions, print_table
     from deblurzoo.reports.views import as_latex, by_blur, by_data, with_published
 
     files, failed = gather(options.runs)

@@ -77,18 +77,19 @@ def evaluate(cfg: DictConfig, anew: bool = True) -> Path:
     """
     quiet_lightning()
     if cfg.restored is not None:
-        evaluation = of_images(begin(cfg, "blur"))
+        settings = begin(cfg, "blur")
+        _require_out(settings, Path(str(settings.content["paths"]["runs"])))
+        evaluation = of_images(settings)
     else:
         path = checkpoint_of(user_path(str(cfg.checkpoint)))
         require_utf8(path)
         trained = read_trained(path)
         # For a network trained on several data sets, `blur_folder` is their blur folders joined by +, GOPRO's first.
         settings = begin(cfg, trained["deblurzoo"]["blur_folder"].partition("+")[0])
+        _require_out(settings, run_folder(path) / "evaluate")
         evaluation = of_network(settings, path, trained)
     settings, facts, datamodule = evaluation.settings, evaluation.facts, evaluation.datamodule
-    parent = Path(settings.out) if settings.out else evaluation.folder / "evaluate"
-    require_output(parent, f"out={parent}")
-    out = parent if settings.out else evaluation.usual_folder()
+    out = Path(settings.out) if settings.out else evaluation.usual_folder()
     require_free(out, facts)
     metrics = MEASURES[facts.measure].names(settings.metrics)
     if not anew and is_finished(out, facts, metrics):
@@ -107,6 +108,12 @@ def evaluate(cfg: DictConfig, anew: bool = True) -> Path:
     if settings.pictures:
         print(f"pictures:         {out / 'side_by_side'}")
     return out / RESULTS
+
+
+def _require_out(settings: Evaluating, usual: Path) -> None:
+    """Raise a DeblurzooError if results cannot be written to `out` or, without `out`, to the usual folder."""
+    out = Path(settings.out) if settings.out else usual
+    require_output(out, f"out={out}")
 
 
 @dataclass(frozen=True)

@@ -8,20 +8,10 @@ from deblurzoo.errors import DeblurzooError, few_of
 from deblurzoo.metrics import figure
 from deblurzoo.reports.blur_sizes import HEADINGS, rows_by_blur, without_lengths
 from deblurzoo.reports.differences import difference_lines
+from deblurzoo.reports.gather import conditions, groups, told_apart
 from deblurzoo.reports.papers import FIGURES, Row, rows
 from deblurzoo.reports.results import Results
-from deblurzoo.reports.table import (
-    Table,
-    View,
-    blurry,
-    conditions,
-    figure_names,
-    groups,
-    subject,
-    title,
-    titles,
-    told_apart,
-)
+from deblurzoo.reports.table import Table, View, blurry, figure_names, subject, title, titles
 
 
 def by_blur(all_results: list[Results]) -> list[Table]:

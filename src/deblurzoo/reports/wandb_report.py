@@ -7,9 +7,10 @@ import wandb_workspaces.reports.v2 as wr
 from wandb_workspaces import expr
 
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.reports.gather import Failure
 from deblurzoo.reports.results import Results
 from deblurzoo.reports.run_folder import identity_of, run_of
-from deblurzoo.reports.table import Failure, as_markdown
+from deblurzoo.reports.table import as_markdown
 from deblurzoo.reports.wandb import STEP
 
 _VARIANT = wr.Config("variant")
@@ -20,7 +21,7 @@ def report(project: str, found: dict[Path, Results], failed: Sequence[Failure]) 
 
     Args:
         project: ENTITY/PROJECT.
-        found: the evaluations by their `results.json`, see `deblurzoo.reports.table.gather`.
+        found: the evaluations by their `results.json`, see `deblurzoo.reports.gather.gather`.
         failed: the runs that are not done.
 
     Raises:

@@ -17,13 +17,14 @@ from plotly.offline import get_plotlyjs
 from deblurzoo.files import write_atomically
 from deblurzoo.metrics import figure
 from deblurzoo.reports.differences import FEWEST_CLIPS, quantile
+from deblurzoo.reports.gather import Failure, conditions
 from deblurzoo.reports.page.figures import figures
 from deblurzoo.reports.page.overview import overview
 from deblurzoo.reports.page.pictures import PictureStore, viewer_frames
 from deblurzoo.reports.page.table import failed_table, table
 from deblurzoo.reports.page.types import Evaluation, Network, networks
 from deblurzoo.reports.results import scene
-from deblurzoo.reports.table import Failure, conditions, counts, figure_names, left_out, origins, subject, versions
+from deblurzoo.reports.table import counts, figure_names, left_out, origins, subject, versions
 
 __all__ = ["Evaluation", "Network", "sections", "write_page"]
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from deblurzoo.metrics import figure
+from deblurzoo.reports.gather import Failure
 from deblurzoo.reports.page.types import Network
-from deblurzoo.reports.table import Failure, blurry, do_no_harm, figure_names, sharp
+from deblurzoo.reports.table import blurry, do_no_harm, figure_names, sharp
 
 
 @dataclass(frozen=True)
