@@ -17,10 +17,6 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from deblurzoo.runtime import configure
-
-configure()  # before torch is imported
-
 import cv2
 import numpy as np
 import torch

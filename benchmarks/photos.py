@@ -13,10 +13,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from deblurzoo.runtime import configure
-
-configure()  # before torch is imported
-
 import torch
 
 from deblurzoo.batch import Batch

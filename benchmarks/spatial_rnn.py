@@ -7,10 +7,6 @@ to move the minimum number of bytes at the bandwidth of `a + b -> c` on arrays o
 of the size of x (x, w and h); the forward and the backward pass together move 27 maps.
 """
 
-from deblurzoo.runtime import configure
-
-configure()  # before torch is imported
-
 import time
 from collections.abc import Callable
 from functools import cache

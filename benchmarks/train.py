@@ -19,10 +19,6 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from deblurzoo.runtime import configure
-
-configure()  # before torch is imported
-
 import torch
 import torch.nn.functional as F
 from hydra import compose, initialize_config_dir

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from os import PathLike
 from typing import TYPE_CHECKING
 
-from deblurzoo.runtime import configure
+from deblurzoo.allocator import keep_memory
 from deblurzoo.version import __version__
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["__version__", "load"]
 
-configure()  # before any module of deblurzoo imports torch
+keep_memory()  # before torch allocates memory
 
 
 def load(

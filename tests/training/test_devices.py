@@ -3,15 +3,20 @@
 import os
 import pwd
 import signal
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
+import torch
 
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.training.devices import SLOTS, claimed, first_of, selected
+from deblurzoo.training.devices import SLOTS, claimed, first_of, selected, warn_of_busy_cores
 
 
 @pytest.fixture
@@ -161,3 +166,20 @@ def test_lightnings_devices_on_a_cpu() -> None:
     assert first_of(3, "cpu") == 1
     with pytest.raises(DeblurzooError, match=r"trainer\.devices=\[0, 1\]: .*int > 0"):
         selected([0, 1], "cpu")
+
+
+def test_busy_cores_are_reported_to_a_process_with_several_threads(caplog: pytest.LogCaptureFixture) -> None:
+    before = torch.get_num_threads()
+    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(psutil.cpu_count() or 1)]
+    try:
+        time.sleep(0.5)
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            assert not caplog.messages  # one thread does not wait for another
+            warn_of_busy_cores("cpu")
+        assert "with OMP_NUM_THREADS=1 in the environment of each, all of them are faster" in caplog.text
+    finally:
+        torch.set_num_threads(before)
+        for loop in loops:
+            loop.kill()
+            loop.wait()

@@ -22,8 +22,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from deblurzoo.allocator import SWITCH
 from deblurzoo.files import user_path, write_atomically
-from deblurzoo.runtime import SWITCH
 
 C = TypeVar("C", bound=Hashable)
 Figures = dict[str, Any]
@@ -80,7 +80,7 @@ def in_new_process(function: Callable[..., Figures], *arguments: Any, keep: bool
     path = [sys.path[0], os.environ.get("PYTHONPATH", "")]  # sys.path[0] is the folder of the script
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, path))}
     for key in ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "THP_MEM_ALLOC_ENABLE"):
-        environment.pop(key, None)  # set by `configure` in this process
+        environment.pop(key, None)  # set by `keep_memory` in this process
     if not keep:
         environment[SWITCH] = "0"
     module = Path(sys.argv[0]).stem if function.__module__ == "__main__" else function.__module__

@@ -41,6 +41,7 @@ from deblurzoo.reports.run_folder import (
 )
 from deblurzoo.reports.table import print_table
 from deblurzoo.training.checkpoints import WEIGHTS, checkpoint_of, load_net, read_trained
+from deblurzoo.training.devices import warn_of_busy_cores
 from deblurzoo.training.module import ReadingModule, RestoringModule
 from deblurzoo.training.precision import AUTO, FULL, is_one, require_compiler, require_trainer
 from deblurzoo.version import __version__
@@ -148,6 +149,7 @@ def measure(evaluation: Evaluation, writer: ResultsWriter) -> None:
     datamodule.measured = writer.measured
     if writer.measured == len(writer.samples):
         return
+    warn_of_busy_cores(settings.trainer.accelerator)
     callbacks = [writer, StepProgress()]
     trainer = make(settings.trainer.content, pl.Trainer, "trainer", callbacks=callbacks, logger=False)
     state = "{} of {} images of {} are measured; the same command resumes"

@@ -11,8 +11,8 @@ import psutil
 import torch
 from torch import Tensor
 
+from deblurzoo.allocator import give_back
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.runtime import give_back
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "KI": 2**10, "MI": 2**20, "GI": 2**30}
 _WARM_UP, _PROBE = (64, 64), (64, 1152)

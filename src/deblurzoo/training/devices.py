@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import psutil
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.accelerators import CPUAccelerator, CUDAAccelerator, MPSAccelerator
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 
 SLOTS = "DEBLURZOO_SLOTS"
 """Environment variable with the number of jobs that may run on the CPU at once."""
+_SAMPLE = 0.2
+"""Seconds over which the use of the cores is measured."""
 
 
 _TRIES = 3
@@ -213,3 +216,21 @@ def _locked(path: Path, holder: str) -> tuple[BinaryIO | None, str]:
             f"{path} cannot be locked ({error.strerror}): free disk space or choose another temporary folder (TMPDIR)"
         ) from error
     return file, holder
+
+
+def warn_of_busy_cores(accelerator: str) -> None:
+    """Warn if this process computes on a CPU with more threads than other processes leave cores free.
+
+    Threads wait for each other after every layer. Where two networks share two cores, each trains five times slower
+    with two threads than alone, but only 1.6 times slower with one thread. The number of threads is not changed, as
+    results depend on it to the last bit.
+    """
+    threads, cores = torch.get_num_threads(), psutil.cpu_count() or 1
+    if threads == 1 or (accelerator != "cpu" and torch.cuda.is_available()):
+        return
+    busy = psutil.cpu_percent(_SAMPLE) / 100 * cores
+    if cores - busy < threads - 0.5:
+        advice = f"with OMP_NUM_THREADS={max(1, threads // 2)} in the environment of each, all of them are faster"
+        log.warning(
+            "other processes use %.1f of %d cores, and this process has %d threads: %s", busy, cores, threads, advice
+        )

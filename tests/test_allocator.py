@@ -29,10 +29,3 @@ def test_freed_blocks_are_used_again_in_python(imports: str) -> None:
     (kept,) = run(imports + FAULTS)
     (returned,) = run(imports + FAULTS, DEBLURZOO_KEEP_MEMORY="0")
     assert int(kept) < 1000 < int(returned)  # 64 MB are 15,625 pages
-
-
-@pytest.mark.processes
-def test_waiting_threads_sleep_unless_the_user_decides() -> None:
-    code = "import deblurzoo, os; print(os.environ['OMP_WAIT_POLICY'])"
-    assert run(code) == ["passive"]
-    assert run(code, OMP_WAIT_POLICY="active") == ["active"]
