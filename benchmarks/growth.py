@@ -1,4 +1,4 @@
-"""Measure how time and memory of the commands grow with the size of their input.
+"""Measure the growth of time and memory of the commands with the size of their input.
 
 python benchmarks/growth.py [--only SUBJECT …] [--quick] [--json FILE]
 

@@ -57,7 +57,7 @@ def _problems(found: dict[Path, Results]) -> Iterator[str]:
             yield f"{file.name}: {first.name} has the same network, data set and conditions: keep one of them"
         theirs, other = images.setdefault(conditions, (fingerprint, file))
         if theirs != fingerprint:
-            yield f"{file.name}: its test images are not those of {other.name}: `deblurzoo data check` compares counts"
+            yield f"{file.name}: its test images differ from {other.name}: `deblurzoo data check` compares counts"
 
 
 def _write(all_results: list[Results], only_check: bool) -> None:

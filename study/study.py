@@ -83,7 +83,7 @@ def study() -> Jobs:
 
 
 def settings(job: list[str], given: argparse.Namespace) -> list[str]:
-    """Return the overrides of `deblurzoo train` of a job, with those that all jobs share."""
+    """Return the overrides of `deblurzoo train` of a job, with the overrides that all jobs share."""
     small = ["trainer.max_steps=2", "datamodule.batch_size=2", "datamodule.augmentation.crop=64", *TOY]
     return [
         *(

@@ -56,7 +56,7 @@ def test_a_method_comes_by_a_file(copy: Path) -> None:
     [
         (("restored", "psnr"), 99.0, "theirs_toy.json: restored does not follow from the values per image"),
         (("data", "fingerprint"), "", "theirs_toy.json: no fingerprint of the test images"),
-        (("data", "fingerprint"), "0", "theirs_toy.json: its test images are not those of identity_toy.json"),
+        (("data", "fingerprint"), "0", "theirs_toy.json: its test images differ from identity_toy.json"),
         (("source",), None, "theirs_toy.json: no source of the restored images"),
         (("incomplete_clips",), ["a"], "theirs_toy.json: 1 test clips are incomplete"),
         (("name",), "identity", "theirs_toy.json: identity_toy.json has the same network"),

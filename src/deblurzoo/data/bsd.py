@@ -19,8 +19,8 @@ class Bsd(ClipSource):
 
     The name of a part states the exposures of the sharp and of the blurry camera. Each part has 60 clips of 100 frames
     for training, 20 clips of 100 frames for validation, which are not used, and 20 clips of 150 frames for testing. The
-    counts are those of the file lists BSD_*_train_val_test.json of github.com/stmrym/STDANet_modified; the authors'
-    page, github.com/zzh-tech/ESTRNN, states them only in a picture. Missing clips are numbered, because only their
+    counts are from the file lists BSD_*_train_val_test.json of github.com/stmrym/STDANet_modified; the authors'
+    page, github.com/zzh-tech/ESTRNN, states them only in an image. Missing clips are numbered, because only their
     number is known.
 
     Args:

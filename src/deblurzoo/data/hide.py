@@ -15,7 +15,7 @@ class Hide(ClipSource):
     """8422 pairs of 1280x720 images of people, 6397 for training and 2025 for testing. Each split is one clip.
 
     A blurry image is the mean of 11 frames of a 240 fps camera, its sharp image the middle frame. Papers test networks
-    on HIDE that were trained on GOPRO. The counts are those of the authors' page, github.com/joanshen0508/HA_deblur.
+    on HIDE that were trained on GOPRO. The counts are from the authors' page, github.com/joanshen0508/HA_deblur.
 
     Args:
         root: the folder `HIDE_dataset` of the authors' archive. `GT` holds the sharp images of both splits.

@@ -121,7 +121,7 @@ class Photos(ClipSource):
         return [ClipFiles("photos", files, files, attrgetter("name"))]  # IMG_1.JPG and IMG_1.PNG are two photos
 
     def _pair(self, files: ClipFiles) -> Pairs:
-        """Return the photos of a clip; with a pack, without those that packing has left out, as they are unreadable."""
+        """Return the photos of a clip; a pack lacks the photos that could not be read."""
         pairs = super()._pair(files)
         if not self.packed:
             return pairs

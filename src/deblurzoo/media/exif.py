@@ -1,6 +1,6 @@
 """EXIF as bytes: entries are copied without being decoded, so that odd values and texts in any encoding are kept.
 
-The layout is that of TIFF 6.0, section 2, and of Exif 2.32, section 4.6.
+The layout is described in TIFF 6.0, section 2, and of Exif 2.32, section 4.6.
 """
 
 import struct
