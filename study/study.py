@@ -7,6 +7,7 @@ two steps of every job on tiny crops, evaluates it on two images, and leaves not
 """
 
 import argparse
+import csv
 import shutil
 import subprocess
 import sys
@@ -175,7 +176,16 @@ def finish(part: str, name: str, job: list[str], given: argparse.Namespace) -> N
         (kept / test).mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, kept / test / "results.json")
     kept.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(given.runs / "runs" / name / "csv" / "version_0" / "metrics.csv", kept / "metrics.csv")
+    join_metrics(sorted((given.runs / "runs" / name / "csv").glob("*/metrics.csv")), kept / "metrics.csv")
+
+
+def join_metrics(files: list[Path], target: Path) -> None:
+    """Write the rows of several `metrics.csv` to one file: a resumed run has one file for each start."""
+    rows = [row for file in files for row in csv.DictReader(file.open(newline=""))]
+    with target.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def main() -> None:
