@@ -181,7 +181,7 @@ def finish(part: str, name: str, job: list[str], given: argparse.Namespace) -> N
 
 def join_metrics(files: list[Path], target: Path) -> None:
     """Write the rows of several `metrics.csv` to one file: a resumed run has one file for each start."""
-    rows = [row for file in files for row in csv.DictReader(file.open(newline=""))]
+    rows = [row for file in files for row in csv.DictReader(file.read_text().splitlines())]
     with target.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
         writer.writeheader()

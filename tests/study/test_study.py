@@ -82,3 +82,10 @@ def test_data_are_required(tmp_path: Path) -> None:
     command = [sys.executable, study.__file__, "study", "--runs", str(tmp_path / "runs")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and "--data is missing" in done.stderr and not (tmp_path / "runs").exists()
+
+
+def test_the_curves_of_a_resumed_job_are_joined(tmp_path: Path) -> None:
+    (tmp_path / "0.csv").write_text("step,train/loss\n49,0.2\n")
+    (tmp_path / "1.csv").write_text("step,train/loss,val/psnr\n99,0.1,\n99,,30.5\n")
+    study.join_metrics(sorted(tmp_path.glob("?.csv")), tmp_path / "joined.csv")
+    assert (tmp_path / "joined.csv").read_text() == "step,train/loss,val/psnr\n49,0.2,\n99,0.1,\n99,,30.5\n"
