@@ -129,7 +129,7 @@ def test_other_test_images_and_weights(deblurzoo: Run, file: Path, identity: Pat
     refused(deblurzoo("verify", file), "is not verified: checkpoint: ")
 
 
-def test_a_strangers_file_runs_no_code(deblurzoo: Run, file: Path, tmp_path: Path) -> None:
+def test_an_untrusted_file_runs_no_code(deblurzoo: Run, file: Path, tmp_path: Path) -> None:
     package = tmp_path / "evil.py"
     package.write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
     for key in ("data", "datamodule", "trainer"):

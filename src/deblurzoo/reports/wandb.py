@@ -98,7 +98,7 @@ def start_run(
 
 
 def _stage_files(folder: Path) -> None:
-    """Let W&B copy tables and artifacts to a run folder before their upload if its usual folder cannot be written."""
+    """Set W&B's folder for files that wait for their upload to a run folder, if the usual folder cannot be written."""
     usual = Path(get_data_dir())
     try:
         require_output(usual, f"WANDB_DATA_DIR={usual}")
