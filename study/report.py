@@ -5,10 +5,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from deblurzoo.files import write_atomically
+import yaml
+
+from deblurzoo.files import conf_dir, write_atomically
 from study import HERE, REGIME, learnability, study
 
 PAGE = HERE.parent / "docs" / "results.md"
+BATCH: int = yaml.safe_load((conf_dir() / "recipe" / "study.yaml").read_text())["datamodule"]["batch_size"]
 ENOUGH = 1.0
 """Gain in dB by which a regime counts as learned."""
 
@@ -57,7 +60,7 @@ def learnability_rows() -> list[list[str]]:
         rows.append(
             [
                 *(value_of(job, "model", ""), f"{low} to {high}", side, loss.partition("=")[0]),
-                *(value_of(job, "model.optimizer.eps", "1e-8"), f"{8 * found.step:,}"),
+                *(value_of(job, "model.optimizer.eps", "1e-8"), f"{BATCH * found.step:,}"),
                 *(f"{found.psnr - found.gain:.2f}", f"{found.gain:+.2f}", f"{found.tflop:.1f}"),
             ]
         )
