@@ -102,7 +102,8 @@ def _paper(name: str, paper: dict[str, float]) -> str:
 def heading_cell(index: int, name: str, descending: bool) -> str:
     """Return the heading of a column, by which the rows can be sorted."""
     first = "descending" if descending else "ascending"
-    button = f'<button type="button" data-column="{index}" data-first="{first}">{html.escape(name)}</button>'
+    words = re.sub(r"\S+-\S+", r'<span class="whole">\g<0></span>', html.escape(name))  # no break after a hyphen
+    button = f'<button type="button" data-column="{index}" data-first="{first}">{words}</button>'
     return f'<th scope="col" aria-sort="none">{button}</th>'
 
 
