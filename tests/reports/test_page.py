@@ -528,6 +528,17 @@ def test_the_metric_of_networks_by_data_sets_is_chosen(chromium: Any, field: Pat
         tab.close()
 
 
+def test_all_columns_of_a_table_are_seen(chromium: Any, tmp_path: Path) -> None:
+    one = evaluation(tmp_path / "one", "one", 30.0, 1000, "blur", more={"warping": 8.5})
+    write_page([one], [], tmp_path / "page.html", inline_pictures=False)
+    tab = chromium.new_page(viewport={"width": 1280, "height": 900})
+    tab.goto((tmp_path / "page.html").as_uri())
+    tab.wait_for_selector("html[data-ready=true]", state="attached")
+    assert "warping error" in tab.locator(".results thead").inner_text()
+    assert tab.evaluate("document.querySelector('.results').getBoundingClientRect().right <= innerWidth")
+    tab.close()
+
+
 def test_the_page_follows_the_direction_of_a_metric(
     chromium: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
