@@ -212,6 +212,21 @@ def test_a_forked_process_takes_rows() -> None:
     assert "do not survive a fork" in done.stderr
 
 
+COUNTED = """
+import torch
+from deblurzoo.ops import spatial_rnn
+spatial_rnn(torch.rand(1, 2, 20, 20), torch.rand(1, 8, 20, 20), "numba")
+print(torch.get_num_threads())
+"""
+
+
+@pytest.mark.processes
+def test_the_number_of_threads_of_torch_is_unchanged() -> None:
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", COUNTED], capture_output=True, text=True, check=True, env=env)
+    assert done.stdout.strip() == "1", done.stderr
+
+
 def test_double_backward_is_refused() -> None:
     x, w = maps((1, 1, 3, 3))
     (gx,) = torch.autograd.grad(spatial_rnn(x, w).square().sum(), x, create_graph=True)

@@ -165,8 +165,17 @@ def obstacle(process: int) -> str | None:
 
 
 def _follow_torch_threads() -> None:
-    threads = min(torch.get_num_threads(), config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
-    if get_num_threads() != threads:
+    """Let Numba use as many threads as torch.
+
+    Numba starts its threads at the first `get_num_threads`, and then sets OpenMP's number, which is torch's number too,
+    to the number of cores. Two trainings with `OMP_NUM_THREADS=1` on two cores would compete with two threads each.
+    """
+    threads = torch.get_num_threads()
+    current = get_num_threads()
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
+    threads = min(threads, config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
+    if current != threads:
         set_num_threads(threads)
 
 
