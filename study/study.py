@@ -1,31 +1,49 @@
 """The study of study/README.md: one `deblurzoo train` per job, in an order of decreasing value, and its evaluations.
 
-python study/study.py learnability|study --data FOLDER --runs FOLDER [--device cpu|gpu] [--only NAME …] [--toy]
+python study/study.py learnability|study|weights --data FOLDER --runs FOLDER [--device cpu|gpu] [--only NAME …] [--toy]
+python study/study.py check --data FOLDER --runs FOLDER
 
-A finished job leaves its curves and results in study/learnability or study/jobs, and is then skipped. `--toy` trains
-two steps of every job on tiny crops, evaluates it on two images, and leaves nothing.
+A finished job leaves its curves and results in study/learnability, study/jobs or study/weights, and is then skipped.
+`--toy` trains two steps of every job on tiny crops, evaluates it on two images, and leaves nothing. `check` evaluates
+the networks that are part of deblurzoo again, and fails if a result differs from the kept result.
 """
 
 import argparse
 import csv
+import json
+import resource
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from itertools import product
+from math import inf
 from pathlib import Path
 
+import av
 import cv2
+import numpy as np
+from crops import write_pictures
 
+from deblurzoo import shipped
+from deblurzoo.media import Image
 from deblurzoo.media.images import read_image, write_png
+from deblurzoo.media.video import read_video
+from deblurzoo.reports.results import read as read_results
 from deblurzoo.synthesis.toy import PHOTOGRAPHS
 
 HERE = Path(__file__).parent
+TOLERANCE = 0.002
+"""Maximum difference in dB between a kept PSNR and a PSNR measured again, on other machines."""
 REGIME = {"length": "[2,6]", "shorter_side": "400"}
 """Blur length and scale of the photos of the study; to be set from the learnability table."""
 PAIRS = {"reds": "folder_reds_020", "gopro": "gopro/test/GOPR0384_11_00"}
 """Folders of real pairs, with the sub-folders `blur` and `sharp`, relative to the folder of data."""
 LISTS = ("train.txt", "validation.txt", "kodak.txt")
 """File names of the training, validation and test photos."""
+
+VIDEO = "GOPR0477_11_00_240fps.mp4"
+"""Video of a camera at 240 frames per second, in the folder of data."""
 
 TOY = ["data.length=[1,2]", "data.shorter_side=null"]
 
@@ -80,22 +98,49 @@ def study() -> Jobs:
         if width is not None:
             jobs[f"{name}_control"] = [*jobs[name], f"model.net.width={width}"]
     again = {f"{name}_seed1": [*job, "seed=1"] for name, job in jobs.items() if name.startswith("svrnn")}
-    return {name: [*job, "trainer.max_steps=8000"] for name, job in {**jobs, **again}.items()}
+    return {name: [*job, "trainer.max_steps=2000"] for name, job in {**jobs, **again}.items()}
 
 
-def settings(job: list[str], given: argparse.Namespace) -> list[str]:
+def weights() -> Jobs:
+    """Return the trainings of the networks that are shipped: longer, on photos and on the frames of a real camera."""
+    photos = ["data.photos.length=[1,8]", "data.photos.shorter_side=400"]
+    return {"srn-small": [*NETWORKS["srn"], *photos, "trainer.max_steps=16000"]}
+
+
+PARTS: dict[str, Callable[[], Jobs]] = {"learnability": learnability, "study": study, "weights": weights}
+FOLDERS = {"learnability": "learnability", "study": "jobs", "weights": "weights"}
+"""Folders of the kept files of each part."""
+
+
+def training_data(prefix: str) -> list[str]:
+    """Return the overrides of the photos for training and validation; `prefix` is the key of the data set."""
+    values = ("root=data/photos", "train.names=train.txt", "test.names=validation.txt", "cache=exposures")
+    return [f"{prefix}.{value}" for value in values]
+
+
+DATA = {
+    "learnability": ["data=photos", *training_data("data")],
+    "study": ["data=photos", *training_data("data")],
+    "weights": [
+        *("data=mix", "data.test=photos", "data.weights={photos: 0.8, synthesized: 0.2}", "blur=blur"),
+        *(*training_data("data.photos"), "data.synthesized.root=clip"),
+    ],
+}
+"""Overrides of the training data of each part."""
+
+
+def settings(part: str, job: list[str], given: argparse.Namespace) -> list[str]:
     """Return the overrides of `deblurzoo train` of a job, with the overrides that all jobs share."""
-    small = ["trainer.max_steps=2", "datamodule.batch_size=2", "datamodule.augmentation.crop=64", *TOY]
+    toy = [word.replace("data.", "data.photos.") for word in TOY] if part == "weights" else TOY
+    small = ["trainer.max_steps=2", "datamodule.batch_size=2", "datamodule.augmentation.crop=64", *toy]
     return [
         *(
             "recipe=study",
             "logger=csv",
             f"trainer={given.device}",
             "resume=auto",
-            "data=photos",
-            "data.root=data/photos",
         ),
-        *("data.train.names=train.txt", "data.test.names=validation.txt", "data.cache=exposures"),
+        *DATA[part],
         *job,
         *([*small, "datamodule.val_frames=1"] if given.toy else []),
     ]
@@ -125,20 +170,30 @@ def prepare(given: argparse.Namespace) -> None:
     given.runs.mkdir(parents=True, exist_ok=True)
     data = toy(given.runs / "toy") if given.toy else given.data.resolve()
     link = given.runs / "data"
-    link.unlink(missing_ok=True)
-    link.symlink_to(data, target_is_directory=True)
+    if not link.exists() or link.resolve() != data:  # another process may train on it
+        link.unlink(missing_ok=True)
+        link.symlink_to(data, target_is_directory=True)
     for name in LISTS:
         shutil.copyfile((data if given.toy else HERE) / name, given.runs / name)
     for name, folder in PAIRS.items():
         for file in sorted((data / folder).glob("*/*.png")):
             image = read_image(file)
-            for scale, scaled in (
-                ("full", image),
-                ("half", cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)),
-            ):
+            for scale, scaled in (("full", image), ("half", halved(image))):
                 target = given.runs / scale / name / file.parent.name / file.name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 write_png(target, scaled)
+    if given.part == "weights" and not (given.runs / "clip").exists():
+        frames = given.runs / "frames" / Path(VIDEO).stem
+        frames.mkdir(parents=True, exist_ok=True)
+        for number, decode in enumerate(read_video(data / VIDEO)):
+            write_png(frames / f"{number:06}.png", halved(decode()))
+        exposures = ["--frames", "3-5", "--stride", "2", "--clip-length", "10"]
+        run(["synthesize", str(frames), *exposures, "--out", "clip"], given)
+
+
+def halved(image: Image) -> Image:
+    """Return an image at half resolution: means of 2x2 pixels."""
+    return cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
 
 
 def toy(folder: Path) -> Path:
@@ -151,7 +206,18 @@ def toy(folder: Path) -> Path:
             write_png(folder / place / f"{number}.png", cv2.blur(image, (3, 1)) if place.endswith("blur") else image)
     for name, numbers in zip(LISTS, ((0, 1), (2,), (0,)), strict=True):
         (folder / name).write_text("".join(f"{number}.png\n" for number in numbers))
+    write_toy_video(folder / VIDEO, images[0])
     return folder
+
+
+def write_toy_video(path: Path, image: Image) -> None:
+    """Write a video of 60 frames: an image that moves to the left by one pixel per frame."""
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("libx264", rate=240, width=192, height=128, pix_fmt="yuv420p")
+        for number in range(60):
+            crop = np.ascontiguousarray(image[:128, number:][:, :192])
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(crop)))
+        file.mux(stream.encode())
 
 
 def run(words: list[str], given: argparse.Namespace) -> None:
@@ -161,22 +227,62 @@ def run(words: list[str], given: argparse.Namespace) -> None:
         sys.exit(code)
 
 
-def finish(part: str, name: str, job: list[str], given: argparse.Namespace) -> None:
-    """Train or resume a job, evaluate it, and keep its curves and results in `study/`."""
-    run(["train", *settings(job, given), f"name={name}"], given)
-    kept = HERE / part / name
-    results = {}
-    for test, overrides in tests(job, given).items() if part == "jobs" else ():
-        out = f"runs/{name}/evaluate/{test}"
-        run(["evaluate", f"checkpoint=runs/{name}", f"out={out}", f"trainer={given.device}", *overrides], given)
-        results[test] = given.runs / out / "results.json"
+def finish(name: str, job: list[str], given: argparse.Namespace) -> None:
+    """Train or resume a job, evaluate it, and keep its curves and results in `study/`.
+
+    Networks of the part `weights` are exported, and the export becomes a part of deblurzoo.
+    """
+    before = cpu_seconds()
+    run(["train", *settings(given.part, job, given), f"name={name}"], given)
+    spent = cpu_seconds() - before
+    checkpoint = f"runs/{name}"
+    if given.part == "weights":
+        checkpoint = f"exports/{name}"
+        shutil.rmtree(given.runs / checkpoint, ignore_errors=True)
+        run(["export", "--checkpoint", f"runs/{name}", "--out", checkpoint, "--half"], given)
+    results = {} if given.part == "learnability" else evaluated(checkpoint, f"runs/{name}/evaluate", job, given)
     if given.toy:
         return
+    kept = HERE / FOLDERS[given.part] / name
     for test, file in results.items():
         (kept / test).mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, kept / test / "results.json")
     kept.mkdir(parents=True, exist_ok=True)
     join_metrics(sorted((given.runs / "runs" / name / "csv").glob("*/metrics.csv")), kept / "metrics.csv")
+    (kept / "hours.json").write_text(json.dumps({"cpu": round(spent / 3600, 3)}) + "\n")
+    if given.part == "weights":
+        shutil.copytree(given.runs / checkpoint, shipped.FOLDER / name, dirs_exist_ok=True)
+        write_pictures(results, shipped.FOLDER / name)
+
+
+def cpu_seconds() -> float:
+    """Return the CPU time of all finished child processes in seconds."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def evaluated(checkpoint: str, out: str, job: list[str], given: argparse.Namespace) -> dict[str, Path]:
+    """Evaluate a network on all tests in subfolders of `out`; return the paths of `results.json` by test."""
+    for test, overrides in tests(job, given).items():
+        words = [f"checkpoint={checkpoint}", f"out={out}/{test}", f"trainer={given.device}", "pictures=100"]
+        run(["evaluate", *words, *overrides], given)
+    return {test: given.runs / out / test / "results.json" for test in tests(job, given)}
+
+
+def check(given: argparse.Namespace) -> None:
+    """Evaluate the networks that are part of deblurzoo; exit with 1 if an image differs from its kept PSNR."""
+    largest = 0.0
+    for name in shipped.names():
+        for test, file in evaluated(name, f"check/{name}", weights()[name], given).items():
+            now = read_results(file)
+            kept = read_results(HERE / FOLDERS["weights"] / name / test / "results.json")
+            same = now.data.fingerprint == kept.data.fingerprint and len(now.images) == len(kept.images)
+            pairs = zip(now.images, kept.images, strict=True) if same else ()
+            worst = max((abs(a.restored["psnr"] - b.restored["psnr"]) for a, b in pairs), default=inf)
+            print(f"{name}, {test}: PSNR of {len(now.images)} images differs by at most {worst:.6f} dB")
+            largest = max(largest, worst)
+    if largest > TOLERANCE:
+        sys.exit(f"error: a result differs by more than {TOLERANCE} dB, or other images were measured")
 
 
 def join_metrics(files: list[Path], target: Path) -> None:
@@ -191,24 +297,27 @@ def join_metrics(files: list[Path], target: Path) -> None:
 def main() -> None:
     """Train and evaluate all jobs that are not finished."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=("learnability", "study"))
+    parser.add_argument("part", choices=(*PARTS, "check"))
     parser.add_argument("--data", type=Path, help="folder of data, see study/README.md; --toy needs none")
     parser.add_argument("--runs", type=lambda path: Path(path).resolve(), required=True, help="folder of runs")
     parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="names of jobs; by default all")
     parser.add_argument("--toy", action="store_true", help="two steps of each job, on toy data")
     given = parser.parse_args()
-    part, jobs = ("learnability", learnability()) if given.part == "learnability" else ("jobs", study())
-    if unknown := {*(given.only or ())} - {*jobs}:
-        parser.error(f"no such job: {', '.join(sorted(unknown))}. The jobs are {', '.join(jobs)}")
     if not given.toy and not given.data:
         parser.error("--data is missing: give the folder that study/README.md describes, or --toy")
+    jobs = PARTS[given.part]() if given.part in PARTS else {}
+    if unknown := {*(given.only or ())} - {*jobs}:
+        parser.error(f"no such job: {', '.join(sorted(unknown))}. The jobs are {', '.join(jobs)}")
     prepare(given)
+    if given.part == "check":
+        check(given)
     for number, (name, job) in enumerate(jobs.items(), 1):
-        if (given.only and name not in given.only) or ((HERE / part / name).exists() and not given.toy):
+        kept = HERE / FOLDERS[given.part] / name
+        if (given.only and name not in given.only) or (kept.exists() and not given.toy):
             continue
         print(f"{name} ({number} of {len(jobs)})", flush=True)
-        finish(part, name, job, given)
+        finish(name, job, given)
 
 
 if __name__ == "__main__":

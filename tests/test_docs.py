@@ -153,6 +153,8 @@ ELSEWHERE = {  # the test that runs the command
     "wandb agent ENTITY/deblurzoo/SWEEP": _AGENT,
     "deblurzoo evaluate checkpoint=wandb:ENTITY/deblurzoo/model-ID:latest data=gopro data.root=GOPRO_Large":
         "tests/commands/test_wandb_artifacts.py::test_a_checkpoint_of_wandb_is_evaluated_and_exported",
+    "deblurzoo export --checkpoint runs/srn_gopro --out srn_half --half":
+        "tests/export/test_export.py::test_half_precision_takes_half_the_space",
     "deblurzoo export … --to-wandb PROJECT":
         "tests/commands/test_wandb_artifacts.py::test_an_export_is_an_artifact_of_its_run_and_starts_another",
     "deblurzoo benchmark --out runs/benchmark":

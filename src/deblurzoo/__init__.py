@@ -18,7 +18,7 @@ keep_memory()  # before torch allocates memory
 
 
 def load(
-    path: str | PathLike[str],
+    path: str | PathLike[str] | None = None,
     device: "Device" = "auto",
     precision: "Precision" = "fp32",
     memory: int | None = None,
@@ -28,7 +28,8 @@ def load(
     """Load a trained network as a function of images.
 
     Args:
-        path: a checkpoint, an exported network, or a run folder, whose newest checkpoint is loaded; `~` is expanded.
+        path: a checkpoint, an exported network, or a run folder, whose newest checkpoint is loaded; `~` is expanded. Or
+            a name that `deblurzoo weights` lists. None loads the network that `deblurzoo deblur` uses by default.
         trust: packages that may define the network's class, in addition to packages with the entry point
             `deblurzoo.extension`.
         device, precision, memory, self_ensemble: see `deblurzoo.restore.restorer.Restorer`.
@@ -40,10 +41,15 @@ def load(
     Raises:
         DeblurzooError: the file is missing, corrupt or not written by deblurzoo, or the device is not available.
     """
+    from deblurzoo import shipped
+    from deblurzoo.errors import DeblurzooError
     from deblurzoo.extensions import trust as trust_packages
     from deblurzoo.files import user_path
     from deblurzoo.restore.restorer import Restorer
     from deblurzoo.training.checkpoints import load_any  # deferred: torch takes seconds to import
 
+    path = path or shipped.DEFAULT
+    if path is None:
+        raise DeblurzooError("no network is the default: give a checkpoint, an export or a run folder")
     trust_packages(trust)
     return Restorer(load_any(user_path(path)), device, precision, memory, self_ensemble)

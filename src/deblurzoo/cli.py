@@ -13,7 +13,8 @@ USAGE = """usage: deblurzoo COMMAND …
 
   train        train a network:              deblurzoo train experiment=srn_gopro data.root=GOPRO
   evaluate     evaluate a trained network:   deblurzoo evaluate checkpoint=RUN data=gopro data.root=GOPRO
-  deblur       restore photos and videos:    deblurzoo deblur INPUT… --checkpoint RUN --out OUT
+  deblur       restore photos and videos:    deblurzoo deblur INPUT…
+  weights      list trained networks:        deblurzoo weights
   verify       measure some images again:    deblurzoo verify RESULTS data.root=GOPRO
   compare      print tables of evaluations:  deblurzoo compare RUN…
   export       save safetensors and ONNX:    deblurzoo export --checkpoint RUN --out DIR --onnx
@@ -31,7 +32,19 @@ show take Hydra overrides (KEY=VALUE)."""
 
 
 VERBS = (
-    *("train", "evaluate", "verify", "deblur", "compare", "export", "import", "benchmark", "experiments", "synthesize"),
+    *(
+        "train",
+        "evaluate",
+        "verify",
+        "deblur",
+        "weights",
+        "compare",
+        "export",
+        "import",
+        "benchmark",
+        "experiments",
+        "synthesize",
+    ),
     *("data toy", "data check", "data pack", "data show"),
 )
 """Commands; each is a module of `commands`, with `_` in place of a space, and `import_` for `import`."""

@@ -100,6 +100,23 @@ def test_an_export_of_an_export_is_the_same(exported: Path, tmp_path: Path) -> N
         assert (tmp_path / "again" / name).read_bytes() == (exported / name).read_bytes()
 
 
+def test_half_precision_takes_half_the_space(exported: Path, tmp_path: Path) -> None:
+    export(exported, tmp_path / "half", onnx=False, half=True)
+    state, rounded = (load_any(folder).state_dict() for folder in (exported, tmp_path / "half"))
+    assert all(torch.equal(rounded[name], tensor.half().float()) for name, tensor in state.items())
+    sizes = [(folder / WEIGHTS).stat().st_size for folder in (exported, tmp_path / "half")]
+    assert sizes[1] < 0.6 * sizes[0]
+
+
+def test_weights_beyond_half_precision_are_refused(tmp_path: Path) -> None:
+    module = module_of(SRNDeblur)
+    with torch.no_grad():
+        next(module.net.parameters()).fill_(1e5)
+    with pytest.raises(DeblurzooError, match=r"above 65504, .*export without --half"):
+        export(checkpoint_of(module, tmp_path), tmp_path / "half", onnx=False, half=True)
+    assert not (tmp_path / "half").exists()
+
+
 HUB = """
 import sys, torch
 from huggingface_hub import PyTorchModelHubMixin

@@ -17,7 +17,7 @@ from deblurzoo.nets.cost import macs
 
 STUDY = Path(study.__file__).parent
 
-JOBS = {**study.learnability(), **study.study()}
+JOBS = {name: [*study.DATA[part], *job] for part, jobs in study.PARTS.items() for name, job in jobs().items()}
 SIZE = (256, 256)
 NEAR = {"srn_one_scale": 0.03}
 """Distance from 1 of the ratio of multiply-adds, where whole channels allow no smaller one; 0.02 for all others."""
@@ -25,16 +25,15 @@ NEAR = {"srn_one_scale": 0.03}
 
 def network(job: list[str]) -> Any:
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        cfg: Any = compose("train", ["recipe=study", "data=photos", "trainer=cpu", "name=job", *job])
+        cfg: Any = compose("train", ["recipe=study", "trainer=cpu", "name=job", *job])
     return make_module(as_dicts(cfg.model)).net
 
 
 @pytest.mark.parametrize("name", study.CONTROLS)
 def test_controls_have_the_multiply_adds_of_the_full_network(name: str) -> None:
     full, _, width = study.CONTROLS[name]
-    jobs = study.study()
-    control = jobs[name if width is None else f"{name}_control"]
-    ratio = macs(network(control), SIZE) / macs(network(jobs[full]), SIZE)
+    control = JOBS[name if width is None else f"{name}_control"]
+    ratio = macs(network(control), SIZE) / macs(network(JOBS[full]), SIZE)
     assert ratio == pytest.approx(1, abs=NEAR.get(name, 0.02))
 
 
@@ -66,6 +65,7 @@ def test_jobs_train_are_evaluated_and_then_skipped(tmp_path: Path) -> None:
     for part, name, tests in (
         ("learnability", "srn_charbonnier_1e-12", set()),
         ("study", "flow_rnn_no_flow_control", {"kodak", "reds_full", "reds_half"}),
+        ("weights", "srn-small", {"kodak", "reds_full", "reds_half", "gopro_full", "gopro_half"}),
     ):
         job = [part, "--runs", tmp_path, "--toy", "--only", name]
         first, again = (
@@ -76,6 +76,7 @@ def test_jobs_train_are_evaluated_and_then_skipped(tmp_path: Path) -> None:
         assert again.returncode == 0 and "is finished" in again.stdout + again.stderr
         results = tmp_path.glob(f"runs/{name}/evaluate/*/results.json")
         assert {file.parent.name for file in results} == tests
+    assert (tmp_path / "exports" / "srn-small" / "model.safetensors").stat().st_size < 1.1e6
 
 
 def test_data_are_required(tmp_path: Path) -> None:

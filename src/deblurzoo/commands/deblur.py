@@ -2,8 +2,10 @@
 
 import argparse
 from functools import partial
+from pathlib import Path
 from typing import get_args
 
+from deblurzoo import shipped
 from deblurzoo.commands.options import add_checkpoint, add_out
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.extensions import add_trust, trust
@@ -22,8 +24,8 @@ def main(arguments: list[str]) -> None:
         "is 1.",
     )
     parser.add_argument("inputs", nargs="+", type=user_path, metavar="INPUT", help="photo, video, or folder")
-    add_checkpoint(parser)
-    add_out(parser, "folder for the results")
+    add_checkpoint(parser, shipped.DEFAULT)
+    add_out(parser, "folder for the results (default: deblurred)", default=Path("deblurred"))
     parser.add_argument("--overwrite", action="store_true", help="replace existing results in DIR")
     parser.add_argument("--compare", action="store_true", help="also write NAME.compare.SUFFIX: blurry | restored")
     parser.add_argument("--frames", action="store_true", help="treat the images of a folder as consecutive frames")

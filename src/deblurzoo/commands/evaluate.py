@@ -14,6 +14,7 @@ import rich.table
 import rich.text
 from omegaconf import DictConfig
 
+from deblurzoo import shipped
 from deblurzoo.callbacks import BEST, ResultsWriter, StepProgress
 from deblurzoo.commands.hydra_app import blur_choice, make, quiet_lightning, settled
 from deblurzoo.commands.job_names import below_runs
@@ -79,7 +80,7 @@ def evaluate(cfg: DictConfig, anew: bool = True) -> Path:
     quiet_lightning()
     if cfg.restored is not None:
         settings = begin(cfg, "blur")
-        _require_out(settings, Path(str(settings.content["paths"]["runs"])))
+        _require_out(settings, runs_of(settings))
         evaluation = of_images(settings)
     else:
         path = checkpoint_of(user_path(str(cfg.checkpoint)))
@@ -87,7 +88,7 @@ def evaluate(cfg: DictConfig, anew: bool = True) -> Path:
         trained = read_trained(path)
         # For a network trained on several data sets, `blur_folder` is their blur folders joined by +, GOPRO's first.
         settings = begin(cfg, trained["deblurzoo"]["blur_folder"].partition("+")[0])
-        _require_out(settings, run_folder(path) / "evaluate")
+        _require_out(settings, run_folder(path, runs_of(settings)) / "evaluate")
         evaluation = of_network(settings, path, trained)
     settings, facts, datamodule = evaluation.settings, evaluation.facts, evaluation.datamodule
     out = Path(settings.out) if settings.out else evaluation.usual_folder()
@@ -174,14 +175,14 @@ def of_network(settings: Evaluating, path: Path, trained: dict[str, Any], built:
     datamodule = _test_data(settings, net.frames, settings.no_harm, built)
     if settings.compile:
         net.compile()
-    folder = run_folder(path)
+    folder = run_folder(path, runs_of(settings))
     best = "best" if path.name == BEST else None
     names = (name_of(folder), best, settings.switch, _ensemble(settings), _low(settings))
     subject = {
         "name": " ".join(filter(None, names)),
         "network": describe_network(net, arguments),
         "checkpoint": {
-            "file": str(path),
+            "file": str(shipped.shown(path)),
             "step": trained["global_step"],
             "sha256": sha256(path),
             "lineage": trained["deblurzoo"].get("lineage"),
@@ -210,7 +211,7 @@ def of_images(settings: Evaluating, built: Build = make) -> Evaluation:
         "checkpoint": {"file": str(given), "step": 0, "sha256": images.sha256()},
         "source": settings.source,
     }
-    folder = Path(str(settings.content["paths"]["runs"])) / below_runs("name", name)
+    folder = runs_of(settings) / below_runs("name", name)
     facts = _facts(settings, datamodule, subject)
     return Evaluation(settings, facts, datamodule, ReadingModule(images.files), folder, images)
 
@@ -256,8 +257,18 @@ def _facts(settings: Evaluating, datamodule: DeblurDataModule, subject: dict[str
     )
 
 
-def run_folder(file: Path) -> Path:
-    """Return the folder for evaluations of a checkpoint: its run or export folder, or its path without the suffix."""
+def runs_of(settings: Evaluating) -> Path:
+    """Return the folder of runs."""
+    return Path(str(settings.content["paths"]["runs"]))
+
+
+def run_folder(file: Path, runs: Path = Path()) -> Path:
+    """Return the folder for evaluations of a checkpoint: its run or export folder, or its path without the suffix.
+
+    For a network that is part of deblurzoo, the folder is `runs`/NAME.
+    """
+    if (name := shipped.shown(file)) != file:
+        return runs / name
     folder = file.parent.resolve()
     if file.name == WEIGHTS:
         return file.parent

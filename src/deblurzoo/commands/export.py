@@ -14,6 +14,7 @@ def main(arguments: list[str]) -> None:
     add_checkpoint(parser)
     add_out(parser, "folder to create", is_new=True)
     parser.add_argument("--onnx", action="store_true", help="also write model.onnx, and compare its output with torch")
+    parser.add_argument("--half", action="store_true", help="store the weights as float16, in half the space")
     add_to_wandb(parser, "also upload the export to the W&B run of the run folder")
     add_trust(parser)
     run(parser.parse_args(arguments))
@@ -28,7 +29,7 @@ def run(options: argparse.Namespace) -> None:
     trust(options.trust)
     file = checkpoint_of(options.checkpoint)
     source = run_of_checkpoint(file) if options.to_wandb else None
-    differences = export(file, options.out, options.onnx)
+    differences = export(file, options.out, options.onnx, options.half)
     print(f"exported to {options.out}: {', '.join(sorted(file.name for file in options.out.iterdir()))}")
     if differences:
         print(f"largest difference between onnxruntime and torch: {listed(differences)}")

@@ -44,7 +44,7 @@ def add_out(parser: argparse.ArgumentParser, purpose: str, is_new: bool = False,
         "--out",
         type=output("--out", is_new=is_new),
         required=default is None,
-        default=default,
+        default=default and str(default),  # argparse checks texts alone
         metavar="DIR",
         help=purpose,
     )
@@ -63,12 +63,14 @@ def output(option: str, is_folder: bool = True, is_new: bool = False) -> Callabl
     return path
 
 
-def add_checkpoint(parser: argparse.ArgumentParser) -> None:
-    """Add the required option `--checkpoint`, a trained network."""
+def add_checkpoint(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+    """Add the option `--checkpoint`, a trained network; required without a default."""
     parser.add_argument(
         "--checkpoint",
         type=user_path,
-        required=True,
+        required=default is None,
+        default=default,
         metavar="CKPT",
-        help="run folder, .ckpt file, export, or wandb:ENTITY/PROJECT/NAME:ALIAS",
+        help="run folder, .ckpt file, export, wandb:ENTITY/PROJECT/NAME:ALIAS, or a name of `deblurzoo weights`"
+        + (f" (default: {default})" if default else ""),
     )

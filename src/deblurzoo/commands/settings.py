@@ -127,8 +127,8 @@ class Evaluating(Settings):
     def _has_one_subject(self) -> Self:
         if self.checkpoint is None and self.restored is None:
             raise DeblurzooError(
-                "checkpoint is not set: give checkpoint=RUN_FOLDER, checkpoint=FILE.ckpt, checkpoint=EXPORT_FOLDER or, "
-                "for images that another program restored, restored=FOLDER"
+                "checkpoint is not set: give checkpoint=RUN_FOLDER, checkpoint=FILE.ckpt, checkpoint=EXPORT_FOLDER, "
+                "checkpoint=NAME of `deblurzoo weights` or, for images that another program restored, restored=FOLDER"
             )
         if self.checkpoint is not None and self.restored is not None:
             raise DeblurzooError("checkpoint and restored exclude each other: give one of them")

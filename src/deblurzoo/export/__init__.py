@@ -3,6 +3,8 @@
 import math
 from pathlib import Path
 
+from torch import Tensor
+
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.export.onnx import TOLERANCE, largest_difference, write_onnx
 from deblurzoo.export.safetensors import write_export
@@ -12,13 +14,14 @@ from deblurzoo.training.checkpoints import checkpoint_of, load_net, read_trained
 ONNX = "model.onnx"
 
 
-def export(checkpoint: Path, out: Path, onnx: bool) -> dict[str, float]:
+def export(checkpoint: Path, out: Path, onnx: bool, half: bool = False) -> dict[str, float]:
     """Create a folder with the weights that `deblurzoo evaluate` uses; see `docs/export.md`.
 
     Args:
         checkpoint: a checkpoint, a run folder or an export.
         out: folder to create; it is written completely or not at all.
         onnx: whether to also write `model.onnx` and check it.
+        half: whether to round the weights to float16, which takes half the space. They are loaded as float32.
 
     Returns:
         For each image size, the largest difference between the ONNX file's and torch's outputs; empty without `onnx`.
@@ -29,8 +32,10 @@ def export(checkpoint: Path, out: Path, onnx: bool) -> dict[str, float]:
     file = checkpoint_of(checkpoint)
     trained = read_trained(file)
     net = load_net(trained, file).eval()
+    if half:
+        net.load_state_dict({name: _rounded(name, tensor) for name, tensor in net.state_dict().items()})
     with new_folder(out) as folder:
-        write_export(folder, net, trained)
+        write_export(folder, net, trained, half)
         if not onnx:
             return {}
         write_onnx(net, folder / ONNX)
@@ -41,6 +46,14 @@ def export(checkpoint: Path, out: Path, onnx: bool) -> dict[str, float]:
                 "nothing was written: export without --onnx, and report the versions of torch and onnxruntime"
             )
     return differences
+
+
+def _rounded(name: str, tensor: Tensor) -> Tensor:
+    """Return a tensor rounded to float16; raise a DeblurzooError if a value is too large."""
+    rounded = tensor.half()
+    if not rounded.isfinite().all():
+        raise DeblurzooError(f"{name} has values above 65504, the largest value of float16: export without --half")
+    return rounded.to(tensor.dtype)
 
 
 def listed(differences: dict[str, float]) -> str:

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import save
 
 from deblurzoo.extensions import current, name_of
@@ -17,15 +18,17 @@ from deblurzoo.training.checkpoints import CONFIG, WEIGHTS
 from deblurzoo.version import __version__
 
 
-def write_export(folder: Path, net: DeblurNet, trained: dict[str, Any]) -> None:
+def write_export(folder: Path, net: DeblurNet, trained: dict[str, Any], half: bool = False) -> None:
     """Write a network and the metadata of its checkpoint to a folder, without pickle.
 
     Args:
         folder: an existing folder.
         net: the network, with the weights to be written.
         trained: the content of the checkpoint, from `read_trained`.
+        half: whether to store the tensors as float16.
     """
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
+    dtype = torch.float16 if half else None
+    state = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in net.state_dict().items()}
     config = {
         **trained["hyper_parameters"]["net"],
         "deblurzoo": {

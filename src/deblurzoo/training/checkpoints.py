@@ -9,6 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor, nn
 
+from deblurzoo import shipped
 from deblurzoo.config import require_plain
 from deblurzoo.errors import DeblurzooError, few_of
 from deblurzoo.extensions import NETWORKS, current, resolve
@@ -24,7 +25,10 @@ WEIGHTS, CONFIG = "model.safetensors", "config.json"
 """File names of an export; see `deblurzoo.export.safetensors`."""
 _REMEDY = f"give a folder written by `deblurzoo export`, with {WEIGHTS} and {CONFIG}"
 
-FORMS = "a run folder, a .ckpt file, wandb:ENTITY/PROJECT/NAME:ALIAS or, except for resume, an exported network"
+FORMS = (
+    "a run folder, a .ckpt file, wandb:ENTITY/PROJECT/NAME:ALIAS or, except for resume, an exported network or a name "
+    "of `deblurzoo weights`"
+)
 """Accepted forms of trained weights, for messages."""
 
 RECORDS = ("optimizer", "schedule", "loss")
@@ -101,12 +105,15 @@ def load_any(path: Path) -> DeblurNet:
 def checkpoint_of(path: Path) -> Path:
     """Return the file to load: `path` itself, or a folder's exported weights or newest checkpoint.
 
+    A name that `deblurzoo weights` lists is the export that is part of deblurzoo, unless a file or folder has the name.
+
     The file of an artifact of W&B, `wandb:ENTITY/PROJECT/NAME:ALIAS`, is downloaded first.
     """
     if str(path).startswith("wandb:"):
         from deblurzoo.reports.artifacts import fetch  # W&B's library takes seconds to import
 
         return fetch(str(path))
+    path = shipped.export_of(path) or path
     if not path.is_dir():
         return path
     if is_export(path):

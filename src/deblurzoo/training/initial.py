@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from deblurzoo import shipped
 from deblurzoo.errors import DeblurzooError, few_of, require_utf8
 from deblurzoo.files import sha256
 from deblurzoo.nets.base import complete
@@ -38,7 +39,7 @@ def initialise(module: DeblurModule, path: Path, partial: bool) -> Lineage:
         )
     module.net.load_state_dict(fitting, strict=False)
     return Lineage(
-        file=str(file),
+        file=str(shipped.shown(file)),
         step=trained["global_step"],
         sha256=sha256(file),
         lineage=trained["deblurzoo"].get("lineage"),
