@@ -85,10 +85,12 @@ def learnability_rows() -> list[list[str]]:
         found = last_validation(metrics)
         low, high = value_of(job, "data.length", "").strip("[]").split(",")
         side = value_of(job, "data.shorter_side", "").replace("null", "as they are")
-        loss = next((word for word in job if word.startswith("++model.loss.")), "l1=").removeprefix("++model.loss.")
+        loss = next((word for word in job if word.startswith("++model.loss.")), "l1=1.0").removeprefix("++model.loss.")
+        loss, _, weight = loss.partition("=")
+        loss += "" if float(weight) == 1 else f" × {float(weight):,.0f}, clipped"
         rows.append(
             [
-                *(value_of(job, "model", ""), f"{low} to {high}", side, loss.partition("=")[0]),
+                *(value_of(job, "model", ""), f"{low} to {high}", side, loss),
                 *(value_of(job, "model.optimizer.eps", "1e-8"), f"{BATCH * found.step:,}"),
                 *(f"{found.psnr - found.gain:.2f}", f"{found.gain:+.2f}", f"{found.tflop:.1f}"),
             ]

@@ -71,7 +71,10 @@ Jobs = dict[str, list[str]]
 
 
 def learnability() -> Jobs:
-    """Return SRN in nine regimes, SVRNN and NAFNet in two of them, and losses and values of epsilon in one."""
+    """Return SRN in nine regimes, SVRNN and NAFNet in two of them, and losses and values of epsilon in one.
+
+    One more pair compares torch's mean squared error with Caffe's L2 loss of SVRNN's authors and their solver's numbers.
+    """
     cells = {
         f"{short}_{side}": [f"data.length={length}", f"data.shorter_side={side}"]
         for (short, length), side in product(
@@ -86,6 +89,10 @@ def learnability() -> Jobs:
         recipe = [*NETWORKS["srn"], *cells["mild_400"], *weights, f"++model.optimizer.eps={epsilon}"]
         jobs[f"srn_{loss}_{epsilon}"] = recipe
     del jobs["srn_l1_1e-8"]  # srn_mild_400
+    mse = [*NETWORKS["svrnn"], *cells["mild_400"], "~model.loss.l1"]
+    jobs["svrnn_mse"] = [*mse, "++model.loss.mse=1.0"]
+    solver = ["++model.optimizer.weight_decay=1e-6", "++trainer.gradient_clip_val=5000"]
+    jobs["svrnn_caffe_l2"] = [*mse, "++model.loss.mse=24576.0", *solver]  # 3/2 crop²
     return {name: [*job, "trainer.max_steps=1000"] for name, job in jobs.items()}
 
 
