@@ -87,7 +87,7 @@ def learnability_rows() -> list[list[str]]:
         side = value_of(job, "data.shorter_side", "").replace("null", "as they are")
         loss = next((word for word in job if word.startswith("++model.loss.")), "l1=1.0").removeprefix("++model.loss.")
         loss, _, weight = loss.partition("=")
-        loss += "" if float(weight) == 1 else f" × {float(weight):,.0f}, clipped"
+        loss += "" if float(weight) == 1 else f" by {float(weight):,.0f}"
         rows.append(
             [
                 *(value_of(job, "model", ""), f"{low} to {high}", side, loss),

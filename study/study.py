@@ -73,7 +73,7 @@ Jobs = dict[str, list[str]]
 def learnability() -> Jobs:
     """Return SRN in nine regimes, SVRNN and NAFNet in two of them, and losses and values of epsilon in one.
 
-    One more pair compares torch's mean squared error with Caffe's L2 loss of SVRNN's authors and their solver's numbers.
+    A pair of SVRNNs compares the mean squared error with Caffe's L2 loss and its authors' solver.
     """
     cells = {
         f"{short}_{side}": [f"data.length={length}", f"data.shorter_side={side}"]
