@@ -119,10 +119,12 @@ FOLDERS = {"learnability": "learnability", "study": "jobs", "weights": "weights"
 """Folders of the kept files of each part."""
 
 
+SPLIT = ("train.names=train.txt", "test.names=validation.txt")
+
+
 def training_data(prefix: str) -> list[str]:
     """Return the overrides of the photos for training and validation; `prefix` is the key of the data set."""
-    values = ("root=data/photos", "train.names=train.txt", "test.names=validation.txt", "cache=exposures")
-    return [f"{prefix}.{value}" for value in values]
+    return [f"{prefix}.{value}" for value in ("packed=packed/photos", "cache=exposures", *SPLIT)]
 
 
 DATA = {
@@ -189,6 +191,9 @@ def prepare(given: argparse.Namespace) -> None:
                 target = given.runs / scale / name / file.parent.name / file.name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 write_png(target, scaled)
+    if not (given.runs / "packed").exists():  # JPEGs take five times as long to decode as a sample takes to draw
+        words = ["data=photos", "data.root=data/photos", *(f"data.{names}" for names in SPLIT)]
+        run(["data", "pack", *words, "out=packed/photos"], given)
     if given.part == "weights" and not (given.runs / "clip").exists():
         frames = given.runs / "frames" / Path(VIDEO).stem
         frames.mkdir(parents=True, exist_ok=True)
