@@ -124,7 +124,7 @@ SPLIT = ("train.names=train.txt", "test.names=validation.txt")
 
 def training_data(prefix: str) -> list[str]:
     """Return the overrides of the photos for training and validation; `prefix` is the key of the data set."""
-    return [f"{prefix}.{value}" for value in ("packed=packed/photos", "cache=exposures", *SPLIT)]
+    return [f"{prefix}.{value}" for value in ("root=data/photos", "packed=packed/photos", "cache=exposures", *SPLIT)]
 
 
 DATA = {

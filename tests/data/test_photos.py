@@ -344,6 +344,9 @@ def test_a_pack_gives_the_same_samples_and_needs_no_photos(photos: Path, tmp_pat
     data = TrainingCrops(packed.samples("train", 2), SMALL, seed=0)
     assert [parameters(data[number]) for number in range(4)] == [parameters(batch) for batch in expected]
     assert [str(frame) for sample in packed.samples("test", 2) for frame in sample.blur] == test
+    unrendered = source(photos, root=None, packed=str(tmp_path / "packed"), cache=str(tmp_path / "empty"))
+    with pytest.raises(DeblurzooError, match=r"data\.root is not set, and the test exposures are not in data\.cache"):
+        unrendered.samples("test", 2)
 
 
 def datamodule(photos: Path, crop: int, **options: Any) -> DeblurDataModule:

@@ -204,6 +204,11 @@ class Photos(ClipSource):
         from deblurzoo.synthesis.plan import Cut
         from deblurzoo.synthesis.sources import inspect
 
+        if self.root is None:
+            raise DeblurzooError(
+                f"{self.key}.root is not set, and the test exposures are not in {self.key}.cache={self.cache}: set "
+                f"{self.key}.root to the folder of the photos, from whose files they are rendered once"
+            )
         (clip,) = self.clip_files("test")
         sources = []
         for path in clip.sharp:
