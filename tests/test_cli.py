@@ -23,7 +23,10 @@ def test_completion_is_installed_for_deblurzoo(deblurzoo: Run) -> None:
 @pytest.mark.parametrize(
     ("line", "completions"),
     [
-        ("deblurzoo ", "train evaluate verify deblur weights compare export import benchmark experiments synthesize data"),
+        (
+            "deblurzoo ",
+            "train evaluate verify deblur weights compare export import benchmark experiments synthesize data",
+        ),
         ("deblurzoo data ", "toy check pack show"),
         ("deblurzoo train debug=", "debug=smoke"),
         ("deblurzoo data check data=gopro_b", "data=gopro_blur data=gopro_blur_1100 data=gopro_blur_dvd "
