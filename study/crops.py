@@ -10,18 +10,18 @@ from deblurzoo.files import write_atomically
 from deblurzoo.media import Image
 from deblurzoo.metrics.tiles import TILE, tile_errors
 from deblurzoo.pictures.strips import read_strip, strip
-from deblurzoo.reports.results import Measured
+from deblurzoo.reports.results import Measured, Results
 from deblurzoo.reports.results import read as read_results
 
 SIDE = 5 * TILE
 """Side of a crop in pixels."""
 QUALITY = 90
-CARD: dict[str, tuple[str, Callable[[list[float]], float]]] = {
+CARD: dict[str, tuple[str, Callable[..., Measured]]] = {
     "good": ("kodak", max),
     "bad": ("kodak", min),
     "real": ("reds_half", max),
 }
-"""Test and choice of the image's gain of each picture."""
+"""Test of each picture, and the choice of its image by the gain."""
 
 
 def write_pictures(results: dict[str, Path], folder: Path) -> None:
@@ -31,11 +31,15 @@ def write_pictures(results: dict[str, Path], folder: Path) -> None:
         results: `results.json` by test.
         folder: the folder of the network.
     """
-    for name, (test, chosen) in CARD.items():
-        images = read_results(results[test]).images
-        image = images[[gain(one) for one in images].index(chosen([gain(one) for one in images]))]
+    for name, (test, _) in CARD.items():
+        image = shown_image(name, read_results(results[test]))
         picture = cv2.cvtColor(crop(*read_strip(results[test].parent / image.strip)), cv2.COLOR_RGB2BGR)
         write_atomically(folder / f"{name}.jpg", cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1])
+
+
+def shown_image(name: str, results: Results) -> Measured:
+    """Return the image of a picture of the card from the results of its test."""
+    return CARD[name][1](results.images, key=gain)
 
 
 def gain(image: Measured) -> float:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import yaml
+from crops import CARD, shown_image
 
 from deblurzoo import shipped
 from deblurzoo.commands.weights import SCORES, Score, Scores
@@ -331,13 +332,15 @@ Kodak images, by the length of the blur of each tile of 64x64 pixels; 95 % inter
 {blur_table({"gain dB": first})}
 ## Images
 
-Blurry | restored | sharp. The Kodak image with the largest gain, and the image with the smallest gain:
+Blurry | restored | sharp, with the PSNR of the whole image. The largest gain on Kodak, {psnrs("good", results)}:
 
 ![Kodak, largest gain](good.jpg)
 
+The smallest gain on Kodak, {psnrs("bad", results)}:
+
 ![Kodak, smallest gain](bad.jpg)
 
-A real frame of REDS at half resolution:
+A real frame of REDS at half resolution, {psnrs("real", results)}:
 
 ![REDS](real.jpg)
 
@@ -346,6 +349,12 @@ A real frame of REDS at half resolution:
 Long blur, blur of moving objects, noise, and JPEG artefacts were not part of the training. Photos of 12 megapixels are
 softer at the pixel than the training images, and their blur is longer: reduce them first.
 """
+
+
+def psnrs(picture: str, results: dict[str, Results]) -> str:
+    """Return the PSNR of the blurry and of the restored image of a picture of the card, as text."""
+    image = shown_image(picture, results[CARD[picture][0]])
+    return f"{image.blurry['psnr']:.2f} dB before and {image.restored['psnr']:.2f} dB after"
 
 
 def main() -> None:
