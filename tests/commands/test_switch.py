@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from conftest import TINY_NETS, TINY_RUN, Run
-from deblurzoo.commands.evaluate import turn_on
+from deblurzoo.commands.evaluation import turn_on
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.nets import NAFNet
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from conftest import SHORT, SMALL_TOY, Run
-from deblurzoo.commands import evaluate as verb
+from deblurzoo.commands import evaluation as verb
 from deblurzoo.reports.run_folder import original_of
 from deblurzoo.synthesis.toy import write_toy
 

@@ -12,7 +12,8 @@ import yaml
 from pydantic import ValidationError
 
 from deblurzoo.callbacks import ResultsWriter
-from deblurzoo.commands.evaluate import Evaluation, measure, of_images, of_network
+from deblurzoo.commands.evaluate import measure
+from deblurzoo.commands.evaluation import Evaluation, of_images, of_network
 from deblurzoo.commands.hydra_app import quiet_lightning
 from deblurzoo.commands.settings import Evaluating
 from deblurzoo.config import build
