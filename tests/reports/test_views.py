@@ -55,18 +55,33 @@ def test_networks_by_data_sets() -> None:
 
 
 def test_published_results_are_apart_and_by_protocol() -> None:
-    ours, *published = with_published(by_data("psnr"))([*FIELD, evaluation("A_1", "realblur_r", 30.0)])
-    assert ours == by_data("psnr")([*FIELD, evaluation("A_1", "realblur_r", 30.0)])[0]
+    field = [*FIELD, *(evaluation("A_1", f"realblur_{kind}", 30.0) for kind in "jr")]
+    ours, *published = with_published(by_data("psnr"))(field)
+    assert ours == by_data("psnr")(field)[0]
     assert [table.title for table in published] == [
         "published: dataset gopro, protocol gopro, blur folder blur, frames 1111",
         "published: dataset hide, protocol hide",
+        "published: dataset realblur_j, protocol luminance",
+        "published: dataset realblur_j, protocol realblur_j, measure realblur",
+        "published: dataset realblur_j, protocol unstated",
         "published: dataset realblur_r, protocol luminance",
         "published: dataset realblur_r, protocol realblur_r, measure realblur",
+        "published: dataset realblur_r, protocol unstated",
+    ]
+    assert [table.headings[3:] for table in published[1:5]] == [
+        ["PSNR", "SSIM", "SSIM 3-D"],
+        ["PSNR"],
+        ["PSNR aligned"],
+        ["PSNR"],
     ]
     gopro = published[0]
     assert gopro.headings == ["network", "trained on", "source", "PSNR", "SSIM", "SSIM 3-D"]
     assert ["MPRNet", "GOPRO", "mimo_gopro", "32.66", "", ""] in gopro.rows
     assert ["DeepDeblur (PyTorch)", "GOPRO", "deepdeblur_gopro", "30.40", "0.9018", ""] in gopro.rows
+    assert ["Restormer", "GOPRO", "nafnet_gopro", "32.92", "", "0.9610"] in gopro.rows
+    assert ["Restormer", "GOPRO", "mlwnet_gopro", "33.57", "", ""] in gopro.rows, (
+        "sources that disagree have a row each"
+    )
     assert gopro.rows == sorted(gopro.rows, key=lambda row: float(row[3]))
     sources = {row.table: row.source for row in rows()}
     for table in published:
