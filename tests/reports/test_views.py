@@ -152,7 +152,7 @@ def test_compare_by_data(deblurzoo: Run, tmp_path: Path) -> None:
     found, _ = gather([tmp_path])
     assert {"A_1 (0)", "A_1 (2)", "A_1 (copy)"} <= {results.name for results in found.values()}, "copies are told apart"
     shutil.rmtree(tmp_path / "copy")
-    files = ["--published", "--latex", "t.tex", "--markdown", "t.md", "--csv", "t.csv"]
+    files = ["--published", "--latex", "t.tex", "--markdown", "t.md", "--csv", "t.csv", "--html", "t.html"]
     done = deblurzoo("compare", ".", "--by-data", "psnr", *files)
     assert done.returncode == 0 and "PSNR in dB by data set" in done.stdout, done.stderr
     assert r"\textbf{" in (tmp_path / "t.tex").read_text() and parsed((tmp_path / "t.tex").read_text())
@@ -161,6 +161,8 @@ def test_compare_by_data(deblurzoo: Run, tmp_path: Path) -> None:
         "published: dataset hide, protocol hide" in done.stdout
         and "| Restormer (by MMagic) | GOPRO | " in (tmp_path / "t.md").read_text()
     )
+    page = (tmp_path / "t.html").read_text()
+    assert "<h2>Published results</h2><h3>dataset gopro, protocol gopro" in page and "mlwnet_gopro" in page
     assert len(list(csv.DictReader((tmp_path / "t.csv").open()))) == len(FIELD)
     done = deblurzoo("compare", ".", "--by-data", "psnr", "--by-blur")
     assert done.returncode == 2 and "not allowed with" in done.stderr
