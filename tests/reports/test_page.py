@@ -1,5 +1,6 @@
 """The page of `deblurzoo compare`: its content, and its behaviour in Chromium."""
 
+import html
 import io
 import json
 import math
@@ -25,6 +26,7 @@ from deblurzoo.reports.page import Evaluation, write_page
 from deblurzoo.reports.page.figures import read_curves, thin
 from deblurzoo.reports.page.types import networks
 from deblurzoo.reports.results import Checkpoint, Facts, Measured, Network, Results, Tiles
+from deblurzoo.reports.views import published
 
 EVIL = '<script>alert("x")</script>&<img src=x onerror=alert(1)>'
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -192,6 +194,25 @@ def test_networks_by_data_sets(field: Path) -> None:
         ["29.00", "<u>27.00</u>", "<b>31.00</b>"],
     ], "values that are equal as shown are both the best"
     assert "PSNR (dB) by data set" in tables["psnr"]
+
+
+def test_published_results_follow_the_evaluations(tmp_path: Path) -> None:
+    one = evaluation(tmp_path, "one")
+    tables = published([one.results.model_copy(update={"dataset": name}) for name in ("hide", "realblur_j")])
+    assert len(tables) == 4
+    tables[0].rows[0][0] = EVIL
+    write_page([one], [], tmp_path / "page.html", inline_pictures=False, published=tables)
+    text = (tmp_path / "page.html").read_text()
+    before, _, after = text.partition('<section class="group published">')
+    assert "Restormer" not in before and EVIL not in text and html.escape(EVIL) in after
+    shown = re.findall(r"<h3>(.*?)</h3>.*?<tbody>(.*?)</tbody></table></div><ul class=\"note\">(.*?)</ul>", after)
+    assert [f"published: {title}" for title, *_ in shown] == [table.title for table in tables]
+    for table, (_, rows, sources) in zip(tables, shown, strict=True):
+        cells = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in rows.split("<tr>")[1:]]
+        assert [[html.unescape(cell) for cell in row] for row in cells] == table.rows
+        assert list(map(html.unescape, re.findall(r"<li>(.*?)</li>", sources))) == table.notes
+    write_page([one], [], tmp_path / "page.html", inline_pictures=False)
+    assert "Published results" not in (tmp_path / "page.html").read_text()
 
 
 def test_pictures_are_the_thirds_of_strips_and_the_restored_ones(page: Path) -> None:
@@ -524,6 +545,22 @@ def test_the_metric_of_networks_by_data_sets_is_chosen(chromium: Any, field: Pat
         tab = chromium.new_page(viewport={"width": width, "height": 900})
         tab.goto(field.as_uri())
         tab.wait_for_selector("html[data-ready=true]", state="attached")
+        assert not tab.evaluate("document.documentElement.scrollWidth > innerWidth")
+        tab.close()
+
+
+def test_published_results_are_sorted_and_fit_the_page(chromium: Any, tmp_path: Path) -> None:
+    one = evaluation(tmp_path, "one")
+    tables = published([one.results.model_copy(update={"dataset": name}) for name in ("gopro", "realblur_j")])
+    write_page([one], [], tmp_path / "page.html", inline_pictures=False, published=tables)
+    for width in (1280, 400):
+        tab = chromium.new_page(viewport={"width": width, "height": 900})
+        tab.goto((tmp_path / "page.html").as_uri())
+        tab.wait_for_selector("html[data-ready=true]", state="attached")
+        table = tab.locator(".published table").first
+        table.get_by_role("button", name="PSNR").click()
+        values = [float(text) for text in table.locator("td:nth-child(4)").all_inner_texts()]
+        assert values == sorted(values, reverse=True) and len(values) == len(tables[0].rows)
         assert not tab.evaluate("document.documentElement.scrollWidth > innerWidth")
         tab.close()
 

@@ -1,12 +1,15 @@
 """The papers' results, matched with evaluations."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 
 from deblurzoo import nets
 from deblurzoo.nets import SRN, SVRNN
+from deblurzoo.reports import papers
 from deblurzoo.reports.papers import published, rows, rows_of
 from deblurzoo.reports.results import Network, Results
 
@@ -80,3 +83,15 @@ def test_other_conditions_and_other_networks_have_no_figure() -> None:
     assert published(results(SVRNN, {"variant": "full"}, dataset="toy", protocol="toy")) is None
     assert published(results(SVRNN, {"variant": "full", "width": 0.5})) is None
     assert published(results(SVRNN, {"variant": "full", "residual": True})) is None
+
+
+def test_metrics_are_those_of_the_protocol_and_of_known_range() -> None:
+    known = {"psnr", "ssim", "ssim_2d", "mssim", "psnr_aligned", "says", "seconds", "gpu", "network", "experiment"}
+    content = yaml.safe_load(Path(papers.__file__).with_name("papers.yaml").read_bytes())
+    for table in (content[name] for name in content if name != "parameters"):
+        assert table["source"] and all(set(row) <= {*known, "trained_on"} for row in table["rows"].values())
+    for row in rows():
+        aligned = row.conditions.get("measure") == "realblur"
+        assert aligned == (set(row.figures) == {"psnr_aligned"}) and aligned == ("psnr_aligned" in row.figures), row
+        for name, value in row.figures.items():
+            assert 20 < value < 45 if name.startswith("psnr") else 0.7 < value < 1, row

@@ -55,18 +55,33 @@ def test_networks_by_data_sets() -> None:
 
 
 def test_published_results_are_apart_and_by_protocol() -> None:
-    ours, *published = with_published(by_data("psnr"))([*FIELD, evaluation("A_1", "realblur_r", 30.0)])
-    assert ours == by_data("psnr")([*FIELD, evaluation("A_1", "realblur_r", 30.0)])[0]
+    field = [*FIELD, *(evaluation("A_1", f"realblur_{kind}", 30.0) for kind in "jr")]
+    ours, *published = with_published(by_data("psnr"))(field)
+    assert ours == by_data("psnr")(field)[0]
     assert [table.title for table in published] == [
         "published: dataset gopro, protocol gopro, blur folder blur, frames 1111",
         "published: dataset hide, protocol hide",
+        "published: dataset realblur_j, protocol luminance",
+        "published: dataset realblur_j, protocol realblur_j, measure realblur",
+        "published: dataset realblur_j, protocol unstated",
         "published: dataset realblur_r, protocol luminance",
         "published: dataset realblur_r, protocol realblur_r, measure realblur",
+        "published: dataset realblur_r, protocol unstated",
+    ]
+    assert [table.headings[3:] for table in published[1:5]] == [
+        ["PSNR", "SSIM", "SSIM 3-D"],
+        ["PSNR"],
+        ["PSNR aligned"],
+        ["PSNR"],
     ]
     gopro = published[0]
     assert gopro.headings == ["network", "trained on", "source", "PSNR", "SSIM", "SSIM 3-D"]
     assert ["MPRNet", "GOPRO", "mimo_gopro", "32.66", "", ""] in gopro.rows
     assert ["DeepDeblur (PyTorch)", "GOPRO", "deepdeblur_gopro", "30.40", "0.9018", ""] in gopro.rows
+    assert ["Restormer", "GOPRO", "nafnet_gopro", "32.92", "", "0.9610"] in gopro.rows
+    assert ["Restormer", "GOPRO", "mlwnet_gopro", "33.57", "", ""] in gopro.rows, (
+        "sources that disagree have a row each"
+    )
     assert gopro.rows == sorted(gopro.rows, key=lambda row: float(row[3]))
     sources = {row.table: row.source for row in rows()}
     for table in published:
@@ -137,7 +152,7 @@ def test_compare_by_data(deblurzoo: Run, tmp_path: Path) -> None:
     found, _ = gather([tmp_path])
     assert {"A_1 (0)", "A_1 (2)", "A_1 (copy)"} <= {results.name for results in found.values()}, "copies are told apart"
     shutil.rmtree(tmp_path / "copy")
-    files = ["--published", "--latex", "t.tex", "--markdown", "t.md", "--csv", "t.csv"]
+    files = ["--published", "--latex", "t.tex", "--markdown", "t.md", "--csv", "t.csv", "--html", "t.html"]
     done = deblurzoo("compare", ".", "--by-data", "psnr", *files)
     assert done.returncode == 0 and "PSNR in dB by data set" in done.stdout, done.stderr
     assert r"\textbf{" in (tmp_path / "t.tex").read_text() and parsed((tmp_path / "t.tex").read_text())
@@ -146,6 +161,8 @@ def test_compare_by_data(deblurzoo: Run, tmp_path: Path) -> None:
         "published: dataset hide, protocol hide" in done.stdout
         and "| Restormer (by MMagic) | GOPRO | " in (tmp_path / "t.md").read_text()
     )
+    page = (tmp_path / "t.html").read_text()
+    assert "<h2>Published results</h2><h3>dataset gopro, protocol gopro" in page and "mlwnet_gopro" in page
     assert len(list(csv.DictReader((tmp_path / "t.csv").open()))) == len(FIELD)
     done = deblurzoo("compare", ".", "--by-data", "psnr", "--by-blur")
     assert done.returncode == 2 and "not allowed with" in done.stderr

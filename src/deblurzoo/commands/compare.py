@@ -82,7 +82,7 @@ def run(options: argparse.Namespace) -> None:
     # Deferred: OpenCV and pydantic take a second to import, and --help does not need them.
     from deblurzoo.reports.gather import gather
     from deblurzoo.reports.table import as_csv, as_csv_by_blur, as_markdown, by_conditions, print_table
-    from deblurzoo.reports.views import as_latex, by_blur, by_data, with_published
+    from deblurzoo.reports.views import as_latex, by_blur, by_data, published, with_published
 
     files, failed = gather(options.runs)
     found = list(files.values())
@@ -99,7 +99,8 @@ def run(options: argparse.Namespace) -> None:
         from deblurzoo.reports.page import Evaluation, write_page  # deferred: plotly takes a while to import
 
         evaluations = [Evaluation.of(file, results) for file, results in files.items()]
-        write_page(evaluations, failed, options.html, options.inline)
+        tables = published(found) if options.published else []
+        write_page(evaluations, failed, options.html, options.inline, tables)
         print(f"page: {options.html}")
     if options.to_wandb:
         from deblurzoo.reports.wandb import send_page, send_run  # deferred, see above
@@ -109,7 +110,7 @@ def run(options: argparse.Namespace) -> None:
         if options.html:
             with tempfile.TemporaryDirectory() as folder:
                 page = Path(folder) / options.html.name
-                write_page(evaluations, failed, page, inline_pictures=True)
+                write_page(evaluations, failed, page, inline_pictures=True, published=tables)
                 send_page(page, options.to_wandb, list(files), options.html.parent)
     if options.wandb_report:
         try:

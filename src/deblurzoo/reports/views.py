@@ -1,7 +1,7 @@
 """Further views of evaluations, networks by data sets and gain by blur, and tables in LaTeX."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from deblurzoo.errors import DeblurzooError, few_of
@@ -62,16 +62,18 @@ def column_names(tables: Sequence[list[Results]]) -> list[str]:
 
 def with_published(view: View) -> View:
     """Return a view followed by tables of the published results on the same data sets, one for each protocol."""
-    return lambda all_results: [*view(all_results), *_published({results.dataset for results in all_results})]
+    return lambda all_results: [*view(all_results), *published(all_results)]
 
 
-def _published(datasets: set[str]) -> Iterator[Table]:
+def published(all_results: Sequence[Results]) -> list[Table]:
+    """Return tables of the published results on the data sets of the evaluations, one for each protocol."""
+
     def conditions_of(row: Row) -> str:
         return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in row.conditions.items())
 
+    datasets = {results.dataset for results in all_results}
     chosen = sorted((row for row in rows() if row.conditions["dataset"] in datasets), key=conditions_of)
-    for heading, group in groupby(chosen, conditions_of):
-        yield _published_table(f"published: {heading}", list(group))
+    return [_published_table(f"published: {name}", list(group)) for name, group in groupby(chosen, conditions_of)]
 
 
 def _published_table(heading: str, group: list[Row]) -> Table:

@@ -7,6 +7,7 @@ embedded in the page or stored in a folder next to it.
 import html
 import json
 import string
+from collections.abc import Sequence
 from importlib.resources import files
 from itertools import groupby
 from pathlib import Path
@@ -19,17 +20,23 @@ from deblurzoo.metrics import figure
 from deblurzoo.reports.differences import FEWEST_CLIPS, quantile
 from deblurzoo.reports.gather import Failure, conditions
 from deblurzoo.reports.page.figures import figures
-from deblurzoo.reports.page.overview import overview
+from deblurzoo.reports.page.overview import overview, published_section
 from deblurzoo.reports.page.pictures import PictureStore, viewer_frames
 from deblurzoo.reports.page.table import failed_table, table
 from deblurzoo.reports.page.types import Evaluation, Network, networks
 from deblurzoo.reports.results import scene
-from deblurzoo.reports.table import counts, figure_names, left_out, origins, subject, versions
+from deblurzoo.reports.table import Table, counts, figure_names, left_out, origins, subject, versions
 
 __all__ = ["Evaluation", "Network", "sections", "write_page"]
 
 
-def write_page(evaluations: list[Evaluation], failures: list[Failure], out: Path, inline_pictures: bool) -> None:
+def write_page(
+    evaluations: list[Evaluation],
+    failures: list[Failure],
+    out: Path,
+    inline_pictures: bool,
+    published: Sequence[Table] = (),
+) -> None:
     """Write the page of evaluations and of runs without a result.
 
     Args:
@@ -37,6 +44,7 @@ def write_page(evaluations: list[Evaluation], failures: list[Failure], out: Path
         failures: runs without a result, shown as rows with the reason.
         out: path of the page, such as `comparison.html`; images are written to `comparison_files` next to it.
         inline_pictures: whether to embed the images, so that the page is a single file.
+        published: tables of published results, which follow the sections of the evaluations.
 
     Raises:
         DeblurzooError: an image cannot be read or a file cannot be written; an earlier page then stays unchanged.
@@ -51,6 +59,8 @@ def write_page(evaluations: list[Evaluation], failures: list[Failure], out: Path
         written.insert(0, f'<section class="group"><h2>Runs without a result</h2>{failed_table(failures)}</section>')
     if len(groups) > 1:
         written.insert(0, overview(groups))
+    if published:
+        written.append(published_section(published))
     page = _template("page.html").substitute(
         css=_read("page.css"),
         script=_read("page.js"),

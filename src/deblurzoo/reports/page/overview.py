@@ -1,4 +1,4 @@
-"""The tables of networks by data sets, one per metric, at the top of a page with several sets of conditions."""
+"""Tables outside the sections of a page: networks by data sets, at its top, and published results, at its end."""
 
 import html
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from deblurzoo.metrics import figure
 from deblurzoo.reports.page.table import badge, heading, heading_cell, named, table_of
 from deblurzoo.reports.page.types import Network
-from deblurzoo.reports.table import blurry, figure_names
+from deblurzoo.reports.table import Table, blurry, figure_names
 from deblurzoo.reports.views import best_two, column_names
 
 
@@ -57,3 +57,27 @@ def _cell(value: float | None, name: str, ranks: Sequence[str]) -> str:
     text = figure(name).text(value)
     tag = dict(zip(ranks, ("b", "u"), strict=False)).get(text)
     return f'<td data-value="{value}">{f"<{tag}>{text}</{tag}>" if tag else text}</td>'
+
+
+def published_section(tables: Sequence[Table]) -> str:
+    """Return the section of tables of published results, each with the sources of its rows."""
+    return f'<section class="group published"><h2>Published results</h2>{"".join(map(_published, tables))}</section>'
+
+
+def _published(table: Table) -> str:
+    heads = "".join(
+        f'<th scope="col">{html.escape(name)}</th>'
+        if index and higher is None
+        else heading_cell(index, name, bool(higher))
+        for index, (name, higher) in enumerate(zip(table.headings, table.better, strict=True))
+    )
+    escaped = [list(map(html.escape, row)) for row in table.rows]
+    rows = [
+        f'<tr><th scope="row" data-value="{name}">{name}</th>'
+        + "".join(f'<td data-value="{text}">{text}</td>' for text in texts)
+        + "</tr>"
+        for name, *texts in escaped
+    ]
+    title = html.escape(table.title.removeprefix("published: "))
+    sources = "".join(f"<li>{html.escape(note)}</li>" for note in table.notes)
+    return f'<h3>{title}</h3>{table_of(heads, rows, f"Published results: {title}")}<ul class="note">{sources}</ul>'
