@@ -22,7 +22,10 @@ from deblurzoo.reports.results import read as read_results
 from study import CONTROLS, FOLDERS, HERE, NETWORKS, REGIME, learnability, study, weights
 
 PAGE = HERE.parent / "docs" / "results.md"
-BATCH: int = yaml.safe_load((conf_dir() / "recipe" / "study.yaml").read_text())["datamodule"]["batch_size"]
+RECIPE = yaml.safe_load((conf_dir() / "recipe" / "study.yaml").read_text())
+BATCH: int = RECIPE["datamodule"]["batch_size"]
+VALIDATED: int = RECIPE["trainer"]["val_check_interval"]
+"""Number of steps between two validations."""
 ENOUGH = 1.0
 """Gain in dB by which a regime counts as learned."""
 TESTS = {
@@ -47,7 +50,7 @@ MULTIPLE_SEEDS = ("", "_seed1")
 
 
 class Validation(NamedTuple):
-    """The last validation of a job, in dB, and the compute spent until then."""
+    """A validation of a job, in dB, and the tera multiply-adds until then."""
 
     step: int
     psnr: float
@@ -55,13 +58,15 @@ class Validation(NamedTuple):
     tflop: float
 
 
-def last_validation(metrics: Path) -> Validation:
-    """Return the last validation in a job's `metrics.csv`."""
+def validations(metrics: Path) -> list[Validation]:
+    """Return the validations in a job's `metrics.csv`."""
+    found, spent = [], 0.0
     with metrics.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    spent = max(float(row["train/tflop"]) for row in rows if row["train/tflop"])
-    last = [row for row in rows if row["val/psnr"]][-1]
-    return Validation(int(last["step"]) + 1, float(last["val/psnr"]), float(last["val/gain"]), spent)
+        for row in csv.DictReader(file):
+            spent = float(row["train/tflop"] or spent)
+            if row["val/psnr"]:
+                found.append(Validation(int(row["step"]) + 1, float(row["val/psnr"]), float(row["val/gain"]), spent))
+    return found
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -83,7 +88,7 @@ def learnability_rows() -> list[list[str]]:
         metrics = HERE / "learnability" / name / "metrics.csv"
         if not metrics.exists():
             continue
-        found = last_validation(metrics)
+        found = validations(metrics)[-1]
         low, high = value_of(job, "data.length", "").strip("[]").split(",")
         side = value_of(job, "data.shorter_side", "").replace("null", "as they are")
         loss = next((word for word in job if word.startswith("++model.loss.")), "l1=1.0").removeprefix("++model.loss.")
@@ -125,7 +130,7 @@ def network_rows() -> Iterator[list[str]]:
     for name in study():
         if results := kept("study", name):
             folder = HERE / FOLDERS["study"] / name
-            found = last_validation(folder / "metrics.csv")
+            found = validations(folder / "metrics.csv")[-1]
             hours = json.loads((folder / "hours.json").read_text())["cpu"]
             first = results["kodak"]
             yield [
@@ -133,6 +138,14 @@ def network_rows() -> Iterator[list[str]]:
                 *(in_words(gain(results[test])) if test in results else "" for test in TESTS),
                 f"{min(one.do_no_harm_psnr or 0 for one in results.values()):.1f}",
             ]
+
+
+def curve_rows() -> Iterator[list[str]]:
+    """Yield a row for each finished job of the study: the gain on the validation photos at every validation."""
+    for name in study():
+        metrics = HERE / FOLDERS["study"] / name / "metrics.csv"
+        if metrics.exists():
+            yield [name.replace("_", " "), *(f"{found.gain:+.3f}" for found in validations(metrics))]
 
 
 def idea_rows() -> Iterator[list[str]]:
@@ -245,6 +258,9 @@ def page() -> str:
         "sharp images, restored",
     )
     of_ideas = ("network", "idea", "full minus control, dB", "full minus ablation, dB", "the idea")
+    curves = list(curve_rows())
+    checks = max((len(row) - 1 for row in curves), default=0)
+    of_curves = ["network", *(f"{BATCH * VALIDATED * (number + 1):,} crops" for number in range(checks))]
     by_blur = {name: found["kodak"] for name in NETWORKS if (found := kept("study", name))}
     return f"""# Results
 
@@ -270,6 +286,9 @@ improving. {len(done)} of {len(study())} jobs of the study are finished.
 The columns of tests are gains in PSNR over the blurry images, in dB; Kodak's with the 95 % interval over 13 images. The
 last column is the lowest PSNR between sharp images and the images restored from them.
 
+The gain on the 20 validation photos during the training, in dB:
+
+{table(of_curves, curves) if curves else ""}
 An idea helps if the full network is better than its control in all seeds, with intervals on the same side of zero. Each
 line of a row is a seed.
 
