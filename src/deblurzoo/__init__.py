@@ -50,6 +50,8 @@ def load(
 
     path = path or shipped.DEFAULT
     if path is None:
-        raise DeblurzooError("no network is the default: give a checkpoint, an export or a run folder")
+        raise DeblurzooError(
+            "no network is the default: give a checkpoint, a run folder or a name of `deblurzoo weights`"
+        )
     trust_packages(trust)
     return Restorer(load_any(user_path(path)), device, precision, memory, self_ensemble)

@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> None:
         "is 1.",
     )
     parser.add_argument("inputs", nargs="+", type=user_path, metavar="INPUT", help="photo, video, or folder")
-    add_checkpoint(parser, shipped.DEFAULT)
+    add_checkpoint(parser, required=False, default=shipped.DEFAULT)
     add_out(parser, "folder for the results (default: deblurred)", default=Path("deblurred"))
     parser.add_argument("--overwrite", action="store_true", help="replace existing results in DIR")
     parser.add_argument("--compare", action="store_true", help="also write NAME.compare.SUFFIX: blurry | restored")
@@ -52,6 +52,12 @@ def run(options: argparse.Namespace) -> None:
     from deblurzoo.restore.restorer import Restorer
     from deblurzoo.training.checkpoints import load_any
 
+    if options.checkpoint is None:
+        known = ", ".join(shipped.names()) or "none yet"
+        raise DeblurzooError(
+            "--checkpoint is missing, as no network is good enough to be the default: give a run folder, a .ckpt file, "
+            f"an export, or a name that `deblurzoo weights` lists ({known})"
+        )
     trust(options.trust)
     jobs = find_jobs(options.inputs, options.out, options.frames, options.compare)
     finished = {job.target for job in jobs if not options.overwrite and is_there(job.target)}

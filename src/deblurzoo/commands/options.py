@@ -63,12 +63,12 @@ def output(option: str, is_folder: bool = True, is_new: bool = False) -> Callabl
     return path
 
 
-def add_checkpoint(parser: argparse.ArgumentParser, default: str | None = None) -> None:
-    """Add the option `--checkpoint`, a trained network; required without a default."""
+def add_checkpoint(parser: argparse.ArgumentParser, required: bool = True, default: str | None = None) -> None:
+    """Add the option `--checkpoint`, a trained network."""
     parser.add_argument(
         "--checkpoint",
         type=user_path,
-        required=default is None,
+        required=required,
         default=default,
         metavar="CKPT",
         help="run folder, .ckpt file, export, wandb:ENTITY/PROJECT/NAME:ALIAS, or a name of `deblurzoo weights`"
