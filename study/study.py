@@ -111,7 +111,7 @@ def study() -> Jobs:
 def weights() -> Jobs:
     """Return the trainings of the networks that are shipped: longer, on photos and on the frames of a real camera."""
     photos = ["data.photos.length=[1,8]", "data.photos.shorter_side=400"]
-    return {"srn-small": [*NETWORKS["srn"], *photos, "trainer.max_steps=16000"]}
+    return {"srn-small": [*NETWORKS["srn"], *photos, "trainer.max_steps=6000"]}
 
 
 PARTS: dict[str, Callable[[], Jobs]] = {"learnability": learnability, "study": study, "weights": weights}

@@ -30,7 +30,7 @@ EVERY = 6
 """Without a list of names, every sixth photo is for testing."""
 Length = Annotated[float, Field(ge=0, le=10_000)]
 """Length of a path in pixels. Photos of any camera are smaller than the largest length."""
-VERSION = 2
+VERSION = 3
 """Version of the test exposures; to be increased if their files change."""
 
 

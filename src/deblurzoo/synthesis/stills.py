@@ -16,6 +16,9 @@ from deblurzoo.synthesis.scene import Layer, affine, path_lengths, render, true_
 
 POINTS = 65
 """Number of points of a random motion path per exposure; odd, so that one point is in the middle."""
+PERIOD = 2
+"""Shortest period of changes of direction and speed, in exposures. Half of the paths have a chord of at least 0.98 of
+their length, as the motion of GOPRO's clip GOPR0477_11_00 during 11 frames."""
 LARGEST_OBJECT = 0.4
 """Maximum side of an object, as a fraction of the frame's shorter side."""
 SPACING = 4
@@ -191,7 +194,7 @@ def _path(rng: np.random.Generator, options: Shake, times: _Times, reach: float)
     Rotation and zoom are scaled for points `reach` pixels from the centre.
     """
     length = rng.uniform(options.min_length, options.max_length)
-    drawn = hand_shake(rng, times.points, POINTS, length)
+    drawn = hand_shake(rng, times.points, POINTS, length, PERIOD * POINTS)
     share = options.roll * length / reach * rng.uniform(0, 1, 2)
     return Trajectory(
         shift=drawn.shift - drawn.shift[times.rest],
