@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, PositiveInt, TypeAdapter, ValidationErro
 
 from deblurzoo.data.frames import Clip, Kind, PackedFrame
 from deblurzoo.data.layout import Pairs
-from deblurzoo.errors import DeblurzooError
+from deblurzoo.errors import DeblurzooError, unusable
 from deblurzoo.media import Image
 from deblurzoo.media.naming import natural
 from deblurzoo.records import first_problem
@@ -183,8 +183,11 @@ class Index:
         changed |= dict.fromkeys(found.keys() - packed.keys(), "is not in the pack")
         changed |= dict.fromkeys(packed.keys() - found.keys(), "exists only in the pack")
         for name in packed.keys() & found.keys():
-            if picture := packed[name].stale(found[name]):
-                changed[name] = f"differs from the pack in {picture}"
+            try:
+                if picture := packed[name].stale(found[name]):
+                    changed[name] = f"differs from the pack in {picture}"
+            except OSError as error:
+                changed[name] = f"cannot be compared: {unusable(error)}"
         return {name: changed[name] for name in sorted(changed, key=natural)}
 
 

@@ -18,7 +18,7 @@ import kornia_rs
 import numpy as np
 import PIL.Image
 
-from deblurzoo.errors import DeblurzooError
+from deblurzoo.errors import DeblurzooError, unusable
 from deblurzoo.files import write_atomically
 from deblurzoo.media import Image
 from deblurzoo.media.encoded import AS_STORED, decode_cmyk_jpeg, decode_jpeg, orientation_of, upright, upright_size
@@ -212,6 +212,8 @@ def _decoded_slowly(data: bytes) -> Image:
 
 
 def _unreadable(path: Path, error: OSError | ValueError) -> DeblurzooError:
+    if isinstance(error, PermissionError):
+        return unusable(error)
     state = "does not exist" if isinstance(error, FileNotFoundError) else "cannot be read"
     reason = error.strerror if isinstance(error, OSError) else error
     return DeblurzooError(f"{path} {state} ({reason}): copy it again; `deblurzoo data check` finds all such files")
