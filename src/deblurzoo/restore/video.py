@@ -26,12 +26,11 @@ from deblurzoo.media.photos import TooLargeError
 from deblurzoo.media.video import (
     ACCURATE,
     AS_BYTES,
+    Extent,
     is_cover,
-    is_truncated,
     opened,
     promised_seconds,
     require_usable,
-    truncated,
 )
 from deblurzoo.restore.restorer import Restorer
 
@@ -161,8 +160,8 @@ def restore_video(
 ) -> int:
     """Restore a video and encode it as H.264 (crf 14), with 10 bits per value if the input has more than 8.
 
-    Sound, subtitles, chapters, covers and the metadata of tracks are copied; `InputVideo.losses` is not. The first frame
-    is also used as its own previous frame, and the last frame as its own next frame.
+    Sound, subtitles, chapters, covers and the metadata of tracks are copied; `InputVideo.losses` is not. The first
+    frame is also used as its own previous frame, and the last frame as its own next frame.
 
     Args:
         source: the input, from `inspect`.
@@ -217,23 +216,19 @@ def _restore(
         waiting = deque[tuple[int, int, Pixels]]()  # the restorer reads one frame ahead
 
         def frames() -> Iterator[Pixels]:
-            packets = count = end = 0
-            time = -(2**62)
+            extent, time = Extent(source.path, stream), -(2**62)
             for packet in container.demux(stream, *copied):
                 if packet.stream is not stream:
+                    extent.add_packet(packet)
                     writer.copy(packet)
                     continue
-                packets += packet.size > 0
-                end = max(end, (packet.pts or 0) + (packet.duration or 0))
-                for frame in stream.decode(packet):
-                    require_usable(frame, count, source.path)
+                for frame in extent.decoded(packet):
                     image = _pixels(frame, source)
-                    time = max(_time(frame, count, stream), time + 1)  # some files have stamps that do not increase
+                    # Some files have time stamps that do not increase.
+                    time = max(_time(frame, extent.frames - 1, stream), time + 1)
                     waiting.append((time, frame.duration, image))
-                    count += 1
                     yield image
-            if is_truncated(source.path, stream, packets, end):
-                raise truncated(source.path, packets)
+            extent.require_whole()
 
         for restored in restorer.stream(frames(), extra=_BYTES_PER_PIXEL * source.height * source.width):
             time, duration, blurry = waiting.popleft()
