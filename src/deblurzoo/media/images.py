@@ -7,7 +7,7 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -89,8 +89,10 @@ class ImageFile:
         return str(self.path)
 
     def stored(self) -> tuple[str, int]:
-        """Return the name of the file and its size in bytes."""
-        return self.path.name, self.path.stat().st_size
+        """Return the name of the file and its size in bytes; 0 if it cannot be found, which reading it reports."""
+        with suppress(OSError):
+            return self.path.name, self.path.stat().st_size
+        return self.path.name, 0
 
     def read(self) -> Image:
         """Return the image, see `read_image`."""
