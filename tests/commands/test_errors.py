@@ -343,3 +343,20 @@ def test_what_cannot_be_clipped_is_said_first(deblurzoo: Run, toy: Path, tmp_pat
     clipped = deblurzoo(*fused, "trainer.precision=bf16-mixed", "+trainer.gradient_clip_val=1")
     refused(clipped, "a fused optimiser in bf16-mixed does not support trainer.gradient_clip_val=1")
     assert not (tmp_path / "runs/run/config.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "wanted"),
+    [
+        ("model.net.width", "xx", "SRN: Input should be a valid number"),
+        ("model.net.blocks", "1.5", "SRN: Input should be a valid integer"),
+        ("model.net.residual", "maybe", "SRN: Input should be a valid boolean"),
+        ("datamodule.augmentation.crop", "big", "DeblurDataModule: Input should be a valid integer"),
+    ],
+)
+def test_values_of_a_wrong_type_are_reported_with_their_key(
+    deblurzoo: Run, toy: Path, tmp_path: Path, key: str, value: str, wanted: str
+) -> None:
+    done = deblurzoo("train", *SHORT, f"data.root={toy}", f"{key}={value}")
+    refused(done, f"error: {key}={value} is invalid for {wanted}")
+    assert checkpoints(tmp_path) == []
