@@ -258,7 +258,7 @@ def test_an_error_is_one_message_without_lines_of_hydra(
 def test_an_unknown_error_keeps_its_traceback(
     deblurzoo: Run, toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    code = "import deblurzoo.data\n\nclass Odd(deblurzoo.data.Toy):\n    def clip_files(self, split):\n        return 1 / 0\n"
+    code = "from deblurzoo.data import Toy\n\nclass Odd(Toy):\n    def clip_files(self, split):\n        return 1 / 0\n"
     (tmp_path / "odddata.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
     done = deblurzoo("data", "check", "data=toy", f"data.root={toy}", "data._target_=odddata.Odd")

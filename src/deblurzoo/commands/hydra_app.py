@@ -127,16 +127,16 @@ def _hydras_errors_as_one_message() -> Iterator[None]:
     if "HYDRA_FULL_ERROR" in os.environ:  # the user asks for the traceback
         yield
         return
-    printed = JobReturn.return_value
+    printed: property = vars(JobReturn)["return_value"]
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    JobReturn.return_value = property(_quietly(printed), printed.fset)  # type: ignore[method-assign]
+    setattr(JobReturn, "return_value", property(_quietly(printed), printed.fset))  # noqa: B010 - mypy forbids an assignment
     try:
         yield
     except CompactHydraException as error:
         lines = [str(error), *([str(error.__cause__)] if isinstance(error.__cause__, OmegaConfBaseException) else [])]
         sys.exit(f"error: {escaped(chr(10).join(lines).removeprefix('error: '))}")
     finally:
-        JobReturn.return_value = printed  # type: ignore[method-assign]
+        setattr(JobReturn, "return_value", printed)  # noqa: B010
         os.environ.pop("HYDRA_FULL_ERROR", None)
 
 
