@@ -68,11 +68,16 @@ def system_errors() -> Iterator[None]:
     except OSError as error:
         if error.filename is None and error.errno not in _REMEDIES:
             raise
-        place = "a file" if error.filename is None else os.fsdecode(error.filename)
-        if isinstance(error, FileNotFoundError):
-            raise DeblurzooError(f"{place} does not exist: check the path") from error
-        remedy = _REMEDIES.get(error.errno or 0, "check the path")
-        raise DeblurzooError(f"{place} cannot be used ({error.strerror or error}): {remedy}") from error
+        raise unusable(error) from error
+
+
+def unusable(error: OSError) -> DeblurzooError:
+    """Return an error of the file system as a DeblurzooError with the path, the system's reason and a remedy."""
+    place = "a file" if error.filename is None else os.fsdecode(error.filename)
+    if isinstance(error, FileNotFoundError):
+        return DeblurzooError(f"{place} does not exist: check the path")
+    remedy = _REMEDIES.get(error.errno or 0, "check the path")
+    return DeblurzooError(f"{place} cannot be used ({error.strerror or error}): {remedy}")
 
 
 def interruptible(run: Callable[[], object]) -> None:

@@ -78,7 +78,7 @@ def files_below(
     try:
         status = folder.stat()
         with os.scandir(folder) as entries:
-            found = [(entry.name, _is_folder(entry)) for entry in entries if not is_skipped(entry.name)]
+            found = [(entry.name, is_folder_entry(entry)) for entry in entries if not is_skipped(entry.name)]
     except OSError as error:
         on_error(error)
         return
@@ -92,7 +92,8 @@ def files_below(
             yield folder / name
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+def is_folder_entry(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder; False, and no error, if the system cannot tell, as `is_folder`."""
     with suppress(OSError):  # a link whose target cannot be reached
         return entry.is_dir()
     return False

@@ -230,6 +230,42 @@ def test_nan_loss_names_step_and_clips_and_keeps_the_last_good_checkpoint(
     assert checkpoints(tmp_path)[-1] == f"step_{step:08d}.ckpt"
 
 
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["data.root=/nowhere"], "error: data.root=/nowhere is not a folder"),
+        (["trainer.max_steps=x"], "error: the config is invalid (trainer.max_steps"),
+        (["trainer.max_stepps=1"], "error: Could not override 'trainer.max_stepps'"),
+        (["model=nothing"], "error: In 'train': Could not find 'model/nothing'"),
+        (["data.root=${nowhere}"], "error: the config is invalid: Interpolation key 'nowhere' not found"),
+        (["data.root='"], "error: "),
+        (["-m", "seed=1,2", "data.root=/nowhere"], "error: data.root=/nowhere is not a folder"),
+        (["-m", "seed=1,2", "model=nothing"], "error: In 'train': Could not find 'model/nothing'"),
+        (["-m", "hydra/launcher=joblib", "seed=1,2", "data.root=/nowhere"], "error: data.root=/nowhere is not a"),
+    ],
+)
+def test_an_error_is_one_message_without_lines_of_hydra(
+    process: Run, toy: Path, overrides: list[str], message: str
+) -> None:
+    done = process("train", *SHORT, f"data.root={toy}", *overrides)
+    refused(done, message)
+    lines = done.stderr.splitlines()
+    (start,) = (number for number, line in enumerate(lines) if line.startswith("error: "))
+    assert lines[start].startswith(message) and "HYDRA_FULL_ERROR" not in done.stderr
+    assert "Error executing job" not in done.stderr and not "".join(lines[:start]), done.stderr
+
+
+def test_an_unknown_error_keeps_its_traceback(
+    deblurzoo: Run, toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = "from deblurzoo.data import Toy\n\nclass Odd(Toy):\n    def clip_files(self, split):\n        return 1 / 0\n"
+    (tmp_path / "odddata.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    done = deblurzoo("data", "check", "data=toy", f"data.root={toy}", "data._target_=odddata.Odd")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr and "ZeroDivisionError" in done.stderr and "odddata.py" in done.stderr
+
+
 def test_full_traceback_on_request(deblurzoo: Run) -> None:
     done = deblurzoo("train", *SHORT, "data=gopro", "data.blur=blur", "data.root=/nowhere", HYDRA_FULL_ERROR="1")
     assert done.returncode == 1
@@ -307,3 +343,20 @@ def test_what_cannot_be_clipped_is_said_first(deblurzoo: Run, toy: Path, tmp_pat
     clipped = deblurzoo(*fused, "trainer.precision=bf16-mixed", "+trainer.gradient_clip_val=1")
     refused(clipped, "a fused optimiser in bf16-mixed does not support trainer.gradient_clip_val=1")
     assert not (tmp_path / "runs/run/config.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "wanted"),
+    [
+        ("model.net.width", "xx", "SRN: Input should be a valid number"),
+        ("model.net.blocks", "1.5", "SRN: Input should be a valid integer"),
+        ("model.net.residual", "maybe", "SRN: Input should be a valid boolean"),
+        ("datamodule.augmentation.crop", "big", "DeblurDataModule: Input should be a valid integer"),
+    ],
+)
+def test_values_of_a_wrong_type_are_reported_with_their_key(
+    deblurzoo: Run, toy: Path, tmp_path: Path, key: str, value: str, wanted: str
+) -> None:
+    done = deblurzoo("train", *SHORT, f"data.root={toy}", f"{key}={value}")
+    refused(done, f"error: {key}={value} is invalid for {wanted}")
+    assert checkpoints(tmp_path) == []

@@ -429,10 +429,35 @@ def test_a_pack_leaves_out_photos_that_cannot_be_read(
         pack(source(photos, test=names), tmp_path / "pack")
     assert [name in caplog.text for name in ("left out: ", "2.png", "5.png", "6.png", "1.png")] == [True] * 4 + [False]
     packed = source(photos, test=names, packed=str(tmp_path / "pack"))
-    assert [sample.frame for sample in packed.samples("train", 1)] == ["1.png", "3.png", "4.png", "7.png"]
+    assert next(packed.index.of("train")).frames == ["1.png", "3.png", "4.png", "7.png"]
     shutil.copy(photos / "1.png", photos / "9.png")
     with pytest.raises(DeblurzooError, match=r"is stale: clip photos differs from the pack in sharp/9\.png"):
         source(photos, test=names, packed=str(tmp_path / "pack")).samples("train", 1)
+
+
+def test_a_pack_that_leaves_out_photos_trains_and_measures_as_their_folder_does(
+    photos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name, cut in (("2.png", 3000), ("5.png", 10), ("12.png", 3000)):  # the header of 2.png and 12.png is whole
+        shutil.copy(photos / "1.png", photos / f"{int(name[:-4]) + 7}.png")
+        (photos / name).write_bytes((photos / "1.png").read_bytes()[:cut])
+    (photos / "4.png").unlink()
+    (photos / "4.png").symlink_to("nothing.png")
+    test = tmp_path / "test.txt"
+    test.write_text("6.png\n12.png\n")
+    names = TestPhotos(str(test), exposures=1)
+    pack(source(photos, test=names), tmp_path / "pack")
+    files = source(photos, test=names)
+    packed = source(photos, test=names, packed=str(tmp_path / "pack"))
+    alone = source(photos, root=None, test=names, packed=str(tmp_path / "pack"))
+    for split in ("train", "test"):
+        marks = {fingerprint(one.samples(split, 1)) for one in (files, packed, alone)}
+        assert len(marks) == 1, split
+    assert len(list((tmp_path / "cache").glob("[!.]*"))) == 1, "the test exposures are rendered once"
+    crops = [DeblurDataModule(one, 1, 0, 2, SMALL).training_crops() for one in (files, packed)]
+    for number in range(12):
+        a, b = (crop[number] for crop in crops)
+        assert a.frame == b.frame and torch.equal(a.unrendered.photo, b.unrendered.photo)
 
 
 def test_a_pack_of_photos_that_are_all_unreadable_is_an_error(photos: Path, tmp_path: Path) -> None:

@@ -130,3 +130,33 @@ def test_cut_off_anywhere(tmp_path: Path, name: str, share: float) -> None:
     path = write_video(tmp_path / name, moving(40))
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
     refused(path, r"is truncated after \d+ frames: copy it again|cannot be read as a video")
+
+
+@pytest.mark.parametrize("suffix", [".ts", ".m2ts"])
+@pytest.mark.parametrize("lacking", [1, 100, 5000, 12_345])
+def test_transport_streams_that_end_within_a_packet_are_cut_off(tmp_path: Path, suffix: str, lacking: int) -> None:
+    path = write_video(tmp_path / f"video{suffix}", moving(40), fps=50)
+    assert inspect_video(path).frames == len(list(read_video(path))) == 40
+    path.write_bytes(path.read_bytes()[:-lacking])
+    refused(path, r"is truncated after \d+ frames: copy it again")
+
+
+def test_transport_streams_cut_between_two_frames_are_read_as_far_as_they_go(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "video.ts", moving(40), fps=50)
+    frames = {picture().tobytes() for picture in read_video(path)}
+    data = path.read_bytes()
+    # Packets of stream 256 with the flag of a frame's start.
+    starts = [place for place in range(0, len(data), 188) if data[place + 1 : place + 3] == b"\x41\x00"]
+    path.write_bytes(data[: starts[20]])
+    read = [picture().tobytes() for picture in read_video(path)]
+    assert len(starts) == 40 and len(read) == len(set(read)) == 20 and set(read) < frames
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
+def test_corrupt_last_frames_are_not_dropped_silently(tmp_path: Path, suffix: str) -> None:
+    path = write_video(tmp_path / f"video{suffix}", moving(40), fps=50)
+    data = bytearray(path.read_bytes())
+    end = len(data) - (600 if suffix == ".mkv" else 0)  # the index
+    data[end - 150 : end - 50] = bytes(byte ^ 0x5A for byte in data[end - 150 : end - 50])
+    path.write_bytes(data)
+    refused(path, r"are corrupt: copy it again|is corrupt|cannot be read as a video \(Invalid data")

@@ -290,3 +290,84 @@ def test_a_comparison_that_h264_cannot_hold_is_named(deblurzoo: Run, identity: P
     assert done.returncode == 0, done.stderr
     assert [path.name for path in (tmp_path / "out").glob("a*")] == ["a.mkv"]
     assert "H.264 of 18000x16 pixels fails" in done.stdout
+
+
+FONT = ("a.ttf", "application/x-truetype-font", b"glyphs")
+
+
+def with_subtitles(path: Path, codecs: list[str], kind: str) -> Path:
+    """Write a video with a track of three subtitles for each codec and, in Matroska, a font."""
+    with av.open(str(path), "w", format=kind) as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        tracks = [container.add_mux_stream(codec, time_base=Fraction(1, 1000)) for codec in codecs]
+        for track, language in zip(tracks, ("deu", "fra"), strict=False):
+            track.metadata["language"] = language
+        if kind == "matroska":
+            container.add_attachment(*FONT)
+        container.start_encoding()
+        for image in moving(20):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image).reformat(format="yuv420p")))
+        for track, codec in zip(tracks, codecs, strict=True):
+            for number in range(3):
+                text = f"line {number}".encode()
+                packet = av.Packet((len(text).to_bytes(2) if codec == "mov_text" else b"") + text)
+                packet.stream, packet.time_base = track, Fraction(1, 1000)
+                packet.pts = packet.dts = 200 * number
+                packet.duration = 100
+                container.mux(packet)
+        container.mux(stream.encode())
+    return path
+
+
+def subtitles_of(path: Path) -> list[Any]:
+    """Return language, times and texts of each subtitle track, and the attachments."""
+    with av.open(str(path)) as container:
+        tracks: dict[int, list[Any]] = {s.index: [s.metadata.get("language")] for s in container.streams.subtitles}
+        for packet in container.demux():
+            if packet.stream.index in tracks and packet.size > 2 and packet.pts is not None:  # MP4: gaps
+                times = [round(float((ticks or 0) * packet.time_base), 3) for ticks in (packet.pts, packet.duration)]
+                tracks[packet.stream.index].append((*times, bytes(packet)))
+        return [*tracks.values(), [(s.name, s.mimetype, s.data) for s in container.streams.attachments]]
+
+
+@pytest.mark.parametrize(
+    ("name", "codecs", "kind"),
+    [
+        ("a.mp4", ["mov_text", "mov_text"], "mp4"),
+        ("a.mov", ["mov_text"], "mov"),
+        ("a.mkv", ["subrip", "hdmv_pgs_subtitle"], "matroska"),
+        ("a.ts", ["dvb_subtitle"], "mpegts"),
+    ],
+)
+def test_subtitles_are_copied(identity: Path, tmp_path: Path, name: str, codecs: list[str], kind: str) -> None:
+    source = with_subtitles(tmp_path / name, codecs, kind)
+    assert inspect(source).losses == ()
+    target = restored(source, load(identity), compare=tmp_path / "beside.mkv")
+    wanted = subtitles_of(source)
+    assert len(wanted) == len(codecs) + 1 and len(wanted[0]) == 4, wanted
+    assert subtitles_of(target) == wanted
+    assert len(decoded(target)[0]) == 20 and subtitles_of(tmp_path / "beside.mkv") == [[]]
+
+
+@pytest.mark.parametrize(
+    ("name", "codecs", "kind", "losses"),
+    [
+        ("a.3gp", ["mov_text"], "mp4", ("subtitles are dropped (matroska cannot hold mov_text)",)),
+        (
+            "a.mp4",
+            ["subrip", "hdmv_pgs_subtitle"],
+            "matroska",
+            ("subtitles are dropped (mp4 cannot hold hdmv_pgs_subtitle and subrip)", "attachments are dropped"),
+        ),
+    ],
+)
+def test_subtitles_that_the_result_cannot_hold_are_named_before_the_work(
+    deblurzoo: Run, identity: Path, tmp_path: Path, name: str, codecs: list[str], kind: str, losses: tuple[str, ...]
+) -> None:
+    assert inspect(with_subtitles(tmp_path / name, codecs, kind)).losses == losses
+    done = deblurzoo("deblur", name, "--checkpoint", identity, "--out", "out")
+    assert done.returncode == 0, done.stderr
+    assert f"{name}: {', '.join(losses)} in the result" in done.stdout
+    (target,) = (tmp_path / "out").glob(f"{name}*")
+    assert len(decoded(target)[0]) == 20 and subtitles_of(target) == [[]]

@@ -2,6 +2,7 @@
 
 import importlib.util
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn
 from hydra.errors import CompactHydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -22,7 +24,7 @@ from deblurzoo.commands.overrides import readable, require_options, require_plug
 from deblurzoo.commands.settings import SHAPES
 from deblurzoo.commands.user_configs import require_effect, require_readable_configs, warn_of_shadowed_configs
 from deblurzoo.config import build
-from deblurzoo.errors import DeblurzooError, let_go, require_utf8, system_errors
+from deblurzoo.errors import DeblurzooError, escaped, let_go, require_utf8, system_errors
 from deblurzoo.extensions import imported, trust
 from deblurzoo.files import conf_dir, user_path
 from deblurzoo.records import Record, first_problem
@@ -112,12 +114,45 @@ def run_verb(verb: str, arguments: list[str]) -> None:
                 require_settings(cfg, SHAPES[verb])
             return import_module(module).run(cfg)
 
-    hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=verb)(task)()
+    with _hydras_errors_as_one_message():
+        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=verb)(task)()
+
+
+@contextmanager
+def _hydras_errors_as_one_message() -> Iterator[None]:
+    """Print only the message of errors that Hydra considers expected, and exit with 1.
+
+    Hydra itself also prints the overrides and a hint at HYDRA_FULL_ERROR, unless this variable is set.
+    """
+    if "HYDRA_FULL_ERROR" in os.environ:  # the user asks for the traceback
+        yield
+        return
+    printed: property = vars(JobReturn)["return_value"]
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    setattr(JobReturn, "return_value", property(_quietly(printed), printed.fset))  # noqa: B010 - mypy forbids an assignment
+    try:
+        yield
+    except CompactHydraException as error:
+        lines = [str(error), *([str(error.__cause__)] if isinstance(error.__cause__, OmegaConfBaseException) else [])]
+        sys.exit(f"error: {escaped(chr(10).join(lines).removeprefix('error: '))}")
+    finally:
+        setattr(JobReturn, "return_value", printed)  # noqa: B010
+        os.environ.pop("HYDRA_FULL_ERROR", None)
+
+
+def _quietly(printed: property) -> Callable[[JobReturn], Any]:
+    def return_value(job: JobReturn) -> Any:
+        if isinstance(job._return_value, CompactHydraException):
+            raise job._return_value
+        assert printed.fget is not None
+        return printed.fget(job)
+
+    return return_value
 
 
 @contextmanager
 def told_as_one_message() -> Iterator[None]:
-    """Convert errors that a user can fix to CompactHydraException: Hydra prints only the message, and exits with 1."""
+    """Convert errors that a user can fix to CompactHydraException, of which only the message is printed."""
     try:
         with system_errors():
             yield

@@ -9,7 +9,7 @@ from deblurzoo.data.gopro import Gopro, Synthesized, Toy
 from deblurzoo.data.hide import Hide
 from deblurzoo.data.joined import Joined
 from deblurzoo.data.kohler import Kohler
-from deblurzoo.data.layout import ClipFiles, require_folder
+from deblurzoo.data.layout import ClipFiles, files_of, require_folder
 from deblurzoo.data.photos import Photos
 from deblurzoo.data.realblur import RealBlur
 from deblurzoo.data.reds import Reds
@@ -32,5 +32,6 @@ __all__ = [
     "Source",
     "Synthesized",
     "Toy",
+    "files_of",
     "require_folder",
 ]

@@ -1,12 +1,13 @@
 """BSD: Zhong et al., "Real-World Video Deblurring: A Benchmark Dataset and an Efficient Recurrent Neural Network",
 IJCV 2022."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from deblurzoo.data.clips import ClipSource
-from deblurzoo.data.layout import ClipFiles, require_folder
+from deblurzoo.data.layout import ClipFiles, files_of, require_folder
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.media.naming import folders, image_files
+from deblurzoo.media.naming import folders
 
 EXPOSURES = ("1ms8ms", "2ms16ms", "3ms24ms")
 
@@ -48,14 +49,13 @@ class Bsd(ClipSource):
         """Return the files of every clip of a split."""
         inside = f"BSD_{self.exposures}/{split}"
         folder = require_folder(f"{self.key}.root", self.root, inside, f"{inside}/NNN/{{Blur,Sharp}}/RGB")
-        return [
-            ClipFiles(clip.name, image_files(clip / "Blur" / "RGB"), image_files(clip / "Sharp" / "RGB"))
-            for clip in folders(folder)
-        ]
+        return [files_of(clip.name, clip / "Blur" / "RGB", clip / "Sharp" / "RGB") for clip in folders(folder)]
 
 
 def _counts(split: Path, clips: int, frames: int) -> dict[str, int]:
     """Return the official number of frames of each clip of a split, by its name, or as `19 of 20` if it is missing."""
-    names = [clip.name for clip in folders(split)][:clips]
+    names: list[str] = []
+    with suppress(OSError):  # reported when the clips are listed
+        names += [clip.name for clip in folders(split)][:clips]
     missing = [f"{number} of {clips}" for number in range(len(names) + 1, clips + 1)]
     return dict.fromkeys([*names, *missing], frames)

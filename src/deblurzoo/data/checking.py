@@ -2,8 +2,9 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from deblurzoo.data.kohler import Kohler
 from deblurzoo.data.layout import ClipFiles
 from deblurzoo.data.photos import Photos
 from deblurzoo.data.scenes import Match, Scene, perceptual_hash, same_scenes, scenes, scenes_of
-from deblurzoo.errors import DeblurzooError, escaped, is_utf8
+from deblurzoo.errors import DeblurzooError, escaped, is_utf8, unusable
 from deblurzoo.media.images import read_image
 from deblurzoo.media.naming import by_frame, gaps, natural
 
@@ -79,16 +80,13 @@ def _miscount(clip: str, pairs: int, official: int | None) -> list[str]:
 def examined_clip(files: ClipFiles, consecutive: bool, official: int | None, pool: ThreadPoolExecutor) -> Examined:
     """Read every image of a clip and return its problems, one per line. A long list of gaps is shortened."""
     (blur, twice), (sharp, twice_sharp) = (by_frame(paths, files.frame) for paths in (files.blur, files.sharp))
-    problems = [f"ambiguous: {reason}" for reason in twice + twice_sharp]
-    problems += [f"unpaired: {path} has no sharp counterpart" for frame, path in blur.items() if frame not in sharp]
-    problems += [f"unpaired: {path} has no blurry counterpart" for frame, path in sharp.items() if frame not in blur]
     paths = [*blur.values(), *sharp.values()]
-    if not paths:
-        problems.append(f"empty: clip {files.name} has no images: add them, or remove its folder")
-    elif consecutive:
-        problems += _gap_lines(paths[0].parent, sorted(blur.keys() | sharp.keys(), key=natural))
     pairs = {frame: (blur[frame], sharp[frame]) for frame in blur if frame in sharp}
-    problems += _miscount(files.name, len(pairs), official)
+    problems = [f"ambiguous: {reason}" for reason in twice + twice_sharp]
+    if files.unreadable:  # the images in these folders are not missing
+        problems += [f"unreadable: {error}" for error in files.unreadable]
+    else:
+        problems += _incomplete(files.name, blur, sharp, consecutive) + _miscount(files.name, len(pairs), official)
     odd = [path for path in (Path(files.name), *paths) if not is_utf8(path.name)]
     problems += [f"name: the name of {path} is not valid UTF-8: rename it" for path in odd]
     read = dict(zip(paths, pool.map(_seen, paths), strict=True))
@@ -99,6 +97,18 @@ def examined_clip(files: ClipFiles, consecutive: bool, official: int | None, poo
     equal = [frame for frame, (one, other) in pairs.items() if one in seen and seen[one] == seen.get(other)]
     hashes = {frame: seen[path].perceptual for frame, path in sharp.items() if path in seen}
     return Examined(files.name, len(pairs), problems, equal, hashes)
+
+
+def _incomplete(clip: str, blur: Mapping[str, Path], sharp: Mapping[str, Path], consecutive: bool) -> list[str]:
+    """Return the lines about unpaired images and gaps of a clip, whose images are given by frame."""
+    lines = [f"unpaired: {path} has no sharp counterpart" for frame, path in blur.items() if frame not in sharp]
+    lines += [f"unpaired: {path} has no blurry counterpart" for frame, path in sharp.items() if frame not in blur]
+    paths = [*blur.values(), *sharp.values()]
+    if not paths:
+        lines.append(f"empty: clip {clip} has no images: add them, or remove its folder")
+    elif consecutive:
+        lines += _gap_lines(paths[0].parent, sorted(blur.keys() | sharp.keys(), key=natural))
+    return lines
 
 
 def _unusual_sizes(sizes: Mapping[Path, Size]) -> list[str]:
@@ -138,36 +148,50 @@ def _scene_lines(match: Match) -> list[str]:
     return lines
 
 
-def _examined(source: ClipSource, split: str, pool: ThreadPoolExecutor) -> Iterator[Examined]:
-    """Check the image files of a split, and yield the result of each clip."""
-    official = source.official.get(split, {})
-    for files in track(source.clip_files(split), description=split, transient=True):
+@contextmanager
+def _listing(problems: list[str]) -> Iterator[None]:
+    """Add a line to `problems` if a folder or list of the data set cannot be read."""
+    try:
+        yield
+    except OSError as error:
+        problems.append(f"unreadable: {unusable(error)}")
+
+
+def _examined(source: ClipSource, split: str, pool: ThreadPoolExecutor, problems: list[str]) -> Iterator[Examined]:
+    """Check the image files of a split, and yield the result of each clip; for `problems`, see `_listing`."""
+    official, clips = source.official.get(split, {}), list[ClipFiles]()
+    with _listing(problems):
+        clips = source.clip_files(split)
+    for files in track(clips, description=split, transient=True):
         yield examined_clip(files, source.consecutive, official.get(files.name), pool)
 
 
-def _examined_pack(source: ClipSource, split: str) -> Iterator[Examined]:
-    """Check the packed clips of a split, and yield the result of each clip."""
+def _examined_pack(source: ClipSource, split: str, problems: list[str]) -> Iterator[Examined]:
+    """Check the packed clips of a split, and yield the result of each clip; for `problems`, see `_listing`."""
     assert source.packed is not None
     official, entries = source.official.get(split, {}), list(source.index.of(split))
-    stale = {name: f"stale: clip {name} {reason}: {_AGAIN}" for name, reason in source.changed_clips(split).items()}
+    stale: dict[str, str] = {}
+    with _listing(problems):
+        changed = source.changed_clips(split)
+        stale = {name: f"stale: clip {name} {reason}: {_AGAIN}" for name, reason in changed.items()}
     for name in stale.keys() - {entry.name for entry in entries}:
         yield Examined(name, 0, [stale[name]], [], {})
     for entry in track(entries, description=split, transient=True):
         pairs = len(entry.frames)
-        problems = [stale[entry.name]] if entry.name in stale else []
+        lines = [stale[entry.name]] if entry.name in stale else []
         equal: list[str] = []
         hashes: dict[str, int | None] = {}
         if damage := entry.damage(Path(source.packed), pixels=True):
-            problems.append(f"corrupt: {damage}: {_AGAIN}, or copy the file again")
+            lines.append(f"corrupt: {damage}: {_AGAIN}, or copy the file again")
         else:
             clip = entry.clip(Path(source.packed))
             triples = list(zip(clip.frames, clip.blur, clip.sharp, strict=True))
             equal = [frame for frame, blur, sharp in triples if np.array_equal(blur.read(), sharp.read())]
             hashes = {frame: perceptual_hash(sharp.read()) for frame, _, sharp in triples}
         if source.index.consecutive:
-            problems += _gap_lines(f"clip {entry.name}", sorted(entry.frames, key=natural))
-        problems += _miscount(entry.name, pairs, official.get(entry.name))
-        yield Examined(entry.name, pairs, problems, equal, hashes)
+            lines += _gap_lines(f"clip {entry.name}", sorted(entry.frames, key=natural))
+        lines += _miscount(entry.name, pairs, official.get(entry.name))
+        yield Examined(entry.name, pairs, lines, equal, hashes)
 
 
 def check(*sources: Source) -> list[str]:
@@ -182,9 +206,10 @@ def check(*sources: Source) -> list[str]:
     with ThreadPoolExecutor() as pool:
         for source in sources:
             if isinstance(source, Kohler | Photos):
-                problems += source.problems()
-                for split in source.splits:
-                    by_split[split] += scenes_of(source, split)
+                with _listing(problems):
+                    problems += source.problems()
+                    for split in source.splits:
+                        by_split[split] += scenes_of(source, split)
             elif isinstance(source, ClipSource):
                 problems += _checked(source, pool, by_split)
     for match in same_scenes(by_split["train"], by_split["test"]):
@@ -202,8 +227,11 @@ def _checked(source: ClipSource, pool: ThreadPoolExecutor, by_split: dict[str, l
     notes: list[str] = []
     for split in source.splits:
         official = source.official.get(split, {})
-        found, names, equal = 0, set(), 0
-        examined = _examined_pack(source, split) if source.packed else _examined(source, split, pool)
+        found, names, equal, before = 0, set(), 0, len(problems)
+        unlisted: list[str] = []
+        examined = (
+            _examined_pack(source, split, unlisted) if source.packed else _examined(source, split, pool, unlisted)
+        )
         for name, pairs, lines, equal_frames, hashes in examined:
             found += pairs
             equal += len(equal_frames)
@@ -213,14 +241,10 @@ def _checked(source: ClipSource, pool: ThreadPoolExecutor, by_split: dict[str, l
             notes += _equal_lines(name, equal_frames)
             counts = (pairs, *([official.get(name, "")] if source.official else []), len(lines) or "")
             table.add_row(split, escaped(name), *map(str, counts))
-        absent = sorted(official.keys() - names, key=natural)
-        problems += [f"missing: {split} clip {name} ({official[name]} pairs)" for name in absent]
-        if official:
-            foreign = sorted(names - official.keys(), key=natural)
-            problems += [f"unexpected: {name} is not an official {split} clip of {source.name}" for name in foreign]
-        if not found:
+        problems += unlisted or _unofficial(source, split, names)
+        if not found and not any(line.startswith("unreadable: ") for line in problems[before:]):
             problems.append(f"empty: the {split} split has no pairs")
-        elif equal == found:
+        elif found and equal == found:
             problems.append(
                 f"identical: the blurry and the sharp image are identical in all pairs of the {split} split: check "
                 "that blur and sharp are different folders"
@@ -231,6 +255,16 @@ def _checked(source: ClipSource, pool: ThreadPoolExecutor, by_split: dict[str, l
     for note in notes:
         print(escaped(note))
     return problems
+
+
+def _unofficial(source: ClipSource, split: str, names: Set[str]) -> list[str]:
+    """Return a line for every official clip that is missing, and for every clip that is not official."""
+    official = source.official.get(split, {})
+    absent = sorted(official.keys() - names, key=natural)
+    foreign = sorted(names - official.keys(), key=natural) if official else []
+    return [f"missing: {split} clip {name} ({official[name]} pairs)" for name in absent] + [
+        f"unexpected: {name} is not an official {split} clip of {source.name}" for name in foreign
+    ]
 
 
 def counted(number: int, noun: str) -> str:

@@ -227,6 +227,8 @@ class ClipSource(Source):
         return [name for name, frames in self.official.get(split, {}).items() if found.get(name, 0) < frames]
 
     def _pair(self, files: ClipFiles) -> Pairs:
+        for error in files.unreadable:
+            raise error
         blur, sharp = (require_frames(paths, files.frame) for paths in (files.blur, files.sharp))
         if alone := sorted(blur.keys() ^ sharp.keys(), key=natural):
             path, lacking = (blur[alone[0]], "sharp") if alone[0] in blur else (sharp[alone[0]], "blurry")

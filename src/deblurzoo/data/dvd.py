@@ -5,9 +5,8 @@ from pathlib import Path
 
 from deblurzoo.data.clips import ClipSource
 from deblurzoo.data.frames import Clip
-from deblurzoo.data.layout import ClipFiles, require_folder
+from deblurzoo.data.layout import ClipFiles, files_of, require_folder
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.media.naming import image_files
 
 _TRAIN = {
     "720p_240fps_1": 100, "720p_240fps_3": 100, "720p_240fps_5": 100, "720p_240fps_6": 100, "C0036": 63, "C0041": 229,
@@ -60,7 +59,7 @@ class Dvd(ClipSource):
         layout = "quantitative_datasets/VIDEO/{input,GT}/NNNNN.jpg"
         folder = require_folder(f"{self.key}.root", self.root, "quantitative_datasets", layout)
         return [
-            ClipFiles(video, image_files(folder / video / "input"), image_files(folder / video / "GT"))
+            files_of(video, folder / video / "input", folder / video / "GT")
             for video in self.official[split]
             if (folder / video).is_dir()
         ]

@@ -3,10 +3,9 @@
 from pathlib import Path
 
 from deblurzoo.data.clips import ClipSource
-from deblurzoo.data.layout import ClipFiles, require_folder
+from deblurzoo.data.layout import ClipFiles, files_of, require_folder
 from deblurzoo.data.packs import open_pack
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.media.naming import image_files
 
 
 class Folder(ClipSource):
@@ -65,4 +64,4 @@ class Folder(ClipSource):
             if not (value := self.folders[split][role]):
                 raise DeblurzooError(f"{self.key}.{split}.{role} is not set: set it to a folder of {role} images")
             where[role] = require_folder(f"{self.key}.{split}.{role}", Path(value), "", "images")
-        return [ClipFiles(where["blur"].resolve().parent.name, image_files(where["blur"]), image_files(where["sharp"]))]
+        return [files_of(where["blur"].resolve().parent.name, where["blur"], where["sharp"])]

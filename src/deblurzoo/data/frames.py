@@ -65,6 +65,38 @@ class PackedFrame:
 
 
 @dataclass(frozen=True)
+class UnreadablePhoto:
+    """A photo that the pack in `folder` lacks, because it could not be read when it was packed.
+
+    Training replaces it by the next photo, exactly as if the folder of photos was read. `dimensions` are width and
+    height from its header, or None if the header is invalid.
+    """
+
+    folder: Path
+    picture: str
+    picture_bytes: int
+    dimensions: tuple[int, int] | None
+
+    def __str__(self) -> str:
+        return f"{self.folder} ({self.picture})"
+
+    def read(self) -> Image:
+        """Raise a DeblurzooError."""
+        raise DeblurzooError(f"{self} could not be read when it was packed: copy the photo and pack again")
+
+    def size(self) -> tuple[int, int]:
+        """Return width and height; raise a DeblurzooError if the header was invalid."""
+        if self.dimensions is None:
+            self.read()
+        assert self.dimensions is not None
+        return self.dimensions
+
+    def stored(self) -> tuple[str, int]:
+        """Return the name of the file and its size in bytes."""
+        return self.picture, self.picture_bytes
+
+
+@dataclass(frozen=True)
 class Clip:
     """Paired frames in order: `blur[i]` and `sharp[i]` are the images of frame `frames[i]`."""
 

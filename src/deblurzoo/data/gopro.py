@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from deblurzoo.data.clips import ClipSource
-from deblurzoo.data.layout import ClipFiles, require_folder
+from deblurzoo.data.layout import ClipFiles, files_of, require_folder
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.media.naming import folders, image_files
+from deblurzoo.media.naming import folders
 from deblurzoo.synthesis.motion import Motion
 
 _TRAIN = {
@@ -53,10 +53,7 @@ class Gopro(ClipSource):
         """Return the files of every clip of a split."""
         layout = f"{split}/CLIP/{{{self.blur_folder},sharp}}/NNNNNN.png"
         folder = require_folder(f"{self.key}.root", self.root, split, layout)
-        return [
-            ClipFiles(clip.name, image_files(clip / self.blur_folder), image_files(clip / "sharp"))
-            for clip in folders(folder)
-        ]
+        return [files_of(clip.name, clip / self.blur_folder, clip / "sharp") for clip in folders(folder)]
 
     def motion_file(self, kind: Motion, split: str, clip: str, frame: str) -> Path | None:
         """Return a file that `deblurzoo data toy --flow` or `deblurzoo synthesize` writes."""

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from deblurzoo.data.clips import ClipSource
-from deblurzoo.data.layout import ClipFiles, require_folder
-from deblurzoo.media.naming import image_files
+from deblurzoo.data.layout import ClipFiles, listed, require_folder
+from deblurzoo.errors import DeblurzooError
 
 _LAYOUT = "GT/NAME.png, train/NAME.png and test/{test-close-ups,test-long-shot}/NAME.png"
 _BLUR = {"train": ("train",), "test": ("test/test-close-ups", "test/test-long-shot")}
@@ -37,6 +37,8 @@ class Hide(ClipSource):
         """Return the files of the single clip of a split."""
         root = require_folder(f"{self.key}.root", self.root, "", _LAYOUT)
         sharp = require_folder(f"{self.key}.root", root, "GT", _LAYOUT)
-        blur = [path for folder in _BLUR[split] for path in image_files(root / folder)]
+        unreadable: list[DeblurzooError] = []
+        blur = [path for folder in _BLUR[split] for path in listed(root / folder, unreadable)]
         names = {path.stem for path in blur}
-        return [ClipFiles(split, blur, [path for path in image_files(sharp) if path.stem in names])]
+        own = [path for path in listed(sharp, unreadable) if path.stem in names]
+        return [ClipFiles(split, blur, own, unreadable=unreadable)]

@@ -11,8 +11,8 @@ from zipfile import ZipFile
 
 from deblurzoo.data.clips import Sample, Source
 from deblurzoo.data.frames import Frame
-from deblurzoo.errors import DeblurzooError
-from deblurzoo.files import write_atomically
+from deblurzoo.errors import DeblurzooError, unusable
+from deblurzoo.files import files_below, require_readable, write_atomically
 from deblurzoo.media.images import BAD_ARCHIVE, ImageFile, Zipped
 from deblurzoo.media.naming import below, is_left_behind
 
@@ -79,7 +79,11 @@ class Kohler(Source):
     def problems(self) -> list[str]:
         """Read every image. Return a line per unreadable image, and per pair that is incomplete or differs in size."""
         samples = self.samples("test", 1)
-        lines = [f"missing: blurry image or ground truth of pair {pair}" for pair in self.incomplete_clips("test")]
+        unreadable: list[OSError] = []
+        for _ in files_below(self.root, unreadable.append, is_left_behind):
+            pass
+        lines = [f"unreadable: {unusable(error)}" for error in unreadable]
+        lines += [f"missing: blurry image or ground truth of pair {pair}" for pair in self.incomplete_clips("test")]
         with ThreadPoolExecutor() as pool:
             for sample in samples:
                 shapes = list(pool.map(_shape, [*sample.blur, *sample.references]))
@@ -117,6 +121,7 @@ class Kohler(Source):
         """Yield the file name and the frame of every file in the archives, or in the folder if it has no archives."""
         if not self.root.is_dir():
             raise DeblurzooError(f"{self.key}.root={self.root} is not a folder: set it to a folder with {_LAYOUT}")
+        require_readable(self.root)
         archives = [self.root / name for name in ARCHIVES if (self.root / name).is_file()]
         for archive in archives:
             if self.verify:
@@ -134,11 +139,11 @@ def members(archive: Path) -> list[str]:
     Raises:
         DeblurzooError: the archive is corrupt, or a member name points outside the extraction folder.
     """
-    try:
-        with ZipFile(archive) as file:
-            names = file.namelist()
-    except BAD_ARCHIVE as error:
-        raise DeblurzooError(f"{archive} is corrupt ({error}): download it again") from error
+    with archive.open("rb") as stream:
+        try:
+            names = ZipFile(stream).namelist()
+        except BAD_ARCHIVE as error:
+            raise DeblurzooError(f"{archive} is corrupt ({error}): download it again") from error
     for name in names:
         if name.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", name) or ":" in name:
             raise DeblurzooError(f"{archive} has a member {name!r} with an unsafe path: do not use this archive")

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deblurzoo.data.frames import Clip, Kind
-from deblurzoo.errors import DeblurzooError
+from deblurzoo.errors import DeblurzooError, unusable
 from deblurzoo.media.images import ImageFile
-from deblurzoo.media.naming import stem
+from deblurzoo.media.naming import image_files, stem
 
 
 @dataclass(frozen=True)
@@ -19,12 +19,32 @@ class ClipFiles:
         blur, sharp: paths of the blurry and the sharp images, in any order.
         frame: function that returns the frame name of a file. A blurry and a sharp image with the same frame name form
             a pair. The default is the file name without its suffix.
+        unreadable: an error for each folder of the clip that cannot be read.
     """
 
     name: str
     blur: Sequence[Path]
     sharp: Sequence[Path]
     frame: Callable[[Path], str] = stem
+    unreadable: Sequence[DeblurzooError] = ()
+
+
+def listed(folder: Path, unreadable: list[DeblurzooError]) -> list[Path]:
+    """Return the image files of a folder. If it cannot be read, add the error to `unreadable`."""
+    try:
+        return image_files(folder)
+    except OSError as error:
+        unreadable.append(unusable(error))
+        return []
+
+
+def files_of(name: str, blur: Path, sharp: Path, frame: Callable[[Path], str] = stem) -> ClipFiles:
+    """Return the image files in the two folders of a clip.
+
+    An unreadable folder raises its error only when the clip is used, so that `data check` reports all such folders.
+    """
+    unreadable: list[DeblurzooError] = []
+    return ClipFiles(name, listed(blur, unreadable), listed(sharp, unreadable), frame, unreadable)
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,11 +25,11 @@ from deblurzoo.data.batches import cores, shared, told_reader_failures, worker_o
 from deblurzoo.data.clips import ClipSource
 from deblurzoo.data.frames import Kind
 from deblurzoo.data.layout import Pairs
-from deblurzoo.data.packs import INDEX, UNFINISHED, Index, PackedClip, stamps
+from deblurzoo.data.packs import INDEX, UNFINISHED, Index, LeftOut, PackedClip, stamps
 from deblurzoo.data.photos import Photos
 from deblurzoo.errors import DeblurzooError, on_interrupt
 from deblurzoo.files import LOCK, replace_atomically, take_over, write_atomically
-from deblurzoo.media.images import image_size, read_image
+from deblurzoo.media.images import ImageFile, image_size, read_image
 
 log = logging.getLogger(__name__)
 
@@ -54,13 +54,12 @@ def pack(source: ClipSource, out: Path) -> Index:
         DeblurzooError: `out` contains files other than a pack of this data set, the images of a pair differ in size, an
             image cannot be read, or the disk is full. Finished clips are kept, and partially written files are removed.
     """
-    originals = {
-        (split, clip.name): clip
-        for split in source.splits
-        for clip in map(partial(_usable, source), source.pairs(split))
-        if clip.blur
+    listed = {(split, clip.name): clip for split in source.splits for clip in source.pairs(split) if clip.blur}
+    originals = {place: _usable(source, clip) for place, clip in listed.items()}
+    planned = {
+        place: replace(_expected(place[0], clip, source.kinds), left_out=_left_out(listed[place], clip))
+        for place, clip in originals.items()
     }
-    planned = {place: _expected(place[0], clip, source.kinds) for place, clip in originals.items()}
     packed = _finished(out, source)
     kept = {place: packed[place] for place, plan in planned.items() if _is_kept(packed.get(place), plan, out)}
     todo = [place for place in planned if place not in kept]
@@ -114,6 +113,19 @@ def _usable(source: ClipSource, clip: Pairs) -> Pairs:
     if len(unreadable) == len(clip.frames):
         raise DeblurzooError(f"no photo of {source.key}.root={source.root} can be read: give other photos")
     return clip.without(unreadable)
+
+
+def _left_out(clip: Pairs, usable: Pairs) -> list[LeftOut]:
+    """Return the photos of a clip that cannot be read."""
+    kept = {*usable.frames}
+    photos = [ImageFile(path) for frame, path in zip(clip.frames, clip.sharp, strict=True) if frame not in kept]
+    return [(*photo.stored(), _size_if_known(photo)) for photo in photos]
+
+
+def _size_if_known(photo: ImageFile) -> tuple[int, int] | None:
+    with suppress(DeblurzooError):
+        return photo.size()
+    return None
 
 
 def _read(paths: list[Path]) -> Iterator[Tensor]:

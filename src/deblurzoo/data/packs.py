@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from math import prod
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal, get_args
 import numpy as np
 from pydantic import ConfigDict, Field, PositiveInt, TypeAdapter, ValidationError
 
-from deblurzoo.data.frames import Clip, Kind, PackedFrame
+from deblurzoo.data.frames import Clip, Kind, PackedFrame, UnreadablePhoto
 from deblurzoo.data.layout import Pairs
-from deblurzoo.errors import DeblurzooError
+from deblurzoo.errors import DeblurzooError, unusable
 from deblurzoo.media import Image
 from deblurzoo.media.naming import natural
 from deblurzoo.records import first_problem
@@ -22,6 +22,8 @@ INDEX, UNFINISHED = "index.json", "unfinished.json"
 KINDS: tuple[Kind, ...] = get_args(Kind)
 FileStamp = tuple[str, int, int]
 """Name, size in bytes and modification time in ns of an image file."""
+LeftOut = tuple[str, int, tuple[int, int] | None]
+"""Name and size in bytes of a photo, and its width and height, or None if its header is invalid."""
 
 
 def stamps(paths: Iterable[Path]) -> list[FileStamp]:
@@ -44,6 +46,8 @@ class PackedClip:
     """Stamps of the packed files; only of the sharp images if there are no blurry ones."""
     sha256: dict[Kind, str]
     """SHA-256 of the pixels, without the file header."""
+    left_out: list[LeftOut] = field(default_factory=list)
+    """The photos that could not be read when the data set was packed."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -101,6 +105,10 @@ class PackedClip:
                 return f"{file} is corrupt: its checksum differs from the checksum in the index"
         return None
 
+    def unreadable(self, pack: Path) -> list[UnreadablePhoto]:
+        """Return the photos that could not be read when the data set was packed."""
+        return [UnreadablePhoto(pack, *photo) for photo in self.left_out]
+
 
 def digest(array: Image) -> str:
     """Return the SHA-256 of an array's bytes, computed in chunks to limit memory."""
@@ -125,8 +133,12 @@ class Index:
     """Version of the index format."""
 
     def encode(self) -> bytes:
-        """Return the index as JSON."""
-        return json.dumps(asdict(self), indent=1).encode()
+        """Return the index as JSON. Older versions can read it if no photos are left out."""
+        content = asdict(self)
+        for clip in content["clips"]:
+            if not clip["left_out"]:
+                del clip["left_out"]
+        return json.dumps(content, indent=1).encode()
 
     @classmethod
     def read(cls, file: Path) -> "Index":
@@ -183,8 +195,11 @@ class Index:
         changed |= dict.fromkeys(found.keys() - packed.keys(), "is not in the pack")
         changed |= dict.fromkeys(packed.keys() - found.keys(), "exists only in the pack")
         for name in packed.keys() & found.keys():
-            if picture := packed[name].stale(found[name]):
-                changed[name] = f"differs from the pack in {picture}"
+            try:
+                if picture := packed[name].stale(found[name]):
+                    changed[name] = f"differs from the pack in {picture}"
+            except OSError as error:
+                changed[name] = f"cannot be compared: {unusable(error)}"
         return {name: changed[name] for name in sorted(changed, key=natural)}
 
 
@@ -230,9 +245,11 @@ def _require_sane(clips: list[PackedClip]) -> None:
     if len({(clip.split, clip.name) for clip in clips}) != len(clips):
         raise ValueError("a clip is listed twice")
     for clip in clips:
-        if any(not _is_name(name) for name in (clip.split, clip.name, *clip.frames)):
+        left_out = [name for name, *_ in clip.left_out]
+        if any(not _is_name(name) for name in (clip.split, clip.name, *clip.frames, *left_out)):
             raise ValueError(f"clip {clip.name!r}: split, clip and frame names must be valid file names")
-        if len(set(clip.frames)) != len(clip.frames) or not clip.frames or len(clip.sizes) != len(clip.frames):
+        is_repeated = len({*clip.frames, *left_out}) != len(clip.frames) + len(left_out)
+        if is_repeated or not clip.frames or len(clip.sizes) != len(clip.frames):
             raise ValueError(f"clip {clip.name} has no frames, duplicate frames, or not exactly one size per frame")
         if set(clip.sha256) != set(clip.sources) or "sharp" not in clip.sources:
             raise ValueError(f"clip {clip.name} lacks the checksum or the stamps of its blurry or its sharp images")

@@ -19,7 +19,7 @@ from deblurzoo.data.gopro import Synthesized
 from deblurzoo.data.layout import ClipFiles, Pairs, require_folder
 from deblurzoo.errors import DeblurzooError, few_of, first_line
 from deblurzoo.files import require_output
-from deblurzoo.media.naming import image_files
+from deblurzoo.media.naming import image_files, natural
 from deblurzoo.records import ordered
 from deblurzoo.synthesis.options import CAMERA_GAMMA, Response
 from deblurzoo.synthesis.stills import PhotoBlur, Shake
@@ -174,9 +174,13 @@ class Photos(ClipSource):
                     "are rendered again"
                 ) from error
         (clip,) = self.clips(split)
+        photos: dict[str, Frame] = dict(zip(clip.frames, clip.sharp, strict=True))
+        if self.packed:  # the same samples, in the same order, as from the folder
+            (entry,) = self.index.of(split)
+            photos |= {photo.picture: photo for photo in entry.unreadable(Path(self.packed))}
         return [
-            Sample(self.name, clip.name, name, (photo,) * frames, (photo,) * frames, simulated=self.blur)
-            for name, photo in zip(clip.frames, clip.sharp, strict=True)
+            Sample(self.name, clip.name, name, (photos[name],) * frames, (photos[name],) * frames, simulated=self.blur)
+            for name in sorted(photos, key=natural)
         ]
 
     def _exposed(self) -> Path:
@@ -187,6 +191,7 @@ class Photos(ClipSource):
             photos = [
                 [*photo.stored(), digest]
                 for photo, digest in zip(clip.sharp, pool.map(_digest, clip.sharp), strict=True)
+                if digest  # a pack lacks the photos that cannot be read
             ]
         known = json.dumps([photos, *options])
         folder = self.cache / hashlib.sha256(known.encode()).hexdigest()[:16]

@@ -50,7 +50,7 @@ class RealBlur(ClipSource):
         scenes: dict[str, tuple[list[Path], list[Path]]] = {}
         for pair in self._listed(split):
             for kind, path in zip(scenes.setdefault(pair[1].parent.parent.name, ([], [])), pair, strict=True):
-                kind += [path] if path.is_file() else []
+                kind += [path] if _may_exist(path) else []
         return [ClipFiles(scene, blur, sharp, _number) for scene, (sharp, blur) in scenes.items() if blur or sharp]
 
     def _listed(self, split: str) -> list[tuple[Path, Path]]:
@@ -64,6 +64,14 @@ class RealBlur(ClipSource):
             raise DeblurzooError(
                 f"{root / name} cannot be read ({first_line(error)}): copy the authors' list into {self.key}.root"
             ) from error
+
+
+def _may_exist(path: Path) -> bool:
+    """Whether a path is a file, or the system cannot tell: reading it then reports the system's reason."""
+    try:
+        return path.is_file()
+    except OSError:
+        return True
 
 
 def _number(path: Path) -> str:

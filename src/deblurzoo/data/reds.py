@@ -5,9 +5,9 @@ from pathlib import Path
 
 from deblurzoo.data.clips import ClipSource
 from deblurzoo.data.frames import Clip
-from deblurzoo.data.layout import ClipFiles, require_folder
+from deblurzoo.data.layout import ClipFiles, files_of, require_folder
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.media.naming import folders, image_files
+from deblurzoo.media.naming import folders
 
 _FOLDERS = {"train": "train", "test": "val"}
 _BLUR = ("blur", "blur_comp", "blur_jpeg")
@@ -55,7 +55,7 @@ class Reds(ClipSource):
             require_folder(f"{self.key}.root", self.root, f"{part}/{part}_{kind}", layout)
             for kind in (self.blur_folder, "sharp")
         )
-        return [ClipFiles(clip.name, image_files(clip), image_files(sharp / clip.name)) for clip in folders(blur)]
+        return [files_of(clip.name, clip, sharp / clip.name) for clip in folders(blur)]
 
     def restored_frames(self, clip: Clip, split: str) -> set[str]:
         """Return the frames of a validation clip that the protocol restores; training uses every frame."""

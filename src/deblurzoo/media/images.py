@@ -7,7 +7,7 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -18,7 +18,7 @@ import kornia_rs
 import numpy as np
 import PIL.Image
 
-from deblurzoo.errors import DeblurzooError
+from deblurzoo.errors import DeblurzooError, unusable
 from deblurzoo.files import write_atomically
 from deblurzoo.media import Image
 from deblurzoo.media.encoded import AS_STORED, decode_cmyk_jpeg, decode_jpeg, orientation_of, upright, upright_size
@@ -89,8 +89,10 @@ class ImageFile:
         return str(self.path)
 
     def stored(self) -> tuple[str, int]:
-        """Return the name of the file and its size in bytes."""
-        return self.path.name, self.path.stat().st_size
+        """Return the name of the file and its size in bytes; 0 if it cannot be found, which reading it reports."""
+        with suppress(OSError):
+            return self.path.name, self.path.stat().st_size
+        return self.path.name, 0
 
     def read(self) -> Image:
         """Return the image, see `read_image`."""
@@ -212,6 +214,8 @@ def _decoded_slowly(data: bytes) -> Image:
 
 
 def _unreadable(path: Path, error: OSError | ValueError) -> DeblurzooError:
+    if isinstance(error, PermissionError):
+        return unusable(error)
     state = "does not exist" if isinstance(error, FileNotFoundError) else "cannot be read"
     reason = error.strerror if isinstance(error, OSError) else error
     return DeblurzooError(f"{path} {state} ({reason}): copy it again; `deblurzoo data check` finds all such files")

@@ -9,7 +9,7 @@ from statistics import median_low
 from typing import NamedTuple
 
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.files import files_below
+from deblurzoo.files import files_below, is_folder_entry
 from deblurzoo.media.kinds import SUFFIXES, is_photo
 
 _LEFT_BEHIND = frozenset(
@@ -61,7 +61,9 @@ def _entries(folder: Path, are_folders: bool) -> list[Path]:
     if not folder.is_dir():
         return []
     with os.scandir(folder) as entries:
-        found = [entry.name for entry in entries if entry.is_dir() == are_folders and not is_left_behind(entry.name)]
+        found = [
+            entry.name for entry in entries if is_folder_entry(entry) == are_folders and not is_left_behind(entry.name)
+        ]
     return [folder / name for name in sorted(found, key=natural)]
 
 

@@ -1,6 +1,7 @@
 """Reading of videos frame by frame."""
 
 import math
+import os
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -29,6 +31,10 @@ _CONTAINERS = (
 and sound, which FFmpeg would also present as video."""
 AS_BYTES = "surrogateescape"
 """Codec error handler with which titles and other metadata that are not UTF-8 are read and written unchanged."""
+_NEVER = -(2**63)
+"""Time stamp before all others."""
+_TAIL = 40 * 204
+"""Number of bytes at the end of an MPEG transport stream, in 40 packets of the largest size."""
 _HDR = {16: "PQ", 18: "HLG"}
 """HDR transfer characteristics, by number in ITU-T H.273."""
 
@@ -87,16 +93,13 @@ def inspect_video(path: Path) -> Video:
     """
     with opened(path) as (container, stream):
         times: list[int | None] = []
-        found = end = 0
-        cut_off = False
+        extent, is_damaged = Extent(path, stream), False
         for packet in container.demux(stream):
+            extent.add_packet(packet)
             if packet.size:
-                cut_off |= packet.is_corrupt
-                found += 1
-                end = max(end, (packet.pts or 0) + (packet.duration or 0))
+                is_damaged |= packet.is_corrupt
                 times += [] if packet.is_discard else [packet.pts]  # an edit list may hide frames
-        if cut_off or is_truncated(path, stream, found, end):
-            raise truncated(path, found)
+        extent.require_whole(is_damaged)
         period = _constant_period(path, stream, times)
         if curve := _HDR.get(stream.codec_context.color_trc):
             raise DeblurzooError(f"{path} is HDR video ({curve}): convert it to SDR first")
@@ -117,12 +120,14 @@ def read_video(path: Path) -> Iterator[Callable[[], Image]]:
     Colours are converted with the matrix and range that the video declares, by default BT.601 and limited range.
 
     Raises:
-        DeblurzooError: the video is corrupt or interlaced.
+        DeblurzooError: the video is corrupt, truncated or interlaced.
     """
     with opened(path) as (container, stream):
-        for number, frame in enumerate(container.decode(stream)):
-            require_usable(frame, number, path)
-            yield partial(_picture, frame, path)
+        extent = Extent(path, stream)
+        for packet in container.demux(stream):
+            for frame in extent.decoded(packet):
+                yield partial(_picture, frame, path)
+        extent.require_whole()
 
 
 def require_usable(frame: av.VideoFrame, number: int, path: Path) -> None:
@@ -142,16 +147,54 @@ def _picture(frame: av.VideoFrame, path: Path) -> Image:
     return np.ascontiguousarray(np.rot90(image, frame.rotation // 90), np.uint8)
 
 
-def truncated(path: Path, frames: int) -> DeblurzooError:
-    """Return the error to raise for a video that ends after `frames` frames."""
-    return DeblurzooError(f"{path} is truncated after {frames} frames: copy it again")
+class Extent:
+    """The packets and frames of a video stream that have been read. They show at the end whether the file is whole."""
+
+    def __init__(self, path: Path, stream: VideoStream) -> None:
+        self.path, self.stream = path, stream
+        self.frames = 0
+        self._packets = self._end = 0
+        self._is_cut = False
+        self._last_stored = self._last_shown = _NEVER
+
+    def add_packet(self, packet: "av.Packet[Any]") -> None:
+        """Count a packet of this stream, or of another stream of the file."""
+        if packet.size:
+            self._is_cut = packet.is_corrupt
+        if packet.size and packet.stream is self.stream:
+            self._packets += 1
+            self._end = max(self._end, (packet.pts or 0) + (packet.duration or 0))
+            if packet.pts is not None and not packet.is_discard:
+                self._last_stored = max(packet.pts, self._last_stored)
+
+    def decoded(self, packet: "av.Packet[Any]") -> Iterator[av.VideoFrame]:
+        """Count a packet of this stream and yield its frames; raise a DeblurzooError if one cannot be used."""
+        self.add_packet(packet)
+        for frame in self.stream.decode(packet):
+            require_usable(frame, self.frames, self.path)
+            self.frames += 1
+            if frame.pts is not None:
+                self._last_shown = max(frame.pts, self._last_shown)
+            yield frame
+
+    def require_whole(self, is_damaged: bool = False) -> None:
+        """Raise a DeblurzooError if the file is truncated or `is_damaged`; to be called after its last packet.
+
+        With several threads, decoders do not report an error in the last frames: then the last decoded frame precedes
+        the last stored frame. The time stamps of AVI are numbers in decoding order.
+        """
+        if is_damaged or self._is_cut or _is_truncated(self.path, self.stream, self._packets, self._end):
+            raise DeblurzooError(f"{self.path} is truncated after {self._packets} frames: copy it again")
+        if self._last_stored > self._last_shown > _NEVER and self.stream.container.format.name != "avi":
+            raise DeblurzooError(f"{self.path}: the frames after frame {self.frames - 1} are corrupt: copy it again")
 
 
-def is_truncated(path: Path, stream: VideoStream, packets: int, end: int) -> bool:
-    """Whether a file is shorter than it declares; to be called after its last packet.
+def _is_truncated(path: Path, stream: VideoStream, packets: int, end: int) -> bool:
+    """Whether a file is shorter than it declares.
 
     MP4 and MOV declare the place of each packet, Matroska and AVI the size of the file. If the recorder did not enter
-    the size, the duration or the number of packets is compared. Other containers declare nothing.
+    the size, the duration or the number of packets is compared. An MPEG transport stream consists of packets of one
+    size. Other containers declare nothing.
 
     Args:
         path, stream: the file and its video stream.
@@ -161,10 +204,29 @@ def is_truncated(path: Path, stream: VideoStream, packets: int, end: int) -> boo
     size, kind = path.stat().st_size, stream.container.format.name
     if "mp4" in kind:
         return any(entry.pos + entry.size > size for entry in stream.index_entries)
+    if kind == "mpegts":
+        return _ends_within_packet(path)
     if declared := (_avi_size if kind == "avi" else _matroska_size)(path):
         return size < declared
     seconds = promised_seconds(stream) - 2 / float(stream.average_rate or 1)
     return packets < stream.frames or end * (stream.time_base or 0) < seconds
+
+
+def _ends_within_packet(path: Path) -> bool:
+    """Whether an MPEG transport stream ends within a packet (ISO/IEC 13818-1, 2.4.3); False if its end is other data.
+
+    Each packet has 188 bytes, of which the first is 0x47. On discs, 4 bytes precede it; on air, 16 bytes follow it.
+    """
+    with path.open("rb") as file:
+        file.seek(-min(_TAIL, path.stat().st_size), os.SEEK_END)
+        tail = file.read()
+    for before, after in ((0, 0), (4, 0), (0, 16)):
+        period = before + 188 + after
+        for first in range(period):
+            starts = tail[first::period]
+            if starts == b"\x47" * max(5, len(starts)):
+                return (len(tail) - first) % period != (188 + after) % period
+    return False
 
 
 def _avi_size(path: Path) -> int:

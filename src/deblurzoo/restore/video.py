@@ -1,5 +1,6 @@
-"""Restoration of videos, frame by frame. Time stamps, rotation, sound and metadata are preserved."""
+"""Restoration of videos, frame by frame. Time stamps, rotation, sound, subtitles and metadata are preserved."""
 
+import io
 import re
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,9 +13,9 @@ from typing import BinaryIO
 
 import av
 import numpy as np
-from av.audio.stream import AudioStream
-from av.container import OutputContainer
+from av.container import InputContainer, OutputContainer
 from av.stream import Stream
+from av.subtitles.stream import SubtitleStream
 from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 
@@ -25,12 +26,11 @@ from deblurzoo.media.photos import TooLargeError
 from deblurzoo.media.video import (
     ACCURATE,
     AS_BYTES,
+    Extent,
     is_cover,
-    is_truncated,
     opened,
     promised_seconds,
     require_usable,
-    truncated,
 )
 from deblurzoo.restore.restorer import Restorer
 
@@ -89,13 +89,7 @@ def inspect(path: Path) -> InputVideo:
         require_usable(first, 0, path)
         is_rgb = first.format.is_rgb or first.format.has_palette
         pix_fmt, losses = _result_format(first.format)
-        if container.streams.subtitles:
-            losses.append("subtitles are not copied")
-        shown = [track for track in container.streams.video if is_cover(track)]
-        if len(container.streams.video) - len(shown) > 1:
-            losses.append("only the best video track is restored")
-        if (path.suffix.lower() == ".mov" and shown) or any(_cover_format(track) is None for track in shown):
-            losses.append("the cover is dropped")
+        losses += _track_losses(container, target_of(path))
         return InputVideo(
             path=path,
             frames=stream.frames or round(promised_seconds(stream) * float(stream.average_rate or 0)),
@@ -128,6 +122,34 @@ def _result_format(source: av.VideoFormat) -> tuple[str, list[str]]:
     return f"yuv{chroma}p{'10le' if bits > 8 else ''}", losses
 
 
+def _track_losses(container: InputContainer, target: Path) -> list[str]:
+    """Return the descriptions of all tracks that the result lacks."""
+    losses = []
+    kind = _CONTAINERS[target.suffix.lower()]
+    lost = [track for track in container.streams.subtitles if not _is_held(track, kind)]
+    if codecs := {track.codec_context.codec.canonical_name if track.codec_context else "this codec" for track in lost}:
+        losses.append(f"subtitles are dropped ({kind} cannot hold {' and '.join(sorted(codecs))})")
+    shown = [track for track in container.streams.video if is_cover(track)]
+    if len(container.streams.video) - len(shown) > 1:
+        losses.append("only the best video track is restored")
+    if (target.suffix.lower() == ".mov" and shown) or any(_cover_format(track) is None for track in shown):
+        losses.append("the cover is dropped")
+    if kind != "matroska" and container.streams.attachments:
+        losses.append("attachments are dropped")
+    return losses
+
+
+def _is_held(track: SubtitleStream, kind: str) -> bool:
+    """Whether a container can hold a track. Some containers find out only when their header is written."""
+    with av.open(io.BytesIO(), "w", format=kind) as trial:
+        try:
+            trial.add_stream_from_template(track)
+            trial.start_encoding()
+        except (av.FFmpegError, ValueError):
+            return False
+    return track.codec_context is not None  # of an unknown codec
+
+
 def target_of(path: Path) -> Path:
     """Return the path of a video's result: `path`, with `.mkv` appended if its suffix has no container for H.264."""
     return path if path.suffix.lower() in _CONTAINERS else path.with_name(f"{path.name}.mkv")
@@ -138,8 +160,8 @@ def restore_video(
 ) -> int:
     """Restore a video and encode it as H.264 (crf 14), with 10 bits per value if the input has more than 8.
 
-    Sound, chapters, covers and the metadata of tracks are copied; `InputVideo.losses` is not. The first frame is also
-    used as its own previous frame, and the last frame as its own next frame.
+    Sound, subtitles, chapters, covers and the metadata of tracks are copied; `InputVideo.losses` is not. The first
+    frame is also used as its own previous frame, and the last frame as its own next frame.
 
     Args:
         source: the input, from `inspect`.
@@ -184,31 +206,29 @@ def _restore(
 ) -> None:
     with ExitStack() as stack:
         container, stream = stack.enter_context(opened(source.path))
-        sound = list(container.streams.audio)
+        kind = _CONTAINERS[name.suffix.lower()]
+        held = [track for track in container.streams.subtitles if _is_held(track, kind)]
+        copied = [*container.streams.audio, *held]
         shown = [track for track in container.streams.video if is_cover(track)]
         covers = list(islice(container.demux(*shown), len(shown))) if shown else []  # a file starts with its covers
         comparison = stack.enter_context(Writer(beside, name, source, stream, across=2)) if beside else None
-        writer = stack.enter_context(Writer(file, name, source, stream, sound, covers))
+        writer = stack.enter_context(Writer(file, name, source, stream, copied, covers))
         waiting = deque[tuple[int, int, Pixels]]()  # the restorer reads one frame ahead
 
         def frames() -> Iterator[Pixels]:
-            packets = count = end = 0
-            time = -(2**62)
-            for packet in container.demux(stream, *sound):
+            extent, time = Extent(source.path, stream), -(2**62)
+            for packet in container.demux(stream, *copied):
                 if packet.stream is not stream:
+                    extent.add_packet(packet)
                     writer.copy(packet)
                     continue
-                packets += packet.size > 0
-                end = max(end, (packet.pts or 0) + (packet.duration or 0))
-                for frame in stream.decode(packet):
-                    require_usable(frame, count, source.path)
+                for frame in extent.decoded(packet):
                     image = _pixels(frame, source)
-                    time = max(_time(frame, count, stream), time + 1)  # some files have stamps that do not increase
+                    # Some files have time stamps that do not increase.
+                    time = max(_time(frame, extent.frames - 1, stream), time + 1)
                     waiting.append((time, frame.duration, image))
-                    count += 1
                     yield image
-            if is_truncated(source.path, stream, packets, end):
-                raise truncated(source.path, packets)
+            extent.require_whole()
 
         for restored in restorer.stream(frames(), extra=_BYTES_PER_PIXEL * source.height * source.width):
             time, duration, blurry = waiting.popleft()
@@ -255,7 +275,7 @@ def _kept(metadata: Mapping[str, str]) -> dict[str, str]:
 
 
 class Writer:
-    """Writer of an H.264 video that keeps the time stamps, rotation, metadata and sound of the input."""
+    """Writer of an H.264 video that keeps the time stamps, rotation, metadata, sound and subtitles of the input."""
 
     def __init__(
         self,
@@ -263,7 +283,7 @@ class Writer:
         name: Path,
         source: InputVideo,
         stream: VideoStream,
-        audio: Sequence[AudioStream] = (),
+        tracks: Sequence[Stream] = (),
         covers: "Sequence[av.Packet[Stream]]" = (),
         across: int = 1,
     ) -> None:
@@ -292,22 +312,24 @@ class Writer:
         )
         ours.color_range = ColorRange.JPEG if source.full_range else theirs.color_range
         self._describe(self.stream, stream)
-        self.audio = {}
-        for track in audio:
+        self.copied: dict[int, Stream] = {}
+        for track in tracks:
             try:
-                self.audio[track.index] = self.container.add_stream_from_template(track)
+                self.copied[track.index] = self.container.add_stream_from_template(track)
             except ValueError as error:
                 raise DeblurzooError(
                     f"{source.path}: its sound cannot be copied ({error}): convert the video to MKV first"
                 ) from error
-            self._describe(self.audio[track.index], track)
+            self._describe(self.copied[track.index], track)
+        for font in stream.container.streams.attachments if across == 1 and kind == "matroska" else ():
+            self.container.add_attachment(font.name or "", font.mimetype or "", font.data or b"")
         pictures = [self._add_cover(cover, name.suffix.lower()) for cover in covers]
         try:
             self.container.start_encoding()
         except (av.FFmpegError, ValueError) as error:
             raise TooLargeError(
                 f"{name} cannot be written: H.264 of {self.stream.width}x{self.stream.height} pixels"
-                f"{' with this sound' if audio else ''} fails ({error}): convert the input first"
+                f"{' with this sound' if tracks else ''} fails ({error}): convert the input first"
             ) from error
         for picture, cover in zip(pictures, covers, strict=True):
             if picture is not None:
@@ -349,10 +371,10 @@ class Writer:
         self.container.mux(self.stream.encode(frame))
 
     def copy(self, packet: "av.Packet[Stream]") -> None:
-        """Copy a sound packet. The empty packet at the end of a stream is skipped."""
+        """Copy a packet of sound or subtitles. The empty packet at the end of a stream is skipped."""
         if packet.dts is None:
             return
-        packet.stream = self.audio[packet.stream.index]
+        packet.stream = self.copied[packet.stream.index]
         self.container.mux(packet)
 
     def __enter__(self) -> "Writer":

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from deblurzoo.data import ClipFiles, ClipSource, require_folder
-from deblurzoo.media.naming import folders, image_files
+from deblurzoo.data import ClipFiles, ClipSource, files_of, require_folder
+from deblurzoo.media.naming import folders
 
 
 class Real(ClipSource):
@@ -25,7 +25,7 @@ class Real(ClipSource):
     def clip_files(self, split: str) -> list[ClipFiles]:
         """List the scenes of `train` or `test`."""
         scenes = folders(require_folder("data.root", self.root, split, f"{split}/SCENE/{{blur,gt}}/"))
-        return [ClipFiles(s.name, image_files(s / "blur"), image_files(s / "gt"), frame=_number) for s in scenes]
+        return [files_of(s.name, s / "blur", s / "gt", frame=_number) for s in scenes]
 
 
 def _number(path: Path) -> str:
