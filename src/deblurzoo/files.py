@@ -5,6 +5,7 @@ import logging
 import os
 import secrets
 import shutil
+import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -65,7 +66,7 @@ def files_below(
     is_skipped: Callable[[str], bool] = lambda name: False,
     above: frozenset[tuple[int, int]] = frozenset(),
 ) -> Iterator[Path]:
-    """Yield the files in a folder and its sub-folders, in any order.
+    """Yield the files in a folder and its sub-folders, in any order, without pipes, sockets and devices.
 
     Links to folders are followed, except a link to a folder that contains the link.
 
@@ -78,7 +79,11 @@ def files_below(
     try:
         status = folder.stat()
         with os.scandir(folder) as entries:
-            found = [(entry.name, is_folder_entry(entry)) for entry in entries if not is_skipped(entry.name)]
+            found = [
+                (entry.name, is_folder_entry(entry))
+                for entry in entries
+                if not is_skipped(entry.name) and not is_special(entry)
+            ]
     except OSError as error:
         on_error(error)
         return
@@ -96,6 +101,14 @@ def is_folder_entry(entry: os.DirEntry[str]) -> bool:
     """Whether an entry is a folder; False, and no error, if the system cannot tell, as `is_folder`."""
     with suppress(OSError):  # a link whose target cannot be reached
         return entry.is_dir()
+    return False
+
+
+def is_special(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a pipe, a socket or a device, or a link to one. Reading it could wait for ever."""
+    with suppress(OSError):  # a broken link, which is reported as an unreadable file
+        mode = entry.stat().st_mode
+        return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
     return False
 
 

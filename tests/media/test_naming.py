@@ -1,5 +1,6 @@
 """File names: image files, natural order, and consecutive frames."""
 
+import os
 import tracemalloc
 from pathlib import Path
 
@@ -123,3 +124,13 @@ def test_a_gap_of_any_size_takes_no_memory() -> None:
     assert missing("0", "1", "2", str(10**18)) == [f"frames 3 to {10**18 - 1}"]
     assert tracemalloc.get_traced_memory()[1] < 1e5
     tracemalloc.stop()
+
+
+def test_pipes_are_left_out(tmp_path: Path) -> None:
+    """Reading a pipe without a writer waits for ever."""
+    (tmp_path / "1.png").write_bytes(b"")
+    os.mkfifo(tmp_path / "2.png")
+    (tmp_path / "3.png").symlink_to(tmp_path / "2.png")
+    (tmp_path / "4.png").symlink_to(tmp_path / "missing.png")  # reported when it is read
+    assert [path.name for path in image_files(tmp_path)] == ["1.png", "4.png"]
+    assert [path.name for path in below(tmp_path)] == ["1.png", "4.png"]

@@ -9,7 +9,7 @@ from statistics import median_low
 from typing import NamedTuple
 
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.files import files_below, is_folder_entry
+from deblurzoo.files import files_below, is_folder_entry, is_special
 from deblurzoo.media.kinds import SUFFIXES, is_photo
 
 _LEFT_BEHIND = frozenset(
@@ -48,7 +48,7 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def files(folder: Path) -> list[Path]:
-    """Return the files of a folder in natural order, without system files; empty if the folder does not exist."""
+    """Return the files of a folder in natural order, without system files and pipes; empty if there is no folder."""
     return _entries(folder, are_folders=False)
 
 
@@ -62,7 +62,9 @@ def _entries(folder: Path, are_folders: bool) -> list[Path]:
         return []
     with os.scandir(folder) as entries:
         found = [
-            entry.name for entry in entries if is_folder_entry(entry) == are_folders and not is_left_behind(entry.name)
+            entry.name
+            for entry in entries
+            if is_folder_entry(entry) == are_folders and not is_left_behind(entry.name) and not is_special(entry)
         ]
     return [folder / name for name in sorted(found, key=natural)]
 

@@ -37,9 +37,7 @@ def _smooth(rng: np.random.Generator, steps: int, dimensions: int, shortest: flo
     return waves
 
 
-def hand_shake(
-    rng: np.random.Generator, steps: int, exposure: int, length: float, shortest: float = 30
-) -> Trajectory:
+def hand_shake(rng: np.random.Generator, steps: int, exposure: int, length: float, shortest: float = 30) -> Trajectory:
     """Return a random camera trajectory of `steps` sub-frames.
 
     Its mean path length per exposure (`exposure` sub-frames) is `length` pixels. Direction and speed vary slowly,
