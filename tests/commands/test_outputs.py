@@ -152,7 +152,8 @@ def test_an_input_that_cannot_be_opened_is_reported_with_the_systems_reason(
     ):
         done = deblurzoo(*command.format(path, path).split())
         refused(done, path, reason)
-        assert done.stderr.count(reason) == 1
+        lines = [line for line in done.stderr.splitlines() if reason in line]
+        assert len(lines) == len({*lines}) <= (2 if "data check" in command else 1)  # both splits are checked
     assert not (tmp_path / "out").exists()
     (tmp_path / "closed").chmod(0o700)
 
