@@ -143,7 +143,7 @@ def test_truncated_checkpoint(deblurzoo: Run, run: Path, toy: Path, tmp_path: Pa
         ),
         ("seed=x", "error: the config is invalid (seed=x: Input should be a valid integer)"),
         ("seed=-1", "seed=-1: Input should be greater than or equal to 0"),
-        ("model.net.width=-1", "model.net.width=-1"),
+        ("model.net.width=-1", "error: model.net: blocks=1 and width=-1.0 must be above 0"),
         ("model.optimizer.lr=-1", "error: model.optimizer or model.schedule is invalid: Invalid learning rate"),
         ("model.optimizer.lr=fast", "model.optimizer.lr=fast: Input should be a valid number"),
         (

@@ -124,11 +124,12 @@ def _hydras_errors_as_one_message() -> Iterator[None]:
 
     Hydra itself also prints the overrides and a hint at HYDRA_FULL_ERROR, unless this variable is set.
     """
-    if "HYDRA_FULL_ERROR" in os.environ:  # the user asks for the traceback
+    ours = "DEBLURZOO_HYDRA_FULL_ERROR"  # inherited, as HYDRA_FULL_ERROR, by processes of a training on several devices
+    if "HYDRA_FULL_ERROR" in os.environ and ours not in os.environ:  # the user asks for the traceback
         yield
         return
     printed: property = vars(JobReturn)["return_value"]
-    os.environ["HYDRA_FULL_ERROR"] = "1"
+    os.environ["HYDRA_FULL_ERROR"] = os.environ[ours] = "1"
     setattr(JobReturn, "return_value", property(_quietly(printed), printed.fset))  # noqa: B010 - mypy forbids an assignment
     try:
         yield
@@ -137,7 +138,8 @@ def _hydras_errors_as_one_message() -> Iterator[None]:
         sys.exit(f"error: {escaped(chr(10).join(lines).removeprefix('error: '))}")
     finally:
         setattr(JobReturn, "return_value", printed)  # noqa: B010
-        os.environ.pop("HYDRA_FULL_ERROR", None)
+        for key in ("HYDRA_FULL_ERROR", ours):
+            os.environ.pop(key, None)
 
 
 def _quietly(printed: property) -> Callable[[JobReturn], Any]:

@@ -151,10 +151,10 @@ class SRN(DeblurNet):
         padding: Padding = "symmetric",
     ) -> None:
         super().__init__()
-        if kernel_size % 2 == 0 or blocks < 1 or width <= 0:
-            raise ValueError(
-                f"kernel_size={kernel_size} must be odd; blocks={blocks} and width={width} must be above 0"
-            )
+        if kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size={kernel_size} must be odd")
+        if blocks < 1 or width <= 0:
+            raise ValueError(f"blocks={blocks} and width={width} must be above 0")
         self.residual, self.resize_mode, self.channels = residual, resize, channels
         self.scales = (4, 2, 1) if scales == 3 else (1,)
         c1, c2, c3 = (max(1, round(c * width)) for c in (32, 64, 128))
