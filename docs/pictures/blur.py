@@ -83,7 +83,7 @@ def histogram(drawing: Drawing, left: int, title: str, edges: Floats, values: di
     drawing.line((left, bottom), (left + width, bottom))
     for place, edge in [*zip(places, edges, strict=True)][::2]:
         drawing.label(round(place), bottom + 15, f"{edge:g}")
-    for colour, name in zip(COLOURS, values, strict=True):
+    for colour, name in zip(COLOURS, values, strict=False):
         if name in shares:
             points = zip((places[:-1] + places[1:]) / 2, bottom - scale * shares[name], strict=True)
             drawing.line(*((round(x, 1), round(y, 1)) for x, y in points), style=_style(colour))
@@ -120,7 +120,7 @@ def main() -> None:
     psnr, length = ({name: values[part] for name, values in found.items()} for part in (0, 1))
     histogram(drawing, 30, "PSNR of blurry crops, dB", np.arange(14.0, 47, 2), psnr)
     histogram(drawing, 400, "length of the blur, pixels", np.arange(0.0, 61, 4), length)
-    for number, (name, colour) in enumerate(zip(found, COLOURS, strict=True)):
+    for number, (name, colour) in enumerate(zip(found, COLOURS, strict=False)):
         left = 40 + 180 * number
         drawing.line((left, 228), (left + 25, 228), style=_style(colour))
         drawing.label(left + 30, 232, name, "start")
