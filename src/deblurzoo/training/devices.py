@@ -222,8 +222,8 @@ def warn_of_busy_cores(accelerator: str) -> None:
     """Warn if this process computes on a CPU with more threads than other processes leave cores free.
 
     Threads wait for each other after every layer. Where two small networks share two cores, each trains five to 27
-    times slower with two threads than alone, but only 1.6 to 1.8 times slower with one thread. The number of threads is not changed, as
-    results depend on it to the last bit.
+    times slower with two threads than alone, but only 1.6 to 1.8 times slower with one thread. The number of threads is
+    not changed, as results depend on it to the last bit.
     """
     threads, cores = torch.get_num_threads(), psutil.cpu_count() or 1
     if threads == 1 or (accelerator != "cpu" and torch.cuda.is_available()):
