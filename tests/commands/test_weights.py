@@ -74,6 +74,14 @@ def test_a_folder_is_preferred_to_a_name(name: str, tmp_path: Path, monkeypatch:
         load_any(Path(name))
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_name_restores_a_photo(deblurzoo: Run, name: str, tmp_path: Path) -> None:
+    done = deblurzoo("deblur", photo(tmp_path), "--checkpoint", name)
+    assert done.returncode == 0, done.stderr
+    restored, blurry = read_image(tmp_path / "deblurred" / "photo.png"), read_image(tmp_path / "photo.png")
+    assert np.array_equal(restored, library.load(name)(blurry)) and not np.array_equal(restored, blurry)
+
+
 def test_a_photo_is_restored_without_other_arguments(deblurzoo: Run, tmp_path: Path) -> None:
     done = deblurzoo("deblur", photo(tmp_path))
     if shipped.DEFAULT is None:

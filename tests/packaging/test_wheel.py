@@ -5,10 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from packaging.requirements import Requirement
 
 from conftest import USERS_EXPERIMENT
+from deblurzoo.media.images import write_png
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -56,5 +58,8 @@ def test_wheel_trains_from_another_folder(environment: dict[str, str], toy: Path
     assert (tmp_path / "runs" / "mine" / "checkpoints" / "step_00000001.ckpt").is_file()
     run("venv/bin/deblurzoo", "evaluate", "checkpoint=runs/mine", "data=toy", f"data.root={toy}", "trainer=cpu")
     assert "mine" in run("venv/bin/deblurzoo", "compare", "runs/mine")
+    write_png(tmp_path / "photo.png", np.full((40, 60, 3), 99, np.uint8))
+    run("venv/bin/deblurzoo", "deblur", "photo.png", "--checkpoint", "srn-small")
+    assert (tmp_path / "deblurred" / "photo.png").is_file()
     where = run("venv/bin/python", "-c", "import deblurzoo; print(deblurzoo.__file__)")
     assert Path(where.strip()).is_relative_to(tmp_path)
