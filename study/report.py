@@ -388,7 +388,7 @@ A real frame of REDS at half resolution, {psnrs("real", results)}:
 
 ## Limits
 
-Long blur, blur of moving objects, noise, and JPEG artefacts were not part of the training. Photos of 12 megapixels are
+Longer blur, noise and JPEG artefacts were not part of the training. Photos of 12 megapixels are
 softer at the pixel than the training images, and their blur is longer: reduce them first.
 """
 

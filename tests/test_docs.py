@@ -196,6 +196,7 @@ ELSEWHERE = {  # the test that runs the command
 }  # fmt: skip
 NOT_RUN = {  # with the reason; make targets must exist, and overrides must compose
     "make pictures": "needs the results of make demo",
+    "make install && . .venv/bin/activate": "needs a package index",
     "make test": "is this suite",
     "make test-all": "is this suite",
     "python benchmarks/train.py --batch 4 --steps 4 --repeats 2": "takes a quarter of an hour",
