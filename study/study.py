@@ -177,7 +177,9 @@ def tests(job: list[str], given: argparse.Namespace) -> dict[str, list[str]]:
 def prepare(given: argparse.Namespace) -> None:
     """Write all files that jobs read into the folder of runs. Paths of jobs are relative to this folder."""
     given.runs.mkdir(parents=True, exist_ok=True)
-    data = toy(given.runs / "toy") if given.toy else given.data.resolve()
+    data = given.runs / "toy" if given.toy else given.data.resolve()
+    if given.toy and not data.exists():
+        write_toy(data)
     link = given.runs / "data"
     if not link.exists() or link.resolve() != data:  # another process may train on it
         link.unlink(missing_ok=True)
@@ -208,8 +210,8 @@ def halved(image: Image) -> Image:
     return cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
 
 
-def toy(folder: Path) -> Path:
-    """Write small data in the layout of the study's data, and their lists; return the folder."""
+def write_toy(folder: Path) -> None:
+    """Write small data in the layout of the study's data, and their lists."""
     images = [read_image(path)[:192, :256] for path in PHOTOGRAPHS["test"]]
     for place in ("photos", "kodak", *(f"{pairs}/{role}" for pairs in PAIRS.values() for role in ("blur", "sharp"))):
         (folder / place).mkdir(parents=True, exist_ok=True)
@@ -219,7 +221,6 @@ def toy(folder: Path) -> Path:
     for name, numbers in zip(LISTS, ((0, 1), (2,), (0,)), strict=True):
         (folder / name).write_text("".join(f"{number}.png\n" for number in numbers))
     write_toy_video(folder / VIDEO, images[0])
-    return folder
 
 
 def write_toy_video(path: Path, image: Image) -> None:
