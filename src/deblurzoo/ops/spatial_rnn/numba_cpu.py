@@ -165,7 +165,7 @@ def obstacle(process: int) -> str | None:
 
 
 def _follow_torch_threads() -> None:
-    """Let Numba use as many threads as torch.
+    """Set Numba's number of threads to torch's number.
 
     Numba starts its threads at the first `get_num_threads`, and then sets OpenMP's number, which is torch's number too,
     to the number of cores. Two trainings with `OMP_NUM_THREADS=1` on two cores would compete with two threads each.
