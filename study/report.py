@@ -298,7 +298,8 @@ The study's regime: {regime}.
 
 ## Which ideas help?
 
-All conclusions hold for this regime and for {crops} crops per network, which is little. {len(done)} of {len(study())} jobs of the study are finished.
+All conclusions hold for this regime and for {crops} crops per network, which is little.
+{len(done)} of {len(study())} jobs of the study are finished.
 
 {table(of_networks, done) if done else ""}
 The columns of tests are gains in PSNR over the blurry images, in dB; Kodak's with the 95 % interval over 13 images. The
