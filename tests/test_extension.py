@@ -214,7 +214,10 @@ def test_without_the_entry_point_it_is_refused_until_it_is_trusted(
     assert deblurzoo(*train, "trainer.max_steps=3", "resume=auto").returncode == 0
 
     done = deblurzoo("train", "data=toy", f"data.root={toy}", "model.loss={edges:1}")
-    refused(done, "model.loss.edges is not a known loss: choose from mse, l1, charbonnier, psnr, or, if a package")
+    refused(
+        done,
+        "model.loss.edges is not a known loss: choose from mse, l1, charbonnier, psnr, frequency, or, if a package",
+    )
     told = "smalldeblur.net:Small is in the package smalldeblur, which is not trusted and could run any code: if you "
     evaluate = ["evaluate", "checkpoint=runs/small", "data=toy", f"data.root={toy}", "trainer=cpu"]
     picture = root / "test" / "b" / "blur" / "blur_10.png"

@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -31,6 +32,7 @@ def test_each_loss_is_its_formula_and_has_its_weight() -> None:
         "l1": difference.abs().mean(),
         "charbonnier": (difference**2 + 1e-6).sqrt().mean(),
         "psnr": -torch.stack([10 * torch.log10(1 / (one**2).mean()) for one in difference]).mean(),
+        "frequency": torch.from_numpy(np.fft.fft2(difference.numpy()).view(float)).abs().mean(),
     }
     weights = {name: weight for weight, name in enumerate(expected, start=1)}
     terms = WeightedLosses(weights)(image, sharp)
@@ -41,7 +43,7 @@ def test_each_loss_is_its_formula_and_has_its_weight() -> None:
 
 def test_a_loss_that_nobody_has_is_refused() -> None:
     with pytest.raises(
-        DeblurzooError, match=r"model\.loss\.mes is not a known loss: choose from mse, l1, charbonnier, psnr"
+        DeblurzooError, match=r"model\.loss\.mes is not a known loss: choose from mse, l1, charbonnier, psnr, frequency"
     ):
         WeightedLosses({"mes": 1.0})
 

@@ -146,6 +146,7 @@ class FlowRNN(DeblurNet):
         self.d_deconv1_1 = conv(c12, c12, 5)
         self.d_conv0 = conv(3 + c12, 3, 5)  # (B, 3, H, W)
         self.initialise()
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # trains 1.5 times as fast on a CPU
 
     def initialise(self, caffe: bool = False) -> None:
         """Initialise weights: Xavier in `d_conv…` and `rnnw…`, He in all other layers. Biases are zero.
