@@ -5,7 +5,7 @@ from typing import BinaryIO
 import pytest
 
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.files import LOCK, claim, release, replace_atomically, write_atomically
+from deblurzoo.files import LOCK, claim, new_folder, release, replace_atomically, write_atomically
 
 
 def test_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -37,3 +37,16 @@ def test_releasing_a_folder_leaves_the_lock_of_whoever_has_it_now(tmp_path: Path
     claim(tmp_path)
     release(tmp_path)
     assert not (tmp_path / LOCK).exists()
+
+
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_what_another_process_writes_meanwhile_is_kept(kind: str, tmp_path: Path) -> None:
+    def write_both() -> None:
+        with new_folder(tmp_path / "out"):
+            theirs = tmp_path / "out" / "theirs" if kind == "folder" else tmp_path / "out"
+            theirs.parent.mkdir(exist_ok=True)
+            theirs.touch()
+
+    with pytest.raises(DeblurzooError, match=r"out exists already: remove it or choose another folder"):
+        write_both()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -1,5 +1,6 @@
 """Paths from users, atomic writes, and locks of folders."""
 
+import errno
 import hashlib
 import logging
 import os
@@ -197,6 +198,8 @@ def new_folder(path: Path) -> Iterator[Path]:
         yield temporary
         temporary.rename(path)
     except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):  # another process has written it meanwhile
+            require_output(path, str(path), is_new=True)
         raise DeblurzooError(
             f"{path} cannot be written ({error.strerror or error}): free disk space or choose another folder"
         ) from error

@@ -251,7 +251,7 @@ def _infinite(layers: Blobs) -> None:
         (_renamed, r"has no tensor conv5/0, conv5/1\)"),
         (_extra, r"its tensor conv4/2 is not in the network\)"),
         (_wide, r"its tensor conv4/0 is \(32, 31, 3, 3\), and not \(32, 32, 3, 3\) as in the network\)"),
-        (_infinite, r"its tensor conv4/1 has values that are not finite numbers\)"),
+        (_infinite, r"its tensor conv4/1 has values that are not finite numbers of float32\)"),
     ],
 )
 def test_tensors_that_do_not_fit_are_named(change: Callable[[Blobs], None], message: str, tmp_path: Path) -> None:
@@ -273,7 +273,7 @@ def test_arguments_that_do_not_fit_have_a_message(deblurzoo: Run, tmp_path: Path
         ("a.caffemodel --network srn", "which cannot contain srn: set --network to svrnn or flow_rnn or liu2016, or "
                                        "give a file .index"),
         ("a.caffemodel --network svrnn", "cannot be imported as svrnn (it has no tensor conve1_1/0"),
-        ("b.caffemodel.gz --network svrnn", "has an unknown format: give a file .index"),
+        ("b.caffemodel.gz --network svrnn", "has an unknown format: give a file .caffemodel or .mat, and"),
         ("d.pth --network nafnet", "d.pth does not exist"),
         ("two --network srn", "it has 1.index, 2.index: give an .index file"),
         ("none --network srn", "it has none: give an .index file"),

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from deblurzoo.errors import DeblurzooError, few_of, first_line, require_utf8
 from deblurzoo.export.safetensors import write_export
 from deblurzoo.extensions import MODULES, NETWORKS, resolve
-from deblurzoo.files import new_folder, require_readable, sha256
+from deblurzoo.files import is_there, new_folder, require_readable, sha256
 from deblurzoo.nets.base import DeblurNet, build_network
 from deblurzoo.reports.results import Origin
 from deblurzoo.weights import caffe, matlab, pytorch, tensorflow
@@ -38,6 +38,8 @@ FORMATS = {
 """Formats by file suffix."""
 LARGEST = 2**30
 """Largest size of a file, in bytes."""
+_LONGEST_REASON = 500
+"""Largest number of characters of a reason in a message."""
 _STEP = re.compile(r"(?:model-|_iter_|net_g_)(\d{1,12})$")
 """The training step in the names of TensorFlow's, Caffe's and BasicSR's files."""
 
@@ -63,13 +65,12 @@ def import_weights(source: Path, network: str, out: Path, layout: Layout | None 
     Raises:
         DeblurzooError: the file cannot be read, a tensor is missing, unknown or of a different shape, or `out` exists.
     """
-    file = _file_of(source)
+    file = _file_of(source, network)
     kind = FORMATS[file.suffix]
     if network not in kind.networks:
-        suffixes = " or ".join(suffix for suffix, other in FORMATS.items() if network in other.networks)
         raise DeblurzooError(
             f"{file} is a {kind.name}, which cannot contain {network}: set --network to "
-            f"{' or '.join(kind.networks)}, or give a file {suffixes}"
+            f"{' or '.join(kind.networks)}, or give {_sources_of(network)}"
         )
     if layout and network not in OF_CAFFE:
         raise DeblurzooError(f"--layout={layout} has no effect on a {kind.name}: remove the option")
@@ -78,7 +79,7 @@ def import_weights(source: Path, network: str, out: Path, layout: Layout | None 
         target = TARGETS[network](tensors, layout or "columns")
         net, skipped = _filled(target, tensors)
     except (ValueError, OSError) as error:
-        reason = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) else first_line(error)
+        reason = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) else _one_line(error)
         raise DeblurzooError(
             f"{file} cannot be imported as {network} ({reason}): download it again, and check --network"
         ) from error
@@ -101,16 +102,32 @@ def import_weights(source: Path, network: str, out: Path, layout: Layout | None 
     return Imported(type(net).__name__, len(state), sum(tensor.numel() for tensor in state.values()), len(skipped))
 
 
-def _file_of(source: Path) -> Path:
+def _one_line(error: ValueError) -> str:
+    """Return the reason why a file cannot be imported; it may contain names of the file, of any length and content."""
+    text = repr(str(error))[1:-1] if not str(error).isprintable() else str(error)
+    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]} …"
+
+
+def _sources_of(network: str) -> str:
+    """Return a description of the sources of a network's weights, for messages."""
+    suffixes = [suffix for suffix, kind in FORMATS.items() if network in kind.networks]
+    folder = ", or a folder with one TensorFlow checkpoint" if ".index" in suffixes else ""
+    return f"a file {' or '.join(suffixes)}{folder}"
+
+
+def _file_of(source: Path, network: str) -> Path:
     """Return the file to read: `source`, or the index of the TensorFlow checkpoint in this folder."""
     require_utf8(source.name)
-    wanted = f"give a file {' '.join(FORMATS)}, or a folder with a TensorFlow checkpoint"
+    wanted = _sources_of(network)
     if not source.is_dir():
         if not source.is_file():
-            raise DeblurzooError(f"{source} does not exist: {wanted}")
+            problem = "is not a file" if is_there(source) else "does not exist"
+            raise DeblurzooError(f"{source} {problem}: give {wanted}")
         if source.suffix not in FORMATS:
-            raise DeblurzooError(f"{source} has an unknown format: {wanted}, and unpack archives first")
+            raise DeblurzooError(f"{source} has an unknown format: give {wanted}, and unpack archives first")
         return source
+    if network not in FORMATS[".index"].networks:
+        raise DeblurzooError(f"{source} is a folder: give {wanted}")
     require_readable(source)
     found = sorted(source.glob("*.index"))
     if len(found) != 1:
@@ -124,6 +141,8 @@ def _file_of(source: Path) -> Path:
 def _read(file: Path, kind: Format) -> tuple[dict[str, npt.NDArray[Any]], list[Path]]:
     """Return the tensors of a file, and all files that were read."""
     files = tensorflow.files(file) if kind.read is tensorflow.read else [file]
+    if odd := [path for path in files if not path.is_file()]:  # reading a pipe could wait for ever
+        raise ValueError(f"{odd[0].name} is not a file")
     if max(path.stat().st_size for path in files) > LARGEST:
         raise ValueError(f"it has more than {LARGEST:,} bytes")
     return kind.read(file), files
@@ -170,6 +189,8 @@ def _converted(target: Target, name: str, tensor: npt.NDArray[Any], shape: tuple
     expected = tuple(shape[target.axes.index(axis)] for axis in range(4)) if len(shape) == 4 else shape
     if tensor.shape != expected:
         raise ValueError(f"its tensor {name} is {tensor.shape}, and not {expected} as in the network")
-    if tensor.dtype.kind != "f" or not np.isfinite(tensor).all():
-        raise ValueError(f"its tensor {name} has values that are not finite numbers")
-    return torch.from_numpy(np.ascontiguousarray(target.convert(name, tensor, transposed), np.float32))
+    with np.errstate(over="ignore"):  # of float64, becomes infinite
+        converted = np.ascontiguousarray(target.convert(name, tensor, transposed), np.float32)
+    if tensor.dtype.kind != "f" or not np.isfinite(converted).all():
+        raise ValueError(f"its tensor {name} has values that are not finite numbers of float32")
+    return torch.from_numpy(converted)

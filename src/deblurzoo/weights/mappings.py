@@ -16,6 +16,9 @@ Layout = Literal["columns", "rows"]
 """Order in which a network trained by Caffe has read the pixels of an image. In `columns`, the order of MATLAB, Caffe's
 width axis is the vertical axis of the image."""
 
+MOST_BLOCKS = 200
+"""Largest number of NAFNet's blocks. The published networks have 36, and building a block takes milliseconds."""
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -139,13 +142,17 @@ def nafnet(tensors: Tensors, layout: Layout) -> Target:
         matches = (re.match(rf"{place}\.(\d+)\.", name) for name in tensors)
         return len({match[1] for match in matches if match})
 
+    encoder, decoder = ([blocks(rf"{part}\.{n}") for n in range(levels)] for part in ("encoders", "decoders"))
+    middle = blocks("middle_blks")
+    if (total := sum(encoder) + middle + sum(decoder)) > MOST_BLOCKS:
+        raise ValueError(f"it has tensors of {total} blocks, which are more than {MOST_BLOCKS}")
     return Target(
         network="deblurzoo.nets.nafnet:NAFNet",
         arguments={
             "width": first.shape[0],
-            "encoder_blocks": [blocks(rf"encoders\.{n}") for n in range(levels)],
-            "middle_blocks": blocks("middle_blks"),
-            "decoder_blocks": [blocks(rf"decoders\.{n}") for n in range(levels)],
+            "encoder_blocks": encoder,
+            "middle_blocks": middle,
+            "decoder_blocks": decoder,
             "tlc": 384,  # as in the authors' tests on GOPRO
         },
         names={name: name for name in tensors},

@@ -32,12 +32,18 @@ def read(path: Path) -> dict[str, npt.NDArray[Any]]:
     state = content[key] if key else content
     if not isinstance(state, dict) or not state or not all(isinstance(tensor, Tensor) for tensor in state.values()):
         raise ValueError("it has no state dict")
+    if odd := [name for name, tensor in state.items() if not _is_plain(tensor)]:
+        raise ValueError(f"{odd[0]} is not a plain tensor of a float type")
     storages = {tensor.untyped_storage().data_ptr() for tensor in state.values()}
     if len(storages) < len(state) or not all(map(_fills_storage, state.values())):
         raise ValueError("its tensors share values, or are parts of larger ones")
-    if odd := [name for name, tensor in state.items() if not tensor.is_floating_point()]:
-        raise ValueError(f"{odd[0]} is of type {state[odd[0]].dtype}, not a float type")
     return {str(name): (t.float() if t.itemsize < 4 else t).numpy(force=True) for name, t in state.items()}
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Whether a tensor has float values in memory; not if it is sparse, nested, or without values (`meta`)."""
+    dense = tensor.layout == torch.strided and not tensor.is_nested
+    return dense and tensor.device.type == "cpu" and tensor.is_floating_point()
 
 
 def _fills_storage(tensor: Tensor) -> bool:
