@@ -37,15 +37,15 @@ def main() -> None:
         sys.exit(f"error: {error}")
 
 
-def _problems(found: dict[Path, Results]) -> Iterator[str]:
+def _problems(files: dict[Path, Results]) -> Iterator[str]:
     """Yield a line for each rule that a file breaks."""
     names: dict[tuple[str, ...], Path] = {}
-    images: dict[tuple[str, ...], tuple[str, Path]] = {}
-    for file, results in found.items():
+    images: dict[tuple[object, ...], tuple[object, Path]] = {}
+    for file, results in files.items():
         conditions = (results.dataset, results.protocol, results.blur_folder, str(results.common_frames))
         rounding, fingerprint = results.rounding, results.data.fingerprint
         if wrong := inconsistent(results):
-            yield f"{file.name}: {', '.join(wrong)} does not follow from the values per image: evaluate again"
+            yield f"{file.name}: {wrong}: evaluate again"
         if not fingerprint:
             yield f"{file.name}: no fingerprint of the test images: evaluate again"
         if results.incomplete_clips:
@@ -55,8 +55,11 @@ def _problems(found: dict[Path, Results]) -> Iterator[str]:
         first = names.setdefault((results.name, *conditions, rounding), file)
         if first is not file:
             yield f"{file.name}: {first.name} has the same network, data set and conditions: keep one of them"
-        theirs, other = images.setdefault(conditions, (fingerprint, file))
-        if theirs != fingerprint:
+        # Networks of several input frames restore fewer frames of a clip.
+        excluded = sorted(results.nothing_to_restore)
+        frames, found = len(results.images) + len(excluded), (fingerprint, excluded)
+        theirs, other = images.setdefault((*conditions, frames), (found, file))
+        if theirs != found:
             yield f"{file.name}: its test images differ from {other.name}: `deblurzoo data check` compares counts"
 
 

@@ -9,9 +9,11 @@ from typing import Any
 
 import cv2
 import pytest
+import torch
 
 from commands.test_evaluate import FAST, brighten, write_folders
 from conftest import Run
+from deblurzoo.training.flow_rnn import FlowRNNDeblur
 from verbs import refused
 
 Change = Callable[[dict[str, Any]], None]
@@ -71,6 +73,23 @@ def test_restored_images_of_another_program(deblurzoo: Run, data: list[str], tmp
     refused(deblurzoo("verify", "out/results.json"), "is not verified: checkpoint: ")
 
 
+@pytest.mark.parametrize(("variant", "frames"), [("full", 10), ("two_directions", 9)])
+def test_restored_images_of_a_network_of_several_frames(
+    variant: str, frames: int, deblurzoo: Run, tmp_path: Path
+) -> None:
+    data = write_folders(tmp_path, 11)
+    arguments = {"optimizer": {"lr": 1e-3}, "schedule": {"steps": 1, "power": 1}}
+    module = FlowRNNDeblur(net={"variant": variant, "width": 0.125}, **arguments)
+    facts = {"run_id": "0", "blur_folder": "blur", "module": "FlowRNNDeblur"}
+    content = {"state_dict": module.state_dict(), "hyper_parameters": dict(module.hparams), "global_step": 0}
+    content |= {"deblurzoo": facts, "optimizer_states": [], "lr_schedulers": []}
+    torch.save(content, tmp_path / "flow.ckpt")
+    done = deblurzoo("evaluate", "checkpoint=flow.ckpt", *data, *FAST, "out=out", "no_harm=1")
+    assert done.returncode == 0, done.stderr
+    done = deblurzoo("verify", "out/results.json", "restored=out/restored")
+    assert done.returncode == 0 and f"1 of {frames} images" in done.stdout, done.stderr
+
+
 def digit(content: dict[str, Any]) -> None:
     content["images"][3]["restored"]["psnr"] += 1e-12
 
@@ -86,8 +105,9 @@ def mean(content: dict[str, Any]) -> None:
     content["restored"]["ssim"] += 1e-15
 
 
-def fewer(content: dict[str, Any]) -> None:
-    images = content["images"] = content["images"][5:]
+def recompute(content: dict[str, Any]) -> None:
+    """Let all means and counts follow from the values per image."""
+    images = content["images"]
     content["frames"] = len(images)
     for kind in ("restored", "blurry", "sharp"):
         for name in content[kind]:
@@ -95,6 +115,35 @@ def fewer(content: dict[str, Any]) -> None:
             content[kind][name] = fmean(values)
     content["gain_db"] = content["restored"]["psnr"] - content["blurry"]["psnr"]
     content["ms_per_image"] = median(image["ms"] for image in images)
+    sharp = [row["psnr"] for row in content["do_no_harm"]]
+    content["do_no_harm_psnr"] = fmean(sharp) if sharp else None
+
+
+def fewer(content: dict[str, Any]) -> None:
+    del content["images"][:5]
+    recompute(content)
+
+
+def repeated(content: dict[str, Any]) -> None:
+    content["images"] += 50 * [max(content["images"], key=lambda image: image["restored"]["psnr"])]
+    recompute(content)
+
+
+def left_out(content: dict[str, Any]) -> None:
+    image = content["images"].pop(3)
+    content["nothing_to_restore"].append(f"{image['clip']}/{image['frame']}")
+    recompute(content)
+
+
+def harmless(content: dict[str, Any]) -> None:
+    other = next(image for image in content["images"] if image["frame"] not in str(content["do_no_harm"]))
+    content["do_no_harm"].append({"clip": other["clip"], "frame": other["frame"], "psnr": 100.0})
+    recompute(content)
+
+
+def harmless_twice(content: dict[str, Any]) -> None:
+    content["do_no_harm"] += 2 * [{**content["do_no_harm"][0], "psnr": 100.0}]
+    recompute(content)
 
 
 @pytest.mark.parametrize(
@@ -104,6 +153,13 @@ def fewer(content: dict[str, Any]) -> None:
         (mean, "is not verified: restored does not follow from the values per image"),
         (every_digit, "2 of 2 images differ (seed 7): "),
         (fewer, "frames: 5 are only in the file, or only in the data set"),
+        (repeated, "is not verified: several values are stored for "),
+        (left_out, "/0003: no values are stored, but its blurry and sharp image differ"),
+        (harmless, "sharp input: 1 are only in the file, or only in the data set"),
+        (harmless_twice, "is not verified: several values are stored for "),
+        (lambda content: content.update(dataset="gopro"), "dataset: gopro stored, folder found"),
+        (lambda content: content.update(independent=True), "independent: true stored, false found"),
+        (lambda content: content.update(metric_versions={"psnr": "best"}), "metric_versions: {'psnr': 'best'} stored"),
         (lambda content: content["checkpoint"].update(sha256="0"), "is not verified: checkpoint: "),
         (lambda content: content["network"].update(parameters=9), "network: SRN of 9 parameters stored, SRN of"),
         (

@@ -9,8 +9,10 @@ import numpy as np
 
 from conftest import SMALL_TOY, write_kohler
 from deblurzoo.data import Dvd, Folder, Kohler, Source, Toy
+from deblurzoo.data.datamodule import DeblurDataModule
 from deblurzoo.data.fingerprint import describe, fingerprint
 from deblurzoo.data.packing import pack
+from deblurzoo.data.transforms import Augmentation
 from deblurzoo.media.images import write_png
 from deblurzoo.synthesis.toy import write_toy
 
@@ -63,3 +65,14 @@ def test_a_description_says_where_pictures_lie(toy: Path, tmp_path: Path) -> Non
     described = describe(folders, "test", folders.samples("test", 1))
     place = f"data.test.blur={clip}/blur data.test.sharp={clip}/sharp"
     assert (described["name"], described["place"]) == (clip.name, place)
+
+
+def test_networks_of_several_frames_are_measured_on_the_same_images(toy: Path) -> None:
+    marks = []
+    for frames in (1, 2):
+        data = DeblurDataModule(
+            Toy(str(toy), "blur", common_frames=2), frames, 0, batch_size=1, augmentation=Augmentation()
+        )
+        data.setup("test")
+        marks.append(data.measured_on)
+    assert marks[0] == marks[1]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from conftest import Run
+from deblurzoo.reports.results import Facts, NothingToRestore, Results, read
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.processes
@@ -74,3 +75,28 @@ def test_wrong_files_are_named(path: tuple[str, ...], value: object, message: st
     done = board(copy)
     assert done.returncode == 1 and message in done.stderr and "Traceback" not in done.stderr
     assert (copy / "README.md").read_text() == before
+
+
+def test_frames_without_neighbours_may_be_missing(copy: Path) -> None:
+    file = copy / "theirs_toy.json"
+    results = read(file)
+    fewer = Results.of(Facts(**{key: getattr(results, key) for key in Facts.model_fields}), results.images[:-1])
+    fewer.data.fingerprint = "0"
+    file.write_bytes(fewer.as_json())
+    assert board(copy).returncode == 0 and board(copy, "--check").returncode == 0
+    assert f"{results.frames - 1} frames" in (copy / "README.md").read_text()
+
+
+def test_no_image_is_left_out(copy: Path) -> None:
+    file = copy / "theirs_toy.json"
+    results = read(file)
+    facts = Facts(**{key: getattr(results, key) for key in Facts.model_fields})
+    last = results.images[-1]
+    without = [*results.images[:-1], NothingToRestore(clip=last.clip, frame=last.frame)]
+    for rows, message in (
+        (without, "theirs_toy.json: its test images differ from identity_toy.json"),
+        ([*results.images, last], f"theirs_toy.json: several values are stored for {last.id}"),
+    ):
+        file.write_bytes(Results.of(facts, rows).as_json())
+        done = board(copy)
+        assert done.returncode == 1 and message in done.stderr, done.stderr

@@ -12,7 +12,7 @@ from deblurzoo.errors import DeblurzooError
 from deblurzoo.reports.gather import gather
 from deblurzoo.reports.papers import rows
 from deblurzoo.reports.results import Facts, Measured, Results
-from deblurzoo.reports.table import by_conditions
+from deblurzoo.reports.table import as_markdown, by_conditions
 from deblurzoo.reports.views import as_latex, by_data, with_published
 from reports.test_blur_sizes import FACTS
 
@@ -102,8 +102,10 @@ def parsed(latex: str) -> list[list[list[str]]]:
         assert all(line.endswith(r" \\") for line in lines)
         rows = [re.split(r" (?<!\\)& ", line.removesuffix(r" \\")) for line in lines]
         assert {len(row) for row in rows} == {len(columns)}
-        bare = re.sub(r"\\(textbf|underline|textbackslash|text\w+)\{|\\[&%$#_{}]", "", " ".join(map(" ".join, rows)))
-        assert not re.search(r"[&%$#_\\~^]", bare)
+        bare = re.sub(
+            r"\\(textbf|underline|textbackslash|text\w+)\{|\\[&%$#_{}]|\{[\[*]\}", "", " ".join(map(" ".join, rows))
+        )
+        assert not re.search(r"[&%$#_\\~^*|]", bare) and not any(line.startswith(("[", "*")) for line in lines)
         tables.append(rows)
     assert len(tables) == latex.count(r"\begin{") / 2
     return tables
@@ -128,7 +130,16 @@ def test_the_sharp_images_are_not_ranked() -> None:
     for results in both:
         results.sharp["sharpness"] = 90.0
     (rows,) = parsed(as_latex(both, by_conditions))
-    assert [row[3] for row in rows] == ["sharpness", "0.5", "90.0", r"\underline{40.0}", r"\textbf{60.0}"]
+    values = ["0.5", "90.0", r"\underline{40.0}", r"\textbf{60.0}"]
+    assert [row[3] for row in rows] == ["sharpness", *values]
+    field = [*both, evaluation("A", "hide", 30.0, sharpness=1.0)]
+    (rows,) = parsed(as_latex(field, by_data("sharpness")))
+    assert [row[:2] for row in rows[1:]] == list(
+        map(list, zip(["blurry input", "sharp images", "A", "B"], values, strict=True))
+    )
+    assert [row[2] for row in rows] == ["hide", "0.5", "", r"\textbf{1.0}", ""]
+    (table,) = by_data("psnr")(field)
+    assert [row[0] for row in table.rows] == ["blurry input", "A", "B"]
 
 
 def test_names_are_text_in_latex() -> None:
@@ -138,6 +149,18 @@ def test_names_are_text_in_latex() -> None:
         r"50\% \textbackslash{}input\{x\} \$a\_1\$ \#\textasciitilde{}\textasciicircum{} "
         r"\textless{}b\textgreater{} next"
     )
+
+
+def test_a_row_is_not_an_argument_of_the_row_before() -> None:
+    names = ["[1cm] a", "*b", "a|b"]
+    (rows,) = parsed(as_latex([evaluation(name, "gopro", 30.0) for name in names], by_data("psnr")))
+    assert [row[0] for row in rows[2:]] == ["{[}1cm] a", "{*}b", r"a\textbar{}b"]
+
+
+def test_headings_are_text_in_markdown() -> None:
+    field = [evaluation("A", "gopro", 30.0), evaluation("A", "gopro", 30.0, blur="a|b*")]
+    lines = as_markdown(field, [], by_data("psnr")).splitlines()
+    assert lines[2] == r"| network | gopro a\|b\* | gopro blur |"
 
 
 def test_compare_by_data(deblurzoo: Run, tmp_path: Path) -> None:

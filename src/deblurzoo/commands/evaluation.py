@@ -99,17 +99,20 @@ def of_network(settings: Evaluating, path: Path, trained: dict[str, Any], built:
     return Evaluation(settings, _facts(settings, datamodule, subject), datamodule, module, folder)
 
 
-def of_images(settings: Evaluating, built: Build = make) -> Evaluation:
+def of_images(settings: Evaluating, built: Build = make, frames: int = 1) -> Evaluation:
     """Return the evaluation of images that another program restored, and print the matches of files and frames.
 
-    For `built`, see `of_network`.
+    Args:
+        settings: the config.
+        built: see `of_network`.
+        frames: number of input frames of the program: frames of a clip that lack neighbours are not expected.
     """
     given = Path(str(settings.restored))
     require_utf8(given)
     if low := _low(settings):
         raise DeblurzooError(f"trainer.precision={low} has no effect with restored: omit it")
     name = settings.name or given.resolve().name
-    datamodule = _test_data(settings, 1, 0, built)
+    datamodule = _test_data(settings, frames, 0, built)
     images = find_restored(given, datamodule.test_samples)
     print_matches(images)
     subject: dict[str, Any] = {

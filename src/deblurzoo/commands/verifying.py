@@ -17,13 +17,14 @@ from deblurzoo.commands.evaluation import Evaluation, of_images, of_network
 from deblurzoo.commands.hydra_app import quiet_lightning
 from deblurzoo.commands.settings import Evaluating
 from deblurzoo.config import build
-from deblurzoo.data import Sample
+from deblurzoo.data import Sample, Source
 from deblurzoo.data.batches import default_workers
+from deblurzoo.data.clips import NEIGHBOURS
 from deblurzoo.errors import DeblurzooError, escaped, few_of
 from deblurzoo.files import user_path
 from deblurzoo.metrics import OF_CLIPS
-from deblurzoo.records import first_problem
-from deblurzoo.reports.results import FedSharp, Measured, Results, Row, inconsistent, read
+from deblurzoo.records import brief, first_problem
+from deblurzoo.reports.results import FedSharp, Measured, NothingToRestore, Results, Row, inconsistent, read
 from deblurzoo.reports.run_folder import differences
 from deblurzoo.training.checkpoints import checkpoint_of, read_trained
 from deblurzoo.training.precision import FULL
@@ -56,13 +57,13 @@ def verify(file: Path, overrides: list[str], seed: int) -> None:
     if not results.data.fingerprint:
         raise DeblurzooError(f"{file} has no fingerprint of its test images: run `deblurzoo evaluate` again")
     if wrong := inconsistent(results):
-        raise DeblurzooError(f"{file} is not verified: {', '.join(wrong)} does not follow from the values per image")
+        raise DeblurzooError(f"{file} is not verified: {wrong}")
     evaluation = _prepared(results, overrides, file)
     results = _renamed(results, evaluation.datamodule.test_samples)
     if others := list(_others(results, evaluation)):
         raise DeblurzooError(f"{file} is not verified: {'; '.join(others)}")
     samples = evaluation.datamodule.test_samples
-    chosen = sorted(random.Random(seed).sample(range(len(samples)), math.ceil(SHARE * len(samples))))
+    chosen = _chosen(results, samples, seed)
     evaluation.datamodule.test_samples = [samples[index] for index in chosen]
     if wrong := _differing(results, _measured(evaluation, [name for name in results.restored if name not in OF_CLIPS])):
         raise DeblurzooError(
@@ -94,9 +95,17 @@ def _prepared(results: Results, overrides: list[str], file: Path) -> Evaluation:
             f"{file} cannot be used ({first_problem(error)}): run `deblurzoo evaluate` again"
         ) from error
     if settings.restored:
-        return of_images(settings, build)
+        return of_images(settings, build, _frames(results, settings))
     path = checkpoint_of(user_path(str(settings.checkpoint)))
     return of_network(settings, path, read_trained(path), build)
+
+
+def _frames(results: Results, settings: Evaluating) -> int:
+    """Return the number of input frames of a network, derived from the number of frames that it restored."""
+    source: Source = build(settings.data.content, Source, "data")
+    restored = len(results.images) + len(results.nothing_to_restore)
+    possible = NEIGHBOURS if source.consecutive else (1,)
+    return next((frames for frames in possible if len(source.samples("test", frames)) == restored), 1)
 
 
 def _set(content: dict[str, Any], override: str) -> None:
@@ -138,13 +147,25 @@ def _others(results: Results, evaluation: Evaluation) -> Iterator[str]:
     yield from (text for key, text in differences(results, evaluation.facts).items() if key not in ignored)
     if results.rounding != evaluation.facts.rounding:
         yield f"rounding: {results.rounding} stored, {evaluation.facts.rounding} requested"
-    theirs, ours = results.network, evaluation.facts.network
-    if theirs != ours and not is_of_pngs:
-        yield f"network: {theirs.kind} of {theirs.parameters} parameters stored, {ours.kind} of {ours.parameters} found"
+    net, found_net = results.network, evaluation.facts.network
+    if net != found_net and not is_of_pngs:
+        parameters = f"{net.parameters} parameters stored, {found_net.kind} of {found_net.parameters} found"
+        yield f"network: {net.kind} of {parameters}"
+    stated = ("dataset", "measure", "split", "independent", "incomplete_clips", "metric_versions")
+    for name in stated:
+        if (theirs := getattr(results, name)) != (ours := getattr(evaluation.facts, name)):
+            yield f"{name}: {brief(theirs)} stored, {brief(ours)} found"
+    frames = {*(image.id for image in results.images), *results.nothing_to_restore}
+    sharp = {row.id for row in results.do_no_harm}
     samples = evaluation.datamodule.test_samples
-    found = {f"{sample.clip}/{sample.frame}" for sample in samples if not sample.is_fed_sharp}
-    if odd := sorted(found ^ {*(image.id for image in results.images), *results.nothing_to_restore}):
-        yield f"frames: {len(odd)} are only in the file, or only in the data set: {few_of(odd)}"
+    for kind, stored, is_fed_sharp in (("frames", frames, False), ("sharp input", sharp, True)):
+        found = {_id(sample) for sample in samples if sample.is_fed_sharp == is_fed_sharp}
+        if (odd := sorted(found ^ stored)) and not (is_of_pngs and is_fed_sharp):
+            yield f"{kind}: {len(odd)} are only in the file, or only in the data set: {few_of(odd)}"
+
+
+def _id(sample: Sample) -> str:
+    return f"{sample.clip}/{sample.frame}"
 
 
 def _measured(evaluation: Evaluation, metrics: list[str]) -> list[Row]:
@@ -154,6 +175,12 @@ def _measured(evaluation: Evaluation, metrics: list[str]) -> list[Row]:
         writer = ResultsWriter(Path(folder) / "out", evaluation.facts, samples, metrics, pictures=0, threads=threads)
         measure(evaluation, writer)
         return writer.rows()
+
+
+def _chosen(results: Results, samples: list[Sample], seed: int) -> list[int]:
+    """Return the indices of a random `SHARE` of the samples, and of all pairs that the file excludes as identical."""
+    excluded = (index for index, sample in enumerate(samples) if _id(sample) in results.nothing_to_restore)
+    return sorted({*random.Random(seed).sample(range(len(samples)), math.ceil(SHARE * len(samples))), *excluded})
 
 
 def _differing(results: Results, measured: list[Row]) -> list[str]:
@@ -166,13 +193,15 @@ def _differing(results: Results, measured: list[Row]) -> list[str]:
             wrong += _differing_values(stored.get(row.id), row)
         elif isinstance(row, FedSharp) and harmless.get(row.id) != row:
             wrong.append(f"{row.id}: PSNR of sharp input")
+        elif isinstance(row, NothingToRestore) and row.id not in results.nothing_to_restore:
+            wrong.append(f"{row.id}: values are stored, but its blurry and sharp image are identical")
     return wrong
 
 
 def _differing_values(stored: Measured | None, found: Measured) -> list[str]:
     """Return a description of the first value that differs, apart from the time, or an empty list."""
     if stored is None:
-        return [f"{found.id}: no values are stored"]
+        return [f"{found.id}: no values are stored, but its blurry and sharp image differ"]
     theirs, ours = _of_single_image(stored), _of_single_image(found)
     for kind in ("restored", "blurry"):
         for name, value in ours[kind].items():

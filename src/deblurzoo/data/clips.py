@@ -63,6 +63,10 @@ class Sample:
         """Return this sample with its sharp images as input. A network should leave sharp images unchanged."""
         return replace(self, blur=self.sharp_frames, is_fed_sharp=True)
 
+    def single(self) -> Self:
+        """Return this sample for a network of one input frame."""
+        return replace(self, blur=self.blur[:1], sharp_frames=self.sharp_frames[:1])
+
 
 def _around(run: range, index: int, frames: int) -> list[int]:
     """Return the indices of the frames from which frame `index` is restored; empty if a neighbour is missing."""

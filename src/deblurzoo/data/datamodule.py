@@ -255,8 +255,9 @@ class DeblurDataModule(pl.LightningDataModule):
 
     @property
     def measured_on(self) -> dict[str, str]:
-        """Description of the test images, see `describe`."""
-        return describe(self.source, "test", [sample for sample in self.test_samples if not sample.is_fed_sharp])
+        """Description of the test images, see `describe`: of the restored frames, for any number of input frames."""
+        restored = (sample for sample in self.test_samples if not sample.is_fed_sharp)
+        return describe(self.source, "test", [sample.single() for sample in restored])
 
     def require_shares(self, devices: int) -> None:
         """Raise a DeblurzooError unless batches divide equally among the devices and each gets a validation frame."""

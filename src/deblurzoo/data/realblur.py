@@ -13,6 +13,10 @@ _FOLDERS = {
 }
 
 
+_PAIRS = {"train": 3758, "test": 980}
+"""The number of pairs of each split, for `J` and for `R`."""
+
+
 class RealBlur(ClipSource):
     """4738 pairs of photos of 232 scenes, 3758 for training and 980 for testing. Each scene is a clip.
 
@@ -40,10 +44,7 @@ class RealBlur(ClipSource):
         self.root, self.kind = Path(root) if root else None, kind
         self.name = self.protocol = f"realblur_{kind.lower()}"
         if self.root and self.root.is_dir():  # counts per scene are in the authors' lists only
-            self.official = {
-                split: dict(Counter(blur.parent.parent.name for _, blur in self._listed(split)))
-                for split in self.splits
-            }
+            self.official = {split: self._counts(split) for split in self.splits}
 
     def clip_files(self, split: str) -> list[ClipFiles]:
         """Return the files of every scene of a split that are in the authors' list. Missing files are skipped."""
@@ -53,9 +54,19 @@ class RealBlur(ClipSource):
                 kind += [path] if _may_exist(path) else []
         return [ClipFiles(scene, blur, sharp, _number) for scene, (sharp, blur) in scenes.items() if blur or sharp]
 
+    def _counts(self, split: str) -> dict[str, int]:
+        """Return the official number of pairs of each scene, and of the pairs that the list lacks."""
+        counts = dict(Counter(blur.parent.parent.name for _, blur in self._listed(split)))
+        lacking = _PAIRS[split] - sum(counts.values())
+        return counts | ({f"not in {self._list(split)}": lacking} if lacking > 0 else {})
+
+    def _list(self, split: str) -> str:
+        """Return the name of the authors' list of a split."""
+        return f"RealBlur_{self.kind}_{split}_list.txt"
+
     def _listed(self, split: str) -> list[tuple[Path, Path]]:
         """Return the sharp and the blurry image of every line of a list."""
-        name = f"RealBlur_{self.kind}_{split}_list.txt"
+        name = self._list(split)
         root = require_folder(f"{self.key}.root", self.root, "", f"{_FOLDERS[self.kind]} and {name}")
         try:
             lines = [line.split() for line in (root / name).read_text("utf-8").splitlines() if line.strip()]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from deblurzoo.data.clips import Sample
-from deblurzoo.errors import DeblurzooError, few_of, require_utf8
+from deblurzoo.errors import DeblurzooError, few_of, first_line, require_utf8
 from deblurzoo.files import sha256
 from deblurzoo.media.images import ImageFile, pixel_format
 from deblurzoo.media.naming import below, is_image_file
@@ -166,7 +166,7 @@ def _frame_names(sample: Sample) -> list[str]:
 
 
 def _require_pixels(matches: Sequence[Match], samples: Sequence[Sample]) -> None:
-    """Raise a DeblurzooError that names the images that are not 8-bit RGB, or of another size than their frame."""
+    """Raise a DeblurzooError that names all images that are corrupt, not 8-bit RGB, or not of their frame's size."""
     with ThreadPoolExecutor() as pool:
         problems = [problem for problem in pool.map(_problem, matches, samples) if problem]
     if problems:
@@ -178,7 +178,11 @@ def _require_pixels(matches: Sequence[Match], samples: Sequence[Sample]) -> None
 
 def _problem(match: Match, sample: Sample) -> str | None:
     path = match.file.path
-    if (kind := pixel_format(path)) != "8-bit RGB":
+    try:
+        kind = pixel_format(path)
+    except (OSError, ValueError) as error:
+        return f"{path} cannot be read ({first_line(error)})"
+    if kind != "8-bit RGB":
         return f"{path} is {kind}"
     (width, height), (right, bottom) = match.file.size(), sample.sharp.size()
     if (width, height) != (right, bottom):

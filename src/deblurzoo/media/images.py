@@ -138,17 +138,15 @@ def pixel_format(path: Path) -> str:
     """Return the format of an image's pixels from its header: `8-bit RGB`, or a format such as `16-bit` or `gray`.
 
     Raises:
-        DeblurzooError: the file is missing or not an image.
+        OSError: the file cannot be read.
+        ValueError: the file is not an image.
     """
-    try:
-        with path.open("rb") as file, _head(file) as head:
-            # Pillow reads RGB of 16 bits as RGB of 8 bits; the decoder's arguments name the stored format.
-            stored = str(getattr(head, "tile", ""))
-            if ";16" in stored or head.mode.startswith("I"):
-                return "16-bit" + (" gray" if head.mode.startswith("I") else "")
-            return "8-bit RGB" if head.mode == "RGB" else _MODES.get(head.mode, head.mode)
-    except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from error
+    with path.open("rb") as file, _head(file) as head:
+        # Pillow reads RGB of 16 bits as RGB of 8 bits; the decoder's arguments name the stored format.
+        stored = str(getattr(head, "tile", ""))
+        if ";16" in stored or head.mode.startswith("I"):
+            return "16-bit" + (" gray" if head.mode.startswith("I") else "")
+        return "8-bit RGB" if head.mode == "RGB" else _MODES.get(head.mode, head.mode)
 
 
 def _size(file: BinaryIO) -> tuple[int, int]:

@@ -46,6 +46,10 @@ class Figure:
         """Return a value as text with `digits` decimal places, without the unit."""
         return f"{value:.{self.digits}f}"
 
+    def shown(self, value: float | None) -> str:
+        """Return a value as `text`, or "" if it is None."""
+        return "" if value is None else self.text(value)
+
 
 @dataclass(frozen=True)
 class Metric(Figure):

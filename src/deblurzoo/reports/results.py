@@ -5,6 +5,7 @@ Keys are written in the order of the fields. Keys that version 0.1 did not write
 
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from math import prod
 from pathlib import Path
@@ -313,13 +314,18 @@ def _means(values: list[Figures]) -> Figures:
     return {name: fmean(figures[name] for figures in values if name in figures) for name in names}
 
 
-def inconsistent(results: Results) -> list[str]:
-    """Return the names of the means and counts that do not follow from the values per image."""
+def inconsistent(results: Results) -> str:
+    """Return the reason for which values of the results contradict each other, or "" if they agree."""
+    frames = [*(image.id for image in results.images), *results.nothing_to_restore]
+    for ids in (frames, [row.id for row in results.do_no_harm]):
+        if repeated := [name for name, count in Counter(ids).items() if count > 1]:
+            return f"several values are stored for {few_of(repeated)}"
     pairs = [name.rpartition("/") for name in results.nothing_to_restore]
     excluded = [NothingToRestore(clip=clip, frame=frame) for clip, _, frame in pairs]
     facts = Facts(**{name: getattr(results, name) for name in Facts.model_fields})
     again = Results.of(facts, [*results.images, *results.do_no_harm, *excluded])
-    return [name for name in Results.model_fields if getattr(again, name) != getattr(results, name)]
+    wrong = [name for name in Results.model_fields if getattr(again, name) != getattr(results, name)]
+    return f"{', '.join(wrong)} does not follow from the values per image" if wrong else ""
 
 
 def read(file: Path) -> Results:

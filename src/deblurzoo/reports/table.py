@@ -216,7 +216,12 @@ def as_markdown(all_results: list[Results], failed: Sequence[Failure], view: Vie
     """Return the tables of a view and the runs that are not done in Markdown, see `print_table`."""
     lines = []
     for title, heads, cells, notes, *_ in view(all_results):
-        lines += [f"**{_escaped(title)}**", "", f"| {' | '.join(heads)} |", "|---|" + "---:|" * (len(heads) - 1)]
+        lines += [
+            f"**{_escaped(title)}**",
+            "",
+            f"| {' | '.join(map(_escaped, heads))} |",
+            "|---|" + "---:|" * (len(heads) - 1),
+        ]
         lines += [f"| {' | '.join(map(_escaped, row))} |" for row in cells] + [""]
         lines += [*(f"- {_escaped(line)}" for line in notes), ""] if notes else []
     lines += [f"- {_escaped(name)}: {_escaped(reason)}" for name, reason, _ in failed]

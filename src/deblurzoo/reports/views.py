@@ -11,7 +11,7 @@ from deblurzoo.reports.differences import difference_lines
 from deblurzoo.reports.gather import conditions, groups, told_apart
 from deblurzoo.reports.papers import FIGURES, Row, rows
 from deblurzoo.reports.results import Results
-from deblurzoo.reports.table import Table, View, blurry, figure_names, subject, title, titles
+from deblurzoo.reports.table import Table, View, blurry, figure_names, sharp, subject, title, titles
 
 
 def by_blur(all_results: list[Results]) -> list[Table]:
@@ -38,18 +38,24 @@ def _by_data(all_results: list[Results], name: str) -> Table:
         raise DeblurzooError(f"no evaluation has the metric {name}: choose from {', '.join(known) or 'none'}")
     shown, columns = figure(name), column_names(tables)
     values = [{result.name: result.restored.get(name) for result in group} for group in tables]
-    before = [blurry(group)[name] for group in tables]
     networks = dict.fromkeys(result.name for group in tables for result in group)
-    lines = [["blurry input", *map(shown.text, before)]]
+    lines = [[label, *map(shown.shown, row)] for label, row in references(tables, name)]
+    first = len(lines)
     for network in networks:
-        found = (column.get(network) for column in values)
-        lines.append([network, *("" if value is None else shown.text(value) for value in found)])
+        lines.append([network, *(shown.shown(column.get(network)) for column in values)])
     notes = [f"{column}: {title(group)}" for column, group in zip(columns, tables, strict=True)]
     for column, group in zip(columns, tables, strict=True):
         notes += difference_lines(group, [name], of=f"{column}: ")
     unit = f" in {shown.unit}" if shown.unit else ""
     better = [None, *[shown.higher_is_better] * len(tables)]
-    return Table(f"{shown.heading}{unit} by data set", ["network", *columns], lines, notes, better)
+    return Table(f"{shown.heading}{unit} by data set", ["network", *columns], lines, notes, better, references=first)
+
+
+def references(tables: Sequence[Sequence[Results]], name: str) -> list[tuple[str, list[float | None]]]:
+    """Return label and values by group of the blurry input and, if they have values, of the sharp images."""
+    before, own = ([values(group).get(name) for group in tables] for values in (blurry, sharp))
+    rows = [("blurry input", before)]
+    return rows if all(value is None for value in own) else [*rows, ("sharp images", own)]
 
 
 def column_names(tables: Sequence[list[Results]]) -> list[str]:
@@ -142,8 +148,12 @@ def _mark(rows: list[list[str]], column: int, higher: bool) -> None:
 
 
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
-_SPECIAL = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}"} | {
-    ">": r"\textgreater{}", **{sign: f"\\{sign}" for sign in "&%$#_{}"}}  # fmt: skip
+_SPECIAL = {
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    **{sign: f"{{{sign}}}" for sign in "[*"},  # at the start of a row, they are arguments of the row before
+    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
+    **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"},
+}
 """LaTeX of the characters that have a meaning in LaTeX."""
 
 

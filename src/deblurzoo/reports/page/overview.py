@@ -7,7 +7,7 @@ from deblurzoo.metrics import figure
 from deblurzoo.reports.page.table import badge, heading, heading_cell, named, table_of
 from deblurzoo.reports.page.types import Network
 from deblurzoo.reports.table import Table, blurry, figure_names
-from deblurzoo.reports.views import best_two, column_names
+from deblurzoo.reports.views import best_two, column_names, references
 
 
 def overview(groups: Sequence[list[Network]]) -> str:
@@ -28,7 +28,8 @@ def overview(groups: Sequence[list[Network]]) -> str:
 
 def _table(groups: Sequence[list[Network]], name: str) -> str:
     columns = [group for group in groups if name in _before(group)]
-    titles = column_names([[network.results for network in group] for group in columns])
+    results = [[network.results for network in group] for group in columns]
+    titles = column_names(results)
     higher = figure(name).higher_is_better
     heads = heading_cell(0, "network", descending=False)
     heads += "".join(heading_cell(n, title, higher) for n, title in enumerate(titles, 1))
@@ -36,9 +37,11 @@ def _table(groups: Sequence[list[Network]], name: str) -> str:
     values = [{network.number: network.results.restored.get(name) for network in group} for group in columns]
     texts = [[figure(name).text(value) for value in column.values() if value is not None] for column in values]
     ranks = [best_two(column, higher) for column in texts]
-    before = "".join(f"<td>{figure(name).text(_before(group)[name])}</td>" for group in columns)
-    mark = named('<span class="badge"></span>', "blurry input")
-    rows = [f'<tr class="blurry"><th scope="row">{mark}</th>{before}</tr>']
+    rows = []
+    for label, given in references(results, name):
+        cells = "".join(f"<td>{figure(name).shown(value)}</td>" for value in given)
+        mark = named('<span class="badge"></span>', label)
+        rows.append(f'<tr class="blurry"><th scope="row">{mark}</th>{cells}</tr>')
     for number in sorted(found):
         cells = "".join(_cell(column.get(number), name, rank) for column, rank in zip(values, ranks, strict=True))
         network = found[number]
