@@ -152,6 +152,23 @@ def test_transport_streams_cut_between_two_frames_are_read_as_far_as_they_go(tmp
     assert len(starts) == 40 and len(read) == len(set(read)) == 20 and set(read) < frames
 
 
+def test_transport_streams_cut_within_a_frame_are_not_of_a_variable_rate(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "video.ts", moving(40), fps=50)
+    frames = {picture().tobytes() for picture in read_video(path)}
+    data, outcomes = path.read_bytes(), set()
+    for lacking in range(1, 60, 2):
+        path.write_bytes(data[: -188 * lacking])
+        try:
+            count, read = inspect_video(path).frames, [picture().tobytes() for picture in read_video(path)]
+        except DeblurzooError as error:
+            outcomes.add("missing" if "between its last frames" in str(error) else "corrupt")
+            assert "is truncated" in str(error) or "are corrupt: copy it again" in str(error)
+        else:
+            outcomes.add("shorter" if count < 40 else "whole")
+            assert len(read) == count and set(read) <= frames
+    assert {"missing", "shorter"} <= outcomes
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
 def test_corrupt_last_frames_are_not_dropped_silently(tmp_path: Path, suffix: str) -> None:
     path = write_video(tmp_path / f"video{suffix}", moving(40), fps=50)

@@ -35,6 +35,10 @@ _NEVER = -(2**63)
 """Time stamp before all others."""
 _TAIL = 40 * 204
 """Number of bytes at the end of an MPEG transport stream, in 40 packets of the largest size."""
+_UNDECLARED = ("mpegts", "mpeg")
+"""Containers that do not declare their size, by FFmpeg's name."""
+_REORDERED = 16
+"""Largest number of frames that are stored before a frame that is shown earlier (H.264 and HEVC)."""
 _HDR = {16: "PQ", 18: "HLG"}
 """HDR transfer characteristics, by number in ITU-T H.273."""
 
@@ -263,7 +267,8 @@ def _constant_period(path: Path, stream: VideoStream, times: list[int | None]) -
     """Return the seconds between frames; None if the stream has no time stamps.
 
     Raises:
-        DeblurzooError: the intervals differ by more than 10 % and the rounding of the time stamps.
+        DeblurzooError: the intervals differ by more than 10 % and the rounding of the time stamps. If only the last
+            intervals differ and the container does not declare its size, the reason is that the file is truncated.
     """
     known = sorted(time for time in times if time is not None)
     if len(known) < max(3, len(times)):
@@ -279,6 +284,8 @@ def _constant_period(path: Path, stream: VideoStream, times: list[int | None]) -
     odd = np.abs(gaps - usual) > 0.1 * usual + rounding
     if odd.any():
         number, ms = int(odd.argmax()) + 1, float(1000 * tick)
+        if number >= len(known) - _REORDERED and stream.container.format.name in _UNDECLARED:
+            raise DeblurzooError(f"{path} is truncated: frames between its last frames are missing: copy it again")
         raise DeblurzooError(
             f"{path} has a variable frame rate: frame {number} comes {gaps[number - 1] * ms:.1f} ms after the previous "
             f"frame, but the usual gap is {usual * ms:.1f} ms: cut out such parts, or convert to a constant frame rate"
