@@ -1,6 +1,7 @@
 import struct
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from av.video.reformatter import Colorspace
@@ -130,6 +131,20 @@ def test_cut_off_anywhere(tmp_path: Path, name: str, share: float) -> None:
     path = write_video(tmp_path / name, moving(40))
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
     refused(path, r"is truncated after \d+ frames: copy it again|cannot be read as a video")
+
+
+@pytest.mark.parametrize("share", [0.5, 0.8, 0.99])
+def test_wmv_files_declare_their_size(tmp_path: Path, share: float) -> None:
+    with av.open(str(tmp_path / "video.wmv"), "w") as container:
+        stream = container.add_stream("wmv2", rate=50)
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
+        for image in moving(40, 96, 128):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image).reformat(format="yuv420p")))
+        container.mux(stream.encode())
+    path = tmp_path / "video.wmv"
+    assert inspect_video(path).frames == len(list(read_video(path))) == 40
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    refused(path, r"is truncated after \d+ frames: copy it again")
 
 
 @pytest.mark.parametrize("suffix", [".ts", ".m2ts"])

@@ -196,9 +196,9 @@ class Extent:
 def _is_truncated(path: Path, stream: VideoStream, packets: int, end: int) -> bool:
     """Whether a file is shorter than it declares.
 
-    MP4 and MOV declare the place of each packet, Matroska and AVI the size of the file. If the recorder did not enter
-    the size, the duration or the number of packets is compared. An MPEG transport stream consists of packets of one
-    size. Other containers declare nothing.
+    MP4 and MOV declare the place of each packet, Matroska, AVI and WMV the size of the file. If the recorder did not
+    enter the size, the duration or the number of packets is compared. An MPEG transport stream consists of packets of
+    one size. Other containers declare nothing.
 
     Args:
         path, stream: the file and its video stream.
@@ -210,7 +210,7 @@ def _is_truncated(path: Path, stream: VideoStream, packets: int, end: int) -> bo
         return any(entry.pos + entry.size > size for entry in stream.index_entries)
     if kind == "mpegts":
         return _ends_within_packet(path)
-    if declared := (_avi_size if kind == "avi" else _matroska_size)(path):
+    if declared := {"avi": _avi_size, "asf": _asf_size}.get(kind, _matroska_size)(path):
         return size < declared
     seconds = promised_seconds(stream) - 2 / float(stream.average_rate or 1)
     return packets < stream.frames or end * (stream.time_base or 0) < seconds
@@ -246,6 +246,17 @@ def _avi_size(path: Path) -> int:
                 return 0
             place += 8 + length + length % 2
     return place - (place == size + 1)  # the last padding byte may be missing
+
+
+def _asf_size(path: Path) -> int:
+    """Return the file size that a WMV file declares in its File Properties Object; 0 if unknown, as in broadcasts."""
+    with path.open("rb") as file:
+        head = file.read(2**16)
+    place = head.find(b"\xa1\xdc\xab\x8c\x47\xa9\xcf\x11\x8e\xe4\x00\xc0\x0c\x20\x53\x65")
+    if place < 0 or len(head) < place + 92:
+        return 0
+    size, is_broadcast = struct.unpack_from("<Q", head, place + 40)[0], head[place + 88] & 1
+    return 0 if is_broadcast else int(size)
 
 
 def _matroska_size(path: Path) -> int:
