@@ -12,6 +12,7 @@ import PIL.Image
 # Pillow raises an error above twice this number, which is OpenCV's limit, and otherwise only warns.
 PIL.Image.MAX_IMAGE_PIXELS = 2**29
 warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", module=r"PIL\.")  # corrupt EXIF, which the readers report or do not need
 
 OWN_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
 """Formats of photos whose results have the same format, by their names in Pillow. Other results are PNGs."""

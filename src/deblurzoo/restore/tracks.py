@@ -44,7 +44,7 @@ def track_losses(container: InputContainer, target: Path) -> list[str]:
 
 def copied_tracks(container: InputContainer, target: Path) -> list[Stream]:
     """Return the tracks that are copied to the result. All sound is among them, even if the result cannot hold it."""
-    further = (*container.streams.subtitles, *_data_tracks(container))
+    further: list[SubtitleStream | DataStream] = [*container.streams.subtitles, *_data_tracks(container)]
     held = (track for track in further if _is_held(track, container_of(target)))
     return [*container.streams.audio, *held]
 
