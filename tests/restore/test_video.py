@@ -14,7 +14,8 @@ from deblurzoo.errors import DeblurzooError
 from deblurzoo.media.video import inspect_video
 from deblurzoo.restore import video
 from deblurzoo.restore.restorer import Restorer
-from deblurzoo.restore.video import inspect, restore_video, target_of
+from deblurzoo.restore.tracks import target_of
+from deblurzoo.restore.video import inspect, restore_video
 
 Frame = np.ndarray[Any, Any]
 
