@@ -50,7 +50,8 @@ from deblurzoo.reports.page import Evaluation, Network, write_page
 from deblurzoo.reports.run_folder import config_of, identity_of, name_of, problem
 from deblurzoo.reports.table import as_csv, as_markdown, print_table
 from deblurzoo.reports.wandb import fetch_runs
-from deblurzoo.restore.video import inspect, restore_video, target_of
+from deblurzoo.restore.tracks import target_of
+from deblurzoo.restore.video import inspect, restore_video
 from deblurzoo.synthesis import pairs
 from deblurzoo.training.checkpoints import load_any, load_net, read_checkpoint, read_export
 from deblurzoo.training.srn import SRNDeblur

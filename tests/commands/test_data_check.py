@@ -40,6 +40,25 @@ def test_every_kind_of_damage_is_named(copy: Path) -> None:
     assert len(problems.splitlines()) == 5
 
 
+@pytest.mark.parametrize("name", ["2", "2.odd", "2.jfif", "2.heic", "2.gif"])
+@pytest.mark.parametrize("data", [b"", bytes(range(200)), b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"])
+def test_unreadable_images_without_a_usual_suffix_are_not_missing(tmp_path: Path, name: str, data: bytes) -> None:
+    for kind in ("blur", "sharp"):
+        for number in range(1, 4):
+            write_png(tmp_path / kind / f"{number}.png", np.full((8, 8, 3), 40 * number + len(kind), np.uint8))
+        (tmp_path / kind / f"2.{kind}.txt").write_text("notes")
+        (tmp_path / kind / "4.txt").write_text("notes")
+    (tmp_path / "sharp" / "2.png").unlink()
+    (tmp_path / "sharp" / name).write_bytes(data)
+    nothing = {"blur": None, "sharp": None}
+    source = Folder({kind: str(tmp_path / kind) for kind in ("blur", "sharp")}, nothing)
+    (problem,) = check(source)
+    assert problem.startswith(f"unreadable: {tmp_path / 'sharp' / name} cannot be read (")
+    (tmp_path / "sharp" / name).write_text("notes")
+    if name == "2":  # a text has no suffix either
+        assert check(source) == [f"unpaired: {tmp_path / 'blur' / '2.png'} has no sharp counterpart"]
+
+
 def test_clips_without_images_are_a_problem(copy: Path) -> None:
     for place in ("train/bare", "test/half/blur"):
         (copy / place).mkdir(parents=True)

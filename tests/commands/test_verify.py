@@ -211,5 +211,8 @@ def test_wrong_arguments(deblurzoo: Run, file: Path, tmp_path: Path) -> None:
         refused(
             deblurzoo("verify", file, override), "is not a key of the evaluation: give for example data.root=FOLDER"
         )
+    for folder in ("[a", "@b", "%c", "a #1", "2024-13-45", "2024-01-02", "a: b: c"):  # not YAML, or other values
+        refused(deblurzoo("verify", file, f"data.test.blur={folder}"), f"data.test.blur={folder} is not a folder")
+    refused(deblurzoo("verify", file, "data.test.blur=d\udcff"), r"d\xff is not UTF-8")
     done = deblurzoo("verify")
     assert done.returncode == 2 and "RESULTS" in done.stderr

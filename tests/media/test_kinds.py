@@ -43,6 +43,7 @@ def test_data_sets_read_all_formats_of_photos(tmp_path: Path, kind: str) -> None
     path.write_bytes(encoded(kind))
     assert image_files(tmp_path) == [path]
     assert image_size(path) == (90, 58)
+    assert read_image(path).flags.writeable
     assert np.abs(read_image(path).astype(int) - SMOOTH).mean() < (8 if kind in ("GIF", "AVIF", "WEBP") else 4)
 
 

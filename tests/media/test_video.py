@@ -1,6 +1,7 @@
 import struct
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from av.video.reformatter import Colorspace
@@ -132,6 +133,20 @@ def test_cut_off_anywhere(tmp_path: Path, name: str, share: float) -> None:
     refused(path, r"is truncated after \d+ frames: copy it again|cannot be read as a video")
 
 
+@pytest.mark.parametrize("share", [0.5, 0.8, 0.99])
+def test_wmv_files_declare_their_size(tmp_path: Path, share: float) -> None:
+    with av.open(str(tmp_path / "video.wmv"), "w") as container:
+        stream = container.add_stream("wmv2", rate=50)
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
+        for image in moving(40, 96, 128):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image).reformat(format="yuv420p")))
+        container.mux(stream.encode())
+    path = tmp_path / "video.wmv"
+    assert inspect_video(path).frames == len(list(read_video(path))) == 40
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    refused(path, r"is truncated after \d+ frames: copy it again")
+
+
 @pytest.mark.parametrize("suffix", [".ts", ".m2ts"])
 @pytest.mark.parametrize("lacking", [1, 100, 5000, 12_345])
 def test_transport_streams_that_end_within_a_packet_are_cut_off(tmp_path: Path, suffix: str, lacking: int) -> None:
@@ -150,6 +165,23 @@ def test_transport_streams_cut_between_two_frames_are_read_as_far_as_they_go(tmp
     path.write_bytes(data[: starts[20]])
     read = [picture().tobytes() for picture in read_video(path)]
     assert len(starts) == 40 and len(read) == len(set(read)) == 20 and set(read) < frames
+
+
+def test_transport_streams_cut_within_a_frame_are_not_of_a_variable_rate(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "video.ts", moving(40), fps=50)
+    frames = {picture().tobytes() for picture in read_video(path)}
+    data, outcomes = path.read_bytes(), set()
+    for lacking in range(1, 60, 2):
+        path.write_bytes(data[: -188 * lacking])
+        try:
+            count, read = inspect_video(path).frames, [picture().tobytes() for picture in read_video(path)]
+        except DeblurzooError as error:
+            outcomes.add("missing" if "between its last frames" in str(error) else "corrupt")
+            assert "is truncated" in str(error) or "are corrupt: copy it again" in str(error)
+        else:
+            outcomes.add("shorter" if count < 40 else "whole")
+            assert len(read) == count and set(read) <= frames
+    assert {"missing", "shorter"} <= outcomes
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])

@@ -359,3 +359,9 @@ def test_linked_folders_are_followed_and_loops_end(identity: Path, tmp_path: Pat
         (tmp_path / link).symlink_to(tmp_path / target)
     found = [str(job.source.relative_to(tmp_path / "in")) for job in find_jobs([tmp_path / "in"], tmp_path / "out")]
     assert found == ["0/2.png", "linked/1.png", "real/2.png"]
+
+
+def test_every_error_names_its_file(deblurzoo: Run, identity: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (900, 300)).save(tmp_path / "large.png")
+    done = deblurzoo("deblur", "large.png", "--checkpoint", identity, "--out", "out", "--memory", "1MB")
+    refused(done, "error: large.png: an image of 900x300 needs about ")

@@ -14,7 +14,8 @@ from deblurzoo.errors import DeblurzooError
 from deblurzoo.media.video import inspect_video
 from deblurzoo.restore import video
 from deblurzoo.restore.restorer import Restorer
-from deblurzoo.restore.video import inspect, restore_video, target_of
+from deblurzoo.restore.tracks import target_of
+from deblurzoo.restore.video import inspect, restore_video
 
 Frame = np.ndarray[Any, Any]
 
@@ -371,3 +372,72 @@ def test_subtitles_that_the_result_cannot_hold_are_named_before_the_work(
     assert f"{name}: {', '.join(losses)} in the result" in done.stdout
     (target,) = (tmp_path / "out").glob(f"{name}*")
     assert len(decoded(target)[0]) == 20 and subtitles_of(target) == [[]]
+
+
+def with_data(path: Path, codec: str, kind: str) -> Path:
+    """Write a video with a track of ten packets of data, one per frame."""
+    with av.open(str(path), "w", format=kind) as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        data = container.add_data_stream(codec)
+        data.time_base = Fraction(1, 1000)
+        container.start_encoding()
+        for number, image in enumerate(moving(10)):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image).reformat(format="yuv420p")))
+            packet = av.Packet(f"place {number}".encode())
+            packet.stream, packet.time_base, packet.duration = data, Fraction(1, 1000), 40
+            packet.pts = packet.dts = 40 * number
+            container.mux(packet)
+        container.mux(stream.encode())
+    return path
+
+
+def data_of(path: Path) -> list[bytes]:
+    with av.open(str(path)) as container:
+        return [bytes(packet) for packet in container.demux() if packet.size and packet.stream.type == "data"]
+
+
+def test_data_of_cameras_are_copied_or_their_loss_is_known(identity: Path, tmp_path: Path) -> None:
+    source = with_data(tmp_path / "a.mp4", "bin_data", "mp4")  # as GoPro stores GPS
+    assert inspect(source).losses == ()
+    assert data_of(restored(source, load(identity))) == [f"place {number}".encode() for number in range(10)]
+    sony = tmp_path / "b.mp4"  # of a kind that FFmpeg does not know, but in which it finds a time code
+    sony.write_bytes(source.read_bytes().replace(b"gpmd", b"rtmd"))
+    assert inspect(sony).losses == ("data tracks are dropped (mp4 cannot hold GoPro MET)",)
+    drone = with_data(tmp_path / "c.ts", "klv", "mpegts")
+    assert inspect(drone).losses == ("data tracks are dropped (matroska cannot hold klv)",)
+    for path in (sony, drone):
+        assert data_of(restored(path, load(identity))) == []
+
+
+def test_chapters_and_time_codes_are_no_lost_data(identity: Path, tmp_path: Path) -> None:
+    for name, key in (("chapters.mp4", "chapters"), ("time.mov", "timecode")):
+        with av.open(str(write(tmp_path / "plain.mp4", moving(4)))) as plain, av.open(str(tmp_path / name), "w") as new:
+            if key == "chapters":
+                new.set_chapters(CHAPTERS)
+            else:
+                new.metadata["timecode"] = "01:02:03:04"
+            track = new.add_stream_from_template(plain.streams.video[0])
+            for packet in plain.demux():
+                if packet.dts is not None:
+                    packet.stream = track
+                    new.mux(packet)
+        assert inspect(tmp_path / name).losses == ()
+        with (
+            av.open(str(tmp_path / name)) as before,
+            av.open(str(restored(tmp_path / name, load(identity)))) as after,
+        ):
+            assert len(before.streams.data) == len(after.streams.data) == 1
+            assert before.streams.video[0].metadata.get("timecode") == after.streams.video[0].metadata.get("timecode")
+            assert len(before.chapters()) == len(after.chapters()) == (2 if key == "chapters" else 0)
+
+
+def test_frames_of_several_sizes_are_refused(identity: Path, two_frames: Path, tmp_path: Path) -> None:
+    parts = [write(tmp_path / f"{size}.ts", moving(6, *size)) for size in ((48, 64), (64, 96))]
+    (tmp_path / "joined.ts").write_bytes(b"".join(part.read_bytes() for part in parts))
+    for network in (identity, two_frames):
+        with pytest.raises(
+            DeblurzooError, match=r"joined\.ts: frame 6 is 96x64, but the first frame is 64x48: convert"
+        ):
+            restored(tmp_path / "joined.ts", load(network))
+    assert list((tmp_path / "out").iterdir()) == []

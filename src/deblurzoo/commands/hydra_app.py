@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn
-from hydra.errors import CompactHydraException
+from hydra.errors import CompactHydraException, HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -133,7 +133,7 @@ def _hydras_errors_as_one_message() -> Iterator[None]:
     setattr(JobReturn, "return_value", property(_quietly(printed), printed.fset))  # noqa: B010 - mypy forbids an assignment
     try:
         yield
-    except CompactHydraException as error:
+    except (HydraException, OmegaConfBaseException) as error:  # OmegaConf's: in Hydra's own config
         lines = [str(error), *([str(error.__cause__)] if isinstance(error.__cause__, OmegaConfBaseException) else [])]
         sys.exit(f"error: {escaped(chr(10).join(lines).removeprefix('error: '))}")
     finally:

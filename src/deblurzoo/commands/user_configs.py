@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -34,12 +35,9 @@ def require_readable_configs(arguments: list[str]) -> None:
         if is_folder(folder):
             require_readable(folder)  # Hydra would ignore it
         for file in sorted(folder.glob("*/*.yaml")):
-            try:
-                words = list(filter(None, _top(file).lstrip("#").strip().split(" ")))
+            words = list(filter(None, _top(file).lstrip("#").strip().split(" ")))
+            with _reading(file):
                 OmegaConf.load(file)
-            except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
-                reason = " ".join(str(error).split())
-                raise DeblurzooError(f"{file} cannot be read ({reason}): fix it or move it elsewhere") from error
             for key, value in _words(file):
                 if renaming := renamed(key, value):
                     raise DeblurzooError(f"{file}: {renaming[0]} is now {renaming[1]}: rename it in this file")
@@ -128,8 +126,20 @@ def _holds(cfg: DictConfig, file: Path, package: str) -> bool:
 
 def _top(file: Path) -> str:
     """Return the first non-empty line, the only line in which Hydra looks for `@package`."""
-    return next((line.strip() for line in file.read_text().splitlines() if line.strip()), "")
+    with _reading(file):
+        return next((line.strip() for line in file.read_text().splitlines() if line.strip()), "")
 
 
 def _load(file: Path) -> dict[str, Any]:
-    return yaml.safe_load(file.read_text()) or {}
+    with _reading(file):
+        return yaml.safe_load(file.read_text()) or {}
+
+
+@contextmanager
+def _reading(file: Path) -> Iterator[None]:
+    """Raise a DeblurzooError if a config cannot be read."""
+    try:
+        yield
+    except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
+        reason = " ".join(str(error).split())
+        raise DeblurzooError(f"{file} cannot be read ({reason}): fix it or move it elsewhere") from error

@@ -5,6 +5,7 @@ import math
 import random
 import tempfile
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from deblurzoo.config import build
 from deblurzoo.data import Sample, Source
 from deblurzoo.data.batches import default_workers
 from deblurzoo.data.clips import NEIGHBOURS
-from deblurzoo.errors import DeblurzooError, escaped, few_of
+from deblurzoo.errors import DeblurzooError, escaped, few_of, require_utf8
 from deblurzoo.files import user_path
 from deblurzoo.metrics import OF_CLIPS
 from deblurzoo.records import brief, first_problem
@@ -117,7 +118,18 @@ def _set(content: dict[str, Any], override: str) -> None:
         place = place.get(part) if isinstance(place, dict) else None
     if not equals or not isinstance(place, dict) or last not in place or last.startswith("_"):
         raise DeblurzooError(f"{override}: {key} is not a key of the evaluation: give for example data.root=FOLDER")
-    place[last] = str(user_path(text)) if text.startswith("~") else yaml.safe_load(text)
+    require_utf8(override)
+    place[last] = str(user_path(text)) if text.startswith("~") else _value(text)
+
+
+def _value(text: str) -> Any:
+    """Return the value that a text stands for in YAML; names of files such as `[1]`, `a #1` or a date stay texts."""
+    try:
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError):  # ValueError: a date that does not exist
+        return text
+    is_name = isinstance(value, date) or (isinstance(value, str) and text[0] not in "\"'")
+    return text if is_name else value
 
 
 def _renamed(results: Results, samples: list[Sample]) -> Results:

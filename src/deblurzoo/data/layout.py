@@ -7,7 +7,8 @@ from pathlib import Path
 from deblurzoo.data.frames import Clip, Kind
 from deblurzoo.errors import DeblurzooError, unusable
 from deblurzoo.media.images import ImageFile
-from deblurzoo.media.naming import image_files, stem
+from deblurzoo.media.kinds import is_lost_photo
+from deblurzoo.media.naming import files, image_files, stem
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,20 @@ def files_of(name: str, blur: Path, sharp: Path, frame: Callable[[Path], str] = 
     An unreadable folder raises its error only when the clip is used, so that `data check` reports all such folders.
     """
     unreadable: list[DeblurzooError] = []
-    return ClipFiles(name, listed(blur, unreadable), listed(sharp, unreadable), frame, unreadable)
+    blurry, sharps = listed(blur, unreadable), listed(sharp, unreadable)
+    if not unreadable:
+        lost = _lost(blur, blurry, sharps, frame), _lost(sharp, sharps, blurry, frame)
+        blurry, sharps = blurry + lost[0], sharps + lost[1]
+    return ClipFiles(name, blurry, sharps, frame, unreadable)
+
+
+def _lost(folder: Path, images: list[Path], others: list[Path], frame: Callable[[Path], str]) -> list[Path]:
+    """Return the files of a folder that would complete the pairs of the other folder's images if they could be read.
+
+    They count as images, so that reading them reports the reason. Otherwise, their counterparts would be unpaired.
+    """
+    unpaired = {frame(path) for path in others} - {frame(path) for path in images}
+    return [path for path in files(folder) if frame(path) in unpaired and is_lost_photo(path)] if unpaired else []
 
 
 @dataclass(frozen=True)

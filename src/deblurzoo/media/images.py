@@ -205,7 +205,7 @@ def _decoded_slowly(data: bytes) -> Image:
     with _head(io.BytesIO(data)) as head:
         try:
             if head.format not in OWN_FORMATS and head.mode in ("1", "L", "LA", "P", "PA", "RGB", "RGBA"):
-                return np.asarray(head.convert("RGB"))
+                return np.array(head.convert("RGB"))  # writable, unlike np.asarray
         except DAMAGED as error:
             raise ValueError(f"its pixels are corrupt: {error}") from error
     raise ValueError("its pixels are corrupt or in an unsupported format")

@@ -12,12 +12,16 @@ import PIL.Image
 # Pillow raises an error above twice this number, which is OpenCV's limit, and otherwise only warns.
 PIL.Image.MAX_IMAGE_PIXELS = 2**29
 warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", module=r"PIL\.")  # corrupt EXIF, which the readers report or do not need
 
 OWN_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
 """Formats of photos whose results have the same format, by their names in Pillow. Other results are PNGs."""
 FORMATS = (*OWN_FORMATS, "AVIF", "DDS", "DIB", "GIF", "ICO", "JPEG2000", "PCX", "PPM", "QOI", "SGI", "SUN")
 """All formats that can be read, by their names in Pillow, except TGA."""
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".jfif", ".jpe", ".avif", ".dds", ".dib", ".gif"),
+    *(".jp2", ".j2k", ".pbm", ".pcx", ".pgm", ".pnm", ".ppm", ".qoi", ".sgi", ".tga"),
+)
 """Suffixes of files that are image files without a look at their content. Upper case is also accepted."""
 VIDEO_SUFFIXES = frozenset(
     (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".mts", ".m2ts", ".ts", ".wmv", ".flv", ".3gp")
@@ -30,6 +34,7 @@ DAMAGED = (
 """Exceptions of Pillow for files that are corrupt or not images."""
 _MOST_PER_BYTE, _FEW = 10_000, 2**24
 """Largest number of pixels per byte of a file, for images of more than a few pixels."""
+_UNKNOWN, _EMPTY = "a file of an unknown kind", "an empty file"
 _DNG_VERSION, _SUB_IFDS, _SUBFILE_TYPE = 50706, 330, 254
 _RAW = "a raw photo of a camera"
 
@@ -85,8 +90,8 @@ def kind_of(path: Path) -> Kind:
         return Kind("video", "")
     if suffix in SUFFIXES or suffix in VIDEO_SUFFIXES:
         return by_suffix
-    unknown = "a text file" if _is_text(head) else "a file of an unknown kind"
-    return Kind("other", unknown if head else "an empty file")
+    unknown = "a text file" if _is_text(head) else _UNKNOWN
+    return Kind("other", unknown if head else _EMPTY)
 
 
 def is_photo(path: Path) -> bool:
@@ -96,6 +101,12 @@ def is_photo(path: Path) -> bool:
     except OSError:
         return False
     return kind is not None and kind.group == "photo"
+
+
+def is_lost_photo(path: Path) -> bool:
+    """Whether a file may be a photo that cannot be read: corrupt, without permission, or in an unsupported format."""
+    kind = kind_of(path)
+    return kind.group in ("photo", "unsupported") or kind.name in (_UNKNOWN, _EMPTY)
 
 
 def require_plausible(image: PIL.Image.Image, size: int) -> None:

@@ -35,6 +35,10 @@ _NEVER = -(2**63)
 """Time stamp before all others."""
 _TAIL = 40 * 204
 """Number of bytes at the end of an MPEG transport stream, in 40 packets of the largest size."""
+_UNDECLARED = ("mpegts", "mpeg")
+"""Containers that do not declare their size, by FFmpeg's name."""
+_REORDERED = 16
+"""Largest number of frames that are stored before a frame that is shown earlier (H.264 and HEVC)."""
 _HDR = {16: "PQ", 18: "HLG"}
 """HDR transfer characteristics, by number in ITU-T H.273."""
 
@@ -192,9 +196,9 @@ class Extent:
 def _is_truncated(path: Path, stream: VideoStream, packets: int, end: int) -> bool:
     """Whether a file is shorter than it declares.
 
-    MP4 and MOV declare the place of each packet, Matroska and AVI the size of the file. If the recorder did not enter
-    the size, the duration or the number of packets is compared. An MPEG transport stream consists of packets of one
-    size. Other containers declare nothing.
+    MP4 and MOV declare the place of each packet, Matroska, AVI and WMV the size of the file. If the recorder did not
+    enter the size, the duration or the number of packets is compared. An MPEG transport stream consists of packets of
+    one size. Other containers declare nothing.
 
     Args:
         path, stream: the file and its video stream.
@@ -206,7 +210,7 @@ def _is_truncated(path: Path, stream: VideoStream, packets: int, end: int) -> bo
         return any(entry.pos + entry.size > size for entry in stream.index_entries)
     if kind == "mpegts":
         return _ends_within_packet(path)
-    if declared := (_avi_size if kind == "avi" else _matroska_size)(path):
+    if declared := {"avi": _avi_size, "asf": _asf_size}.get(kind, _matroska_size)(path):
         return size < declared
     seconds = promised_seconds(stream) - 2 / float(stream.average_rate or 1)
     return packets < stream.frames or end * (stream.time_base or 0) < seconds
@@ -244,6 +248,17 @@ def _avi_size(path: Path) -> int:
     return place - (place == size + 1)  # the last padding byte may be missing
 
 
+def _asf_size(path: Path) -> int:
+    """Return the file size that a WMV file declares in its File Properties Object; 0 if unknown, as in broadcasts."""
+    with path.open("rb") as file:
+        head = file.read(2**16)
+    place = head.find(b"\xa1\xdc\xab\x8c\x47\xa9\xcf\x11\x8e\xe4\x00\xc0\x0c\x20\x53\x65")
+    if place < 0 or len(head) < place + 92:
+        return 0
+    size, is_broadcast = struct.unpack_from("<Q", head, place + 40)[0], head[place + 88] & 1
+    return 0 if is_broadcast else int(size)
+
+
 def _matroska_size(path: Path) -> int:
     """Return the file size that a Matroska file declares; 0 if unknown, as in recordings (RFC 8794, 4 and 11)."""
     with path.open("rb") as file:
@@ -263,7 +278,8 @@ def _constant_period(path: Path, stream: VideoStream, times: list[int | None]) -
     """Return the seconds between frames; None if the stream has no time stamps.
 
     Raises:
-        DeblurzooError: the intervals differ by more than 10 % and the rounding of the time stamps.
+        DeblurzooError: the intervals differ by more than 10 % and the rounding of the time stamps. If only the last
+            intervals differ and the container does not declare its size, the reason is that the file is truncated.
     """
     known = sorted(time for time in times if time is not None)
     if len(known) < max(3, len(times)):
@@ -279,6 +295,8 @@ def _constant_period(path: Path, stream: VideoStream, times: list[int | None]) -
     odd = np.abs(gaps - usual) > 0.1 * usual + rounding
     if odd.any():
         number, ms = int(odd.argmax()) + 1, float(1000 * tick)
+        if number >= len(known) - _REORDERED and stream.container.format.name in _UNDECLARED:
+            raise DeblurzooError(f"{path} is truncated: frames between its last frames are missing: copy it again")
         raise DeblurzooError(
             f"{path} has a variable frame rate: frame {number} comes {gaps[number - 1] * ms:.1f} ms after the previous "
             f"frame, but the usual gap is {usual * ms:.1f} ms: cut out such parts, or convert to a constant frame rate"

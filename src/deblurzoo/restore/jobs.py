@@ -9,6 +9,7 @@ from deblurzoo.files import is_folder, real_path
 from deblurzoo.media.kinds import OWN_FORMATS, SUFFIXES, VIDEO_SUFFIXES, Kind, kind_of
 from deblurzoo.media.naming import below, described, gaps, is_image_file, require_frames, runs
 from deblurzoo.restore import video
+from deblurzoo.restore.tracks import target_of
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def _has_known_suffix(path: Path) -> bool:
 def _target(target: Path, kind: Kind) -> Path:
     """Return the path of a result: the input's, with a further suffix if the result has another format."""
     if kind.group == "video":
-        return video.target_of(target)
+        return target_of(target)
     return target if kind.name in ("", "MPO", *OWN_FORMATS) else target.with_name(f"{target.name}.png")
 
 

@@ -17,7 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from deblurzoo.errors import DeblurzooError, on_interrupt, system_errors
+from deblurzoo.errors import DeblurzooError, escaped, on_interrupt, system_errors
 from deblurzoo.files import is_folder, require_output, require_readable
 from deblurzoo.media import Pixels
 from deblurzoo.media.photos import Photo, TooLargeError, read_photo, write_photo
@@ -59,7 +59,10 @@ def restore_all(jobs: Sequence[Job], restorer: Restorer, compare: bool, on_resul
                 console.print(f"{job.target}: {what}, {seconds:.1f} s", highlight=False)
             except DeblurzooError as error:
                 failed += 1
-                errors.print(f"error: {error}", highlight=False)
+                place = (
+                    "" if any(escaped(path) in str(error) for path in (job.source, job.target)) else f"{job.source}: "
+                )
+                errors.print(f"error: {escaped(place)}{error}", highlight=False)
             bar.remove_task(current)
             bar.advance(files)
     return failed

@@ -1,6 +1,5 @@
-"""Restoration of videos, frame by frame. Time stamps, rotation, sound, subtitles and metadata are preserved."""
+"""Restoration of videos, frame by frame. Time stamps, rotation, sound, other tracks and metadata are preserved."""
 
-import io
 import re
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,9 +12,8 @@ from typing import BinaryIO
 
 import av
 import numpy as np
-from av.container import InputContainer, OutputContainer
+from av.container import OutputContainer
 from av.stream import Stream
-from av.subtitles.stream import SubtitleStream
 from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 
@@ -33,9 +31,8 @@ from deblurzoo.media.video import (
     require_usable,
 )
 from deblurzoo.restore.restorer import Restorer
+from deblurzoo.restore.tracks import container_of, copied_tracks, cover_format, target_of, track_losses
 
-_CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
-"""Containers for H.264 by suffix. For all other suffixes, Matroska is used, which supports all audio codecs."""
 _MATRICES = {1: Colorspace.ITU709, 9: Colorspace.BT2020}
 """Colour matrices by number in ITU-T H.273. All other and undeclared matrices are read and written as BT.601."""
 _ENCODER = {"crf": "14", "preset": "medium"}
@@ -46,8 +43,6 @@ _OF_THE_FILE = re.compile(
     "major_brand|minor_version|compatible_brands|encoder|vendor_id|duration|bps|number_of|_stat", re.I
 )
 """Metadata that describe the input file and its encoding."""
-_COVERS = {"mjpeg": "jpeg", "png": "png"}
-"""Image formats of covers, by FFmpeg's codec."""
 _BT709 = 1
 """The matrix for RGB videos, by number in ITU-T H.273."""
 
@@ -89,7 +84,7 @@ def inspect(path: Path) -> InputVideo:
         require_usable(first, 0, path)
         is_rgb = first.format.is_rgb or first.format.has_palette
         pix_fmt, losses = _result_format(first.format)
-        losses += _track_losses(container, target_of(path))
+        losses += track_losses(container, target_of(path))
         return InputVideo(
             path=path,
             frames=stream.frames or round(promised_seconds(stream) * float(stream.average_rate or 0)),
@@ -122,46 +117,13 @@ def _result_format(source: av.VideoFormat) -> tuple[str, list[str]]:
     return f"yuv{chroma}p{'10le' if bits > 8 else ''}", losses
 
 
-def _track_losses(container: InputContainer, target: Path) -> list[str]:
-    """Return the descriptions of all tracks that the result lacks."""
-    losses = []
-    kind = _CONTAINERS[target.suffix.lower()]
-    lost = [track for track in container.streams.subtitles if not _is_held(track, kind)]
-    if codecs := {track.codec_context.codec.canonical_name if track.codec_context else "this codec" for track in lost}:
-        losses.append(f"subtitles are dropped ({kind} cannot hold {' and '.join(sorted(codecs))})")
-    shown = [track for track in container.streams.video if is_cover(track)]
-    if len(container.streams.video) - len(shown) > 1:
-        losses.append("only the best video track is restored")
-    if (target.suffix.lower() == ".mov" and shown) or any(_cover_format(track) is None for track in shown):
-        losses.append("the cover is dropped")
-    if kind != "matroska" and container.streams.attachments:
-        losses.append("attachments are dropped")
-    return losses
-
-
-def _is_held(track: SubtitleStream, kind: str) -> bool:
-    """Whether a container can hold a track. Some containers find out only when their header is written."""
-    with av.open(io.BytesIO(), "w", format=kind) as trial:
-        try:
-            trial.add_stream_from_template(track)
-            trial.start_encoding()
-        except (av.FFmpegError, ValueError):
-            return False
-    return track.codec_context is not None  # of an unknown codec
-
-
-def target_of(path: Path) -> Path:
-    """Return the path of a video's result: `path`, with `.mkv` appended if its suffix has no container for H.264."""
-    return path if path.suffix.lower() in _CONTAINERS else path.with_name(f"{path.name}.mkv")
-
-
 def restore_video(
     source: InputVideo, target: Path, restorer: Restorer, on_frame: Callable[[], None], compare: Path | None = None
 ) -> int:
     """Restore a video and encode it as H.264 (crf 14), with 10 bits per value if the input has more than 8.
 
-    Sound, subtitles, chapters, covers and the metadata of tracks are copied; `InputVideo.losses` is not. The first
-    frame is also used as its own previous frame, and the last frame as its own next frame.
+    Sound, subtitles, data, chapters, covers and the metadata of tracks are copied; `InputVideo.losses` is not. The
+    first frame is also used as its own previous frame, and the last frame as its own next frame.
 
     Args:
         source: the input, from `inspect`.
@@ -175,8 +137,8 @@ def restore_video(
 
     Raises:
         TooLargeError: H.264 cannot hold frames of this size, or of twice this width for `compare`.
-        DeblurzooError: the video is corrupt, truncated or interlaced, or the result cannot be written.
-            No result is kept.
+        DeblurzooError: the video is corrupt, truncated or interlaced, its frames differ in size, or the result cannot
+            be written. No result is kept.
     """
 
     frames = 0
@@ -206,9 +168,7 @@ def _restore(
 ) -> None:
     with ExitStack() as stack:
         container, stream = stack.enter_context(opened(source.path))
-        kind = _CONTAINERS[name.suffix.lower()]
-        held = [track for track in container.streams.subtitles if _is_held(track, kind)]
-        copied = [*container.streams.audio, *held]
+        copied = copied_tracks(container, name)
         shown = [track for track in container.streams.video if is_cover(track)]
         covers = list(islice(container.demux(*shown), len(shown))) if shown else []  # a file starts with its covers
         comparison = stack.enter_context(Writer(beside, name, source, stream, across=2)) if beside else None
@@ -223,6 +183,7 @@ def _restore(
                     writer.copy(packet)
                     continue
                 for frame in extent.decoded(packet):
+                    _require_size(frame, extent.frames - 1, source)
                     image = _pixels(frame, source)
                     # Some files have time stamps that do not increase.
                     time = max(_time(frame, extent.frames - 1, stream), time + 1)
@@ -236,6 +197,15 @@ def _restore(
             if comparison is not None:
                 comparison.write(_beside(blurry, restored, source.rotation), time, duration)
             on_frame()
+
+
+def _require_size(frame: av.VideoFrame, number: int, source: InputVideo) -> None:
+    """Raise a DeblurzooError if a frame differs in size from the first frame, as in joined recordings."""
+    if (frame.width, frame.height) != (source.width, source.height):
+        raise DeblurzooError(
+            f"{source.path}: frame {number} is {frame.width}x{frame.height}, but the first frame is "
+            f"{source.width}x{source.height}: convert it to one size first, or cut it there"
+        )
 
 
 def _pixels(frame: av.VideoFrame, source: InputVideo) -> Pixels:
@@ -265,11 +235,6 @@ def _beside(blurry: Pixels, restored: Pixels, rotation: int) -> Pixels:
     return np.ascontiguousarray(np.rot90(pair, -quarters))
 
 
-def _cover_format(track: Stream) -> str | None:
-    """Return the image format of a cover; None if it cannot be copied."""
-    return _COVERS.get(track.codec_context.name) if track.codec_context else None
-
-
 def _kept(metadata: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in metadata.items() if not _OF_THE_FILE.match(key)}
 
@@ -288,7 +253,7 @@ class Writer:
         across: int = 1,
     ) -> None:
         self.source = source
-        kind = _CONTAINERS[name.suffix.lower()]
+        kind = container_of(name)
         self.container: OutputContainer = av.open(file, "w", format=kind, metadata_errors=AS_BYTES)
         self.container.metadata.update(_kept(stream.container.metadata))
         self.container.set_chapters(stream.container.chapters())
@@ -323,7 +288,7 @@ class Writer:
             self._describe(self.copied[track.index], track)
         for font in stream.container.streams.attachments if across == 1 and kind == "matroska" else ():
             self.container.add_attachment(font.name or "", font.mimetype or "", font.data or b"")
-        pictures = [self._add_cover(cover, name.suffix.lower()) for cover in covers]
+        pictures = [self._add_cover(cover, name) for cover in covers]
         try:
             self.container.start_encoding()
         except (av.FFmpegError, ValueError) as error:
@@ -343,13 +308,13 @@ class Writer:
         ours.metadata.update({"title": kept["name"], **kept} if "name" in kept else kept)  # MP4 stores titles as names
         ours.disposition = theirs.disposition
 
-    def _add_cover(self, cover: "av.Packet[Stream]", suffix: str) -> Stream | None:
+    def _add_cover(self, cover: "av.Packet[Stream]", name: Path) -> Stream | None:
         """Add a cover: an attachment in Matroska, otherwise a track, which is returned and needs the packet."""
         theirs = cover.stream
-        kind = _cover_format(theirs)
-        if suffix == ".mov" or kind is None:
+        kind = cover_format(theirs)
+        if container_of(name) == "mov" or kind is None:
             return None
-        if _CONTAINERS[suffix] == "matroska":
+        if container_of(name) == "matroska":
             named = theirs.metadata
             self.container.add_attachment(
                 named.get("filename", f"cover.{kind}"), named.get("mimetype", f"image/{kind}"), bytes(cover)
@@ -371,7 +336,7 @@ class Writer:
         self.container.mux(self.stream.encode(frame))
 
     def copy(self, packet: "av.Packet[Stream]") -> None:
-        """Copy a packet of sound or subtitles. The empty packet at the end of a stream is skipped."""
+        """Copy a packet of sound, subtitles or data. The empty packet at the end of a stream is skipped."""
         if packet.dts is None:
             return
         packet.stream = self.copied[packet.stream.index]

@@ -10,7 +10,7 @@ from typing import Literal
 from deblurzoo.errors import DeblurzooError, escaped, few_of
 from deblurzoo.media import Image
 from deblurzoo.media.images import image_size, read_image
-from deblurzoo.media.kinds import SUFFIXES, kind_of
+from deblurzoo.media.kinds import kind_of
 from deblurzoo.media.naming import described, files, gaps, image_files, is_image_file, require_frames
 from deblurzoo.media.video import inspect_video, read_video
 
@@ -96,7 +96,7 @@ def inspect(path: Path, photographs: bool) -> list[SharpInput]:
         ]
     images = _pictures(path)
     if not images:
-        raise DeblurzooError(f"{path} contains no images ({', '.join(SUFFIXES)}): give a folder of images")
+        raise DeblurzooError(f"{path} contains no images: give a folder of images")
     sizes = _sizes(images)
     if path.is_file() or photographs:
         return [
