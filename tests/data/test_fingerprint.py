@@ -71,7 +71,7 @@ def test_networks_of_several_frames_are_measured_on_the_same_images(toy: Path) -
     marks = []
     for frames in (1, 2):
         data = DeblurDataModule(
-            Toy(str(toy), "blur", common_frames=2), frames, 0, batch_size=1, augmentation=Augmentation()
+            Toy(str(toy), "blur", common_frames=2), frames, 0, batch_size=1, augmentation=Augmentation(crop=16)
         )
         data.setup("test")
         marks.append(data.measured_on)

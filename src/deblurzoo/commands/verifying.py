@@ -57,12 +57,12 @@ def verify(file: Path, overrides: list[str], seed: int) -> None:
     results = read(file)
     if not results.data.fingerprint:
         raise DeblurzooError(f"{file} has no fingerprint of its test images: run `deblurzoo evaluate` again")
-    if wrong := inconsistent(results):
-        raise DeblurzooError(f"{file} is not verified: {wrong}")
+    if untrue := inconsistent(results):
+        raise DeblurzooError(f"{file} is not verified: {untrue}")
     evaluation = _prepared(results, overrides, file)
     results = _renamed(results, evaluation.datamodule.test_samples)
-    if others := list(_others(results, evaluation)):
-        raise DeblurzooError(f"{file} is not verified: {'; '.join(others)}")
+    if facts := list(_others(results, evaluation)):
+        raise DeblurzooError(f"{file} is not verified: {'; '.join(facts)}")
     samples = evaluation.datamodule.test_samples
     chosen = _chosen(results, samples, seed)
     evaluation.datamodule.test_samples = [samples[index] for index in chosen]
