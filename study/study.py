@@ -1,14 +1,16 @@
 """The study of study/README.md: one `deblurzoo train` per job, in an order of decreasing value, and its evaluations.
 
 python study/study.py learnability|study|weights --data FOLDER --runs FOLDER [--device cpu|gpu] [--only NAME …] [--toy]
-python study/study.py check --data FOLDER --runs FOLDER
+python study/study.py filters|check --data FOLDER --runs FOLDER
 
 A finished job leaves its curves and results in study/learnability, study/jobs or study/weights, and is then skipped.
-`--toy` trains two steps of every job on tiny crops, evaluates it on two images, and leaves nothing. `check` evaluates
-the networks that are part of deblurzoo again, and fails if a result differs from the kept result.
+`--toy` trains two steps of every job on tiny crops, evaluates it on two images, and leaves nothing. `filters` evaluates
+the best linear filters. `check` evaluates the networks that are part of deblurzoo again, and fails if a result differs
+from the kept result.
 """
 
 import argparse
+import contextlib
 import csv
 import json
 import resource
@@ -24,19 +26,24 @@ import av
 import cv2
 import numpy as np
 from crops import write_pictures
+from hydra import compose, initialize_config_dir
+from linear import Pair, best_filter, filtered
 
 from deblurzoo import shipped
+from deblurzoo.commands.hydra_app import as_dicts, make
+from deblurzoo.data.clips import Sample, Source
+from deblurzoo.files import conf_dir
 from deblurzoo.media import Image
 from deblurzoo.media.images import read_image, write_png
 from deblurzoo.media.video import read_video
 from deblurzoo.reports.results import read as read_results
 from deblurzoo.synthesis.toy import PHOTOGRAPHS
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 TOLERANCE = 0.002
 """Maximum difference in dB between a kept PSNR and a PSNR measured again, on other machines."""
-REGIME = {"length": "[2,6]", "shorter_side": "400"}
-"""Blur length and scale of the photos of the study; to be set from the learnability table."""
+REGIME = {"length": "[4,6]", "shorter_side": "400", "objects": "0", "responses": "[null]"}
+"""Blur length, scale of the photos, number of objects and camera response of the study, from the learnability table."""
 PAIRS = {"reds": "folder_reds_020", "gopro": "gopro/test/GOPR0384_11_00"}
 """Folders of real pairs, with the sub-folders `blur` and `sharp`, relative to the folder of data."""
 LISTS = ("train.txt", "validation.txt", "kodak.txt")
@@ -71,29 +78,35 @@ Jobs = dict[str, list[str]]
 
 
 def learnability() -> Jobs:
-    """Return SRN in nine regimes, SVRNN and NAFNet in two of them, and losses and values of epsilon in one.
+    """Return trainings in regimes of decreasing severity, with other losses, and with other values of Adam's epsilon.
 
-    A pair of SVRNNs compares the mean squared error with Caffe's L2 loss and its authors' solver.
+    The first jobs were trained on larger crops without the frequency loss, at first with moving objects and several
+    camera responses. A pair of SVRNNs compares the mean squared error with Caffe's L2 loss and its authors' solver.
     """
-    cells = {
-        f"{short}_{side}": [f"data.length={length}", f"data.shorter_side={side}"]
-        for (short, length), side in product(
-            (("mild", "[2,6]"), ("medium", "[4,12]"), ("severe", "[8,24]")), ("400", "720", "null")
+    first = ["trainer.max_steps=1000", "datamodule.augmentation.crop=128", "~model.loss.frequency"]
+    jobs = {
+        f"{network}_{name}_{side}": [*NETWORKS[network], f"data.length={length}", f"data.shorter_side={side}", *first]
+        for network, name, length, side in (
+            ("srn", "severe", "[8,24]", "400"),
+            ("srn", "medium", "[4,12]", "400"),
+            ("srn", "mild", "[2,6]", "400"),
+            ("svrnn", "mild", "[2,6]", "400"),
+            ("srn", "mild", "[2,6]", "720"),
+            ("srn", "mild", "[2,6]", "null"),
         )
     }
-    jobs = {f"srn_{cell}": [*NETWORKS["srn"], *regime] for cell, regime in cells.items()}
-    for network, cell in product(("svrnn", "nafnet"), ("mild_400", "medium_400")):
-        jobs[f"{network}_{cell}"] = [*NETWORKS[network], *cells[cell]]
-    for loss, epsilon in product(("mse", "l1", "charbonnier"), ("1e-8", "1e-12")):
-        weights = [f"++model.loss.{loss}=1.0", *(["~model.loss.l1"] if loss != "l1" else [])]
-        recipe = [*NETWORKS["srn"], *cells["mild_400"], *weights, f"++model.optimizer.eps={epsilon}"]
-        jobs[f"srn_{loss}_{epsilon}"] = recipe
-    del jobs["srn_l1_1e-8"]  # srn_mild_400
-    mse = [*NETWORKS["svrnn"], *cells["mild_400"], "~model.loss.l1"]
-    jobs["svrnn_mse"] = [*mse, "++model.loss.mse=1.0"]
+    second = ["trainer.max_steps=2000", "data.shorter_side=400"]
+    jobs["svrnn_mild"] = [*NETWORKS["svrnn"], "data.length=[2,6]", *second]
+    still = [*second, "data.length=[4,6]", "data.objects=0", "data.responses=[null]"]
+    jobs |= {f"{network}_still": [*NETWORKS[network], *still] for network in ("srn", "svrnn", "nafnet")}
+    short = [*still, "trainer.max_steps=1000"]
+    for loss in ("l1", "charbonnier", "mse"):
+        other = [f"++model.loss.{loss}=1.0", *(["~model.loss.l1"] if loss != "l1" else [])]
+        jobs[f"svrnn_{loss}"] = [*NETWORKS["svrnn"], *short, "~model.loss.frequency", *other]
+    jobs["svrnn_l1_1e-12"] = [*jobs["svrnn_l1"], "++model.optimizer.eps=1e-12"]
     solver = ["++model.optimizer.weight_decay=1e-6", "++trainer.gradient_clip_val=5000"]
-    jobs["svrnn_caffe_l2"] = [*mse, "++model.loss.mse=24576.0", *solver]  # 3/2 crop²
-    return {name: [*job, "trainer.max_steps=1000"] for name, job in jobs.items()}
+    jobs["svrnn_caffe_l2"] = [*jobs["svrnn_mse"], "++model.loss.mse=6144.0", *solver]  # 3/2 crop²
+    return jobs
 
 
 def study() -> Jobs:
@@ -110,12 +123,13 @@ def study() -> Jobs:
 
 def weights() -> Jobs:
     """Return the trainings of the networks that are shipped: longer, on photos and on the frames of a real camera."""
-    photos = ["data.photos.length=[1,8]", "data.photos.shorter_side=400"]
-    return {"srn-small": [*NETWORKS["srn"], *photos, "trainer.max_steps=6000"]}
+    photos = ["data.photos.length=[0.5,7]", "data.photos.shorter_side=400"]
+    steps = ["trainer.max_steps=20000", "trainer.val_check_interval=2000"]
+    return {"nafnet-small": [*NETWORKS["nafnet"], "model.net.tlc=96", *photos, *steps]}
 
 
 PARTS: dict[str, Callable[[], Jobs]] = {"learnability": learnability, "study": study, "weights": weights}
-FOLDERS = {"learnability": "learnability", "study": "jobs", "weights": "weights"}
+FOLDERS = {"learnability": "learnability", "study": "jobs", "weights": "weights", "filters": "filters"}
 """Folders of the kept files of each part."""
 
 
@@ -131,7 +145,7 @@ DATA = {
     "learnability": ["data=photos", *training_data("data")],
     "study": ["data=photos", *training_data("data")],
     "weights": [
-        *("data=mix", "data.test=photos", "data.weights={photos: 0.8, synthesized: 0.2}", "blur=blur"),
+        *("data=mix", "data.test=photos", "data.weights={photos: 0.9, synthesized: 0.1}", "blur=blur"),
         *(*training_data("data.photos"), "data.synthesized.root=clip"),
     ],
 }
@@ -161,10 +175,7 @@ def tests(job: list[str], given: argparse.Namespace) -> dict[str, list[str]]:
     FlowRNN restores two of the three REDS frames, and cannot restore the GOPRO pair, which has no neighbours. All
     networks are tested on the same REDS frames.
     """
-    regime = TOY if given.toy else [f"data.{key}={value}" for key, value in REGIME.items()]
-    found = {
-        "kodak": ["data=photos", "data.root=data/kodak", "data.test.names=kodak.txt", "data.cache=exposures", *regime]
-    }
+    found = {"kodak": exposures("kodak", "kodak.txt", given)}
     for scale, pairs in product(("full", "half"), PAIRS):
         folders = [f"data.test.{role}={scale}/{pairs}/{role}" for role in ("blur", "sharp")]
         if pairs == "reds":
@@ -172,6 +183,12 @@ def tests(job: list[str], given: argparse.Namespace) -> dict[str, list[str]]:
         elif "model=flow_rnn" not in job:
             found[f"gopro_{scale}"] = ["data=folder", *folders]
     return found
+
+
+def exposures(folder: str, names: str, given: argparse.Namespace) -> list[str]:
+    """Return the overrides of exposures of listed photos in the study's regime."""
+    regime = TOY if given.toy else [f"data.{key}={value}" for key, value in REGIME.items()]
+    return ["data=photos", f"data.root=data/{folder}", f"data.test.names={names}", "data.cache=exposures", *regime]
 
 
 def prepare(given: argparse.Namespace) -> None:
@@ -282,6 +299,43 @@ def evaluated(checkpoint: str, out: str, job: list[str], given: argparse.Namespa
     return {test: given.runs / out / test / "results.json" for test in tests(job, given)}
 
 
+def filters(given: argparse.Namespace) -> None:
+    """Evaluate the best linear filters on all tests, and keep the results in `study/filters`.
+
+    `one` has the smallest error on exposures of the training photos. `each` is fitted to each test image, of which it
+    knows the sharp image.
+    """
+    sets = tests([], given)
+    sets["validation"] = exposures("photos", "validation.txt", given)
+    kernel = best_filter(map(pair, samples(exposures("photos", "train.txt", given))))
+    for name, test in product(("one", "each"), sets):
+        folder = given.runs / "filters" / name / test
+        for sample in samples(sets[test]):
+            blurry, sharp = pair(sample)
+            target = folder / sample.clip / f"{sample.frame}.png"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_png(target, filtered(blurry, kernel if name == "one" else best_filter([(blurry, sharp)])))
+        out = f"runs/filter_{name}/evaluate/{test}"
+        run(["evaluate", f"restored={folder}", f"name=filter_{name}", f"out={out}", *sets[test]], given)
+        if not given.toy:
+            kept = HERE / FOLDERS["filters"] / name / test
+            kept.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(given.runs / out / "results.json", kept / "results.json")
+
+
+def samples(overrides: list[str]) -> list[Sample]:
+    """Return the samples of a test, for networks that read one frame."""
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        cfg = compose("evaluate", ["restored=none", *overrides])
+    source: Source = make(as_dicts(cfg.data), Source, "data")
+    return source.samples("test", 1)
+
+
+def pair(sample: Sample) -> Pair:
+    """Return the blurry and the sharp image of a sample."""
+    return sample.blur[0].read(), sample.sharp.read()
+
+
 def check(given: argparse.Namespace) -> None:
     """Evaluate the networks that are part of deblurzoo; exit with 1 if an image differs from its kept PSNR."""
     largest = 0.0
@@ -310,7 +364,7 @@ def join_metrics(files: list[Path], target: Path) -> None:
 def main() -> None:
     """Train and evaluate all jobs that are not finished."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=(*PARTS, "check"))
+    parser.add_argument("part", choices=(*PARTS, "filters", "check"))
     parser.add_argument("--data", type=Path, help="folder of data, see study/README.md; --toy needs none")
     parser.add_argument("--runs", type=lambda path: Path(path).resolve(), required=True, help="folder of runs")
     parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
@@ -325,6 +379,9 @@ def main() -> None:
     prepare(given)
     if given.part == "check":
         check(given)
+    if given.part == "filters":
+        with contextlib.chdir(given.runs):
+            filters(given)
     for number, (name, job) in enumerate(jobs.items(), 1):
         kept = HERE / FOLDERS[given.part] / name
         if (given.only and name not in given.only) or (kept.exists() and not given.toy):

@@ -95,6 +95,6 @@ def test_a_photo_is_restored_without_other_arguments(deblurzoo: Run, tmp_path: P
 
 
 def test_an_unknown_name_is_reported(deblurzoo: Run, tmp_path: Path) -> None:
-    done = deblurzoo("deblur", photo(tmp_path), "--checkpoint", "srn-smal")
-    assert done.returncode == 1 and "srn-smal does not exist" in done.stderr and "`deblurzoo weights`" in done.stderr
+    done = deblurzoo("deblur", photo(tmp_path), "--checkpoint", "nafnet-smal")
+    assert done.returncode == 1 and "nafnet-smal does not exist" in done.stderr and "`deblurzoo weights`" in done.stderr
     assert not (tmp_path / "deblurred").exists()

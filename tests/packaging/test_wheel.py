@@ -59,7 +59,7 @@ def test_wheel_trains_from_another_folder(environment: dict[str, str], toy: Path
     run("venv/bin/deblurzoo", "evaluate", "checkpoint=runs/mine", "data=toy", f"data.root={toy}", "trainer=cpu")
     assert "mine" in run("venv/bin/deblurzoo", "compare", "runs/mine")
     write_png(tmp_path / "photo.png", np.full((40, 60, 3), 99, np.uint8))
-    run("venv/bin/deblurzoo", "deblur", "photo.png", "--checkpoint", "srn-small")
+    run("venv/bin/deblurzoo", "deblur", "photo.png")
     assert (tmp_path / "deblurred" / "photo.png").is_file()
     where = run("venv/bin/python", "-c", "import deblurzoo; print(deblurzoo.__file__)")
     assert Path(where.strip()).is_relative_to(tmp_path)

@@ -112,6 +112,6 @@ def test_the_example_of_the_docs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     Image.fromarray(picture).save(tmp_path / "blurry.png")
     monkeypatch.chdir(tmp_path)
     exec(examples[0], {})
-    expected = deblurzoo.load("srn-small")(picture)
+    expected = deblurzoo.load()(picture)
     np.testing.assert_array_equal(np.asarray(Image.open("restored.png")), expected)
     assert not np.array_equal(expected, picture)

@@ -5,15 +5,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import report
 from hydra import compose, initialize_config_dir
+from linear import SIDE, best_filter, filtered
 
 import study
 from deblurzoo.commands.hydra_app import as_dicts
 from deblurzoo.commands.train import make_module
 from deblurzoo.files import conf_dir
+from deblurzoo.media.images import read_image
 from deblurzoo.nets.cost import macs
+from deblurzoo.reports.results import read as read_results
+from deblurzoo.synthesis.toy import PHOTOGRAPHS
 
 STUDY = Path(study.__file__).parent
 
@@ -63,9 +68,9 @@ def test_the_page_of_results_is_up_to_date() -> None:
 @pytest.mark.processes
 def test_jobs_train_are_evaluated_and_then_skipped(tmp_path: Path) -> None:
     for part, name, tests in (
-        ("learnability", "srn_charbonnier_1e-12", set()),
+        ("learnability", "svrnn_caffe_l2", set()),
         ("study", "flow_rnn_no_flow_control", {"kodak", "reds_full", "reds_half"}),
-        ("weights", "srn-small", {"kodak", "reds_full", "reds_half", "gopro_full", "gopro_half"}),
+        ("weights", "nafnet-small", {"kodak", "reds_full", "reds_half", "gopro_full", "gopro_half"}),
     ):
         job = [part, "--runs", tmp_path, "--toy", "--only", name]
         first, again = (
@@ -76,7 +81,28 @@ def test_jobs_train_are_evaluated_and_then_skipped(tmp_path: Path) -> None:
         assert again.returncode == 0 and "is finished" in again.stdout + again.stderr
         results = tmp_path.glob(f"runs/{name}/evaluate/*/results.json")
         assert {file.parent.name for file in results} == tests
-    assert (tmp_path / "exports" / "srn-small" / "model.safetensors").stat().st_size < 1.1e6
+    assert (tmp_path / "exports" / "nafnet-small" / "model.safetensors").stat().st_size < 1.1e6
+
+
+def test_the_best_filter_is_the_filter_that_made_the_images() -> None:
+    kernel = np.zeros((SIDE, SIDE))
+    kernel[SIDE // 2, 2 : 2 + 4] = 0.1, 0.2, 0.3, 0.4
+    images = [read_image(path) for path in PHOTOGRAPHS["train"][:2]]
+    found = best_filter((image, filtered(image, kernel)) for image in images)
+    assert np.abs(found - kernel).max() < 0.01
+    assert np.abs(filtered(images[0], found).astype(int) - filtered(images[0], kernel)).max() <= 1
+
+
+@pytest.mark.processes
+def test_filters_are_evaluated(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, study.__file__, "filters", "--runs", tmp_path, "--toy"], check=False)
+    assert done.returncode == 0
+    for test in ("kodak", "validation", "gopro_half"):
+        one, each = (
+            read_results(tmp_path / "runs" / f"filter_{name}" / "evaluate" / test / "results.json").restored["psnr"]
+            for name in ("one", "each")
+        )
+        assert each > one
 
 
 def test_data_are_required(tmp_path: Path) -> None:

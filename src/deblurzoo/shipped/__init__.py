@@ -3,7 +3,7 @@
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-DEFAULT: str | None = None
+DEFAULT: str | None = "nafnet-small"
 """Name of the network that restores photos if no checkpoint is given, or None if none is good enough."""
 
 

@@ -24,26 +24,26 @@ class Trajectory:
     """(S,)."""
 
 
-def _smooth(rng: np.random.Generator, steps: int, dimensions: int, shortest: float) -> Floats:
+def _smooth(rng: np.random.Generator, steps: int, dimensions: int, period: float) -> Floats:
     """Return sums of sinusoids, (steps, dimensions), with a standard deviation near 1.
 
-    Their periods are 1 to 4 times `shortest`, in steps.
+    Their periods are 1 to 4 times `period`, in steps.
     """
     time = np.arange(steps)[:, None, None]
-    periods = rng.uniform(shortest, 4 * shortest, (1, 3, dimensions))
+    periods = rng.uniform(period, 4 * period, (1, 3, dimensions))
     phases = rng.uniform(0, 2 * np.pi, (1, 3, dimensions))
     weights = rng.normal(size=(1, 3, dimensions)) / np.sqrt(1.5)
     waves: Floats = (weights * np.sin(2 * np.pi * time / periods + phases)).sum(axis=1)
     return waves
 
 
-def hand_shake(rng: np.random.Generator, steps: int, exposure: int, length: float, shortest: float = 30) -> Trajectory:
+def hand_shake(rng: np.random.Generator, steps: int, exposure: int, length: float, period: float = 30) -> Trajectory:
     """Return a random camera trajectory of `steps` sub-frames.
 
     Its mean path length per exposure (`exposure` sub-frames) is `length` pixels. Direction and speed vary slowly,
-    with periods of `shortest` steps and longer. The mean shift is zero.
+    with periods of `period` steps and longer. The mean shift is zero.
     """
-    drift, pace, turn, zoom = _smooth(rng, steps, 4, shortest).T
+    drift, pace, turn, zoom = _smooth(rng, steps, 4, period).T
     heading = rng.uniform(0, 2 * np.pi) + drift
     speed = np.exp(0.1 * pace)
     speed *= length / (exposure - 1) / speed.mean()
