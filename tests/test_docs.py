@@ -119,8 +119,6 @@ _RESTORED = "tests/commands/test_restored.py"
 _VIEWS = "tests/reports/test_views.py"
 ELSEWHERE = {  # the test that runs the command
     "deblurzoo deblur photo.jpg": "tests/commands/test_weights.py::test_a_photo_is_restored_without_other_arguments",
-    "python study/study.py filters --data data --runs ~/deblurzoo-study":
-        "tests/study/test_study.py::test_filters_are_evaluated",
     "deblurzoo weights": "tests/commands/test_weights.py::test_a_network_is_listed_with_its_scores",
     "deblurzoo compare runs --to-wandb deblurzoo":
         "tests/commands/test_wandb.py::test_runs_trained_without_wandb_are_sent_to_it",
