@@ -157,7 +157,7 @@ def page() -> str:
     """Return the text of the page."""
     rows = learnability_rows()
     headings = ("network", "blur in pixels", "shorter side", "moving objects", "loss", "Adam's epsilon")
-    headings += ("crops seen", "blurry dB", "gain dB", "tera multiply-adds")
+    headings += ("crops seen, and their side", "blurry dB", "gain dB", "tera multiply-adds")
     largest = max(float(row[headings.index("gain dB")]) for row in rows)
     reached = f"The largest gain is {largest:.2f} dB, {'at least' if largest >= ENOUGH else 'less than'} {ENOUGH:g} dB."
     filters = [gain(kept("filters", name, ["validation"])["validation"]).mean for name in FILTERS]
