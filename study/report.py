@@ -227,9 +227,9 @@ An idea helps if the full network is better than its control in all seeds, with 
 line of a row is a seed.
 
 {table(of_ideas, idea_rows())}
-All networks have the same learning rate, which was tuned for none of them. A control can therefore learn more slowly than
-the narrower ablation, as it does for the RNNs. The full network is better than both only if the second difference is
-positive, too.
+All networks have the same learning rate, which was tuned for none of them. A control can therefore learn more slowly
+than the narrower ablation, as it does for the RNNs. The full network is better than both if both differences are
+positive.
 
 The papers compare the full network with the ablation, after long trainings on GOPRO (FlowRNN: DVD). This difference
 includes the effect of size.
