@@ -309,7 +309,7 @@ def filters(given: argparse.Namespace) -> None:
     sets["validation"] = exposures("photos", "validation.txt", given)
     kernel = best_filter(map(pair, samples(exposures("photos", "train.txt", given))))
     for name, test in product(("one", "each"), sets):
-        folder = given.runs / "filters" / name / test
+        folder = Path("filters", name, test)
         for sample in samples(sets[test]):
             blurry, sharp = pair(sample)
             target = folder / sample.clip / f"{sample.frame}.png"

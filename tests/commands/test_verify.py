@@ -106,7 +106,7 @@ def mean(content: dict[str, Any]) -> None:
 
 
 def recompute(content: dict[str, Any]) -> None:
-    """Let all means and counts follow from the values per image."""
+    """Replace all means and counts by the values that follow from the images."""
     images = content["images"]
     content["frames"] = len(images)
     for kind in ("restored", "blurry", "sharp"):
