@@ -21,24 +21,13 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from deblurzoo.benchmark.harness import Figures, measured, parser, show
+from deblurzoo.benchmark.harness import Figures, command_figures, measured, parser, show
 from deblurzoo.media.images import read_image, write_png
 from deblurzoo.synthesis.options import ToyOptions
 from deblurzoo.synthesis.toy import PHOTOGRAPHS, write_toy
 
 SMALL = ["model=srn", "model.net.width=0.125", "model.net.blocks=1", "datamodule.batch_size=1", "logger=csv"]
 SMALL += ["trainer.max_steps=1", "trainer=cpu", "datamodule.augmentation.crop=32", "datamodule.augmentation.zoom=null"]
-BETWEEN = """
-import json, resource, subprocess, sys, time
-start = time.perf_counter()
-code = subprocess.run(sys.argv[1:], stderr=subprocess.STDOUT).returncode
-used = resource.getrusage(resource.RUSAGE_CHILDREN)
-print("\\n" + json.dumps([time.perf_counter() - start, used.ru_utime + used.ru_stime, 1024 * used.ru_maxrss, code]))
-"""
-"""Runs a command and prints its seconds, CPU seconds, peak memory in bytes and exit code.
-
-A process inherits the peak of its parent; this intermediate process has a small peak.
-"""
 Case = tuple[str, float]
 """Subject and size."""
 
@@ -174,18 +163,9 @@ def measure(case: Case) -> Figures:
         folder = Path(temporary)
         words = SUBJECTS[subject].prepare(folder, size)
         command = [sys.executable, "-m", "deblurzoo.cli", *words]
-        done = subprocess.run([sys.executable, "-c", BETWEEN, *command], capture_output=True, text=True, check=True)
-        *printed, last = done.stdout.splitlines()
-        seconds, cpu, peak, code = json.loads(last)
-        if code and subject != "data check: clips":  # reports that toy clips are not official clips
-            return {"reason": printed[-1] if printed else f"exit code {code}"}
+        fails = subject == "data check: clips"  # reports that toy clips are not official clips
         page = folder / "page.html"
-        return {
-            "seconds": seconds,
-            "cpu": cpu,
-            "peak": peak,
-            "page": page.stat().st_size if page.exists() else None,
-        }
+        return command_figures(command, may_fail=fails) | {"page": page.stat().st_size if page.exists() else None}
 
 
 def main() -> None:

@@ -1,7 +1,6 @@
 """`deblurzoo synthesize`: synthesize training data from videos, folders of frames and photos."""
 
 import argparse
-import os
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -129,13 +128,11 @@ def _parser() -> argparse.ArgumentParser:
         help="number of pairs omitted between the splits of a source (default: %(default)s)",
     )
     add("--seed", type=at_least(0), default=0, help="random seed (default: %(default)s)")
-    workers = min(os.cpu_count() or 1, 8)
     add(
         "--workers",
         type=at_least(1),
-        default=workers,
         metavar="N",
-        help="number of exposures computed in parallel (default: %(default)s)",
+        help="number of exposures computed in parallel (default: one per core, up to 8)",
     )
     return parser
 

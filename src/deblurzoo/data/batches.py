@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from deblurzoo.batch import Batch, Unblurred, Unrendered
 from deblurzoo.errors import DeblurzooError, first_line
+from deblurzoo.media.threads import cores
 
 Drawn = TypeVar("Drawn", Unrendered, Unblurred)
 PREFETCH = 4
@@ -31,11 +32,6 @@ PREFETCH = 4
 
 SLOTS = PREFETCH + 1
 """Number of shared buffers per worker, see `Collation`."""
-
-
-def cores() -> int:
-    """Return the number of CPU cores available to this process."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
 def default_workers() -> int:

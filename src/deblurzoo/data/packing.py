@@ -21,7 +21,7 @@ from rich.progress import track
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from deblurzoo.data.batches import cores, shared, told_reader_failures, worker_options
+from deblurzoo.data.batches import shared, told_reader_failures, worker_options
 from deblurzoo.data.clips import ClipSource
 from deblurzoo.data.frames import Kind
 from deblurzoo.data.layout import Pairs
@@ -30,6 +30,7 @@ from deblurzoo.data.photos import Photos
 from deblurzoo.errors import DeblurzooError, on_interrupt
 from deblurzoo.files import LOCK, replace_atomically, take_over, write_atomically
 from deblurzoo.media.images import ImageFile, image_size, read_image
+from deblurzoo.media.threads import cores
 
 log = logging.getLogger(__name__)
 

@@ -203,7 +203,6 @@ class Photos(ClipSource):
     def _expose(self, folder: Path) -> None:
         """Render the test exposures; photos that cannot be used are left out with a warning."""
         # Deferred: torch takes a second to import.
-        from deblurzoo.data.batches import cores
         from deblurzoo.synthesis.exposure import Camera
         from deblurzoo.synthesis.pairs import Recipe, read_synthesis, write_folder
         from deblurzoo.synthesis.plan import Cut
@@ -228,7 +227,7 @@ class Photos(ClipSource):
         cut = Cut(split="source", test_share=1.0, exposures=self.test.exposures)
         recipe = Recipe(cut, Camera(), self.blur.shake, shorter_side=self.blur.shorter_side)
         log.info("rendering the test exposures of %d photos, once, in %s", len(clip.sharp), folder)
-        write_folder(sources, folder, recipe, workers=min(8, cores()), wait=True)
+        write_folder(sources, folder, recipe, wait=True)
         for reason in read_synthesis(folder).refused:
             log.warning("left out: %s", reason)
 

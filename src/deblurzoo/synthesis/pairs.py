@@ -2,19 +2,16 @@
 
 import filecmp
 import shutil
-from collections import Counter, deque
-from collections.abc import Callable, Container, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Container, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
-import torch
 import yaml
 from pydantic import ConfigDict, Field
 from rich.progress import Progress
@@ -23,6 +20,7 @@ from deblurzoo.errors import DeblurzooError, few_of, on_interrupt, require_utf8,
 from deblurzoo.files import LOCK, release, take_over, unfinished, write_atomically
 from deblurzoo.media import Image
 from deblurzoo.media.naming import folders, image_files
+from deblurzoo.media.threads import in_threads
 from deblurzoo.records import Record, load_record
 from deblurzoo.synthesis.exposure import Camera, interpolated, pair_files, write_motion, write_pair
 from deblurzoo.synthesis.plan import CONSECUTIVE, Cut, Pair, plan
@@ -31,8 +29,6 @@ from deblurzoo.synthesis.stills import Exposures, Shake, expose_photo, reduced
 from deblurzoo.version import __version__
 
 FILE = "synthesis.yaml"
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 class Synthesis(Record):
@@ -87,7 +83,7 @@ def inspect_all(paths: list[Path], photographs: bool) -> list[SharpInput]:
     return sources
 
 
-def synthesize(sources: list[SharpInput], out: Path, recipe: Recipe, workers: int = 2) -> None:
+def synthesize(sources: list[SharpInput], out: Path, recipe: Recipe, workers: int | None = None) -> None:
     """Write `out/{train,test}/CLIP/{blur,blur_gamma,sharp}/NNNNNN.png` and `out/synthesis.yaml`.
 
     All files are written to `.OUT.unfinished` next to `out`; this folder is renamed when it is complete. An interrupted
@@ -97,7 +93,7 @@ def synthesize(sources: list[SharpInput], out: Path, recipe: Recipe, workers: in
         sources: sources returned by `inspect`.
         out: output folder; unchanged if it is already complete.
         recipe: options of the synthesis.
-        workers: number of threads that average and encode windows.
+        workers: number of threads that average and encode windows; by default one per core, up to 8.
 
     Raises:
         DeblurzooError: a source cannot be used or was left out, `out` was made with different options, or `out` cannot
@@ -107,7 +103,9 @@ def synthesize(sources: list[SharpInput], out: Path, recipe: Recipe, workers: in
     _tell(out)
 
 
-def write_folder(sources: list[SharpInput], out: Path, recipe: Recipe, workers: int = 2, wait: bool = False) -> None:
+def write_folder(
+    sources: list[SharpInput], out: Path, recipe: Recipe, workers: int | None = None, wait: bool = False
+) -> None:
     """Write the same files as `synthesize`, without printing the content; left-out sources raise no error.
 
     If another process is writing the folder, wait for it, or raise a DeblurzooError if `wait` is not set.
@@ -137,7 +135,7 @@ def _fill(
     pairs: list[list[Pair]],
     facts: dict[str, Any],
     recipe: Recipe,
-    workers: int,
+    workers: int | None,
 ) -> None:
     """Write all missing pairs; if no source can be used, remove the folder and raise a DeblurzooError."""
     if (folder / FILE).exists():
@@ -195,16 +193,17 @@ class _Job(NamedTuple):
     """Frames of the window, or the error that was raised when they were read."""
 
 
-def _make(sources: list[SharpInput], pairs: list[list[Pair]], out: Path, recipe: Recipe, workers: int) -> list[str]:
+def _make(
+    sources: list[SharpInput], pairs: list[list[Pair]], out: Path, recipe: Recipe, workers: int | None
+) -> list[str]:
     """Write the missing pairs and return an error message for each source that was left out."""
-    cv2.setNumThreads(1)  # windows are processed in parallel, and optical flow depends on the number of threads
     missing = [[pair for pair in wanted if not _is_done(out, pair)] for wanted in pairs]
     total = sum(map(len, pairs))
     refused: dict[int, str] = {}
     with Progress() as progress:
         bar = progress.add_task("pairs", total=total, completed=total - sum(map(len, missing)))
         jobs = _jobs(sources, missing, refused)
-        for index, reason in _side_by_side(partial(_make_pair, out, recipe), jobs, workers):
+        for index, reason in in_threads(partial(_make_pair, out, recipe), jobs, workers):
             if reason:
                 refused.setdefault(index, reason)
             progress.advance(bar)
@@ -270,24 +269,6 @@ def _write_motion(clip: Path, pair: Pair, drawn: Exposures) -> None:
     write_motion(clip, "length", pair.number, drawn.tile_lengths(pair.number - 1))
     if pair.clip_of_photo is not None and CONSECUTIVE[pair.number] == 0:
         write_motion(clip, "flow", pair.number, drawn.flow(pair.number - 1, pair.number))
-
-
-def _side_by_side(function: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
-    """Yield `function(item)` for all items, in order, called in threads. At most `workers` + 1 items are in flight.
-
-    Threads suffice, because the work releases the GIL. If this process is killed, its threads end, too.
-    """
-    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
-    running: deque[Future[R]] = deque()
-    try:
-        for item in items:
-            running.append(pool.submit(function, item))
-            if len(running) > workers:
-                yield running.popleft().result()
-        while running:
-            yield running.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def read_synthesis(out: Path) -> Synthesis:

@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from rich.progress import track
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import unfinished, write_atomically
 from deblurzoo.media.images import read_image, write_png
+from deblurzoo.media.threads import in_threads
 from deblurzoo.synthesis.exposure import write_motion
 from deblurzoo.synthesis.formation import expose
 from deblurzoo.synthesis.motion import Trajectory, blob, hand_shake
@@ -71,7 +73,10 @@ def _object(
     return Layer(patch, moving, np.array([side / 2, side / 2]) - place, cv2.BORDER_CONSTANT)
 
 
-def _write_clip(folder: Path, paths: tuple[Path, ...], rng: np.random.Generator, options: ToyOptions) -> None:
+def _write_clip(root: Path, options: ToyOptions, clip: tuple[str, int]) -> None:
+    split, index = clip
+    folder, paths = root / split / f"TOY_{split}_{index:03d}", PHOTOGRAPHS[split]
+    rng = np.random.default_rng([options.seed, ("train", "test").index(split), index])
     exposure = int(rng.choice([7, 9, 11, 13]))
     steps, size = exposure * options.frames, (options.height, options.width)
     camera = hand_shake(rng, steps, exposure, rng.uniform(options.min_blur, options.max_blur))
@@ -107,9 +112,9 @@ def write_toy(out: Path, options: ToyOptions) -> None:
     shutil.rmtree(begun, ignore_errors=True)
     clips = [("train", i) for i in range(options.train_clips)] + [("test", i) for i in range(options.test_clips)]
     try:
-        for split, index in track(clips, description="toy clips"):
-            rng = np.random.default_rng([options.seed, ("train", "test").index(split), index])
-            _write_clip(begun / split / f"TOY_{split}_{index:03d}", PHOTOGRAPHS[split], rng, options)
+        written = in_threads(partial(_write_clip, begun, options), clips)
+        for _ in track(written, total=len(clips), description="toy clips"):
+            pass
     except BaseException:
         shutil.rmtree(begun, ignore_errors=True)
         raise
