@@ -2,12 +2,12 @@
 
 from crops import CARD, shown_image
 from kept import BATCH, TESTS, blur_table, gain, kept, table, value_of
+from trainings import weights
 
 from deblurzoo import shipped
 from deblurzoo.commands.weights import Score, Scores
 from deblurzoo.reports.blur_sizes import gain_by_blur
 from deblurzoo.reports.results import Results
-from study import weights
 
 
 def scores(name: str) -> Scores:

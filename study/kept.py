@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import yaml
+from trainings import FOLDERS, HERE, REGIME
 
 from deblurzoo.files import conf_dir
 from deblurzoo.reports.blur_sizes import gain_by_blur
 from deblurzoo.reports.differences import Difference, difference
 from deblurzoo.reports.results import Results
 from deblurzoo.reports.results import read as read_results
-from study import FOLDERS, HERE, REGIME
 
 RECIPE = yaml.safe_load((conf_dir() / "recipe" / "study.yaml").read_text())
 BATCH: int = RECIPE["datamodule"]["batch_size"]

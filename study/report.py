@@ -21,13 +21,13 @@ from kept import (
     validations,
     value_of,
 )
+from trainings import CONTROLS, FOLDERS, HERE, NETWORKS, REGIME, learnability, study
 
 from deblurzoo import shipped
 from deblurzoo.commands.weights import SCORES
 from deblurzoo.files import write_atomically
 from deblurzoo.reports.differences import Difference, difference
 from deblurzoo.reports.papers import rows_of
-from study import CONTROLS, FOLDERS, HERE, NETWORKS, REGIME, learnability, study
 
 PAGE = HERE.parent / "docs" / "results.md"
 VALIDATED: int = RECIPE["trainer"]["val_check_interval"]

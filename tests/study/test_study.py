@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import report
+import trainings
 from hydra import compose, initialize_config_dir
 from linear import SIDE, best_filter, filtered
 
@@ -22,7 +23,7 @@ from deblurzoo.synthesis.toy import PHOTOGRAPHS
 
 STUDY = Path(study.__file__).parent
 
-JOBS = {name: [*study.DATA[part], *job] for part, jobs in study.PARTS.items() for name, job in jobs().items()}
+JOBS = {name: [*study.DATA[part], *job] for part, jobs in trainings.PARTS.items() for name, job in jobs().items()}
 SIZE = (256, 256)
 NEAR = {"srn_one_scale": 0.03}
 """Distance from 1 of the ratio of multiply-adds, where whole channels allow no smaller one; 0.02 for all others."""
@@ -34,16 +35,16 @@ def network(job: list[str]) -> Any:
     return make_module(as_dicts(cfg.model)).net
 
 
-@pytest.mark.parametrize("name", study.CONTROLS)
+@pytest.mark.parametrize("name", trainings.CONTROLS)
 def test_controls_have_the_multiply_adds_of_the_full_network(name: str) -> None:
-    full, _, width = study.CONTROLS[name]
+    full, _, width = trainings.CONTROLS[name]
     control = JOBS[name if width is None else f"{name}_control"]
     ratio = macs(network(control), SIZE) / macs(network(JOBS[full]), SIZE)
     assert ratio == pytest.approx(1, abs=NEAR.get(name, 0.02))
 
 
 def test_full_networks_have_about_as_many_parameters() -> None:
-    for name in study.NETWORKS:
+    for name in trainings.NETWORKS:
         assert 0.5e6 < sum(weight.numel() for weight in network(JOBS[name]).parameters()) < 0.6e6
 
 
@@ -62,7 +63,7 @@ def test_photos_are_for_training_or_for_validation() -> None:
 def test_the_page_of_results_is_up_to_date() -> None:
     assert report.PAGE.read_text() == report.page()
     kept = {folder.name for folder in (STUDY / "learnability").iterdir()}
-    assert kept <= {*study.learnability()} and len(report.learnability_rows()) == len(kept)
+    assert kept <= {*trainings.learnability()} and len(report.learnability_rows()) == len(kept)
 
 
 @pytest.mark.processes
