@@ -77,7 +77,8 @@ def weights() -> Jobs:
     """Return the trainings of the networks that are shipped: longer, on photos and on the frames of a real camera."""
     photos = ["data.photos.length=[0.5,7]", "data.photos.shorter_side=400"]
     steps = ["trainer.max_steps=20000", "trainer.val_check_interval=2000"]
-    networks = {"nafnet": [*NETWORKS["nafnet"], "model.net.tlc=96"], "svrnn": NETWORKS["svrnn"]}
+    networks = {name: NETWORKS[name] for name in ("nafnet", "svrnn", "srn")}
+    networks["nafnet"] = [*NETWORKS["nafnet"], "model.net.tlc=96"]
     return {f"{name}-small": [*network, *photos, *steps] for name, network in networks.items()}
 
 
