@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -157,7 +158,7 @@ SUBJECTS = {
 
 
 def measure(case: Case) -> Figures:
-    """Return the seconds, CPU seconds and peak memory in bytes of a command, and the size of its page in bytes."""
+    """Return the seconds, CPU seconds and peak memory of a command, and the bytes and load seconds of its page."""
     subject, size = case
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -165,7 +166,27 @@ def measure(case: Case) -> Figures:
         command = [sys.executable, "-m", "deblurzoo.cli", *words]
         fails = subject == "data check: clips"  # reports that toy clips are not official clips
         page = folder / "page.html"
-        return command_figures(command, may_fail=fails) | {"page": page.stat().st_size if page.exists() else None}
+        figures = command_figures(command, may_fail=fails)
+        shown = {"page": page.stat().st_size, "load": load_seconds(page)} if page.exists() else {}
+        return {"page": None, "load": None, **figures, **shown}
+
+
+def load_seconds(page: Path) -> float | None:
+    """Return the seconds until Chromium has drawn the tables and charts of a page; None without Chromium."""
+    from playwright.sync_api import sync_playwright  # deferred: one subject needs it
+
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        return None
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        tab = browser.new_page()
+        begun = time.perf_counter()
+        tab.goto(page.as_uri())
+        tab.wait_for_selector("html[data-ready=true]", state="attached", timeout=120_000)
+        seconds = time.perf_counter() - begun
+        browser.close()
+    return seconds
 
 
 def main() -> None:
@@ -193,6 +214,7 @@ def main() -> None:
         "CPU ms per unit": per_unit,
         "peak GB": lambda case: f"{found[case]['peak'] / 1e9:.2f}",
         "page MB": lambda case: f"{found[case]['page'] / 1e6:.2f}" if found[case]["page"] else "-",
+        "page loads in s": lambda case: f"{found[case]['load']:.1f}" if found[case]["load"] else "-",
     }
     show(found, words, figures)
 
