@@ -24,7 +24,7 @@ from crops import write_pictures
 from hydra import compose, initialize_config_dir
 from inputs import PAIRS, SPLIT, prepare, run
 from linear import Pair, best_filter, filtered
-from trainings import FOLDERS, HERE, PARTS, REGIME, weights
+from trainings import FOLDERS, HERE, PARTS, REGIME, WORTH, weights
 
 from deblurzoo import shipped
 from deblurzoo.commands.hydra_app import as_dicts, make
@@ -92,7 +92,8 @@ def exposures(folder: str, names: str, given: argparse.Namespace) -> list[str]:
 def finish(name: str, job: list[str], given: argparse.Namespace) -> None:
     """Train or resume a job, evaluate it, and keep its curves and results in `study/`.
 
-    Networks of the part `weights` are exported, and the export becomes a part of deblurzoo.
+    Networks of the part `weights` are exported, and the export of a network that gains enough becomes a part of
+    deblurzoo.
     """
     before = cpu_seconds()
     run(["train", *settings(given.part, job, given), f"name={name}"], given)
@@ -112,7 +113,7 @@ def finish(name: str, job: list[str], given: argparse.Namespace) -> None:
     kept.mkdir(parents=True, exist_ok=True)
     join_metrics(sorted((given.runs / "runs" / name / "csv").glob("*/metrics.csv")), kept / "metrics.csv")
     (kept / "hours.json").write_text(json.dumps({"cpu": round(spent / 3600, 3)}) + "\n")
-    if given.part == "weights":
+    if given.part == "weights" and read_results(results["kodak"]).gain_db >= WORTH:
         shutil.copytree(given.runs / checkpoint, shipped.FOLDER / name, dirs_exist_ok=True)
         write_pictures(results, shipped.FOLDER / name)
 

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+WORTH = 0.5
+"""Gain on Kodak in dB with which a network of the part `weights` becomes a part of deblurzoo."""
 REGIME = {"length": "[4,6]", "shorter_side": "400", "objects": "0", "responses": "[null]"}
 """Blur length, scale of the photos, number of objects and camera response of the study, from the learnability table."""
 NAFNET = ["model=nafnet", "model.net.width=16", "model.net.encoder_blocks=[1,1,8]", "model.net.decoder_blocks=[1,1,1]"]
