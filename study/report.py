@@ -257,7 +257,8 @@ A network that gains at least {WORTH:g} dB on Kodak becomes a part of deblurzoo.
 
 ## Networks that are part of deblurzoo
 
-The default of `deblurzoo deblur` must also gain 0.1 dB on a real test, and leave sharp images above 40 dB. {f"It is `{shipped.DEFAULT}`." if shipped.DEFAULT else "No network reaches all of this yet."}
+The default of `deblurzoo deblur` must also gain 0.1 dB on a real test, and leave sharp images above 40 dB.
+{f"It is `{shipped.DEFAULT}`." if shipped.DEFAULT else "No network reaches all of this yet."}
 
 {"".join(shipped_section(name) for name in shipped.names()) or "None yet."}"""
 
