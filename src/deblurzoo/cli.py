@@ -27,8 +27,8 @@ USAGE = """usage: deblurzoo COMMAND …
   data pack    pack images for fast reading: deblurzoo data pack data=gopro data.root=GOPRO out=DIR
   data show    draw training samples:        deblurzoo data show experiment=srn_gopro data.root=GOPRO
 
-`deblurzoo COMMAND --help` lists the options of a command. The commands train, evaluate, data check, data pack and data
-show take Hydra overrides (KEY=VALUE)."""
+`deblurzoo COMMAND --help` lists the options of a command, `deblurzoo --version` prints the version. The commands train,
+evaluate, data check, data pack and data show take Hydra overrides (KEY=VALUE)."""
 
 
 VERBS = (
@@ -93,7 +93,7 @@ def main() -> None:
     _require_utf8_mode()
     print_escaped()
     arguments = sys.argv[1:]
-    if arguments in ([], ["-h"], ["--help"]):
+    if arguments in ([], ["-h"], ["--help"], ["data", "-h"], ["data", "--help"]):
         print(USAGE)
         return
     if arguments == ["--version"]:

@@ -294,6 +294,8 @@ def test_unknown_verb_and_help(deblurzoo: Run) -> None:
     done = deblurzoo("trian")
     assert done.returncode == 2 and "unknown command trian" in done.stderr and "deblurzoo train" in done.stderr
     assert "usage: deblurzoo" in deblurzoo("--help").stdout
+    assert deblurzoo("data", "--help").stdout == deblurzoo("--help").stdout
+    assert "--train-clips N  default: 240" in deblurzoo("data", "toy", "--help").stdout
     assert deblurzoo("--version").stdout.startswith("deblurzoo 0.")
     for verb in (["train"], ["evaluate"], ["data", "check"]):
         helped = deblurzoo(*verb, "--help")

@@ -109,6 +109,8 @@ def test_unpaired_frame_is_named(gopro: Gopro) -> None:
 def test_missing_root_split_and_frames_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(DeblurzooError, match=r"data\.root=.*nowhere is not a folder"):
         Gopro(str(tmp_path / "nowhere"), "blur").samples("train", 1)
+    with pytest.raises(DeblurzooError, match=r"NNNNNN\.png, written by `deblurzoo data toy --out FOLDER`$"):
+        Toy(str(tmp_path / "nowhere"), "blur").samples("train", 1)
     with pytest.raises(DeblurzooError, match="has no folder train"):
         Gopro(str(tmp_path), "blur").samples("train", 1)
     (tmp_path / "train").mkdir()

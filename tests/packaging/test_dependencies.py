@@ -1,7 +1,10 @@
 import importlib.metadata
 import importlib.util
 import re
+import tomllib
 from pathlib import Path
+
+from deblurzoo.version import __version__
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -24,3 +27,9 @@ def test_what_is_installed_is_what_is_pinned() -> None:
 def test_no_committed_file_names_an_index() -> None:
     for name in ("constraints.txt", "pyproject.toml", "Makefile"):
         assert "://" not in (REPOSITORY / name).read_text(), name
+
+
+def test_every_file_states_the_same_version() -> None:
+    assert tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"] == __version__
+    assert re.findall(r"^version: (.+)$", (REPOSITORY / "CITATION.cff").read_text(), re.M) == [__version__]
+    assert re.findall(r"^## (.+)$", (REPOSITORY / "CHANGELOG.md").read_text(), re.M)[0] == __version__

@@ -162,5 +162,5 @@ def test_wrong_options_are_refused(wrong: dict[str, float], message: str) -> Non
 
 
 def test_photographs_that_are_too_small_are_refused() -> None:
-    with pytest.raises(DeblurzooError, match="30x20 pixels is too small"):
+    with pytest.raises(DeblurzooError, match=r"30x20 pixels is too small for camera paths of \d+ pixels: give"):
         frames(0, PHOTO[:20, :30], min_length=40, max_length=40)

@@ -17,10 +17,10 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(
         "deblurzoo benchmark",
         description="Measure the time, memory, size and multiply-adds of the networks on this machine. By default, all "
-        "networks, implementations (--how) and precisions are measured.",
+        "networks, implementations and precisions are measured.",
     )
     add = parser.add_argument
-    add("--networks", nargs="+", choices=NAMES, default=list(NAMES))
+    add("--networks", nargs="+", choices=NAMES, default=list(NAMES), help="networks (default: all)")
     add("--width", type=float, default=1.0, help="channel multiplier (default: 1.0)")
     add(
         "--size",
@@ -38,8 +38,8 @@ def main(arguments: list[str]) -> None:
         help="additional input sizes (default: 180x320 360x640)",
     )
     add("--device", nargs="+", choices=("cpu", "cuda"), help="devices (default: all available)")
-    add("--how", nargs="+", choices=HOWS, default=list(HOWS))
-    add("--precision", nargs="+", choices=PRECISIONS, default=list(PRECISIONS))
+    add("--how", nargs="+", choices=HOWS, default=list(HOWS), help="implementations (default: all)")
+    add("--precision", nargs="+", choices=PRECISIONS, default=list(PRECISIONS), help="default: all")
     add("--repeats", type=at_least(1), default=3, help="number of timed rounds; their median is printed (default: 3)")
     out = Path("runs/benchmark")
     add_out(parser, f"folder for benchmark.json and benchmark.html (default: {out})", default=out)

@@ -12,12 +12,15 @@ def main(arguments: list[str]) -> None:
         "deblurzoo data toy",
         description="Generate the toy data set, in GOPRO's layout: a simulated camera moves over photos. "
         "--frames is the number of blurry frames per clip. --min-blur and --max-blur bound the camera's mean path "
-        "length per exposure, in pixels. --flow also writes the true optical flow.",
+        "length per exposure, in pixels.",
     )
     add_out(parser, "folder to create", is_new=True)
     for name, default in vars(ToyOptions()).items():
-        action = {"action": "store_true"} if default is False else {"type": type(default), "default": default}
-        parser.add_argument(f"--{name.replace('_', '-')}", **action)
+        option = f"--{name.replace('_', '-')}"
+        if default is False:
+            parser.add_argument(option, action="store_true", help="also write the true optical flow")
+        else:
+            parser.add_argument(option, type=type(default), default=default, metavar="N", help=f"default: {default}")
     options = vars(parser.parse_args(arguments))
     from deblurzoo.synthesis.toy import write_toy  # deferred: OpenCV and torch take seconds to import
 

@@ -31,9 +31,9 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--frames", action="store_true", help="treat the images of a folder as consecutive frames")
     limit = "memory limit, such as 2GB (default: about 2.5GB, or more if needed; on a GPU, most of the free memory)"
     parser.add_argument("--memory", metavar="SIZE", help=limit)
-    parser.add_argument("--device", choices=get_args(Device), default="auto")
+    parser.add_argument("--device", choices=get_args(Device), default="auto", help="default: auto (a GPU if present)")
     speed = parser.add_mutually_exclusive_group()
-    speed.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
+    speed.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="default: fp32")
     fast = "bf16 if the device has bfloat16 instructions, otherwise fp32"
     speed.add_argument("--fast", dest="precision", action="store_const", const="fast", help=fast)
     ensemble = "restore eight flips and rotations of each image, and write their mean; takes eight times as long"

@@ -10,7 +10,7 @@ def main(arguments: list[str]) -> None:
     """Run `deblurzoo import`."""
     parser = argparse.ArgumentParser(
         "deblurzoo import",
-        description="Convert weights that the authors of a network published to an export, without their framework.",
+        description="Convert the published weights of a network to an export. The authors' framework is not required.",
     )
     parser.add_argument(
         "source",
@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument(
         "--layout",
         choices=("columns", "rows"),
-        help="for Caffe and MATLAB: order in which training has read the pixels of an image. columns (default): "
+        help="for Caffe and MATLAB: order in which the training read the pixels of an image. columns (default): "
         "trained in MATLAB, like the authors' networks; rows: trained by Caffe in C++ or Python",
     )
     run(parser.parse_args(arguments))

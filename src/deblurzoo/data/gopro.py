@@ -37,6 +37,8 @@ class Gopro(ClipSource):
     """
 
     name = "gopro"
+    writer = ""
+    """Command that writes a folder of this layout, if there is one."""
     official: Mapping[str, Mapping[str, int]] = {"train": _TRAIN, "test": _TEST}
 
     def __init__(
@@ -52,6 +54,8 @@ class Gopro(ClipSource):
     def clip_files(self, split: str) -> list[ClipFiles]:
         """Return the files of every clip of a split."""
         layout = f"{split}/CLIP/{{{self.blur_folder},sharp}}/NNNNNN.png"
+        if self.writer:
+            layout += f", written by `{self.writer}`"
         folder = require_folder(f"{self.key}.root", self.root, split, layout)
         return [files_of(clip.name, clip / self.blur_folder, clip / "sharp") for clip in folders(folder)]
 
@@ -65,6 +69,7 @@ class Toy(Gopro):
     """Clips written by `deblurzoo data toy`, in GOPRO's layout."""
 
     name = "toy"
+    writer = "deblurzoo data toy --out FOLDER"
     official: Mapping[str, Mapping[str, int]] = {}
 
 
@@ -72,3 +77,4 @@ class Synthesized(Toy):
     """Clips written by `deblurzoo synthesize` from a user's videos and photos, in GOPRO's layout."""
 
     name = "synthesized"
+    writer = "deblurzoo synthesize SOURCE --out FOLDER"

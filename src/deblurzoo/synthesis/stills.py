@@ -165,7 +165,10 @@ def expose_photo(
     border = int(np.ceil(np.abs(moved).max())) if margin is None else margin
     size = (height - 2 * border, width - 2 * border)
     if min(size) < max(1, min(height, width) // 2) and margin is None:
-        raise DeblurzooError(f"a photo of {width}x{height} pixels is too small for {options}: give a larger photo")
+        raise DeblurzooError(
+            f"a photo of {width}x{height} pixels is too small for camera paths of {options.max_length:g} pixels: "
+            "give a larger photo, or allow only shorter paths"
+        )
     fastest = _speed(moved) + max((_speed(own.shift) for own in objects), default=0)
     steps = 2 * max(4, int(np.ceil((POINTS - 1) * fastest / 2))) + 1
     layers = [Layer(photo, _resampled(camera, times, steps), middle, cv2.BORDER_REFLECT_101)]
