@@ -199,10 +199,14 @@ def test_an_import_is_evaluated_restores_starts_runs_and_is_exported(
     ):
         done = deblurzoo(*command)
         assert done.returncode == 0, done.stderr
-    assert (tmp_path / "imported" / "evaluate" / "toy_blur" / "results.json").is_file()
+        if command[0] == "compare":
+            assert "imported: imported from net.pth (PyTorch file)" in done.stdout
+    results = json.loads((tmp_path / "imported" / "evaluate" / "toy_blur" / "results.json").read_text())
     assert (tmp_path / "restored" / "1.png").is_file()
     (trained,) = (tmp_path / "runs" / "tuned" / "checkpoints").glob("step_*.ckpt")
     lineage = torch.load(trained, weights_only=True)["deblurzoo"]["lineage"]
+    origin = {"net.pth": hashlib.sha256((tmp_path / "net.pth").read_bytes()).hexdigest()}
+    assert lineage["origin"]["files"] == results["checkpoint"]["origin"]["files"] == origin
     assert lineage["sha256"] == hashlib.sha256((tmp_path / "imported" / "model.safetensors").read_bytes()).hexdigest()
     for name in ("config.json", "model.safetensors"):
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "imported" / name).read_bytes()
