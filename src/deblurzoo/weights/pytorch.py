@@ -20,7 +20,6 @@ KEYS = ("params", "state_dict")
 """Keys of the state dict in files of BasicSR and of Lightning. A file without them must be the state dict itself."""
 _LEGACY_PICKLES = 5
 """Number of pickles in files before version 1.6 of torch: number, version, system, state dict and names of storages."""
-
 _PROTOCOL = 2
 _LARGEST_PICKLE = 2**20
 """Largest size of a pickle in bytes, without its last value. NAFNet's have 0.1 MB; reading 1 MB takes seconds."""
@@ -125,7 +124,7 @@ def _rehearse(file: IO[bytes]) -> None:
                 raise ValueError("torch does not write such a pickle for a state dict")
         file.seek(start)
         _Rehearsal(file).load()
-    except _UnknownCallError:
+    except (_UnknownCallError, OSError):
         raise
     except Exception as error:  # pickle raises exceptions of many types for damaged files
         raise ValueError("the file is corrupt, or is not a file of torch") from error
