@@ -1,7 +1,8 @@
-"""`deblurzoo import` of sources that are no files, and of tensors that no network can use: one short message."""
+"""`deblurzoo import` of sources that are no files, tensors that no network can use, hostile files: one message."""
 
 import os
 import struct
+import zlib
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -150,3 +151,34 @@ def test_shapes_with_thousands_of_axes_are_not_multiplied(tmp_path: Path) -> Non
     header = TRAINED.read_bytes()[:128]
     (tmp_path / "a.mat").write_bytes(header + struct.pack("<II", 14, len(array)) + array)
     assert expected in message(tmp_path / "a.mat", "liu2016")
+
+
+def test_hostile_files_run_nothing_and_use_little_memory(tmp_path: Path) -> None:
+    touch = Call(Path.touch, tmp_path / "owned")
+    torch.save({"params": {"intro.weight": touch}}, tmp_path / "call.pth")
+    torch.save({"params": {"intro.weight": torch.zeros(1).expand(2**40, 3, 3, 3)}}, tmp_path / "large.pth")
+    bomb = zlib.compress(struct.pack("<II", 14, 2**28) + bytes(2**28), level=1)
+    header = TRAINED.read_bytes()[:128]
+    (tmp_path / "bomb.mat").write_bytes(header + struct.pack("<II", 15, len(bomb)) + bomb)
+    shape = struct.pack("<IIII", 5, 8, 2**30, 2**30)
+    array = struct.pack("<IIII", 6, 8, 1, 0) + shape + struct.pack("<II", 1, 0)
+    (tmp_path / "cells.mat").write_bytes(header + struct.pack("<II", 14, len(array)) + array)
+    nested = struct.pack("<II", 14, 0)
+    for _ in range(5000):
+        cell = struct.pack("<IIIIIIIIII", 6, 8, 1, 0, 5, 8, 1, 1, 1, 0) + nested
+        nested = struct.pack("<II", 14, len(cell)) + cell
+    (tmp_path / "nested.mat").write_bytes(header + nested)
+    large = b"".join(files.field(2, files.field(1, 2**40)) for _ in range(4))
+    entry = {"g_net/dec1_0/biases": files.field(1, 1) + files.field(2, large) + files.field(5, 4)}
+    files.write_checkpoint(tmp_path / "large.index", {"Variable": np.int32([7])}, entry)
+    for name, network, message in (
+        ("call.pth", "nafnet", "loading it would call"),
+        ("large.pth", "nafnet", "its tensors share values, or are parts of larger ones"),
+        ("bomb.mat", "liu2016", "has more than 268,435,456 bytes"),
+        ("cells.mat", "liu2016", "the number of fields of an array is damaged"),
+        ("nested.mat", "liu2016", "nested too deeply"),
+        ("large.index", "srn", r"g_net/dec1_0/biases has shape \(1099511627776, .*\), but 4 bytes"),
+    ):
+        with pytest.raises(DeblurzooError, match=message):
+            import_weights(tmp_path / name, network, tmp_path / "out")
+    assert not (tmp_path / "owned").exists() and not (tmp_path / "out").exists()
