@@ -101,20 +101,27 @@ def write_checkpoint(index: Path, tensors: Mapping[str, Array], changed: Mapping
         entries[name] = entry + varint(6 << 3 | 5) + masked(content)
         data += content
 
-    def block(pairs: Mapping[str, bytes]) -> bytes:
-        content = b"".join(varint(0) + varint(len(key)) + varint(len(value)) + key.encode() + value
-                           for key, value in pairs.items()) + struct.pack("<II", 0, 1)  # fmt: skip
-        return content + b"\0" + masked(content + b"\0")
+    content = b"".join(varint(0) + varint(len(key)) + varint(len(value)) + key.encode() + value
+                       for key, value in {**entries, **(changed or {})}.items())  # fmt: skip
+    index.with_suffix(".data-00000-of-00001").write_bytes(data)
+    return write_table(index, content)
+
+
+def write_table(index: Path, entries: bytes) -> Path:
+    """Write a LevelDB table with one block of entries; return its path."""
+
+    def block(content: bytes) -> bytes:
+        content += struct.pack("<II", 0, 1) + b"\0"
+        return content + masked(content)
 
     def handle(offset: int, length: int) -> bytes:
         return varint(offset) + varint(length - 5)
 
-    first, meta = block({**entries, **(changed or {})}), block({})
-    listing = block({"~": handle(0, len(first))})
+    first, meta = block(entries), block(b"")
+    place = handle(0, len(first))
+    listing = block(varint(0) + varint(1) + varint(len(place)) + b"~" + place)
     footer = handle(len(first), len(meta)) + handle(len(first) + len(meta), len(listing))
-    footer = footer.ljust(40, b"\0") + struct.pack("<Q", 0xDB4775248B80FB57)
-    index.write_bytes(first + meta + listing + footer)
-    index.with_suffix(".data-00000-of-00001").write_bytes(data)
+    index.write_bytes(first + meta + listing + footer.ljust(40, b"\0") + struct.pack("<Q", 0xDB4775248B80FB57))
     return index
 
 

@@ -93,6 +93,7 @@ def of_network(settings: Evaluating, path: Path, trained: dict[str, Any], built:
             "step": trained["global_step"],
             "sha256": sha256(path),
             "lineage": trained["deblurzoo"].get("lineage"),
+            "origin": trained["deblurzoo"].get("origin"),
         },
     }
     module = RestoringModule(net, settings.self_ensemble)

@@ -39,8 +39,25 @@ class Network(Record):
     parameters: Count | None
 
 
+class Origin(Record):
+    """The files of a network's authors from which an export was imported."""
+
+    format: str
+    files: dict[str, Annotated[str, Field(pattern="^[0-9a-f]{64}$")]]
+    """SHA-256 of each file, by name."""
+    layout: Literal["columns", "rows"] | None
+    """Order of pixels in training, see `deblurzoo.weights.mappings.Layout`."""
+    skipped: Count
+    """Number of tensors of the files that the network does not use."""
+
+    @property
+    def summary(self) -> str:
+        """The names of the files and their format, in one line."""
+        return f"{few_of([*self.files])} ({self.format})"
+
+
 class Checkpoint(Record):
-    """A file of trained weights and, if its run started from other trained weights, their record.
+    """A file of trained weights with the record of the weights that its run started from, or of its import.
 
     For images that another program restored: their folder, step 0 and a SHA-256 of all images.
     """
@@ -49,6 +66,7 @@ class Checkpoint(Record):
     step: Count
     sha256: str
     lineage: "Lineage | None" = None
+    origin: Origin | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
 class Lineage(Checkpoint):
@@ -63,23 +81,12 @@ class Lineage(Checkpoint):
 
     @property
     def summary(self) -> str:
-        """The file, its step, and the numbers and some names of loaded and omitted tensors, in one line."""
+        """The file, its step and origin, and numbers and some names of loaded and omitted tensors, in one line."""
         parts = [f"{self.file}, step {self.step}: {self.loaded} of {self.loaded + len(self.missing)} tensors"]
+        parts += [f"imported from {self.origin.summary}"] if self.origin else []
         parts += [f"not initialised: {few_of(self.missing)}"] if self.missing else []
         parts += [f"unused: {few_of(self.unused)}"] if self.unused else []
         return "; ".join(parts)
-
-
-class Origin(Record):
-    """The files of a network's authors from which an export was imported."""
-
-    format: str
-    files: dict[str, Annotated[str, Field(pattern="^[0-9a-f]{64}$")]]
-    """SHA-256 of each file, by name."""
-    layout: Literal["columns", "rows"] | None
-    """Order of pixels in training, see `deblurzoo.weights.mappings.Layout`."""
-    skipped: Count
-    """Number of tensors of the files that the network does not use."""
 
 
 class TestImages(Record):

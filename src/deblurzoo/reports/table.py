@@ -118,9 +118,11 @@ def left_out(group: Sequence[Results]) -> str:
 
 
 def origins(group: Sequence[Results]) -> list[str]:
-    """Return a line for each run that started from other weights, and for images that another program restored."""
+    """Return a line for each import, run that started from other weights, and set of images of another program."""
+    imports = ((results.name, results.checkpoint.origin) for results in group)
     lineages = ((results.name, results.checkpoint.lineage) for results in group)
-    lines = [f"{name}: initialised from {lineage.summary}" for name, lineage in lineages if lineage]
+    lines = [f"{name}: imported from {origin.summary}" for name, origin in imports if origin]
+    lines += [f"{name}: initialised from {lineage.summary}" for name, lineage in lineages if lineage]
     return lines + [
         f"{results.name}: images restored by another program" + (f", {results.source}" if results.source else "")
         for results in group

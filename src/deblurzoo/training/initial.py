@@ -58,6 +58,7 @@ def initialise(module: DeblurModule, path: Path, partial: bool) -> Lineage:
         step=trained["global_step"],
         sha256=sha256(file),
         lineage=trained["deblurzoo"].get("lineage"),
+        origin=trained["deblurzoo"].get("origin"),
         loaded=len(fitting),
         missing=[name for name in ours if name not in fitting],
         unused=[name for name in theirs if name not in fitting],

@@ -5,13 +5,13 @@ and numbers of values, names, and whether each layer reads outputs of earlier la
 """
 
 from collections.abc import Mapping
-from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from deblurzoo.weights.shapes import count_of
 from deblurzoo.weights.wire import BYTES, FIXED32, VARINT, fields, require_message, text, varints
 
 
@@ -87,6 +87,6 @@ def _blob(message: memoryview, name: str) -> npt.NDArray[Any]:
         shape = [number for _, dims in fields(found[_SHAPE], {1: BYTES}) for number in varints(dims)]
     else:
         shape = [found.get(number, 1) for number in (1, 2, 3, 4)]
-    if prod(shape) * dtype.itemsize != len(data):
+    if count_of(shape) * dtype.itemsize != len(data):
         raise ValueError(f"{name} has shape {tuple(shape)}, but {len(data)} bytes")
     return np.frombuffer(data, dtype).reshape(shape)

@@ -6,13 +6,14 @@ A variable, such as `Solver`, has the field `model`: a struct array with `layer_
 import zlib
 from collections.abc import Iterator
 from io import BytesIO
-from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.io import loadmat
+
+from deblurzoo.weights.shapes import count_of
 
 LARGEST = 2**28
 """Largest size of a file in bytes, after decompression."""
@@ -118,7 +119,7 @@ def _require_bounded(data: memoryview, kind: int, start: int, end: int, depth: i
         raise ValueError("an array is damaged")
     group, (_, first, last) = data[parts[0][1]], parts[1]
     dims = np.frombuffer(data[first:last], "<i4").tolist() if (last - first) % 4 == 0 else []
-    count = prod(dims)
+    count = count_of(dims)
     if min(dims, default=-1) < 0 or len(dims) < 2:
         raise ValueError("the shape of an array is damaged")
     if group == _CELL or (group == _STRUCT and [part[0] for part in parts[3:5]] == [_INT32, _INT8]):

@@ -5,7 +5,6 @@
 """
 
 from collections.abc import Iterator
-from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,10 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from deblurzoo.weights.crc32c import crc32c, masked
+from deblurzoo.weights.shapes import count_of
 from deblurzoo.weights.wire import BYTES, FIXED32, VARINT, fields, text, varint
 
 _MAGIC = 0xDB4775248B80FB57.to_bytes(8, "little")
 _FOOTER, _TRAILER = 48, 5
+_LONGEST_KEYS = 2**24
+"""Largest sum of the lengths of a block's keys. Keys share bytes, so they can be much longer than their block."""
 _TYPES = {1: "<f4", 2: "<f8", 3: "<i4", 9: "<i8"}
 _HEADER = {1: VARINT, 2: VARINT, 3: BYTES}
 _ENTRY = {1: VARINT, 2: BYTES, 3: VARINT, 4: VARINT, 5: VARINT, 6: FIXED32, 7: BYTES}
@@ -85,7 +87,7 @@ def _entry(name: str, value: memoryview) -> _Entry:
     dims = [dict(fields(dim, {1: VARINT, 2: BYTES})) for _, dim in fields(found.get(2, memoryview(b"")), {2: BYTES})]
     shape = tuple(dim.get(1, 0) for dim in dims)
     dtype, size = _TYPES[kind], found.get(5, 0)
-    if prod(shape) * np.dtype(dtype).itemsize != size:
+    if count_of(shape) * np.dtype(dtype).itemsize != size:
         raise ValueError(f"{name} has shape {shape}, but {size} bytes")
     return _Entry(found.get(3, 0), found.get(4, 0), size, found.get(6, 0), dtype, shape)
 
@@ -132,7 +134,7 @@ def _block(data: memoryview, handle: tuple[int, int]) -> memoryview:
 def _entries(block: memoryview) -> Iterator[tuple[bytes, memoryview]]:
     """Yield keys and values of a block; a key shares its first bytes with the key before."""
     end = len(block) - 4 * (int.from_bytes(block[-4:], "little") + 1)  # of the entries; restart points follow
-    key, place = b"", 0
+    key, place, total = b"", 0, 0
     while place < end:
         shared, place = varint(block, place)
         own, place = varint(block, place)
@@ -140,5 +142,8 @@ def _entries(block: memoryview) -> Iterator[tuple[bytes, memoryview]]:
         if shared > len(key) or own + size > end - place:
             raise ValueError("a block is damaged")
         key = key[:shared] + block[place : place + own]
+        total += len(key)
+        if total > _LONGEST_KEYS:
+            raise ValueError(f"the names of a block have more than {_LONGEST_KEYS:,} bytes")
         yield key, block[place + own : place + own + size]
         place += own + size
