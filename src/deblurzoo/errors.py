@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import traceback
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -121,6 +122,11 @@ def print_escaped() -> None:
 def is_utf8(name: str | Path) -> bool:
     """Whether a name is UTF-8, which configs, results and loggers require; file names on Linux may be any bytes."""
     return not any("\ud800" <= character <= "\udfff" for character in str(name))
+
+
+def is_one_line(text: str) -> bool:
+    """Whether text has no line breaks and no other control characters, which would break tables and terminals."""
+    return not any(unicodedata.category(character) in ("Cc", "Zl", "Zp") for character in text)
 
 
 def require_utf8(name: str | Path) -> None:

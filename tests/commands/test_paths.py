@@ -130,7 +130,7 @@ def test_what_is_no_override(argument: str, message: str, deblurzoo: Run, tmp_pa
 
 
 @pytest.mark.parametrize("sweep", [[], ["-m", "seed=0,1"]])
-@pytest.mark.parametrize("name", ["..", ".", "", "../up", "/up", "a/../../up", 300 * "x"])
+@pytest.mark.parametrize("name", ["..", ".", "", " ", "a\nb", "../up", "/up", "a/../../up", 300 * "x"])
 def test_a_name_that_is_not_a_folder_below_the_runs_is_rejected(
     name: str, sweep: list[str], deblurzoo: Run, toy: Path, tmp_path: Path
 ) -> None:

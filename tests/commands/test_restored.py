@@ -148,6 +148,17 @@ def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:200])
 
 
+def damage(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 255
+    path.write_bytes(data)
+
+
+def link(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("nowhere")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -157,7 +168,12 @@ def cut(path: Path) -> None:
         (small, "000001.png has 64x47 pixels, but frame TOY_test_001/000001 has 64x48"),
         (lambda path: shutil.copy(path, path.with_suffix(".jpg")), "has several images of TOY_test_001/000001: "),
         (lambda path: shutil.copy(path, path.parents[1] / "TOY_test_001_000001.png"), "has several images of"),
-        (cut, "000001.png cannot be read (the PNG has no end chunk)"),
+        (
+            cut,
+            "images cannot be measured: theirs/TOY_test_001/000001.png cannot be read (the PNG has no end chunk). Save",
+        ),
+        (damage, "images cannot be measured: theirs/TOY_test_001/000001.png cannot be read (its pixels are corrupt"),
+        (link, "theirs/TOY_test_001/000001.png cannot be read (No such file or directory). Save 8-bit"),
     ],
 )
 def test_wrong_images_are_named_and_nothing_is_written(
@@ -167,7 +183,7 @@ def test_wrong_images_are_named_and_nothing_is_written(
     change(tmp_path / "theirs" / "TOY_test_001" / "000001.png")  # type: ignore[operator]
     done = deblurzoo("evaluate", "restored=theirs", *TOY)
     refused(done, message)
-    assert not list((tmp_path / "runs" / "theirs").rglob("results.json"))
+    assert not (tmp_path / "runs" / "theirs").exists()
 
 
 def test_additional_images_are_named_and_not_used(deblurzoo: Run, ours: Path, tmp_path: Path) -> None:
@@ -200,6 +216,10 @@ def test_wrong_options(deblurzoo: Run, ours: Path, identity: Path, tmp_path: Pat
     refused(
         deblurzoo("evaluate", restored, *TOY, "name=../x"), "name=../x is not the name of a folder below paths.runs"
     )
+    for name in ("' '", "'a\nb'", "' /b'"):
+        refused(deblurzoo("evaluate", restored, *TOY, f"name={name}"), "below paths.runs: give a name in one line")
+    refused(deblurzoo("evaluate", restored, *TOY, "source='a\nb'"), "must be in one line, without control characters")
+    refused(deblurzoo("evaluate", "restored=''", *TOY), "checkpoint is not set: give ")
     refused(deblurzoo("evaluate", restored, *TOY, "name=identity"), "is the folder of a training: choose another name")
     refused(deblurzoo("evaluate", "restored=nothing", *TOY), "restored=nothing is not a folder")
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["identity"]

@@ -1,6 +1,7 @@
 """Verification of results: changed values, other test images, other weights, untrusted files."""
 
 import json
+import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,8 @@ import torch
 
 from commands.test_evaluate import FAST, brighten, write_folders
 from conftest import Run
+from deblurzoo.synthesis.options import ToyOptions
+from deblurzoo.synthesis.toy import write_toy
 from deblurzoo.training.flow_rnn import FlowRNNDeblur
 from verbs import refused
 
@@ -45,10 +48,12 @@ def test_results_of_a_network_are_verified(deblurzoo: Run, file: Path, tmp_path:
     done = deblurzoo("verify", file, "--seed", "1")
     assert done.returncode == 0, done.stderr
     assert "verified: identity on folder: 2 of 24 images (seed 1) and all means are equal" in done.stdout
+    assert "not verified: names of the network and of folders, source, times, version and config of the" in done.stdout
     assert sorted(path for path in tmp_path.rglob("*")) == before
     done = deblurzoo("verify", file, f"restored={file.parent}/restored")
     assert done.returncode == 0 and "2 of 21 images" in done.stdout, done.stderr
     assert "the network was not run" in done.stdout
+    assert "not verified: architecture, parameters, step and initial weights of the network, do no harm" in done.stdout
 
 
 def test_results_are_verified_elsewhere(deblurzoo: Run, file: Path, identity: Path, tmp_path: Path) -> None:
@@ -69,6 +74,10 @@ def test_restored_images_of_another_program(deblurzoo: Run, data: list[str], tmp
     assert done.returncode == 0, done.stderr
     done = deblurzoo("verify", "out/results.json")
     assert done.returncode == 0 and "verified: theirs on folder: 2 of 21 images" in done.stdout, done.stderr
+    whole = (tmp_path / "out" / "results.json").read_text()
+    changed(tmp_path / "out" / "results.json", times)
+    refused(deblurzoo("verify", "out/results.json"), "times are stored for images that another program restored")
+    (tmp_path / "out" / "results.json").write_text(whole)
     shutil.copy(tmp_path / "sharp" / "0004.png", tmp_path / "theirs" / "0004.png")
     refused(deblurzoo("verify", "out/results.json"), "is not verified: checkpoint: ")
 
@@ -135,6 +144,12 @@ def left_out(content: dict[str, Any]) -> None:
     recompute(content)
 
 
+def times(content: dict[str, Any]) -> None:
+    for image in content["images"]:
+        image["ms"] = 1.0
+    recompute(content)
+
+
 def harmless(content: dict[str, Any]) -> None:
     other = next(image for image in content["images"] if image["frame"] not in str(content["do_no_harm"]))
     content["do_no_harm"].append({"clip": other["clip"], "frame": other["frame"], "psnr": 100.0})
@@ -151,7 +166,7 @@ def harmless_twice(content: dict[str, Any]) -> None:
     [
         (digit, "is not verified: restored, gain_db does not follow from the values per image"),
         (mean, "is not verified: restored does not follow from the values per image"),
-        (every_digit, "2 of 2 images differ (seed 7): "),
+        (every_digit, "4 of 4 images differ (seed 7): "),
         (fewer, "frames: 5 are only in the file, or only in the data set"),
         (repeated, "is not verified: several values are stored for "),
         (left_out, "/0003: no values are stored, but its blurry and sharp image differ"),
@@ -161,6 +176,7 @@ def harmless_twice(content: dict[str, Any]) -> None:
         (lambda content: content.update(independent=True), "independent: true stored, false found"),
         (lambda content: content.update(metric_versions={"psnr": "best"}), "metric_versions: {'psnr': 'best'} stored"),
         (lambda content: content["checkpoint"].update(sha256="0"), "is not verified: checkpoint: "),
+        (lambda content: content["checkpoint"].update(step=9), "checkpoint: step 9 stored, 0 found"),
         (lambda content: content["network"].update(parameters=9), "network: SRN of 9 parameters stored, SRN of"),
         (
             lambda content: content.update(rounding="uint8, floor"),
@@ -172,6 +188,43 @@ def harmless_twice(content: dict[str, Any]) -> None:
 def test_changed_results_are_not_verified(change: Change, message: str, deblurzoo: Run, file: Path) -> None:
     changed(file, change)
     refused(deblurzoo("verify", file, "--seed", "7", "trainer.accelerator=cpu"), message)
+
+
+@pytest.fixture
+def clip(deblurzoo: Run, identity: Path, tmp_path: Path) -> Path:
+    """The results of a network on a clip of five frames, with sharpness and warping error, and two sharp images."""
+    write_toy(tmp_path / "data" / "toy", ToyOptions(train_clips=1, test_clips=1, frames=5, height=96, width=128))
+    brighten(identity, 2)
+    done = deblurzoo("evaluate", f"checkpoint={identity}", "data=toy", *FAST, "no_harm=2", "metrics=[sharpness]")
+    assert done.returncode == 0, done.stderr
+    return identity / "evaluate" / "toy_blur" / "results.json"
+
+
+def seed_of(index: int) -> int:
+    """Return a seed with which the only image to be measured of five images and two sharp ones is that of an index."""
+    return next(seed for seed in range(1000) if random.Random(seed).sample(range(7), 1) == [index])
+
+
+@pytest.mark.parametrize("index", [0, 2, 5])
+def test_a_clip_is_verified_by_any_of_its_images(index: int, deblurzoo: Run, clip: Path) -> None:
+    done = deblurzoo("verify", clip, "--seed", seed_of(index))
+    assert done.returncode == 0 and "1 of 7 images" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("name", ["warping", "sharpness"])
+@pytest.mark.parametrize("kind", ["restored", "blurry", "sharp"])
+def test_a_changed_value_of_any_kind_is_found(kind: str, name: str, deblurzoo: Run, clip: Path) -> None:
+    images = json.loads(clip.read_text())["images"]
+    index = next(index for index, image in enumerate(images) if "warping" in image["restored"])  # not the first frame
+
+    def change(content: dict[str, Any]) -> None:
+        content["images"][index][kind][name] -= 1
+        recompute(content)
+
+    changed(clip, change)
+    place = f"TOY_test_000/{images[index]['frame']}: {name} of the {kind} image "
+    message = f"1 of 2 images differ (seed {seed_of(index)}): {place}"
+    refused(deblurzoo("verify", clip, "--seed", seed_of(index)), message)
 
 
 def test_other_test_images_and_weights(deblurzoo: Run, file: Path, identity: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from deblurzoo.errors import DeblurzooError
 from deblurzoo.reports.gather import gather
 from deblurzoo.reports.papers import rows
 from deblurzoo.reports.results import Facts, Measured, Results
-from deblurzoo.reports.table import as_markdown, by_conditions
+from deblurzoo.reports.table import as_markdown, by_conditions, title
 from deblurzoo.reports.views import as_latex, by_data, with_published
 from reports.test_blur_sizes import FACTS
 
@@ -151,6 +151,14 @@ def test_names_are_text_in_latex() -> None:
     )
 
 
+def test_other_letters_and_hyphens_in_latex() -> None:
+    first, *_ = latex = as_latex([evaluation("a_b--c---d", "gopro", 30.0)], by_conditions).splitlines()
+    assert first == r"% requires \usepackage{booktabs}"
+    assert any(line.startswith(r"a\_b-{}-c-{}-{}-d & ") for line in latex)
+    first, *_ = latex = as_latex([evaluation("α网é", "gopro", 30.0)], by_conditions).splitlines()
+    assert first.endswith("require LuaLaTeX or XeLaTeX") and any(line.startswith("α网é & ") for line in latex)
+
+
 def test_a_row_is_not_an_argument_of_the_row_before() -> None:
     names = ["[1cm] a", "*b", "a|b"]
     (rows,) = parsed(as_latex([evaluation(name, "gopro", 30.0) for name in names], by_data("psnr")))
@@ -161,6 +169,12 @@ def test_headings_are_text_in_markdown() -> None:
     field = [evaluation("A", "gopro", 30.0), evaluation("A", "gopro", 30.0, blur="a|b*")]
     lines = as_markdown(field, [], by_data("psnr")).splitlines()
     assert lines[2] == r"| network | gopro a\|b\* | gopro blur |"
+
+
+def test_more_than_three_resolutions_are_counted() -> None:
+    one = evaluation("A", "gopro", 30.0)
+    few, many = (one.model_copy(update={"resolution": [f"{n}x9" for n in range(count)]}) for count in (3, 4))
+    assert ", 0x9/1x9/2x9, " in title([few]) and ", 4 resolutions, " in title([many])
 
 
 def test_compare_by_data(deblurzoo: Run, tmp_path: Path) -> None:

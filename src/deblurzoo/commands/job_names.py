@@ -15,7 +15,7 @@ from hydra.core.plugins import Plugins
 from omegaconf import DictConfig, OmegaConf
 
 from deblurzoo.commands.overrides import parsed
-from deblurzoo.errors import DeblurzooError, escaped
+from deblurzoo.errors import DeblurzooError, escaped, is_one_line
 from deblurzoo.files import LONGEST, require_output
 
 
@@ -65,10 +65,12 @@ def below_runs(key: str, name: object) -> str:
     """
     path = PurePath(str(name))
     parts = path.parts
-    if not parts or path.is_absolute() or ".." in parts or max(len(os.fsencode(part)) for part in parts) > LONGEST:
+    is_text = is_one_line(str(name)) and all(part.strip() for part in parts)  # for tables
+    is_inside = not path.is_absolute() and ".." not in parts
+    if not parts or not is_text or not is_inside or max(len(os.fsencode(part)) for part in parts) > LONGEST:
         sys.exit(
-            f"error: {key}={escaped(str(name))} is not the name of a folder below paths.runs: give a name without .., "
-            f"with at most {LONGEST} bytes between slashes"
+            f"error: {key}={escaped(str(name))} is not the name of a folder below paths.runs: give a name in one line, "
+            f"without .., with at most {LONGEST} bytes between slashes"
         )
     return str(name)
 

@@ -13,13 +13,19 @@ from pydantic import (
     model_validator,
 )
 
-from deblurzoo.errors import DeblurzooError
+from deblurzoo.errors import DeblurzooError, is_one_line
 from deblurzoo.metrics import metric
 from deblurzoo.records import Record, require_project, shown
 from deblurzoo.training.schedules import known
 
 Text = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int | float) else value)]
 """Text. A number is converted to text, because Hydra parses name=2021 as a number."""
+
+
+def _in_one_line(text: str) -> str:
+    if not is_one_line(text):
+        raise ValueError("must be in one line, without control characters")
+    return text.strip()
 
 
 def _listed(value: Any) -> Any:
@@ -115,7 +121,7 @@ class Evaluating(Settings):
     checkpoint: Text | None
     restored: Text | None = None
     name: Text | None = None
-    source: Text | None = None
+    source: Annotated[Text, AfterValidator(_in_one_line)] | None = None
     out: Text | None
     switch: Literal["disable_rnn", "same_frame", "no_tlc"] | None
     self_ensemble: bool = False
@@ -125,7 +131,7 @@ class Evaluating(Settings):
 
     @model_validator(mode="after")
     def _has_one_subject(self) -> Self:
-        if self.checkpoint is None and self.restored is None:
+        if not self.checkpoint and not self.restored:  # also an empty text, which would be the current folder
             raise DeblurzooError(
                 "checkpoint is not set: give checkpoint=RUN_FOLDER, checkpoint=FILE.ckpt, checkpoint=EXPORT_FOLDER, "
                 "checkpoint=NAME of `deblurzoo weights` or, for images that another program restored, restored=FOLDER"

@@ -22,6 +22,6 @@ def main(arguments: list[str]) -> None:
     add_trust(parser)
     options = parser.parse_intermixed_args(arguments)
     trust(options.trust)
-    from deblurzoo.commands.verifying import verify  # deferred: PyTorch and Lightning take seconds to import
+    from deblurzoo.commands.verification import verify  # deferred: PyTorch and Lightning take seconds to import
 
     verify(options.results, options.overrides, secrets.randbits(32) if options.seed is None else options.seed)

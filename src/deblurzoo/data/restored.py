@@ -180,11 +180,14 @@ def _problem(match: Match, sample: Sample) -> str | None:
     path = match.file.path
     try:
         kind = pixel_format(path)
-    except (OSError, ValueError) as error:
-        return f"{path} cannot be read ({first_line(error)})"
+        height, width = match.file.read().shape[:2]  # decoded, because the header of a corrupt image can be intact
+    except (OSError, ValueError, DeblurzooError) as error:
+        cause = error.__cause__ if isinstance(error, DeblurzooError) else error
+        reason = cause.strerror if isinstance(cause, OSError) else first_line(cause)
+        return f"{path} cannot be read ({reason})"
     if kind != "8-bit RGB":
         return f"{path} is {kind}"
-    (width, height), (right, bottom) = match.file.size(), sample.sharp.size()
+    right, bottom = sample.sharp.size()
     if (width, height) != (right, bottom):
         return f"{path} has {width}x{height} pixels, but frame {_id(match)} has {right}x{bottom}"
     return None

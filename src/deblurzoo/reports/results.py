@@ -327,6 +327,8 @@ def inconsistent(results: Results) -> str:
     for ids in (frames, [row.id for row in results.do_no_harm]):
         if repeated := [name for name, count in Counter(ids).items() if count > 1]:
             return f"several values are stored for {few_of(repeated)}"
+    if results.is_of_images and any(image.ms is not None for image in results.images):
+        return "times are stored for images that another program restored"
     pairs = [name.rpartition("/") for name in results.nothing_to_restore]
     excluded = [NothingToRestore(clip=clip, frame=frame) for clip, _, frame in pairs]
     facts = Facts(**{name: getattr(results, name) for name in Facts.model_fields})

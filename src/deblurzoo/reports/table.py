@@ -149,6 +149,11 @@ def subject(results: Results) -> str:
     return results.dataset if name in ("", results.dataset) else f"{results.dataset} {name}"
 
 
+def sizes(results: Results) -> str:
+    """Return up to three resolutions of the images or, of more, their number."""
+    return "/".join(results.resolution) if len(results.resolution) <= 3 else f"{len(results.resolution)} resolutions"
+
+
 def titles(all_groups: list[list[Results]]) -> list[str]:
     """Return the title of each group. The location of the images is appended to distinguish equal titles."""
     places = [f", {group[0].data.place}" for group in all_groups]
@@ -157,8 +162,8 @@ def titles(all_groups: list[list[Results]]) -> list[str]:
 
 def title(group: list[Results]) -> str:
     """Return the conditions of a group as text."""
-    _, protocol, split, blur, resolution, frames, rounding, *_ = conditions(group[0])
-    return f"{subject(group[0])} {split}, protocol {protocol}, {blur}/, {resolution}, {frames}, {rounding}"
+    _, protocol, split, blur, _, frames, rounding, *_ = conditions(group[0])
+    return f"{subject(group[0])} {split}, protocol {protocol}, {blur}/, {sizes(group[0])}, {frames}, {rounding}"
 
 
 def by_conditions(all_results: list[Results]) -> list[Table]:

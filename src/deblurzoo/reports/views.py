@@ -100,9 +100,12 @@ def _published_table(heading: str, group: list[Row]) -> Table:
 def as_latex(all_results: list[Results], view: View) -> str:
     """Return the tables of a view in LaTeX. The best value of a column is bold, the second underlined.
 
-    Values that are equal as shown share the mark. The package booktabs is required.
+    Values that are equal as shown share the mark. The package booktabs is required. Names may have any characters;
+    pdfLaTeX knows the Latin ones.
     """
-    return "% requires \\usepackage{booktabs}\n" + "\n".join(map(_latex, view(all_results)))
+    tables = "\n".join(map(_latex, view(all_results)))
+    engine = "" if tables.isascii() else "; letters that pdfLaTeX does not know require LuaLaTeX or XeLaTeX"
+    return f"% requires \\usepackage{{booktabs}}{engine}\n{tables}"
 
 
 def _latex(table: Table) -> str:
@@ -159,4 +162,5 @@ _SPECIAL = {
 
 def _plain(text: str) -> str:
     """Return text with the meaning of its characters in LaTeX escaped, in one line."""
-    return "".join(_SPECIAL.get(character, character) for character in " ".join(text.split()))
+    line = "".join(_SPECIAL.get(character, character) for character in " ".join(text.split()))
+    return re.sub("-(?=-)", "-{}", line)  # LaTeX prints two hyphens as a dash

@@ -25,7 +25,7 @@ from deblurzoo.reports.page.pictures import PictureStore, viewer_frames
 from deblurzoo.reports.page.table import failed_table, table
 from deblurzoo.reports.page.types import Evaluation, Network, networks
 from deblurzoo.reports.results import scene
-from deblurzoo.reports.table import Table, counts, figure_names, left_out, origins, subject, versions
+from deblurzoo.reports.table import Table, counts, figure_names, left_out, origins, sizes, subject, versions
 
 __all__ = ["Evaluation", "Network", "sections", "write_page"]
 
@@ -96,7 +96,7 @@ def _conditions_line(group: list[Network]) -> str:
     results = all_results[0]
     terms = {
         "protocol": results.protocol,
-        "resolution": ", ".join(results.resolution),
+        "resolution": sizes(results),
         "frames": f"{results.frames:,}",
         "rounding": results.rounding,
         **({"images": results.data.place} if results.data.place else {}),
@@ -169,7 +169,7 @@ def _contents(groups: list[list[Network]]) -> str:
     links = []
     for number, group in enumerate(groups):
         results = group[0].results
-        terms = html.escape(f"protocol {results.protocol}, {', '.join(results.resolution)}")
+        terms = html.escape(f"protocol {results.protocol}, {sizes(results)}")
         links.append(f'<li><a href="#group-{number}">{_title(group)}, {terms}</a></li>')
     return f'<nav aria-label="Conditions"><ul>{"".join(links)}</ul></nav>'
 

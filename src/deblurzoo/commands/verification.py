@@ -4,7 +4,7 @@ import logging
 import math
 import random
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from deblurzoo.config import build
 from deblurzoo.data import Sample, Source
 from deblurzoo.data.batches import default_workers
 from deblurzoo.data.clips import NEIGHBOURS
+from deblurzoo.data.consistency import follows
 from deblurzoo.errors import DeblurzooError, escaped, few_of, require_utf8
 from deblurzoo.files import user_path
 from deblurzoo.metrics import OF_CLIPS
@@ -32,6 +33,10 @@ from deblurzoo.training.precision import FULL
 
 SHARE = 0.05
 """Share of the images that are measured again."""
+STATED = "names of the network and of folders, source, times, version and config of the evaluation"
+"""Content of a file that cannot be measured again, or that differs between machines."""
+OF_NETWORK = "architecture, parameters, step and initial weights of the network, do no harm"
+"""Content of a file that is verified only if the network is run."""
 _TRAINER = {
     "_target_": "pytorch_lightning.Trainer",
     **{"max_steps": 1, "devices": 1, "enable_checkpointing": False, "enable_model_summary": False},
@@ -65,16 +70,20 @@ def verify(file: Path, overrides: list[str], seed: int) -> None:
         raise DeblurzooError(f"{file} is not verified: {'; '.join(facts)}")
     samples = evaluation.datamodule.test_samples
     chosen = _chosen(results, samples, seed)
-    evaluation.datamodule.test_samples = [samples[index] for index in chosen]
-    if wrong := _differing(results, _measured(evaluation, [name for name in results.restored if name not in OF_CLIPS])):
+    evaluation.datamodule.test_samples = [samples[index] for index in _with_previous(chosen, samples)]
+    measured = _measured(evaluation, [name for name in results.restored if name not in OF_CLIPS])
+    restored = {_id(samples[index]) for index in chosen if not samples[index].is_fed_sharp}
+    if wrong := _differing(results, measured, restored):
         raise DeblurzooError(
-            f"{file} is not verified: {len(wrong)} of {len(chosen)} images differ (seed {seed}): {few_of(wrong, 3)}. "
+            f"{file} is not verified: {len(wrong)} of {len(measured)} images differ (seed {seed}): {few_of(wrong, 3)}. "
             "A network's output can differ between devices: give its restored images with restored=FOLDER"
         )
     images = f"{len(chosen)} of {len(samples)} images (seed {seed})"
     print(f"verified: {escaped(results.name)} on {escaped(results.dataset)}: {images} and all means are equal")
     if _is_of_pngs(results, evaluation):
-        print("the network was not run: its restored images were measured")
+        print(f"the network was not run: its restored images were measured; not verified: {OF_NETWORK}, {STATED}")
+    else:
+        print(f"not verified: {STATED}")
 
 
 def _prepared(results: Results, overrides: list[str], file: Path) -> Evaluation:
@@ -163,10 +172,13 @@ def _others(results: Results, evaluation: Evaluation) -> Iterator[str]:
     if net != found_net and not is_of_pngs:
         parameters = f"{net.parameters} parameters stored, {found_net.kind} of {found_net.parameters} found"
         yield f"network: {net.kind} of {parameters}"
+    theirs, ours = ((one.checkpoint.step, one.checkpoint.lineage) for one in (results, evaluation.facts))
+    if theirs != ours and not is_of_pngs:
+        yield f"checkpoint: step {theirs[0]} stored, {ours[0]} found, or other initial weights"
     stated = ("dataset", "measure", "split", "independent", "incomplete_clips", "metric_versions")
     for name in stated:
-        if (theirs := getattr(results, name)) != (ours := getattr(evaluation.facts, name)):
-            yield f"{name}: {brief(theirs)} stored, {brief(ours)} found"
+        if (there := getattr(results, name)) != (here := getattr(evaluation.facts, name)):
+            yield f"{name}: {brief(there)} stored, {brief(here)} found"
     frames = {*(image.id for image in results.images), *results.nothing_to_restore}
     sharp = {row.id for row in results.do_no_harm}
     samples = evaluation.datamodule.test_samples
@@ -195,14 +207,22 @@ def _chosen(results: Results, samples: list[Sample], seed: int) -> list[int]:
     return sorted({*random.Random(seed).sample(range(len(samples)), math.ceil(SHARE * len(samples))), *excluded})
 
 
-def _differing(results: Results, measured: list[Row]) -> list[str]:
-    """Return a description of each image whose stored and measured values differ."""
+def _with_previous(chosen: list[int], samples: list[Sample]) -> list[int]:
+    """Return the indices and, for the warping error, the indices of the previous frames of their clips."""
+    return sorted({*chosen, *(index - 1 for index in chosen if index and follows(samples[index], samples[index - 1]))})
+
+
+def _differing(results: Results, measured: list[Row], chosen: set[str]) -> list[str]:
+    """Return a description of each image whose stored and measured values differ.
+
+    Metrics of consecutive frames are compared for `chosen` frames only, whose previous frames were measured, too.
+    """
     stored = {image.id: image for image in results.images}
     harmless = {image.id: image for image in results.do_no_harm}
     wrong = []
     for row in measured:
         if isinstance(row, Measured):
-            wrong += _differing_values(stored.get(row.id), row)
+            wrong += _differing_values(stored.get(row.id), row, () if row.id in chosen else OF_CLIPS)
         elif isinstance(row, FedSharp) and harmless.get(row.id) != row:
             wrong.append(f"{row.id}: PSNR of sharp input")
         elif isinstance(row, NothingToRestore) and row.id not in results.nothing_to_restore:
@@ -210,20 +230,14 @@ def _differing(results: Results, measured: list[Row]) -> list[str]:
     return wrong
 
 
-def _differing_values(stored: Measured | None, found: Measured) -> list[str]:
-    """Return a description of the first value that differs, apart from the time, or an empty list."""
+def _differing_values(stored: Measured | None, found: Measured, left_out: Container[str]) -> list[str]:
+    """Return a description of the first value that differs, apart from the time and `left_out`, or an empty list."""
     if stored is None:
         return [f"{found.id}: no values are stored, but its blurry and sharp image differ"]
-    theirs, ours = _of_single_image(stored), _of_single_image(found)
-    for kind in ("restored", "blurry"):
-        for name, value in ours[kind].items():
-            if theirs[kind].get(name) != value:
-                return [f"{found.id}: {name} of the {kind} image {theirs[kind].get(name)} stored, {value} measured"]
-    return [] if theirs == ours else [f"{found.id}: size or tiles"]
-
-
-def _of_single_image(image: Measured) -> dict[str, Any]:
-    """Return the values of an image without its time, and without values that depend on the previous frame."""
-    kinds = ("restored", "blurry", "sharp")
-    values = {kind: {n: v for n, v in getattr(image, kind).items() if n not in OF_CLIPS} for kind in kinds}
-    return image.model_dump(exclude={"ms"}) | values
+    for kind in ("restored", "blurry", "sharp"):
+        theirs, ours = getattr(stored, kind), getattr(found, kind)
+        for name in dict.fromkeys([*theirs, *ours]):
+            if name not in left_out and theirs.get(name) != ours.get(name):
+                return [f"{found.id}: {name} of the {kind} image {theirs.get(name)} stored, {ours.get(name)} measured"]
+    is_same = (stored.height, stored.width, stored.tiles) == (found.height, found.width, found.tiles)
+    return [] if is_same else [f"{found.id}: size or tiles"]
