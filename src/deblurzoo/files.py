@@ -135,6 +135,8 @@ def require_output(path: Path, given: str, is_folder: bool = True, is_new: bool 
         return DeblurzooError(f"{given} {problem}: choose another {'folder' if is_folder else 'file'}")
 
     try:
+        if any(len(os.fsencode(part)) > LONGEST for part in path.parts):  # systems notice it only if the folder exists
+            raise refuse(f"cannot be written ({os.strerror(errno.ENAMETOOLONG)})")
         if is_new and (path.exists() or path.is_symlink()):
             raise DeblurzooError(f"{given} exists already: remove it or choose another folder")
         if not is_folder and path.exists() and not (path.is_file() or path.is_dir()):

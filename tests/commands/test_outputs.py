@@ -50,6 +50,7 @@ def test_an_output_that_cannot_be_written_is_reported_before_the_work(
         "file/below/out": "file is not a folder)",
         "closed/out": "closed)",
         f"{LONG}/out": "(File name too long)",
+        f"new/{LONG}": "(File name too long)",
     }
     for out, reason in wrong.items():
         done = deblurzoo(*VERBS[verb].format(out).split())

@@ -186,6 +186,13 @@ def test_a_server_that_refuses_does_not_stop_training(process: Run, toy: Path) -
     assert "W&B records offline: the server did not answer" in done.stdout + done.stderr
 
 
+def test_an_invalid_mode_is_one_message(process: Run, toy: Path) -> None:
+    arguments = [*TINY, f"data.root={toy}", "logger=wandb", "name=run", "trainer.max_steps=1"]
+    done = process("train", *arguments, WANDB_MODE="odd")
+    refused(done, "error: a variable WANDB_… of the environment is invalid (mode=odd: Input should be 'online', ")
+    assert "1/1" not in done.stdout + done.stderr
+
+
 def test_a_disabled_wandb_records_nothing(process: Run, toy: Path, tmp_path: Path) -> None:
     arguments = [*TINY, f"data.root={toy}", "logger=wandb", "name=run", "trainer.max_steps=1"]
     done = process("train", *arguments, WANDB_MODE="disabled")

@@ -44,6 +44,14 @@ def test_depth_gray_and_alpha_are_kept_exactly(tmp_path: Path, kind: str, channe
     assert kept.exif.tags == exif.tags
 
 
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_bmp_keeps_gray_alpha_and_resolution(tmp_path: Path, channels: int) -> None:
+    picture = Photo(noise(channels, np.uint8), "BMP", dpi=(300.0, 150.0))
+    kept = again(picture, tmp_path / "a.bmp")
+    np.testing.assert_array_equal(kept.pixels, picture.pixels)
+    assert kept.format == "BMP" and kept.dpi == pytest.approx((300, 150), rel=1e-3)
+
+
 def test_other_programs_read_16_bit_results(tmp_path: Path) -> None:
     rgb, rgba = noise(3, np.uint16), noise(4, np.uint16)
     write_photo(tmp_path / "a.png", Photo(rgb, "PNG", icc=ICC))

@@ -279,6 +279,22 @@ def test_another_input_of_the_name_of_a_result_is_not_skipped(deblurzoo: Run, id
     assert "2 of 2 files skipped" in deblurzoo("deblur", "2", *arguments).stdout
 
 
+def test_a_comparison_and_a_result_of_one_name_do_not_replace_each_other(
+    deblurzoo: Run, identity: Path, tmp_path: Path
+) -> None:
+    save(tmp_path / "a.png", 1)
+    save(tmp_path / "a.compare.png", 2)
+    comparison, result = (["a.png", "--compare"], ["a.compare.png"])
+    for out, first, second in (("1", comparison, result), ("2", result, comparison)):
+        arguments = ["--checkpoint", identity, "--out", out]
+        assert deblurzoo("deblur", *first, *arguments).returncode == 0
+        before = (tmp_path / out / "a.compare.png").read_bytes()
+        done = deblurzoo("deblur", *second, *arguments)
+        refused(done, f"({out}/a.compare.png was made of {first[0]}, not of {second[0]}): choose another --out folder")
+        assert (tmp_path / out / "a.compare.png").read_bytes() == before
+        assert "1 of 1 files skipped" in deblurzoo("deblur", *first, *arguments).stdout
+
+
 def test_records_that_cannot_be_read_are_ignored(deblurzoo: Run, identity: Path, tmp_path: Path) -> None:
     save(tmp_path / "a.png", 1)
     arguments = ["deblur", "a.png", "--checkpoint", identity, "--out", "out"]
@@ -321,6 +337,12 @@ def test_what_cannot_be_opened_is_named_and_the_others_are_restored(
     assert names(tmp_path / "out") == ["a.png", "z.png"]
     for folder in ("in/closed", "in/listed", "shut"):
         (tmp_path / folder).chmod(0o700)
+
+
+def test_names_of_results_do_not_act_upon_a_terminal(deblurzoo: Run, identity: Path, tmp_path: Path) -> None:
+    save(tmp_path / "in" / "\x1b[31m[b]:smile:.png")
+    done = deblurzoo("deblur", "in", "--checkpoint", identity, "--out", "out")
+    assert done.returncode == 0 and done.stdout.startswith(r"out/\x1b[31m[b]:smile:.png: 52x40, 1 tile, ")
 
 
 def test_names_of_the_greatest_length(deblurzoo: Run, identity: Path, tmp_path: Path) -> None:

@@ -374,6 +374,17 @@ def test_subtitles_that_the_result_cannot_hold_are_named_before_the_work(
     assert len(decoded(target)[0]) == 20 and subtitles_of(target) == [[]]
 
 
+@pytest.mark.parametrize("pix_fmt", ["yuva420p", "yuv420p"])
+def test_the_alpha_of_webm_is_named_as_lost(tmp_path: Path, pix_fmt: str) -> None:
+    with av.open(str(tmp_path / "a.webm"), "w") as container:
+        stream = container.add_stream("libvpx-vp9", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, pix_fmt
+        for image in moving(3):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image).reformat(format=pix_fmt)))
+        container.mux(stream.encode())
+    assert inspect(tmp_path / "a.webm").losses == (("transparency is dropped",) if "a" in pix_fmt else ())
+
+
 def with_data(path: Path, codec: str, kind: str) -> Path:
     """Write a video with a track of ten packets of data, one per frame."""
     with av.open(str(path), "w", format=kind) as container:

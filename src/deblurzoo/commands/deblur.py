@@ -7,7 +7,7 @@ from typing import get_args
 
 from deblurzoo import shipped
 from deblurzoo.commands.options import add_checkpoint, add_out
-from deblurzoo.errors import DeblurzooError
+from deblurzoo.errors import DeblurzooError, escaped
 from deblurzoo.extensions import add_trust, trust
 from deblurzoo.files import is_there, user_path
 from deblurzoo.restore import Device
@@ -61,7 +61,8 @@ def run(options: argparse.Namespace) -> None:
     trust(options.trust)
     jobs = find_jobs(options.inputs, options.out, options.frames, options.compare)
     finished = {job.target for job in jobs if not options.overwrite and is_there(job.target)}
-    require_same_inputs(options.out, [job for job in jobs if job.target in finished])
+    if not options.overwrite:
+        require_same_inputs(options.out, jobs, options.compare)
     memory = parse_bytes(options.memory) if options.memory else None
     net = load_any(options.checkpoint)
     restorer = Restorer(net, options.device, options.precision, memory, options.self_ensemble)
@@ -70,10 +71,11 @@ def run(options: argparse.Namespace) -> None:
         count = f"{len(finished)} of {len(jobs)} files skipped"
         print(f"{count}: results exist in {options.out} (--overwrite replaces results)")
     for note in notes(todo, restorer.frames, options.frames):
-        print(note)
+        print(escaped(note))
     if todo and options.frames and restorer.frames > 1:
         for note in gap_notes(options.inputs, options.out):
-            print(note)
-    failed = restore_all(todo, restorer, options.compare, partial(record_input, options.out))
+            print(escaped(note))
+    record = partial(record_input, options.out, compare=options.compare)
+    failed = restore_all(todo, restorer, options.compare, record)
     if failed:
         raise DeblurzooError(f"{failed} of {len(jobs)} files could not be restored, see above; all others are restored")

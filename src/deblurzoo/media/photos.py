@@ -201,8 +201,10 @@ def write_photo(path: Path, picture: Photo) -> None:
     write_atomically(path, data)
 
 
-def _shallow(picture: Photo) -> memoryview:
+def _shallow(picture: Photo) -> bytes | memoryview:
     """Encode 8-bit values."""
+    if picture.format == "BMP" and picture.pixels.shape[2] == 4:
+        return _transparent_bmp(picture)
     pixels = picture.pixels[..., 0] if picture.pixels.shape[2] == 1 else picture.pixels
     options: dict[str, Any] = {"icc_profile": picture.icc}
     options |= {"exif": _EXIF + block} if (block := picture.exif.block()) else {}
@@ -214,6 +216,14 @@ def _shallow(picture: Photo) -> memoryview:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, picture.format, **options)
     return file.getbuffer()
+
+
+def _transparent_bmp(picture: Photo) -> bytes:
+    """Encode a BMP with alpha. Pillow writes the alpha without the header that declares it."""
+    data = bytearray(cv2.imencode(".bmp", cv2.cvtColor(picture.pixels, cv2.COLOR_RGBA2BGRA))[1].tobytes())
+    if picture.dpi:
+        struct.pack_into("<ii", data, 38, *(round(d / 0.0254) for d in picture.dpi))  # pixels per metre
+    return bytes(data)
 
 
 def _tiff(picture: Photo) -> bytes:

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import wandb
+from pydantic import ValidationError
 from rich.progress import track
 from wandb.env import get_data_dir
 
@@ -18,6 +19,7 @@ from deblurzoo.errors import DeblurzooError, first_line, require_utf8
 from deblurzoo.files import require_output
 from deblurzoo.metrics import figure, known_metrics
 from deblurzoo.pictures.strips import read_strip
+from deblurzoo.records import first_problem
 from deblurzoo.reports.artifacts import harmless, log_export, log_results
 from deblurzoo.reports.results import Measured, Results, read
 from deblurzoo.reports.run_folder import (
@@ -77,7 +79,12 @@ def start_run(
         "dir": str(folder),
         "settings": wandb.Settings(init_timeout=INIT_SECONDS, silent=True),
     }
-    mode, started = wandb.setup(wandb.Settings(silent=True)).settings.mode, None
+    try:
+        mode, started = wandb.setup(wandb.Settings(silent=True)).settings.mode, None
+    except ValidationError as error:
+        raise DeblurzooError(
+            f"a variable WANDB_… of the environment is invalid ({first_problem(error)}): correct or unset it"
+        ) from error
     reason = f"WANDB_MODE is {mode}"
     if mode == "online":
         reason = "no API key is configured (wandb login)"

@@ -6,35 +6,38 @@ from contextlib import suppress
 from pathlib import Path
 
 from deblurzoo.errors import DeblurzooError, few_of
-from deblurzoo.files import sha256
+from deblurzoo.files import is_there, sha256
 from deblurzoo.restore.jobs import Job
 
 RECORD = ".deblurzoo.jsonl"
 """Name of the file, with a JSON object per line: the path of a result in the folder, its input and SHA-256 of it."""
 
 
-def record_input(out: Path, job: Job) -> None:
-    """Append the input of a result to the record of the folder `out`."""
-    entry = {"result": str(job.target.relative_to(out)), "input": str(job.source), "sha256": sha256(job.source)}
+def record_input(out: Path, job: Job, compare: bool) -> None:
+    """Append the input of a result and, if `compare` is set, of its comparison to the record of the folder `out`."""
+    made = {"input": str(job.source), "sha256": sha256(job.source)}
     with (out / RECORD).open("a") as file:
-        file.write(f"\n{json.dumps(entry)}")  # a line that was cut off by a crash stays a line of its own
+        for result in filter(is_there, job.results(compare)):
+            entry = {"result": str(result.relative_to(out)), **made}
+            file.write(f"\n{json.dumps(entry)}")  # a line that was cut off by a crash stays a line of its own
 
 
-def require_same_inputs(out: Path, jobs: Sequence[Job]) -> None:
-    """Raise a DeblurzooError if the existing results of some jobs were made of other inputs than these jobs have.
+def require_same_inputs(out: Path, jobs: Sequence[Job], compare: bool) -> None:
+    """Raise a DeblurzooError if existing results or comparisons were made of other inputs than their jobs have.
 
     Results without a record, as of version 0.1, count as results of the same input. A moved or copied input counts as
     the same, since its content is compared.
     """
     made = _recorded(out)
     others = []
-    for job in jobs:
-        entry = made.get(str(job.target.relative_to(out)))
+    results = [(job, result) for job in jobs for result in job.results(compare)]
+    for job, result in results:
+        entry = made.get(str(result.relative_to(out))) if is_there(result) else None
         with suppress(OSError):  # an input that cannot be read any more has nothing to compare
             if entry and sha256(job.source) != entry["sha256"]:
                 other = f"{entry['input']}, not of {job.source}"
                 same_path = entry["input"] == str(job.source)
-                others.append(f"{job.target} was made of {f'another {job.source}' if same_path else other}")
+                others.append(f"{result} was made of {f'another {job.source}' if same_path else other}")
     if others:
         raise DeblurzooError(
             f"results of other inputs exist ({few_of(others, 3)}): choose another --out folder; --overwrite replaces "

@@ -32,6 +32,10 @@ class Job:
         """Path of the comparison, which shows the blurry and the restored file side by side."""
         return self.target.with_name(f"{self.target.stem}.compare{self.target.suffix}")
 
+    def results(self, compare: bool) -> list[Path]:
+        """Return the paths of all files to write; `compare` adds the comparison."""
+        return [self.target, *([self.compare] if compare else [])]
+
 
 def find_jobs(inputs: Sequence[Path], out: Path, frames: bool = False, compare: bool = False) -> list[Job]:
     """Return one job per file to restore. Results are written to `out`; the structure of folders is preserved.
@@ -54,7 +58,7 @@ def find_jobs(inputs: Sequence[Path], out: Path, frames: bool = False, compare: 
     given_files = {real_path(job.source) for job in jobs}
     taken: dict[Path, Path] = {}
     for job in jobs:
-        for result in (job.target, *([job.compare] if compare else [])):
+        for result in job.results(compare):
             if real_path(result) in given_files:
                 raise DeblurzooError(f"--out {out} would replace the input {result}: choose another folder")
             if result in taken:

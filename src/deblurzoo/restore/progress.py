@@ -47,7 +47,7 @@ def restore_all(jobs: Sequence[Job], restorer: Restorer, compare: bool, on_resul
         files = bar.add_task("files", total=len(jobs))
         for job in jobs:
             start = time.monotonic()
-            current = bar.add_task(job.source.name, total=None)
+            current = bar.add_task(escaped(job.source.name), total=None)
             shown = Shown(bar, current)
             beside = job.compare if compare else None
             try:
@@ -56,7 +56,7 @@ def restore_all(jobs: Sequence[Job], restorer: Restorer, compare: bool, on_resul
                     on_result(job)
                 seconds = time.monotonic() - start
                 done += 1
-                console.print(f"{job.target}: {what}, {seconds:.1f} s", highlight=False)
+                console.print(escaped(f"{job.target}: {what}, {seconds:.1f} s"), highlight=False)
             except DeblurzooError as error:
                 failed += 1
                 place = (
@@ -74,7 +74,7 @@ def _restore(job: Job, restorer: Restorer, beside: Path | None, shown: "Shown", 
         require_readable(job.source)
     elif job.source.is_file():
         job.source.open("rb").close()
-    for result in filter(None, (job.target, beside)):
+    for result in job.results(beside is not None):
         require_output(result, str(result), is_folder=False)
     if job.kind.group == "unsupported":
         raise DeblurzooError(f"{job.source} is {job.kind.name}, which is not supported: convert it to PNG")

@@ -84,6 +84,8 @@ def inspect(path: Path) -> InputVideo:
         require_usable(first, 0, path)
         is_rgb = first.format.is_rgb or first.format.has_palette
         pix_fmt, losses = _result_format(first.format)
+        if stream.metadata.get("alpha_mode") == "1":  # of VP8 and VP9, whose decoders leave alpha out
+            losses.append("transparency is dropped")
         losses += track_losses(container, target_of(path))
         return InputVideo(
             path=path,
