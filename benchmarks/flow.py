@@ -29,7 +29,7 @@ VARIANTS = ("full", "no_flow_losses")
 
 def deblurzoo(*arguments: str) -> None:
     """Run the `deblurzoo` command line."""
-    subprocess.run([sys.executable, "-m", "deblurzoo.cli", *arguments], check=True)
+    subprocess.run([sys.executable, "-m", "deblurzoo", *arguments], check=True)
 
 
 @torch.no_grad()

@@ -26,7 +26,7 @@ from deblurzoo.files import user_path, write_atomically
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
-VERB = (sys.executable, "-m", "deblurzoo.cli")
+VERB = (sys.executable, "-m", "deblurzoo")
 ACCURACY = 0.01
 """Maximum difference of the mean PSNR between the GPU and the CPU, in dB."""
 

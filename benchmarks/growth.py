@@ -59,7 +59,7 @@ def checkpoint() -> str:
 
 def deblurzoo(*words: str) -> None:
     """Run a verb; raise CalledProcessError if it fails."""
-    subprocess.run([sys.executable, "-m", "deblurzoo.cli", *words], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([sys.executable, "-m", "deblurzoo", *words], check=True, stdout=subprocess.DEVNULL)
 
 
 def photo(folder: Path, megapixels: float) -> list[str]:
@@ -163,7 +163,7 @@ def measure(case: Case) -> Figures:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         words = SUBJECTS[subject].prepare(folder, size)
-        command = [sys.executable, "-m", "deblurzoo.cli", *words]
+        command = [sys.executable, "-m", "deblurzoo", *words]
         fails = subject == "data check: clips"  # reports that toy clips are not official clips
         page = folder / "page.html"
         figures = command_figures(command, may_fail=fails)

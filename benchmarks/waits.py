@@ -46,8 +46,8 @@ def python(code: str, _inputs: Path, _out: Path) -> Command:
 
 
 def verb(*words: str) -> Command:
-    """Return the command of a verb."""
-    return [sys.executable, "-m", "deblurzoo.cli", *words]
+    """Return the command of a verb, in all versions."""
+    return [sys.executable, "-c", "from deblurzoo.cli import main; main()", *words]
 
 
 def photo(megapixels: int, network: str, options: list[str], inputs: Path, out: Path) -> Command:

@@ -88,6 +88,6 @@ def write_toy_video(path: Path, image: Image) -> None:
 
 def run(words: list[str], given: argparse.Namespace) -> None:
     """Run a verb of deblurzoo in the folder of runs; exit with its exit code if it fails."""
-    command = [sys.executable, "-m", "deblurzoo.cli", *words]
+    command = [sys.executable, "-m", "deblurzoo", *words]
     if code := subprocess.run(command, check=False, cwd=given.runs).returncode:
         sys.exit(code)

@@ -95,7 +95,7 @@ from multiprocessing.connection import Client
 words = sys.argv[1:]
 more = [word for key, value in {smaller!r}.items() if {{*key.split()}} <= {{*words}} for word in value.split()]
 if "trainer=ddp" in words:  # Lightning starts the second process from the command line of the first
-    os.execv(sys.executable, [sys.executable, "-m", "deblurzoo.cli", *words, *more])
+    os.execv(sys.executable, [sys.executable, "-m", "deblurzoo", *words, *more])
 with Client({address!r}) as server:
     server.send(([*words, *more], os.getcwd(), dict(os.environ)))
     code, out, err = server.recv()
@@ -216,7 +216,7 @@ NOT_RUN = {  # with the reason; make targets must exist, and overrides must comp
     "pip install 'deblurzoo[onnx]'": "needs a package index",
     "pip install 'deblurzoo[report]'": "needs a package index",
     "scancel JOB_0": "needs a cluster",
-    "torchrun --nnodes=2 --nproc-per-node=4 --rdzv-backend=c10d --rdzv-endpoint=FIRST_MACHINE:29500 -m deblurzoo.cli"
+    "torchrun --nnodes=2 --nproc-per-node=4 --rdzv-backend=c10d --rdzv-endpoint=FIRST_MACHINE:29500 -m deblurzoo"
     " train experiment=srn_gopro data.root=GOPRO_Large trainer=ddp trainer.num_nodes=2": "needs two machines of 4 GPUs",
     "trap 'scontrol requeue $SLURM_JOB_ID' USR1 srun deblurzoo train experiment=srn_gopro data.root=GOPRO_Large"
     " trainer=ddp trainer.num_nodes=2 resume=auto & wait": "needs two machines of 4 GPUs",

@@ -112,7 +112,3 @@ def main() -> None:
             interruptible(run)
     except DeblurzooError as error:
         sys.exit(f"error: {error}")
-
-
-if __name__ == "__main__":
-    main()

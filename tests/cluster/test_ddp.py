@@ -54,7 +54,7 @@ def test_two_processes_take_the_steps_of_one(
 
 def test_torchrun_starts_both_processes(environment: dict[str, str], toy: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--rdzv-backend=c10d"]
-    command += ["--rdzv-endpoint=127.0.0.1:0", "-m", "deblurzoo.cli", "train", *TINY, *DATA, *TWO]
+    command += ["--rdzv-endpoint=127.0.0.1:0", "-m", "deblurzoo", "train", *TINY, *DATA, *TWO]
     command += [f"data.root={toy}", "name=run", "trainer.max_steps=2"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -58,7 +58,7 @@ def test_jobs_of_a_sweep_survive_requeue_and_time_limit(
     (experiments / "table.yaml").write_text(EXPERIMENT)
     variables = {**environment, **slurm}
     arguments = ["train", "--config-dir", "conf", "-m", *LAUNCHER, "experiment=table", f"data.root={toy}", "seed=0,1"]
-    command = [sys.executable, "-m", "deblurzoo.cli", *arguments]
+    command = [sys.executable, "-m", "deblurzoo", *arguments]
     with (tmp_path / "sweep.log").open("w") as output:
         sweep = subprocess.Popen(command, cwd=tmp_path, env=variables, stdout=output, stderr=output, text=True)
     folders = [tmp_path / "runs" / "table" / f"seed-{seed}" for seed in (0, 1)]

@@ -333,7 +333,7 @@ def test_checkpoints_whose_state_is_damaged(deblurzoo: Run, run: Path, toy: Path
 @pytest.mark.processes
 def test_what_cannot_be_compiled_is_said_first(toy: Path, environment: dict[str, str], tmp_path: Path) -> None:
     """In a separate process: once compiled, the compiler is not called again."""
-    fast = [sys.executable, "-m", "deblurzoo.cli", "train", *SHORT, f"data.root={toy}", "preset=fast"]
+    fast = [sys.executable, "-m", "deblurzoo", "train", *SHORT, f"data.root={toy}", "preset=fast"]
     without = {**environment, "CXX": "/nowhere/c++"}
     done = subprocess.run(fast, cwd=tmp_path, env=without, capture_output=True, text=True, timeout=300)
     refused(done, "error: compile=true: torch.compile does not work here (", "compile=false")

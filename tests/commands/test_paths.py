@@ -152,7 +152,7 @@ def test_names_are_utf8_also_under_a_locale_of_another_encoding(
 ) -> None:
     (tmp_path / "d ü").symlink_to(toy)
     locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    arguments = [sys.executable, "-m", "deblurzoo.cli", *command.split(), "data.root=d ü"]
+    arguments = [sys.executable, "-m", "deblurzoo", *command.split(), "data.root=d ü"]
     done = subprocess.run(
         arguments, cwd=tmp_path, env={**environment, **locale}, capture_output=True, encoding="utf-8", timeout=300
     )

@@ -121,7 +121,7 @@ def test_precision_is_the_devices_in_training_and_full_in_evaluation(deblurzoo: 
 def test_fast_training_saves_ordinary_weights(environment: dict[str, str], toy: Path, tmp_path: Path) -> None:
     """In a separate process: compilation depends on earlier compilations and forks of a process."""
     overrides = [*STEPS, f"data.root={toy}", "name=run", "preset=fast", "trainer.max_steps=1"]
-    command = [sys.executable, "-m", "deblurzoo.cli", "train", *TINY, *overrides, "+trainer.limit_val_batches=0"]
+    command = [sys.executable, "-m", "deblurzoo", "train", *TINY, *overrides, "+trainer.limit_val_batches=0"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     checkpoint = torch.load(tmp_path / "runs/run/checkpoints/step_00000001.ckpt", weights_only=True)

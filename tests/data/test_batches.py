@@ -105,7 +105,7 @@ def test_a_temporary_folder_that_cannot_hold_a_socket_is_an_error(
 ) -> None:
     folder = tmp_path / ("long" * 25)
     folder.mkdir()
-    train = [sys.executable, "-m", "deblurzoo.cli", "train", *TINY, f"data.root={toy}", "name=run"]
+    train = [sys.executable, "-m", "deblurzoo", "train", *TINY, f"data.root={toy}", "name=run"]
     variables = environment | {"TMPDIR": str(folder)}
     done = subprocess.run(train, cwd=tmp_path, env=variables, capture_output=True, text=True)
     refused(done, f"the data-loader workers cannot create a socket in {folder} (AF_UNIX path too long)")

@@ -393,7 +393,7 @@ def test_a_killed_pack_is_taken_up_and_ends_with_the_same_bytes(
 @pytest.mark.processes
 def test_a_write_that_fails_leaves_nothing_half_written(environment: dict[str, str], toy: Path, tmp_path: Path) -> None:
     """A file size limit interrupts writing the first array, like a disk that fills up during packing."""
-    pack_it = f"{sys.executable} -m deblurzoo.cli data pack data=toy data.root={toy} out=packed"
+    pack_it = f"{sys.executable} -m deblurzoo data pack data=toy data.root={toy} out=packed"
     done = subprocess.run(
         ["bash", "-c", f"ulimit -f 20; exec {pack_it}"], cwd=tmp_path, env=environment, capture_output=True, text=True
     )

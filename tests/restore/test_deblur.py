@@ -217,6 +217,16 @@ def test_a_comparison_that_its_format_cannot_hold_is_named(deblurzoo: Run, ident
     assert "disk" not in done.stdout + done.stderr
 
 
+def test_a_finished_photo_without_comparison_is_named(deblurzoo: Run, identity: Path, tmp_path: Path) -> None:
+    save(tmp_path / "a.png", 1)
+    command = ("deblur", "a.png", "--checkpoint", identity, "--out", "out")
+    assert deblurzoo(*command).returncode == 0
+    assert "1 of them have no comparison: --overwrite restores" in deblurzoo(*command, "--compare").stdout
+    assert deblurzoo(*command, "--compare", "--overwrite").returncode == 0
+    assert names(tmp_path / "out") == ["a.compare.png", "a.png"]
+    assert "no comparison" not in deblurzoo(*command, "--compare").stdout
+
+
 def test_odd_exif_does_not_end_a_folder(deblurzoo: Run, identity: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     altitude = Exif(tags={34853: {5: Entry(3, struct.pack("<H", 256))}}).block()

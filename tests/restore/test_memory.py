@@ -80,7 +80,7 @@ def test_the_process_stays_within_its_memory(identity: Path, tmp_path: Path, env
         "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", between, sys.executable, "-m", "deblurzoo.cli", *arguments, "--device", "cpu"],
+        [sys.executable, "-c", between, sys.executable, "-m", "deblurzoo", *arguments, "--device", "cpu"],
         cwd=tmp_path,
         env=environment,
         capture_output=True,

@@ -70,6 +70,8 @@ def run(options: argparse.Namespace) -> None:
     if finished:
         count = f"{len(finished)} of {len(jobs)} files skipped"
         print(f"{count}: results exist in {options.out} (--overwrite replaces results)")
+        if lacking := [job for job in jobs if job.target in finished and options.compare and not is_there(job.compare)]:
+            print(f"{len(lacking)} of them have no comparison: --overwrite restores them again, with comparison")
     for note in notes(todo, restorer.frames, options.frames):
         print(escaped(note))
     if todo and options.frames and restorer.frames > 1:

@@ -66,7 +66,7 @@ def train_in_processes(run: Path, devices: list[int], on_gpus: bool, **decided: 
     release(run)
     with tempfile.TemporaryDirectory() as logs:
         torchrun = ["torch.distributed.run", "--standalone", f"--nproc-per-node={number}", f"--log-dir={logs}"]
-        code, errors = _run([sys.executable, "-m", *torchrun, "-m", "deblurzoo.cli", "train", *overrides], variables)
+        code, errors = _run([sys.executable, "-m", *torchrun, "-m", "deblurzoo", "train", *overrides], variables)
     claim(run)
     if code:
         raise DeblurzooError(_reason(errors) or f"the training processes ended with exit code {code}: see their output")
