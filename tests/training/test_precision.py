@@ -24,7 +24,8 @@ def test_a_run_goes_on_in_the_precision_that_it_began_in(deblurzoo: Run, toy: Pa
         done = deblurzoo("train", *TINY, f"data.root={toy}", *arguments)
         assert done.returncode == 0 and f"in {other}" in done.stdout, done.stderr
         newest = tmp_path / f"runs/run/checkpoints/step_{step:08d}.ckpt"
-        assert torch.load(newest, weights_only=True)["deblurzoo"]["precision"] == other
+        facts = torch.load(newest, weights_only=True)["deblurzoo"]
+        assert facts["precision"] == other and facts["threads"] == torch.get_num_threads()
 
 
 @pytest.mark.parametrize(("devices", "one"), [(1, True), ("1", True), ([0], True), (2, False), ("0,1", False)])

@@ -169,9 +169,10 @@ class StepCheckpoints(Checkpoint):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Store the run id, data set, blur, training images, precision and best value in the checkpoint."""
+        """Store the run id, data set, blur, training images, precision, threads and best value in the checkpoint."""
         source = trainer.datamodule.source  # type: ignore[attr-defined]
         facts = {"run_id": self.run_id, "dataset": source.name, "blur_folder": source.blur_folder}
-        checkpoint.setdefault("deblurzoo", {}).update(facts, precision=trainer.precision, data=self._data)
+        facts |= {"precision": trainer.precision, "threads": torch.get_num_threads(), "data": self._data}
+        checkpoint.setdefault("deblurzoo", {}).update(facts)
         if self._best is not None:
             checkpoint["deblurzoo"]["best"] = {self.monitor: self._best}

@@ -5,6 +5,7 @@ GPUs, or slots of the CPU, are claimed by locks of files that all processes and 
 
 import gc
 import logging
+import math
 import os
 import random
 import re
@@ -29,7 +30,7 @@ log = logging.getLogger(__name__)
 
 SLOTS = "DEBLURZOO_SLOTS"
 """Environment variable with the number of jobs that may run on the CPU at once."""
-_SAMPLE = 0.2
+_SAMPLE = 0.5
 """Seconds over which the use of the cores is measured."""
 
 
@@ -218,19 +219,43 @@ def _locked(path: Path, holder: str) -> tuple[BinaryIO | None, str]:
     return file, holder
 
 
-def warn_of_busy_cores(accelerator: str) -> None:
-    """Warn if this process computes on a CPU with more threads than other processes leave cores free.
+def use_free_cores(accelerator: str, begun: int | None) -> None:
+    """Train on a CPU with as many threads as other processes leave cores free, but at least one.
 
-    Threads wait for each other after every layer. Where two small networks share two cores, each trains five to 27
-    times slower with two threads than alone, but only 1.6 to 1.8 times slower with one thread. The number of threads is
-    not changed, as results depend on it to the last bit.
+    Threads wait for each other after every layer. Where small networks of two processes share two cores, each trains
+    up to eight times slower than alone with two threads in both processes, but at most twice as slow if one of them has
+    one thread. A resumed run keeps its number of threads, `begun`, as results depend on it to the last bit.
+    `OMP_NUM_THREADS` overrides both.
     """
-    threads, cores = torch.get_num_threads(), psutil.cpu_count() or 1
-    if threads == 1 or (accelerator != "cpu" and torch.cuda.is_available()):
+    threads = torch.get_num_threads()
+    if "OMP_NUM_THREADS" in os.environ or not _computes_on_cpu(accelerator):
         return
-    busy = psutil.cpu_percent(_SAMPLE) / 100 * cores
-    if cores - busy < threads - 0.5:
+    if begun and begun < threads:
+        chosen, reason = begun, "the run was started with them"
+    elif not begun and (busy := _busy_cores(threads)):
+        chosen, reason = max(1, threads - math.ceil(busy - 0.5)), f"other processes use {busy:.1f} cores"
+    else:
+        return
+    torch.set_num_threads(chosen)
+    log.warning("threads: %d, as %s; OMP_NUM_THREADS=%d uses all cores", chosen, reason, threads)
+
+
+def warn_of_busy_cores(accelerator: str) -> None:
+    """Warn if this process computes on a CPU with more threads than other processes leave cores free."""
+    threads = torch.get_num_threads()
+    if _computes_on_cpu(accelerator) and (busy := _busy_cores(threads)):
         advice = f"with OMP_NUM_THREADS={max(1, threads // 2)} in the environment of each, all of them are faster"
-        log.warning(
-            "other processes use %.1f of %d cores, and this process has %d threads: %s", busy, cores, threads, advice
-        )
+        log.warning("other processes use %.1f cores, and this process has %d threads: %s", busy, threads, advice)
+
+
+def _computes_on_cpu(accelerator: str) -> bool:
+    return accelerator == "cpu" or not torch.cuda.is_available()
+
+
+def _busy_cores(threads: int) -> float:
+    """Return the number of cores that other processes use, or 0 if they leave a core for each of several threads."""
+    if threads == 1:
+        return 0
+    cores = psutil.cpu_count() or 1
+    busy = psutil.cpu_percent(_SAMPLE) / 100 * cores
+    return busy if cores - busy < threads - 0.5 else 0

@@ -32,7 +32,7 @@ class Start:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Metadata of the run: module, network, run id, data, blur, precision."""
+        """Metadata of the run: module, network, run id, data, blur, precision, number of CPU threads."""
         facts: dict[str, Any] = self.content["deblurzoo"]
         return facts
 
