@@ -59,7 +59,7 @@ def photo(megapixels: int, network: str, options: list[str], inputs: Path, out: 
 def training(network: str, inputs: Path, out: Path) -> Command:
     """Return the command that trains a small network for 100 steps."""
     words = [f"experiment={network}_toy", f"data.root={inputs / 'toy'}", f"paths.runs={out}", "datamodule.val_frames=1"]
-    return verb("train", *words, "trainer=cpu", "trainer.max_steps=100")
+    return verb("train", *words, "datamodule.batch_size=8", "trainer=cpu", "trainer.max_steps=100")
 
 
 def evaluation(network: str, inputs: Path, out: Path) -> Command:

@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.training import devices
 from deblurzoo.training.devices import SLOTS, claimed, first_of, selected, use_free_cores, warn_of_busy_cores
 
 
@@ -174,6 +175,8 @@ def busy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     before = torch.get_num_threads()
     loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(psutil.cpu_count() or 1)]
+    time.sleep(0.5)
+    monkeypatch.setattr(devices, "_IMPORTED", devices._usage())
     time.sleep(0.5)
     yield
     torch.set_num_threads(before)

@@ -27,7 +27,7 @@ def in_threads(function: Callable[[T], R], items: Iterable[T], workers: int | No
     import torch  # deferred: torch takes seconds to import
 
     cv2.setNumThreads(1)
-    workers = workers or min(8, cores())
+    threads, workers = torch.get_num_threads(), workers or min(8, cores())
     pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
     running: deque[Future[R]] = deque()
     try:
@@ -39,3 +39,4 @@ def in_threads(function: Callable[[T], R], items: Iterable[T], workers: int | No
             yield running.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(threads)  # a thread that has not computed yet takes the number of the pool's threads

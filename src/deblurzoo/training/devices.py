@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import psutil
 import torch
@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 
 SLOTS = "DEBLURZOO_SLOTS"
 """Environment variable with the number of jobs that may run on the CPU at once."""
-_SAMPLE = 0.5
-"""Seconds over which the use of the cores is measured."""
+_SAMPLE, _RECENT = 0.5, 30.0
+"""Seconds over which the use of the cores is measured: at least, and at most after the import of this module."""
 
 
 _TRIES = 3
@@ -253,9 +253,34 @@ def _computes_on_cpu(accelerator: str) -> bool:
 
 
 def _busy_cores(threads: int) -> float:
-    """Return the number of cores that other processes use, or 0 if they leave a core for each of several threads."""
+    """Return the number of cores that other processes use, or 0 if they leave a core for each of several threads.
+
+    The use since the import of this module is measured, because two processes that are started together both sleep
+    while they measure. A process that runs for longer measures anew.
+    """
     if threads == 1:
         return 0
-    cores = psutil.cpu_count() or 1
-    busy = psutil.cpu_percent(_SAMPLE) / 100 * cores
-    return busy if cores - busy < threads - 0.5 else 0
+    start = _IMPORTED
+    if time.monotonic() - start.time > _RECENT:
+        start = _usage()
+        time.sleep(_SAMPLE)
+    now = _usage()
+    busy = (now.all - now.own - start.all + start.own) / max(now.time - start.time, 1e-3)
+    return busy if (psutil.cpu_count() or 1) - busy < threads - 0.5 else 0
+
+
+class _Usage(NamedTuple):
+    """Seconds: a time, and the use of the cores until then by all processes and by this process."""
+
+    time: float
+    all: float
+    own: float
+
+
+def _usage() -> _Usage:
+    everyone, own = psutil.cpu_times(), psutil.Process().cpu_times()
+    used = everyone.user + everyone.system + getattr(everyone, "nice", 0)
+    return _Usage(time.monotonic(), used, own.user + own.system + own.children_user + own.children_system)
+
+
+_IMPORTED = _usage()
