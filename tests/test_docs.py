@@ -199,7 +199,7 @@ NOT_RUN = {  # with the reason; make targets must exist, and overrides must comp
     "make test-all": "is this suite",
     "python benchmarks/train.py --batch 4 --steps 4 --repeats 2": "takes a quarter of an hour",
     "python benchmarks/growth.py": "takes ten minutes",
-    "python benchmarks/waits.py --before v0.1": "takes ten minutes",
+    "python benchmarks/waits.py --before aa4eae0~1": "takes ten minutes",
     "python benchmarks/photos.py PHOTOS": "takes minutes, and needs photos of more than 600 pixels",
     "deblurzoo benchmark --networks svrnn --how naive eager": "takes minutes",
     "deblurzoo train experiment=srn_gopro data.root=GOPRO_Large trainer=gpu preset=fast": "needs a GPU",

@@ -17,7 +17,7 @@ import torch
 
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.training import devices
-from deblurzoo.training.devices import SLOTS, claimed, first_of, selected, use_free_cores, warn_of_busy_cores
+from deblurzoo.training.devices import SLOTS, claimed, first_of, free_cores, selected, warn_of_busy_cores
 
 
 @pytest.fixture
@@ -198,7 +198,7 @@ def test_busy_cores_are_reported_to_a_process_with_several_threads(
 @pytest.mark.parametrize(
     ("begun", "threads", "reason"),
     [
-        (None, 1, "threads: 1, as other processes use"),
+        (None, 1, "threads: 1, as other processes use the other cores"),
         (2, 2, None),
         (1, 1, "threads: 1, as the run was started with them; OMP_NUM_THREADS=2 uses all cores"),
         (64, 2, None),
@@ -208,8 +208,9 @@ def test_training_uses_the_free_cores_and_a_resumed_run_its_number(
     begun: int | None, threads: int, reason: str | None, busy: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     torch.set_num_threads(2)
-    use_free_cores("cpu", begun)
-    assert torch.get_num_threads() == threads
+    with free_cores("cpu", begun):
+        assert torch.get_num_threads() == threads
+    assert torch.get_num_threads() == 2
     assert reason in caplog.text if reason else not caplog.messages
 
 
@@ -217,5 +218,5 @@ def test_the_environment_overrides_the_free_cores(busy: None, monkeypatch: pytes
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     torch.set_num_threads(2)
     for begun in (None, 1):
-        use_free_cores("cpu", begun)
-        assert torch.get_num_threads() == 2
+        with free_cores("cpu", begun):
+            assert torch.get_num_threads() == 2

@@ -37,7 +37,7 @@ from deblurzoo.records import shown, typed
 from deblurzoo.reports.artifacts import use_data
 from deblurzoo.reports.run_folder import CONFIG, config_of, identity_of, trial_id, write_identity
 from deblurzoo.reports.wandb import finish_wandb, mark_preempted
-from deblurzoo.training.devices import is_cuda, is_free, selected, use_free_cores
+from deblurzoo.training.devices import free_cores, is_cuda, is_free, selected
 from deblurzoo.training.failures import cause, reason_to_stop
 from deblurzoo.training.initial import initialise
 from deblurzoo.training.module import DeblurModule
@@ -102,9 +102,9 @@ def fit(cfg: DictConfig, run: Path, by_torchrun: bool = False, **decided: Any) -
     parameters = sum(p.numel() for p in module.net.parameters())
     network = f"{type(module).__name__} with {parameters:,} parameters"
     log.info("%s: %s on %s, in %s", settings.name, network, datamodule.source.name, settings.trainer.precision)
-    use_free_cores(settings.trainer.accelerator, start.facts.get("threads") if start else None)
+    threads = start.facts.get("threads") if start else None
     try:
-        with on_interrupt(partial(_saved, settings)):
+        with free_cores(settings.trainer.accelerator, threads), on_interrupt(partial(_saved, settings)):
             _fit_logged(trainer, module, datamodule, settings, start.path if start else None)
     except SystemExit:  # raised by Lightning on SIGTERM, with exit code 0
         if ctrl_c.arrived:

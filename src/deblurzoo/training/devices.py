@@ -5,7 +5,6 @@ GPUs, or slots of the CPU, are claimed by locks of files that all processes and 
 
 import gc
 import logging
-import math
 import os
 import random
 import re
@@ -219,54 +218,58 @@ def _locked(path: Path, holder: str) -> tuple[BinaryIO | None, str]:
     return file, holder
 
 
-def use_free_cores(accelerator: str, begun: int | None) -> None:
-    """Train on a CPU with as many threads as other processes leave cores free, but at least one.
+@contextmanager
+def free_cores(accelerator: str, begun: int | None) -> Iterator[None]:
+    """Compute on a CPU with as many threads as other processes leave cores free, but at least one.
 
     Threads wait for each other after every layer. Where small networks of two processes share two cores, each trains
     up to eight times slower than alone with two threads in both processes, but at most twice as slow if one of them has
     one thread. A resumed run keeps its number of threads, `begun`, as results depend on it to the last bit.
     `OMP_NUM_THREADS` overrides both.
     """
-    threads = torch.get_num_threads()
+    threads = chosen = torch.get_num_threads()
     if "OMP_NUM_THREADS" in os.environ or not _computes_on_cpu(accelerator):
-        return
-    if begun and begun < threads:
-        chosen, reason = begun, "the run was started with them"
-    elif not begun and (busy := _busy_cores(threads)):
-        chosen, reason = max(1, threads - math.ceil(busy - 0.5)), f"other processes use {busy:.1f} cores"
-    else:
-        return
+        reason = ""
+    elif begun:
+        chosen, reason = min(begun, threads), "the run was started with them"
+    elif (free := _cores_left(threads)) < threads:
+        chosen, reason = max(1, free), "other processes use the other cores"
+    if chosen < threads:
+        log.warning("threads: %d, as %s; OMP_NUM_THREADS=%d uses all cores", chosen, reason, threads)
     torch.set_num_threads(chosen)
-    log.warning("threads: %d, as %s; OMP_NUM_THREADS=%d uses all cores", chosen, reason, threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)  # for the next job of a sweep
 
 
 def warn_of_busy_cores(accelerator: str) -> None:
     """Warn if this process computes on a CPU with more threads than other processes leave cores free."""
     threads = torch.get_num_threads()
-    if _computes_on_cpu(accelerator) and (busy := _busy_cores(threads)):
+    if _computes_on_cpu(accelerator) and (free := _cores_left(threads)) < threads:
         advice = f"with OMP_NUM_THREADS={max(1, threads // 2)} in the environment of each, all of them are faster"
-        log.warning("other processes use %.1f cores, and this process has %d threads: %s", busy, threads, advice)
+        log.warning("other processes leave %d cores free, and this process has %d threads: %s", free, threads, advice)
 
 
 def _computes_on_cpu(accelerator: str) -> bool:
     return accelerator == "cpu" or not torch.cuda.is_available()
 
 
-def _busy_cores(threads: int) -> float:
-    """Return the number of cores that other processes use, or 0 if they leave a core for each of several threads.
+def _cores_left(threads: int) -> int:
+    """Return the number of cores that other processes leave free; at most `threads`.
 
     The use since the import of this module is measured, because two processes that are started together both sleep
     while they measure. A process that runs for longer measures anew.
     """
     if threads == 1:
-        return 0
+        return 1
     start = _IMPORTED
     if time.monotonic() - start.time > _RECENT:
         start = _usage()
         time.sleep(_SAMPLE)
     now = _usage()
     busy = (now.all - now.own - start.all + start.own) / max(now.time - start.time, 1e-3)
-    return busy if (psutil.cpu_count() or 1) - busy < threads - 0.5 else 0
+    return min(threads, max(0, round((psutil.cpu_count() or 1) - busy)))
 
 
 class _Usage(NamedTuple):
