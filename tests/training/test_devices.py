@@ -174,15 +174,18 @@ def busy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Other processes use all cores; the number of threads is restored."""
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     before = torch.get_num_threads()
-    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(psutil.cpu_count() or 1)]
+    command = f"{sys.executable} -c 'while True: pass' > /dev/null & echo $!"  # the shell ends: the loops are not ours
+    loops = [
+        int(subprocess.run(["sh", "-c", command], stdout=subprocess.PIPE, check=True).stdout)
+        for _ in range(psutil.cpu_count() or 1)
+    ]
     time.sleep(0.5)
     monkeypatch.setattr(devices, "_IMPORTED", devices._usage())
     time.sleep(0.5)
     yield
     torch.set_num_threads(before)
     for loop in loops:
-        loop.kill()
-        loop.wait()
+        os.kill(loop, signal.SIGKILL)
 
 
 def test_busy_cores_are_reported_to_a_process_with_several_threads(

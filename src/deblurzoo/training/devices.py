@@ -273,7 +273,7 @@ def _cores_left(threads: int) -> int:
 
 
 class _Usage(NamedTuple):
-    """Seconds: a time, and the use of the cores until then by all processes and by this process."""
+    """Seconds: a time, and the use of the cores until then by all processes, and by this process and its children."""
 
     time: float
     all: float
@@ -281,9 +281,13 @@ class _Usage(NamedTuple):
 
 
 def _usage() -> _Usage:
-    everyone, own = psutil.cpu_times(), psutil.Process().cpu_times()
-    used = everyone.user + everyone.system + getattr(everyone, "nice", 0)
-    return _Usage(time.monotonic(), used, own.user + own.system + own.children_user + own.children_system)
+    everyone, this = psutil.cpu_times(), psutil.Process()
+    used, own = everyone.user + everyone.system + getattr(everyone, "nice", 0), 0.0
+    for process in (this, *this.children(recursive=True)):  # compilers are children
+        with suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            own += times.user + times.system + times.children_user + times.children_system
+    return _Usage(time.monotonic(), used, own)
 
 
 _IMPORTED = _usage()
