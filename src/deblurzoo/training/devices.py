@@ -228,7 +228,7 @@ def free_cores(accelerator: str, begun: int | None) -> Iterator[None]:
     `OMP_NUM_THREADS` overrides both.
     """
     threads = chosen = torch.get_num_threads()
-    if "OMP_NUM_THREADS" in os.environ or not _computes_on_cpu(accelerator):
+    if os.environ.get("OMP_NUM_THREADS") or not _computes_on_cpu(accelerator):
         reason = ""
     elif begun:
         chosen, reason = min(begun, threads), "the run was started with them"
