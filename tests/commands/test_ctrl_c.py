@@ -94,7 +94,7 @@ def test_restored_photos_are_kept(start: Start, process: Run, identity: Path, to
         os.link(next(iter(sorted(blurry.iterdir()))), tmp_path / "photos" / f"{number:03d}.png")
     arguments = ["deblur", "photos", "--checkpoint", identity, "--out", "out"]
     out = tmp_path / "out"
-    line = interrupted(start(*arguments), lambda: out.is_dir() and list(out.glob("*.png")))
+    line = interrupted(start(*arguments), (out / RECORD).is_file)
     files = len(list(out.glob("*.png")))
     assert {file.name for file in out.iterdir() if file.suffix != ".png"} == {RECORD}  # no unfinished file
     assert 0 < files < 200
