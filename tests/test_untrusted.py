@@ -345,6 +345,14 @@ def test_what_a_checkpoint_puts_into_a_config_is_not_resolved(key: str, tmp_path
         read_checkpoint(tmp_path / "step_1.ckpt")
 
 
+@pytest.mark.parametrize("threads", [0, -1, True, "2", 1.5, None])
+def test_a_number_of_threads_that_torch_refuses_is_not_loaded(threads: Any, tmp_path: Path) -> None:
+    content = checkpoint()
+    torch.save({**content, "deblurzoo": {**content["deblurzoo"], "threads": threads}}, tmp_path / "step_1.ckpt")
+    with pytest.raises(DeblurzooError, match="is not a checkpoint of deblurzoo"):
+        read_checkpoint(tmp_path / "step_1.ckpt")
+
+
 def test_what_runs_and_exports_put_into_a_config_is_not_resolved(identity: Path, tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(json.dumps({"id": "${oc.env:HOME}", "name": "a"}))
     with pytest.raises(DeblurzooError, match=r"run\.json cannot be used \(id=\$"):

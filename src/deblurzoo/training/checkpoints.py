@@ -203,7 +203,7 @@ def _is_ours(checkpoint: object) -> bool:
         all(isinstance(facts.get(key), str) for key in ("module", "run_id", "blur_folder"))
         and "${" not in facts["run_id"] + facts["blur_folder"]  # would be interpolated in a config
         and all(isinstance(facts.get(key, ""), str) for key in ("network", "precision"))
-        and isinstance(threads := facts.get("threads", 1), int)
+        and type(threads := facts.get("threads", 1)) is int  # not bool, which torch refuses
         and threads > 0
         and ("data" not in facts or _is_fingerprint(facts["data"]))
         and _is_lineage(facts.get("lineage"))
