@@ -11,7 +11,7 @@ STUDY ?= $(HOME)/deblurzoo-study
 DEVICE ?= cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo pictures learnability study weights study-check gpu test test-all lint format clean
+.PHONY: help install demo pictures learnability study longer weights study-check gpu test test-all lint format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,8 +44,9 @@ pictures: demo ## draw the README's pictures from the demo's results (requires C
 
 learnability: ## train small networks in several regimes of blur, see study/README.md (hours)
 study: ## train all networks, ablations and controls, see study/README.md (hours)
+longer: ## train them with four times as many samples, see study/README.md (hours)
 weights: ## train the networks that are part of deblurzoo, see study/README.md (hours)
-learnability study weights: $(VENV)/installed
+learnability study longer weights: $(VENV)/installed
 	$(BIN)/python study/study.py $@ --data $(DATA) --runs $(STUDY) --device $(DEVICE)
 
 study-check: $(VENV)/installed ## measure the networks that are part of deblurzoo again, and compare (minutes)

@@ -1,12 +1,12 @@
 """The study of study/README.md: one `deblurzoo train` per job, in an order of decreasing value, and its evaluations.
 
-python study/study.py learnability|study|weights --data FOLDER --runs FOLDER [--device cpu|gpu] [--only NAME …] [--toy]
+python study/study.py PART --data FOLDER --runs FOLDER [--device cpu|gpu] [--only NAME …] [--toy]
 python study/study.py filters|check --data FOLDER --runs FOLDER
 
-A finished job leaves its curves and results in study/learnability, study/jobs or study/weights, and is then skipped.
-`--toy` trains two steps of every job on tiny crops, evaluates it on two images, and leaves nothing. `filters` evaluates
-the best linear filters. `check` evaluates the networks that are part of deblurzoo again, and fails if a result differs
-from the kept result.
+PART is learnability, study, longer or weights. A finished job leaves its curves and results in the folder of its part
+under `study/`, and is then skipped. `--toy` trains two steps of every job on tiny crops, evaluates it on two images,
+and leaves nothing. `filters` evaluates the best linear filters. `check` evaluates the networks that are part of
+deblurzoo again, and fails if a result differs from the kept result.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from crops import write_pictures
 from hydra import compose, initialize_config_dir
 from inputs import PAIRS, SPLIT, prepare, run
 from linear import Pair, best_filter, filtered
-from trainings import FOLDERS, HERE, PARTS, REGIME, WORTH, weights
+from trainings import FOLDERS, HERE, NETWORKS, PARTS, REGIME, WORTH, weights
 
 from deblurzoo import shipped
 from deblurzoo.commands.hydra_app import as_dicts, make
@@ -47,6 +47,7 @@ def training_data(prefix: str) -> list[str]:
 DATA = {
     "learnability": ["data=photos", *training_data("data")],
     "study": ["data=photos", *training_data("data")],
+    "longer": ["data=photos", *training_data("data")],
     "weights": [
         *("data=mix", "data.test=photos", "data.weights={photos: 0.9, synthesized: 0.1}", "blur=blur"),
         *(*training_data("data.photos"), "data.synthesized.root=clip"),
@@ -93,17 +94,18 @@ def finish(name: str, job: list[str], given: argparse.Namespace) -> None:
     """Train or resume a job, evaluate it, and keep its curves and results in `study/`.
 
     Networks of the part `weights` are exported, and the export of a network that gains enough becomes a part of
-    deblurzoo.
+    deblurzoo. The exports of the full networks of the part `longer` are kept in `study/`.
     """
     before = cpu_seconds()
-    run(["train", *settings(given.part, job, given), f"name={name}"], given)
+    trained = f"{given.part}_{name}"
+    run(["train", *settings(given.part, job, given), f"name={trained}"], given)
     spent = cpu_seconds() - before
-    checkpoint = f"runs/{name}"
-    if given.part == "weights":
-        checkpoint = f"exports/{name}"
+    checkpoint = f"runs/{trained}"
+    if given.part == "weights" or (given.part == "longer" and name in NETWORKS):
+        checkpoint = f"exports/{trained}"
         shutil.rmtree(given.runs / checkpoint, ignore_errors=True)
-        run(["export", "--checkpoint", f"runs/{name}", "--out", checkpoint, "--half"], given)
-    results = {} if given.part == "learnability" else evaluated(checkpoint, f"runs/{name}/evaluate", job, given)
+        run(["export", "--checkpoint", f"runs/{trained}", "--out", checkpoint, "--half"], given)
+    results = {} if given.part == "learnability" else evaluated(checkpoint, f"runs/{trained}/evaluate", job, given)
     if given.toy:
         return
     kept = HERE / FOLDERS[given.part] / name
@@ -111,8 +113,10 @@ def finish(name: str, job: list[str], given: argparse.Namespace) -> None:
         (kept / test).mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, kept / test / "results.json")
     kept.mkdir(parents=True, exist_ok=True)
-    join_metrics(sorted((given.runs / "runs" / name / "csv").glob("*/metrics.csv")), kept / "metrics.csv")
+    join_metrics(sorted((given.runs / "runs" / trained / "csv").glob("*/metrics.csv")), kept / "metrics.csv")
     (kept / "hours.json").write_text(json.dumps({"cpu": round(spent / 3600, 3)}) + "\n")
+    if given.part == "longer" and name in NETWORKS:
+        shutil.copytree(given.runs / checkpoint, kept / "export", dirs_exist_ok=True)
     if given.part == "weights" and read_results(results["kodak"]).gain_db >= WORTH:
         shutil.copytree(given.runs / checkpoint, shipped.FOLDER / name, dirs_exist_ok=True)
         write_pictures(results, shipped.FOLDER / name)

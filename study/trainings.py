@@ -26,6 +26,12 @@ CONTROLS = {
     "flow_rnn_no_flow_losses": ("flow_rnn", ["model.net.variant=no_flow_losses"], None),
 }
 """Full network, overrides and width of the control of each ablation; None if both have the same multiply-adds."""
+FIRST = (
+    *("svrnn", "svrnn_no_rnns_control", "svrnn_seed1", "svrnn_no_rnns_control_seed1", "svrnn_no_rnns"),
+    *("srn", "srn_no_recurrence_control", "nafnet", "flow_rnn", "flow_rnn_no_flow_control", "svrnn_no_rnns_seed1"),
+    *("svrnn_no_convs_control", "svrnn_no_skip_control", "srn_one_scale_control", "srn_one_scale"),
+)
+"""The most valuable jobs of the part `longer`, in this order."""
 
 Jobs = dict[str, list[str]]
 """Overrides of `deblurzoo train` by the name of a job."""
@@ -75,6 +81,13 @@ def study() -> Jobs:
     return {name: [*job, "trainer.max_steps=2000"] for name, job in {**jobs, **again}.items()}
 
 
+def longer() -> Jobs:
+    """Return the jobs of the study with four times as many samples, in an order of decreasing value."""
+    jobs = study()
+    longer = ["trainer.max_steps=8000", "trainer.val_check_interval=2000"]
+    return {name: [*jobs[name], *longer] for name in dict.fromkeys((*FIRST, *jobs))}
+
+
 def weights() -> Jobs:
     """Return the trainings of the networks that are shipped: longer, on photos and on the frames of a real camera."""
     photos = ["data.photos.length=[0.5,7]", "data.photos.shorter_side=400"]
@@ -84,6 +97,11 @@ def weights() -> Jobs:
     return {f"{name}-small": [*network, *photos, *steps] for name, network in networks.items()}
 
 
-PARTS: dict[str, Callable[[], Jobs]] = {"learnability": learnability, "study": study, "weights": weights}
-FOLDERS = {"learnability": "learnability", "study": "jobs", "weights": "weights", "filters": "filters"}
+PARTS: dict[str, Callable[[], Jobs]] = {
+    "learnability": learnability,
+    "study": study,
+    "longer": longer,
+    "weights": weights,
+}
+FOLDERS = {part: part for part in (*PARTS, "filters")} | {"study": "jobs"}
 """Folders of the kept files of each part."""

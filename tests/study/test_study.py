@@ -23,7 +23,9 @@ from deblurzoo.synthesis.toy import PHOTOGRAPHS
 
 STUDY = Path(study.__file__).parent
 
-JOBS = {name: [*study.DATA[part], *job] for part, jobs in trainings.PARTS.items() for name, job in jobs().items()}
+JOBS = {
+    (part, name): [*study.DATA[part], *job] for part, jobs in trainings.PARTS.items() for name, job in jobs().items()
+}
 SIZE = (256, 256)
 NEAR = {"srn_one_scale": 0.03}
 """Distance from 1 of the ratio of multiply-adds, where whole channels allow no smaller one; 0.02 for all others."""
@@ -38,14 +40,14 @@ def network(job: list[str]) -> Any:
 @pytest.mark.parametrize("name", trainings.CONTROLS)
 def test_controls_have_the_multiply_adds_of_the_full_network(name: str) -> None:
     full, _, width = trainings.CONTROLS[name]
-    control = JOBS[name if width is None else f"{name}_control"]
-    ratio = macs(network(control), SIZE) / macs(network(JOBS[full]), SIZE)
+    control = JOBS["study", name if width is None else f"{name}_control"]
+    ratio = macs(network(control), SIZE) / macs(network(JOBS["study", full]), SIZE)
     assert ratio == pytest.approx(1, abs=NEAR.get(name, 0.02))
 
 
 def test_full_networks_have_about_as_many_parameters() -> None:
     for name in trainings.NETWORKS:
-        assert 0.5e6 < sum(weight.numel() for weight in network(JOBS[name]).parameters()) < 0.6e6
+        assert 0.5e6 < sum(weight.numel() for weight in network(JOBS["study", name]).parameters()) < 0.6e6
 
 
 def test_every_job_composes() -> None:
@@ -71,6 +73,7 @@ def test_jobs_train_are_evaluated_and_then_skipped(tmp_path: Path) -> None:
     for part, name, tests in (
         ("learnability", "svrnn_caffe_l2", set()),
         ("study", "flow_rnn_no_flow_control", {"kodak", "reds_full", "reds_half"}),
+        ("longer", "flow_rnn", {"kodak", "reds_full", "reds_half"}),
         ("weights", "nafnet-small", {"kodak", "reds_full", "reds_half", "gopro_full", "gopro_half"}),
     ):
         job = [part, "--runs", tmp_path, "--toy", "--only", name]
@@ -80,9 +83,9 @@ def test_jobs_train_are_evaluated_and_then_skipped(tmp_path: Path) -> None:
         )
         assert first.returncode == 0, first.stderr
         assert again.returncode == 0 and "is finished" in again.stdout + again.stderr
-        results = tmp_path.glob(f"runs/{name}/evaluate/*/results.json")
+        results = tmp_path.glob(f"runs/{part}_{name}/evaluate/*/results.json")
         assert {file.parent.name for file in results} == tests
-    assert (tmp_path / "exports" / "nafnet-small" / "model.safetensors").stat().st_size < 1.1e6
+    assert (tmp_path / "exports" / "weights_nafnet-small" / "model.safetensors").stat().st_size < 1.1e6
 
 
 def test_the_best_filter_is_the_filter_that_made_the_images() -> None:
