@@ -3,21 +3,15 @@
 import os
 import pwd
 import signal
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import psutil
 import pytest
-import torch
 
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.training import devices
-from deblurzoo.training.devices import SLOTS, claimed, first_of, free_cores, selected, warn_of_busy_cores
+from deblurzoo.training.devices import SLOTS, claimed, first_of, selected
 
 
 @pytest.fixture
@@ -167,59 +161,3 @@ def test_lightnings_devices_on_a_cpu() -> None:
     assert first_of(3, "cpu") == 1
     with pytest.raises(DeblurzooError, match=r"trainer\.devices=\[0, 1\]: .*int > 0"):
         selected([0, 1], "cpu")
-
-
-@pytest.fixture
-def busy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Other processes use all cores; the number of threads is restored."""
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    before = torch.get_num_threads()
-    command = f"{sys.executable} -c 'while True: pass' > /dev/null & echo $!"  # the shell ends: the loops are not ours
-    loops = [
-        int(subprocess.run(["sh", "-c", command], stdout=subprocess.PIPE, check=True).stdout)
-        for _ in range(psutil.cpu_count() or 1)
-    ]
-    time.sleep(0.5)
-    monkeypatch.setattr(devices, "_IMPORTED", devices._usage())
-    time.sleep(0.5)
-    yield
-    torch.set_num_threads(before)
-    for loop in loops:
-        os.kill(loop, signal.SIGKILL)
-
-
-def test_busy_cores_are_reported_to_a_process_with_several_threads(
-    busy: None, caplog: pytest.LogCaptureFixture
-) -> None:
-    for threads in (1, 2):
-        torch.set_num_threads(threads)
-        assert not caplog.messages  # one thread does not wait for another
-        warn_of_busy_cores("cpu")
-    assert "with OMP_NUM_THREADS=1 in the environment of each, all of them are faster" in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("begun", "threads", "reason"),
-    [
-        (None, 1, "threads: 1, as other processes use the other cores"),
-        (2, 2, None),
-        (1, 1, "threads: 1, as the run was started with them; OMP_NUM_THREADS=2 uses all cores"),
-        (64, 2, None),
-    ],
-)
-def test_training_uses_the_free_cores_and_a_resumed_run_its_number(
-    begun: int | None, threads: int, reason: str | None, busy: None, caplog: pytest.LogCaptureFixture
-) -> None:
-    torch.set_num_threads(2)
-    with free_cores("cpu", begun):
-        assert torch.get_num_threads() == threads
-    assert torch.get_num_threads() == 2
-    assert reason in caplog.text if reason else not caplog.messages
-
-
-def test_the_environment_overrides_the_free_cores(busy: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    torch.set_num_threads(2)
-    for begun in (None, 1):
-        with free_cores("cpu", begun):
-            assert torch.get_num_threads() == 2

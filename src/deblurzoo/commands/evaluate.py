@@ -27,7 +27,7 @@ from deblurzoo.reports.run_folder import (
 )
 from deblurzoo.reports.table import print_table
 from deblurzoo.training.checkpoints import checkpoint_of, read_trained
-from deblurzoo.training.devices import warn_of_busy_cores
+from deblurzoo.training.cores import warn_of_busy_cores
 from deblurzoo.training.precision import AUTO, FULL, is_one, require_compiler, require_trainer
 
 log = logging.getLogger(__name__)

@@ -37,7 +37,8 @@ from deblurzoo.records import shown, typed
 from deblurzoo.reports.artifacts import use_data
 from deblurzoo.reports.run_folder import CONFIG, config_of, identity_of, trial_id, write_identity
 from deblurzoo.reports.wandb import finish_wandb, mark_preempted
-from deblurzoo.training.devices import free_cores, is_cuda, is_free, selected
+from deblurzoo.training.cores import free_cores
+from deblurzoo.training.devices import is_cuda, is_free, selected
 from deblurzoo.training.failures import cause, reason_to_stop
 from deblurzoo.training.initial import initialise
 from deblurzoo.training.module import DeblurModule

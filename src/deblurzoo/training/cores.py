@@ -1,0 +1,91 @@
+"""Threads of a process that computes on a CPU, where other processes use the cores as well."""
+
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import NamedTuple
+
+import psutil
+import torch
+
+log = logging.getLogger(__name__)
+
+_SAMPLE, _RECENT = 0.5, 30.0
+"""Seconds over which the use of the cores is measured: at least, and at most after the import of this module."""
+
+
+@contextmanager
+def free_cores(accelerator: str, begun: int | None) -> Iterator[None]:
+    """Compute on a CPU with as many threads as other processes leave cores free, but at least one.
+
+    Threads wait for each other after every layer. Where small networks of two processes share two cores, each trains
+    up to eight times slower than alone with two threads in both processes, but at most twice as slow if one of them has
+    one thread. A resumed run keeps its number of threads, `begun`, as results depend on it to the last bit.
+    `OMP_NUM_THREADS` overrides both.
+    """
+    threads = chosen = torch.get_num_threads()
+    if os.environ.get("OMP_NUM_THREADS") or not _computes_on_cpu(accelerator):
+        reason = ""
+    elif begun:
+        chosen, reason = min(begun, threads), "the run was started with them"
+    elif (free := _cores_left(threads)) < threads:
+        chosen, reason = max(1, free), "other processes use the other cores"
+    if chosen < threads:
+        log.warning("threads: %d, as %s; OMP_NUM_THREADS=%d uses all cores", chosen, reason, threads)
+    torch.set_num_threads(chosen)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)  # for the next job of a sweep
+
+
+def warn_of_busy_cores(accelerator: str) -> None:
+    """Warn if this process computes on a CPU with more threads than other processes leave cores free."""
+    threads = torch.get_num_threads()
+    if _computes_on_cpu(accelerator) and (free := _cores_left(threads)) < threads:
+        advice = f"with OMP_NUM_THREADS={max(1, threads // 2)} in the environment of each, all of them are faster"
+        log.warning("other processes leave %d cores free, and this process has %d threads: %s", free, threads, advice)
+
+
+def _computes_on_cpu(accelerator: str) -> bool:
+    return accelerator == "cpu" or not torch.cuda.is_available()
+
+
+def _cores_left(threads: int) -> int:
+    """Return the number of cores that other processes leave free; at most `threads`.
+
+    The use since the import of this module is measured, because two processes that are started together both sleep
+    while they measure. A process that runs for longer measures anew.
+    """
+    if threads == 1:
+        return 1
+    start = _IMPORTED
+    if time.monotonic() - start.time > _RECENT:
+        start = _usage()
+        time.sleep(_SAMPLE)
+    now = _usage()
+    busy = (now.all - now.own - start.all + start.own) / max(now.time - start.time, 1e-3)
+    return min(threads, max(0, round((psutil.cpu_count() or 1) - busy)))
+
+
+class _Usage(NamedTuple):
+    """Seconds: a time, and the use of the cores until then by all processes, and by this process and its children."""
+
+    time: float
+    all: float
+    own: float
+
+
+def _usage() -> _Usage:
+    everyone, this = psutil.cpu_times(), psutil.Process()
+    used, own = everyone.user + everyone.system + getattr(everyone, "nice", 0), 0.0
+    for process in (this, *this.children(recursive=True)):  # compilers are children
+        with suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            own += times.user + times.system + times.children_user + times.children_system
+    return _Usage(time.monotonic(), used, own)
+
+
+_IMPORTED = _usage()
