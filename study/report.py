@@ -21,13 +21,14 @@ from kept import (
     validations,
     value_of,
 )
-from trainings import CONTROLS, FOLDERS, HERE, NETWORKS, PARTS, REGIME, WORTH, learnability, study, weights
+from trainings import CONTROLS, FOLDERS, HERE, NETWORKS, PARTS, REGIME, WORTH, learnability, longer, study, weights
 
 from deblurzoo import shipped
 from deblurzoo.commands.weights import SCORES
 from deblurzoo.files import write_atomically
 from deblurzoo.reports.differences import Difference, difference
 from deblurzoo.reports.papers import rows_of
+from deblurzoo.reports.results import Results
 
 PAGE = HERE.parent / "docs" / "results.md"
 ENOUGH = 1.0
@@ -58,6 +59,10 @@ FILTERS = {
     "each": "the best filter of each image, which knows its sharp image",
 }
 """Linear filters of 9x9 pixels, fitted by least squares."""
+OF_NETWORKS = ("network", "parameters", "tera multiply-adds", "CPU hours", *TESTS.values(), "sharp images, restored")
+"""Headings of `network_rows`."""
+OF_IDEAS = ("network", "idea", "full minus control, dB", "full minus ablation, dB", "the same in the paper", "the idea")
+"""Headings of `idea_rows`."""
 
 
 def learnability_rows() -> list[list[str]]:
@@ -128,7 +133,7 @@ def curve_table(part: str) -> str:
     return table(["network", *(f"{BATCH * step:,} crops" for step in steps)], rows)
 
 
-def idea_rows() -> Iterator[list[str]]:
+def idea_rows(part: str) -> Iterator[list[str]]:
     """Yield a row for each idea of which all jobs of a seed are finished, with a conclusion over all seeds."""
     for ablation, idea in IDEAS.items():
         network, _, width = CONTROLS[ablation]
@@ -137,7 +142,7 @@ def idea_rows() -> Iterator[list[str]]:
         against: list[Difference] = []
         texts: list[tuple[str, str]] = []
         for seed in seeds:
-            full, ablated, same = (kept("study", f"{name}{seed}").get("kodak") for name in (network, ablation, control))
+            full, ablated, same = (kept(part, f"{name}{seed}").get("kodak") for name in (network, ablation, control))
             if full and ablated and same:
                 pair = difference(same, full, "psnr"), difference(ablated, full, "psnr")
                 assert pair[0] and pair[1]
@@ -161,37 +166,6 @@ def conclusion(differences: Sequence[Difference], seeds: int) -> str:
 
 def page() -> str:
     """Return the text of the page."""
-    rows = learnability_rows()
-    headings = ("network", "blur in pixels", "shorter side", "moving objects", "loss", "Adam's epsilon")
-    headings += ("crops seen, and their side", "blurry dB", "gain dB", "tera multiply-adds")
-    largest = max(float(row[headings.index("gain dB")]) for row in rows)
-    reached = f"The largest gain is {largest:.2f} dB, {'at least' if largest >= ENOUGH else 'less than'} {ENOUGH:g} dB."
-    filters = [gain(kept("filters", name, ["validation"])["validation"]).mean for name in FILTERS]
-    done = list(network_rows("study"))
-    lengths = {value_of(job, "data.photos.length", "").strip("[]") for job in weights().values()}
-    shortest, longest = lengths.pop().split(",")
-    steps = {value_of(job, "trainer.max_steps", "") for job in study().values()}
-    crops = f"{BATCH * int(steps.pop()):,}"
-    of_networks = (
-        "network",
-        "parameters",
-        "tera multiply-adds",
-        "CPU hours",
-        *TESTS.values(),
-        "sharp images, restored",
-    )
-    of_ideas = (
-        "network",
-        "idea",
-        "full minus control, dB",
-        "full minus ablation, dB",
-        "the same in the paper",
-        "the idea",
-    )
-    twice = ("learnability", "srn_still"), (FOLDERS["study"], "srn")
-    first, second = (validations(HERE / part / name / "metrics.csv")[-1].gain for part, name in twice)
-    by_blur = {text: kept("filters", name)["kodak"] for name, text in FILTERS.items()}
-    by_blur |= {name: found["kodak"] for name in NETWORKS if (found := kept("study", name))}
     return f"""# Results
 
 Written by `python study/report.py` from the files in [study/](../study/README.md), which describes the question, the
@@ -199,9 +173,41 @@ networks, the data and the jobs.
 
 ## In which regime do small networks learn?
 
-Networks of about 0.55 million parameters were trained on 91 photos. The gain is over the blurry input, on three fixed
-exposures of each of 20 other photos. Without moving objects, the camera's response is linear; otherwise, it is drawn
-from three responses. {len(rows)} of {len(learnability())} jobs are finished.
+{learnability_section()}
+## Which ideas help?
+
+{ideas_section()}
+## Do the conclusions hold after a longer training?
+
+{longer_section()}
+## Gain by blur size
+
+Gain in dB on the tiles of the Kodak images whose blur has about this length, with 95 % intervals over images, after
+{crops("study")} crops.
+
+{blur_table({**{text: kept("filters", name)["kodak"] for name, text in FILTERS.items()}, **full_networks("study")})}
+## Training on harder data
+
+{weights_section()}
+## Networks that are part of deblurzoo
+
+The default of `deblurzoo deblur` must also gain 0.1 dB on a real test, and leave sharp images above 40 dB.
+{f"It is `{shipped.DEFAULT}`." if shipped.DEFAULT else "No network reaches all of this yet."}
+
+{"".join(shipped_section(name) for name in shipped.names()) or "None yet."}"""
+
+
+def learnability_section() -> str:
+    """Return the learnability table, the regime that was chosen from it, and the gain of the filters in this regime."""
+    rows = learnability_rows()
+    headings = ("network", "blur in pixels", "shorter side", "moving objects", "loss", "Adam's epsilon")
+    headings += ("crops seen, and their side", "blurry dB", "gain dB", "tera multiply-adds")
+    largest = max(float(row[headings.index("gain dB")]) for row in rows)
+    reached = f"The largest gain is {largest:.2f} dB, {'at least' if largest >= ENOUGH else 'less than'} {ENOUGH:g} dB."
+    filters = [gain(kept("filters", name, ["validation"])["validation"]).mean for name in FILTERS]
+    return f"""Networks of about 0.55 million parameters were trained on 91 photos. The gain is over the blurry
+input, on three fixed exposures of each of 20 other photos. Without moving objects, the camera's response is linear;
+otherwise, it is drawn from three responses. {len(rows)} of {len(learnability())} jobs are finished.
 
 {table(headings, rows)}
 {reached}
@@ -211,13 +217,18 @@ The study's regime has the largest gain: blur of {LOW} to {HIGH} pixels, photos 
 
 {table(["filter", "gain dB"], [[text, f"{found:+.2f}"] for text, found in zip(FILTERS.values(), filters, strict=True)])}
 A network that gains no more than the first filter has learned nothing about the blur of an image.
+"""
 
-## Which ideas help?
 
-All conclusions hold for this regime and for {crops} crops per network, which is little.
+def ideas_section() -> str:
+    """Return the tables of the study: its networks, their curves, and its conclusions."""
+    done = list(network_rows("study"))
+    twice = ("learnability", "srn_still"), (FOLDERS["study"], "srn")
+    first, second = (validations(HERE / part / name / "metrics.csv")[-1].gain for part, name in twice)
+    return f"""All conclusions hold for this regime and for {crops("study")} crops per network, which is little.
 {len(done)} of {len(study())} jobs of the study are finished.
 
-{table(of_networks, [*filter_rows(), *done])}
+{table(OF_NETWORKS, [*filter_rows(), *done])}
 The columns of tests are gains in PSNR over the blurry images, in dB; Kodak's with the 95 % interval over 13 images. The
 last column is the lowest PSNR between sharp images and the images restored from them. FlowRNN restores no single GOPRO
 frame, because it reads the next frame, too.
@@ -232,36 +243,56 @@ between single trainings may be chance.
 An idea helps if the full network is better than its control in all seeds, with intervals on the same side of zero. Each
 line of a row is a seed.
 
-{table(of_ideas, idea_rows())}
+{table(OF_IDEAS, idea_rows("study"))}
 All networks have the same learning rate, which was tuned for none of them. A control can therefore learn more slowly
 than the narrower ablation, as it does for the RNNs. The full network is better than both if both differences are
 positive.
 
 The papers compare the full network with the ablation, after long trainings on GOPRO (FlowRNN: DVD). This difference
 includes the effect of size.
+"""
 
-## Gain by blur size
 
-Gain in dB on the tiles of the Kodak images whose blur has about this length, with 95 % intervals over images.
+def longer_section() -> str:
+    """Return the tables of the same networks after a longer training."""
+    done = list(network_rows("longer"))
+    return f"""The same networks are trained again from scratch, on {crops("longer")} crops.
+{len(done)} of {len(longer())} jobs are finished.
 
-{blur_table(by_blur)}
-## Longer trainings
+{table(OF_NETWORKS, done)}
+The gain on the 20 validation photos during the training, in dB:
 
-Outside the comparison, networks were trained longer, on harder data: blur of {shortest} to {longest} pixels, moving
-objects, three camera responses, and frames of a video.
+{curve_table("longer")}
+{table(OF_IDEAS, idea_rows("longer"))}
+The gain on tiles of the Kodak images, by the length of their blur:
 
-{table(of_networks, network_rows("weights"))}
+{blur_table(full_networks("longer"))}"""
+
+
+def weights_section() -> str:
+    """Return the tables of the networks that are trained to become a part of deblurzoo."""
+    lengths = {value_of(job, "data.photos.length", "").strip("[]") for job in weights().values()}
+    shortest, longest = lengths.pop().split(",")
+    return f"""Outside the comparison, networks were trained on {crops("weights")} crops of harder data: blur of
+{shortest} to {longest} pixels, moving objects, three camera responses, and frames of a video.
+
+{table(OF_NETWORKS, network_rows("weights"))}
 The gain on the validation photos during the training, in dB:
 
 {curve_table("weights")}
 A network that gains at least {WORTH:g} dB on Kodak becomes a part of deblurzoo.
+"""
 
-## Networks that are part of deblurzoo
 
-The default of `deblurzoo deblur` must also gain 0.1 dB on a real test, and leave sharp images above 40 dB.
-{f"It is `{shipped.DEFAULT}`." if shipped.DEFAULT else "No network reaches all of this yet."}
+def crops(part: str) -> str:
+    """Return the number of crops on which each network of a part is trained."""
+    (steps,) = {value_of(job, "trainer.max_steps", "") for job in PARTS[part]().values()}
+    return f"{BATCH * int(steps):,}"
 
-{"".join(shipped_section(name) for name in shipped.names()) or "None yet."}"""
+
+def full_networks(part: str) -> dict[str, Results]:
+    """Return the results on Kodak of the full networks of a part that are finished."""
+    return {name: found["kodak"] for name in NETWORKS if (found := kept(part, name))}
 
 
 def shipped_section(name: str) -> str:
