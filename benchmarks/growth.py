@@ -153,7 +153,7 @@ SUBJECTS = {
     "data check: clips": Subject("clip", (33, 300, 3000), check),
     "train, start: clips": Subject("clip", (33, 300, 3000), start),
     "train, start: photos": Subject("photo", (100, 1000, 10_000), photos),
-    "train -m: finished jobs": Subject("job", (3, 10, 30), sweep),
+    "train -m: finished jobs": Subject("job", (10, 50, 200), sweep),
 }
 
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -129,8 +130,9 @@ def test_a_killed_evaluation_goes_on_and_ends_as_if_it_had_not_been(
     clip = json.loads(lines[0])["clip"]
     before = {frame: (unfinished / "restored" / clip / f"{frame}.png").stat().st_mtime_ns for frame in frames}
 
-    done = process(*arguments, "out=killed")
+    done = on_all_cores([*arguments, "out=killed"], tmp_path)
     finished = evaluated(done, tmp_path / "killed")
+    assert finished["threads"] == 1 and "threads: 1, as it was started with them" in done.stderr + done.stdout
     assert f"resuming killed: {count} of 68 images are measured" in done.stdout
     assert without_times(finished) == without_times(whole)
     for frame, written in before.items():
@@ -139,6 +141,13 @@ def test_a_killed_evaluation_goes_on_and_ends_as_if_it_had_not_been(
         files = [{p.name: p.read_bytes() for p in (tmp_path / out).glob(pattern)} for out in ("whole", "killed")]
         assert files[0] == files[1] and files[0]
     assert not unfinished.exists() and not list(tmp_path.rglob("*.tmp"))
+
+
+def on_all_cores(arguments: list[str], folder: Path) -> "subprocess.CompletedProcess[str]":
+    """Run `deblurzoo ARGUMENTS…` in a folder, with as many threads as other processes leave cores free."""
+    environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
+    command = [sys.executable, "-m", "deblurzoo", *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
 def brighten(run: Path, steps: float) -> None:

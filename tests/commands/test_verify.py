@@ -12,7 +12,7 @@ import cv2
 import pytest
 import torch
 
-from commands.test_evaluate import FAST, brighten, write_folders
+from commands.test_evaluate import FAST, brighten, on_all_cores, write_folders
 from conftest import Run
 from deblurzoo.synthesis.options import ToyOptions
 from deblurzoo.synthesis.toy import write_toy
@@ -50,6 +50,8 @@ def test_results_of_a_network_are_verified(deblurzoo: Run, file: Path, tmp_path:
     assert "verified: identity on folder: 2 of 24 images (seed 1) and all means are equal" in done.stdout
     assert "not verified: names of the network and of folders, source, times, version and config of the" in done.stdout
     assert sorted(path for path in tmp_path.rglob("*")) == before
+    done = on_all_cores(["verify", str(file)], tmp_path)
+    assert done.returncode == 0 and "threads: 1, as it was started with them" in done.stderr
     done = deblurzoo("verify", file, f"restored={file.parent}/restored")
     assert done.returncode == 0 and "2 of 21 images" in done.stdout, done.stderr
     assert "the network was not run" in done.stdout

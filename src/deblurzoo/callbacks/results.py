@@ -126,12 +126,18 @@ class ResultsWriter(pl.Callback):
             begun, rows = checked(json.loads((self.out / FACTS).read_bytes()), Facts), _read_rows(self._rows)
             names = [(sample.clip, sample.frame) for sample in self.samples[: len(rows)]]
             if _decisive(begun) == _decisive(self.facts) and names == [(row.clip, row.frame) for row in rows]:
+                self.facts = self.facts.model_copy(update={"threads": begun.threads})
                 return len(rows)
             reason = "is from an evaluation with different options"
         except (ValueError, RecursionError) as error:
             reason = f"is corrupt ({error})"
         log.warning("%s %s: restarting the evaluation", self.out, reason)
         return 0
+
+    def computes_with(self, threads: int | None) -> None:
+        """Store the number of threads with which the network computes on a CPU; None on other devices."""
+        self.facts = self.facts.model_copy(update={"threads": threads})
+        write_atomically(self.out / FACTS, self.facts.as_json())
 
     def on_test_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int, dataloader_idx: int = 0
@@ -304,8 +310,8 @@ def _read_rows(file: Path) -> list[Row]:
 
 
 def _decisive(facts: Facts) -> Facts:
-    """Return the metadata on which metric values depend: all except the config of the data module."""
-    return facts.model_copy(update={"config": {**facts.config, "datamodule": None}})
+    """Return the metadata on which an evaluation decides: all except the threads and the config of the data module."""
+    return facts.model_copy(update={"config": {**facts.config, "datamodule": None}, "threads": None})
 
 
 def _picture(image: torch.Tensor) -> Image:

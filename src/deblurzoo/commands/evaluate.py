@@ -2,6 +2,7 @@
 
 import json
 import logging
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -27,7 +28,7 @@ from deblurzoo.reports.run_folder import (
 )
 from deblurzoo.reports.table import print_table
 from deblurzoo.training.checkpoints import checkpoint_of, read_trained
-from deblurzoo.training.cores import warn_of_busy_cores
+from deblurzoo.training.cores import free_cores
 from deblurzoo.training.precision import AUTO, FULL, is_one, require_compiler, require_trainer
 
 log = logging.getLogger(__name__)
@@ -100,14 +101,17 @@ def measure(evaluation: Evaluation, writer: ResultsWriter) -> None:
     datamodule.measured = writer.measured
     if writer.measured == len(writer.samples):
         return
-    warn_of_busy_cores(settings.trainer.accelerator)
     callbacks = [writer, StepProgress()]
     trainer = make(settings.trainer.content, pl.Trainer, "trainer", callbacks=callbacks, logger=False)
     state = "{} of {} images of {} are measured; the same command resumes"
+    begun = writer.facts.threads
+    computing = nullcontext() if evaluation.images else free_cores(settings.trainer.accelerator, begun)
     with (
         told_reader_failures(),
         on_interrupt(lambda: state.format(len(writer.rows()), len(writer.samples), writer.finished)),
+        computing as threads,
     ):
+        writer.computes_with(threads)
         trainer.test(evaluation.module, datamodule, verbose=False)
 
 

@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from pydantic import ValidationError
 
@@ -71,12 +72,14 @@ def verify(file: Path, overrides: list[str], seed: int) -> None:
     samples = evaluation.datamodule.test_samples
     chosen = _chosen(results, samples, seed)
     evaluation.datamodule.test_samples = [samples[index] for index in _with_previous(chosen, samples)]
-    measured = _measured(evaluation, [name for name in results.restored if name not in OF_CLIPS])
+    metrics = [name for name in results.restored if name not in OF_CLIPS]
+    measured = _measured(evaluation, metrics, results.threads)
     restored = {_id(samples[index]) for index in chosen if not samples[index].is_fed_sharp}
     if wrong := _differing(results, measured, restored):
         raise DeblurzooError(
             f"{file} is not verified: {len(wrong)} of {len(measured)} images differ (seed {seed}): {few_of(wrong, 3)}. "
-            "A network's output can differ between devices: give its restored images with restored=FOLDER"
+            "A network's output can differ between devices, and between numbers of threads: give its restored images "
+            "with restored=FOLDER"
         )
     images = f"{len(chosen)} of {len(samples)} images (seed {seed})"
     print(f"verified: {escaped(results.name)} on {escaped(results.dataset)}: {images} and all means are equal")
@@ -192,11 +195,12 @@ def _id(sample: Sample) -> str:
     return f"{sample.clip}/{sample.frame}"
 
 
-def _measured(evaluation: Evaluation, metrics: list[str]) -> list[Row]:
-    """Return the values of the test samples, measured by the code of `deblurzoo evaluate`."""
+def _measured(evaluation: Evaluation, metrics: list[str], computed_with: int | None) -> list[Row]:
+    """Return the values of the test samples, measured by the code of `deblurzoo evaluate` with a number of threads."""
     with tempfile.TemporaryDirectory() as folder:
         samples, threads = evaluation.datamodule.test_samples, default_workers()
-        writer = ResultsWriter(Path(folder) / "out", evaluation.facts, samples, metrics, pictures=0, threads=threads)
+        facts = evaluation.facts.model_copy(update={"threads": computed_with or torch.get_num_threads()})
+        writer = ResultsWriter(Path(folder) / "out", facts, samples, metrics, pictures=0, threads=threads)
         measure(evaluation, writer)
         return writer.rows()
 

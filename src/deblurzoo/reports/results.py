@@ -139,6 +139,8 @@ class Facts(Record):
     """Origin of images that another program restored, such as a URL."""
     metric_versions: dict[FigureName, str] = Field(default_factory=dict, exclude_if=lambda versions: not versions)
     """Version of the code and hash of the weights, by metric; empty for metrics of deblurzoo."""
+    threads: Annotated[int, Field(gt=0, lt=2**10)] | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Number of threads with which a network computed on a CPU: values depend on it in their last digits."""
     deblurzoo: str
     config: Annotated[Plain, AfterValidator(_has_settings)]
 

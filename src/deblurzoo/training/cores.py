@@ -17,40 +17,38 @@ _SAMPLE, _RECENT = 0.5, 30.0
 
 
 @contextmanager
-def free_cores(accelerator: str, begun: int | None) -> Iterator[None]:
+def free_cores(accelerator: str, begun: int | None) -> Iterator[int | None]:
     """Compute on a CPU with as many threads as other processes leave cores free, but at least one.
+
+    Yield the number of threads, or None if the device is not a CPU.
 
     Threads wait for each other after every layer. Where small networks of two processes share two cores, each trains
     up to eight times slower than alone with two threads in both processes, but at most twice as slow if one of them has
-    one thread. A resumed run keeps its number of threads, `begun`, as results depend on it to the last bit.
+    one thread. A resumed job keeps its number of threads, `begun`, as results depend on it to the last bit.
     `OMP_NUM_THREADS` overrides both.
     """
+    if not _computes_on_cpu(accelerator):
+        yield None
+        return
     threads = chosen = torch.get_num_threads()
-    if os.environ.get("OMP_NUM_THREADS") or not _computes_on_cpu(accelerator):
-        reason = ""
-    elif begun:
-        chosen, reason = min(begun, threads), "the run was started with them"
+    reason = ""
+    if os.environ.get("OMP_NUM_THREADS"):
+        begun = threads
+    if begun:
+        chosen, reason = min(begun, threads), "it was started with them"
     elif (free := _cores_left(threads)) < threads:
         chosen, reason = max(1, free), "other processes use the other cores"
     if chosen < threads:
         log.warning("threads: %d, as %s; OMP_NUM_THREADS=%d uses all cores", chosen, reason, threads)
     torch.set_num_threads(chosen)
     try:
-        yield
+        yield chosen
     finally:
         torch.set_num_threads(threads)  # for the next job of a sweep
 
 
-def warn_of_busy_cores(accelerator: str) -> None:
-    """Warn if this process computes on a CPU with more threads than other processes leave cores free."""
-    threads = torch.get_num_threads()
-    if _computes_on_cpu(accelerator) and (free := _cores_left(threads)) < threads:
-        advice = f"with OMP_NUM_THREADS={max(1, threads // 2)} in the environment of each, all of them are faster"
-        log.warning("other processes leave %d cores free, and this process has %d threads: %s", free, threads, advice)
-
-
 def _computes_on_cpu(accelerator: str) -> bool:
-    return accelerator == "cpu" or not torch.cuda.is_available()
+    return accelerator == "cpu" or not (torch.cuda.is_available() or torch.backends.mps.is_available())
 
 
 def _cores_left(threads: int) -> int:
