@@ -100,15 +100,16 @@ def main() -> None:
         print(f"deblurzoo {__version__}")
         return
     found = (verb for verb in VERBS if arguments[: len(verb.split())] == verb.split())
+    verb = next(found, None)
     if arguments[0] in ("-sc", "--shell-completion"):
         run = partial(_complete, arguments)
-    elif verb := next(found, None):
+    elif verb:
         run = partial(_run, verb, arguments[len(verb.split()) :])
     else:
         print(f"error: unknown command {' '.join(arguments[:2])}\n\n{USAGE}", file=sys.stderr)
         sys.exit(2)
     try:
         with system_errors():
-            interruptible(run)
+            interruptible(run, is_terminable=verb != "train")  # which saves its step
     except DeblurzooError as error:
         sys.exit(f"error: {error}")
