@@ -70,7 +70,7 @@ def test_a_launcher_without_its_extra(
         ("data check data=toy -m --out x", "unrecognized arguments: --out"),
         ("deblur = --checkpoint --out", "argument --checkpoint: expected one argument"),
         ("compare -- --csv", "error: --csv has no results.json"),
-        ("evaluate data= checkpoint=x", "Could not find 'data/'"),
+        ("evaluate data= checkpoint=x", "error: data= is empty: give a value, or omit it"),
         ("synthesize x --out y --frames 5-3-1", "error: "),
     ],
 )
@@ -83,6 +83,40 @@ def test_words_options_and_overrides_in_wrong_places(
     assert done.returncode in (1, 2) and message in done.stderr, done.stderr
     assert "Traceback" not in done.stderr
     assert {path.name for path in tmp_path.iterdir()} == {"toy"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(["compare", "run", option, ""] for option in ("--wandb", "--to-wandb", "--wandb-report", "--csv", "--html")),
+        *(["compare", "run", option, ""] for option in ("--latex", "--markdown", "--by-data", "--trust")),
+        *(["deblur", "a.png", option, ""] for option in ("--out", "--checkpoint", "--memory", "--device")),
+        *([verb, ""] for verb in ("deblur", "compare", "synthesize", "import", "verify", "train", "evaluate")),
+        *(["train", "--config-dir", ""], ["data", "check", ""]),
+    ],
+)
+def test_an_empty_argument_is_an_error(arguments: list[str], deblurzoo: Run, tmp_path: Path) -> None:
+    """The current folder would be the input, or the option would be ignored."""
+    place = " ".join(arguments[-2:-1] if arguments[0] != "data" else arguments[:-1])
+    refused(deblurzoo(*arguments), f"error: the argument after {place} is empty: give a value, or omit it\n")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("compare run --wandb=", "deblur a.png --out=", "deblur a.png --memory=", "train --config-dir="),
+        *("train experiment=", "train paths.runs=", "train resume=", "evaluate checkpoint=x out=", "data pack data="),
+    ],
+)
+def test_a_key_or_option_without_a_value_is_an_error(line: str, deblurzoo: Run, tmp_path: Path) -> None:
+    done = deblurzoo(*line.split())
+    refused(done, f"error: {line.split()[-1]} is empty: give a value, or omit it\n")
+
+
+@pytest.mark.parametrize("option", ["--wandb", "--wandb-report"])
+@pytest.mark.parametrize("project", ["project", "team/", "/project", "a/b/c"])
+def test_a_project_without_an_entity(option: str, project: str, deblurzoo: Run) -> None:
+    refused(deblurzoo("compare", "run", option, project), f"argument {option}: ", "give ", "ENTITY/PROJECT", code=2)
 
 
 def test_null_chooses_no_config_of_a_group(deblurzoo: Run) -> None:

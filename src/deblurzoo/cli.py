@@ -4,6 +4,7 @@ import os
 import sys
 from functools import partial
 from importlib import import_module
+from itertools import pairwise
 from keyword import iskeyword
 
 from deblurzoo.errors import DeblurzooError, interruptible, print_escaped, system_errors
@@ -52,7 +53,21 @@ OF_HYDRA = ("train", "evaluate", "data check", "data pack", "data show")
 """Commands that are Hydra programs, with overrides of a config as arguments."""
 
 
+def _require_values(verb: str, arguments: list[str]) -> None:
+    """Raise a DeblurzooError if an argument, or the value of an option or key, is empty, as an unset shell variable.
+
+    An empty path would be the current folder, and an empty text as if the option were not given.
+    """
+    for before, argument in pairwise([verb, *arguments]):
+        name, equals, value = argument.partition("=")
+        if not argument:
+            raise DeblurzooError(f"the argument after {before} is empty: give a value, or omit it")
+        if equals and not value and (verb in OF_HYDRA or name.startswith("--")):
+            raise DeblurzooError(f"{argument} is empty: give a value, or omit it")
+
+
 def _run(verb: str, arguments: list[str]) -> None:
+    _require_values(verb, arguments)
     name = verb.replace(" ", "_") + "_" * iskeyword(verb)
     if verb in OF_HYDRA:
         import_module("deblurzoo.commands.hydra_app").run_verb(name, arguments)
@@ -100,15 +115,16 @@ def main() -> None:
         print(f"deblurzoo {__version__}")
         return
     found = (verb for verb in VERBS if arguments[: len(verb.split())] == verb.split())
+    verb = next(found, None)
     if arguments[0] in ("-sc", "--shell-completion"):
         run = partial(_complete, arguments)
-    elif verb := next(found, None):
+    elif verb:
         run = partial(_run, verb, arguments[len(verb.split()) :])
     else:
         print(f"error: unknown command {' '.join(arguments[:2])}\n\n{USAGE}", file=sys.stderr)
         sys.exit(2)
     try:
         with system_errors():
-            interruptible(run)
+            interruptible(run, is_terminable=verb != "train")  # which saves its step
     except DeblurzooError as error:
         sys.exit(f"error: {error}")

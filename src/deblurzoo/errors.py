@@ -1,4 +1,4 @@
-"""Errors that a user can fix, Ctrl-C, and printing of names that are not UTF-8."""
+"""Errors that a user can fix, Ctrl-C and SIGTERM, and printing of names that are not UTF-8."""
 
 import codecs
 import errno
@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 ESCAPES = "deblurzoo.escapes"
 """Codec error handler for all output, which escapes bytes that are not UTF-8: the byte 0xE9 becomes `\\xe9`."""
@@ -81,17 +82,48 @@ def unusable(error: OSError) -> DeblurzooError:
     return DeblurzooError(f"{place} cannot be used ({error.strerror or error}): {remedy}")
 
 
-def interruptible(run: Callable[[], object]) -> None:
-    """Call a function; on Ctrl-C, print one line and exit with code 130."""
+def interruptible(run: Callable[[], object], is_terminable: bool = True) -> None:
+    """Call a function; on Ctrl-C, print one line and exit with code 130.
+
+    If `is_terminable` is set, SIGTERM and the end of the terminal act as Ctrl-C, with the exit codes 143 and 129.
+    Otherwise the function handles SIGTERM.
+    """
+    with _as_ctrl_c(is_terminable) as arrived:
+        try:
+            run()
+            return
+        except KeyboardInterrupt as stop:
+            message = str(stop) or "no file is incomplete; run the same command again"
+        # The traceback is freed, which has closed progress bars. A second Ctrl-C must not interrupt the exit.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        print(f"interrupted: {escaped(message)}", file=sys.stderr)
+        sys.exit(128 + arrived[-1])
+
+
+@contextmanager
+def _as_ctrl_c(is_terminable: bool) -> Iterator[list[int]]:
+    """Raise a KeyboardInterrupt also for SIGTERM and SIGHUP, unless the process ignores them; yield received signals.
+
+    After the first signal, SIGTERM and SIGHUP are ignored, so that they do not interrupt the removal of partial files.
+    """
+    arrived = [int(signal.SIGINT)]
+    names = ("SIGTERM", "SIGHUP") if is_terminable else ()
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]  # Windows has no SIGHUP
+    replaced = [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        for other in replaced:
+            signal.signal(other, signal.SIG_IGN)
+        arrived.append(number)
+        raise KeyboardInterrupt
+
+    for number in replaced:
+        signal.signal(number, interrupt)
     try:
-        run()
-        return
-    except KeyboardInterrupt as stop:
-        message = str(stop) or "no file is incomplete; run the same command again"
-    # The traceback is freed, which has closed progress bars. A second Ctrl-C must not interrupt the exit.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    print(f"interrupted: {escaped(message)}", file=sys.stderr)
-    sys.exit(130)
+        yield arrived
+    finally:
+        for number in replaced:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _escape(error: UnicodeError) -> tuple[str, int]:

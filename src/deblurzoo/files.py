@@ -51,6 +51,11 @@ def real_path(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
+def is_file(path: Path) -> bool:
+    """Whether a path is a file; False, and no error, if the system cannot tell, as `is_folder`."""
+    return os.path.isfile(path)  # noqa: PTH113
+
+
 def is_there(path: Path) -> bool:
     """Whether a file or folder exists; False, and no error, if the system cannot tell, as `is_folder`."""
     return os.path.exists(path)  # noqa: PTH110
@@ -117,6 +122,11 @@ def sha256(path: Path) -> str:
     """Return the SHA-256 of a file in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def files_of(page: Path) -> Path:
+    """Return the folder next to an HTML page for the page's images, such as `comparison_files`."""
+    return page.with_name(f"{page.stem}_files")
 
 
 def require_output(path: Path, given: str, is_folder: bool = True, is_new: bool = False) -> None:

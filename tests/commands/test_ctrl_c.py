@@ -1,4 +1,4 @@
-"""Ctrl-C: one line with the completed work and the way to resume, exit code 130, and no incomplete file."""
+"""Ctrl-C, SIGTERM and the end of a terminal: one line with the completed work, an exit code, no incomplete file."""
 
 import json
 import os
@@ -14,16 +14,17 @@ from commands.test_sweep import SWEEP_EXPERIMENT, state
 from conftest import Run, Start, wait_for
 from deblurzoo.restore.inputs import RECORD
 from verbs import Process
+from videos import moving, write_video
 
 RESULTS = Path(__file__).parents[1] / "fixtures/v0.1/runs/srn/evaluate/toy_blur_common2/results.json"
 
 
-def interrupted(process: Process, when: Callable[[], object]) -> str:
-    """Press Ctrl-C, which reaches the process and its workers, as soon as `when` is true; return the printed line."""
+def interrupted(process: Process, when: Callable[[], object], number: int = signal.SIGINT) -> str:
+    """Send a signal to the process and its workers, as Ctrl-C does, once `when` is true; return the printed line."""
     wait_for(when, process)
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, number)
     done = process.result(timeout=120)
-    assert done.returncode == 130, done.stdout + done.stderr
+    assert done.returncode == 128 + number, done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
     lines = [line for line in done.stderr.splitlines() if line.strip()]
     assert [line.partition(":")[0] for line in lines] == ["interrupted"], done.stderr
@@ -73,12 +74,13 @@ def test_a_sweep_ends_saves_its_job_and_is_resumed(
     assert done.returncode == 0 and state(first) == "done", done.stderr
 
 
-def test_an_evaluation_is_resumed(start: Start, process: Run, run: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_evaluation_is_resumed(number: int, start: Start, process: Run, run: Path, tmp_path: Path) -> None:
     assert process("data", "toy", "--out", "long", "--train-clips", 1, "--test-clips", 4, "--frames", 10,
                    "--height", 48, "--width", 64).returncode == 0  # fmt: skip
     arguments = ["evaluate", f"checkpoint={run}", "data=toy", "data.root=long", "trainer=cpu", "no_harm=0"]
     rows = run / "evaluate" / ".toy_blur.unfinished" / "measured.jsonl"
-    line = interrupted(start(*arguments), lambda: rows.is_file() and rows.stat().st_size)
+    line = interrupted(start(*arguments), lambda: rows.is_file() and rows.stat().st_size, number)
     measured = len(rows.read_text().splitlines())
     assert 0 < measured < 40
     assert line == f"{measured} of 40 images of {run / 'evaluate' / 'toy_blur'} are measured; the same command resumes"
@@ -87,14 +89,17 @@ def test_an_evaluation_is_resumed(start: Start, process: Run, run: Path, tmp_pat
     assert json.loads((run / "evaluate" / "toy_blur" / "results.json").read_text())["frames"] == 40
 
 
-def test_restored_photos_are_kept(start: Start, process: Run, identity: Path, toy: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_restored_photos_are_kept(
+    number: int, start: Start, process: Run, identity: Path, toy: Path, tmp_path: Path
+) -> None:
     blurry = next((toy / "test").iterdir()) / "blur"
-    for number in range(200):
+    for index in range(200):
         (tmp_path / "photos").mkdir(exist_ok=True)
-        os.link(next(iter(sorted(blurry.iterdir()))), tmp_path / "photos" / f"{number:03d}.png")
+        os.link(next(iter(sorted(blurry.iterdir()))), tmp_path / "photos" / f"{index:03d}.png")
     arguments = ["deblur", "photos", "--checkpoint", identity, "--out", "out"]
     out = tmp_path / "out"
-    line = interrupted(start(*arguments), (out / RECORD).is_file)
+    line = interrupted(start(*arguments), (out / RECORD).is_file, number)
     files = len(list(out.glob("*.png")))
     assert {file.name for file in out.iterdir() if file.suffix != ".png"} == {RECORD}  # no unfinished file
     assert 0 < files < 200
@@ -104,6 +109,13 @@ def test_restored_photos_are_kept(start: Start, process: Run, identity: Path, to
     assert line in told
     done = process(*arguments)
     assert done.returncode == 0 and f"{files} of 200 files skipped" in done.stdout, done.stderr
+
+
+def test_no_part_of_a_video_is_left(start: Start, identity: Path, tmp_path: Path) -> None:
+    write_video(tmp_path / "a.mp4", moving(300))
+    process = start("deblur", "a.mp4", "--checkpoint", identity, "--out", "out", "--compare")
+    interrupted(process, lambda: leftovers(tmp_path), signal.SIGTERM)
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_a_synthesis_is_resumed(start: Start, process: Run, toy: Path, tmp_path: Path) -> None:
@@ -139,10 +151,11 @@ def test_a_pack_is_resumed(start: Start, process: Run, tmp_path: Path) -> None:
 AGAIN = "no file is incomplete; run the same command again"
 
 
-def test_toy_data_that_is_not_complete_is_removed(start: Start, process: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_toy_data_that_is_not_complete_is_removed(number: int, start: Start, process: Run, tmp_path: Path) -> None:
     unfinished = tmp_path / ".toy.unfinished"
     toys = ["data", "toy", "--out", "toy"]
-    assert interrupted(start(*toys), lambda: list(unfinished.rglob("*.png"))) == AGAIN
+    assert interrupted(start(*toys), lambda: list(unfinished.rglob("*.png")), number) == AGAIN
     assert not unfinished.exists() and not (tmp_path / "toy").exists()
     small = ["--train-clips", 1, "--test-clips", 1, "--frames", 1, "--height", 32, "--width", 32]
     assert process(*toys, *small).returncode == 0

@@ -237,7 +237,7 @@ def test_nan_loss_names_step_and_clips_and_keeps_the_last_good_checkpoint(
         (["trainer.max_steps=x"], "error: the config is invalid (trainer.max_steps"),
         (["trainer.max_stepps=1"], "error: Could not override 'trainer.max_stepps'"),
         (["model=nothing"], "error: In 'train': Could not find 'model/nothing'"),
-        (["data.root=${nowhere}"], "error: the config is invalid: Interpolation key 'nowhere' not found"),
+        (["data.root=${nowhere}"], "error: the config is invalid (data.root: Interpolation key 'nowhere' not found)"),
         (["data.root='"], "error: "),
         (["-m", "seed=1,2", "data.root=/nowhere"], "error: data.root=/nowhere is not a folder"),
         (["-m", "seed=1,2", "model=nothing"], "error: In 'train': Could not find 'model/nothing'"),
@@ -253,6 +253,21 @@ def test_an_error_is_one_message_without_lines_of_hydra(
     (start,) = (number for number, line in enumerate(lines) if line.startswith("error: "))
     assert lines[start].startswith(message) and "HYDRA_FULL_ERROR" not in done.stderr
     assert "Error executing job" not in done.stderr and not "".join(lines[:start]), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("override", "reason"),
+    [
+        ("name=${nothing}", "hydra.run.dir: Interpolation key 'nothing' not found"),
+        ("model.net.width=${nothing}", "model.net.width: Interpolation key 'nothing' not found"),
+        ("data.root=${data.root}", "data.root: Recursive interpolation detected"),
+        ("seed=${nothing:1}", "seed: Unsupported interpolation type nothing"),
+    ],
+)
+def test_a_value_that_refers_to_nothing_is_one_line(override: str, reason: str, deblurzoo: Run) -> None:
+    done = deblurzoo("train", *SHORT, "data.root=x", override)
+    refused(done, f"error: the config is invalid ({reason}): correct the name in ${{…}}\n")
+    assert done.stderr.count("\n") == 1
 
 
 def test_an_unknown_error_keeps_its_traceback(

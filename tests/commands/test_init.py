@@ -131,7 +131,7 @@ def test_initial_weights_replace_the_papers_pretrained_weights(deblurzoo: Run, t
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["init="], "init is empty: set init=RUN_OR_FILE, or omit it"),
+        (['init=""'], "init is empty: set init=RUN_OR_FILE, or omit it"),
         (["name=run", "resume=auto", "init=runs/run"], "init=runs/run has no effect on runs/run, which was started "
          "with init=null: omit init, or set name=OTHER"),
         (["init=nowhere"], "checkpoint nowhere does not exist: give a run folder"),

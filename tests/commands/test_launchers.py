@@ -174,7 +174,7 @@ def test_trials_beside_each_other_may_be_equal_or_fail(process: Run, sweep: list
         ("model.optimizer.lr=interval(3,1)", "error: model.optimizer.lr=interval(3,1) is not a search space (The"),
         ("model.optimizer.lr=tag(log,interval(0,1))", "is not a search space (The `low` value must be larger than 0"),
         ("hydra.sweeper.n_trials=0", "error: the search has no trial (No trials are completed yet.)"),
-        ("hydra.sweeper.storage=", "error: hydra.sweeper.storage= is not a file: give FILE.json"),
+        ("hydra.sweeper.storage=", "error: hydra.sweeper.storage= is empty: give a value, or omit it"),
         ("hydra.sweeper.storage=folder", "error: hydra.sweeper.storage=folder is not a file: give FILE.json"),
         ("hydra.sweeper.storage=null", "error: hydra.sweeper.storage=null is not a file: give FILE.json"),
         ("hydra.sweeper.storage=3", "error: hydra.sweeper.storage=3 is not a file: give FILE.json"),

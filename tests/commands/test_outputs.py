@@ -61,9 +61,13 @@ def test_an_output_that_cannot_be_written_is_reported_before_the_work(
     assert not list((tmp_path / "folder").iterdir())
 
 
-def test_an_option_without_a_path(deblurzoo: Run, tmp_path: Path) -> None:
-    refused(deblurzoo("deblur", "a.png", "--checkpoint", "x", "--out", ""), "error: --out is empty: give a folder\n")
-    refused(deblurzoo("compare", "x", "--csv="), "error: --csv is empty: give a file\n")
+@pytest.mark.parametrize("name", ["taken", f"{250 * 'x'}.html"])
+def test_a_folder_for_the_images_of_a_page_that_cannot_be_written(name: str, deblurzoo: Run, tmp_path: Path) -> None:
+    page = tmp_path / name
+    (tmp_path / "taken_files").write_text("mine")
+    (tmp_path / "runs").mkdir()
+    refused(deblurzoo("compare", "runs", "--html", page), f"error: --html {page}: ", "_files ", "choose another folder")
+    assert "runs has no results.json" in deblurzoo("compare", "runs", "--html", page, "--inline").stderr
 
 
 @pytest.mark.parametrize("target", ["gone", "out"])

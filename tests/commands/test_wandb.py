@@ -174,8 +174,6 @@ def test_runs_trained_without_wandb_are_sent_to_it(process: Run, toy: Path, tmp_
 def test_compare_without_an_account_says_so(process: Run) -> None:
     done = process("compare", "--wandb", "team/project")
     assert done.returncode == 1 and "wandb login" in done.stderr and "Traceback" not in done.stderr
-    done = process("compare", "--wandb", "project")
-    assert done.returncode == 1 and "must be ENTITY/PROJECT" in done.stderr
 
 
 @pytest.mark.processes

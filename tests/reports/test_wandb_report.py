@@ -1,12 +1,12 @@
 """The report in W&B: its blocks, built without a network connection."""
 
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
 from conftest import Run
-from deblurzoo.errors import DeblurzooError
 from deblurzoo.reports.gather import gather
 from deblurzoo.reports.run_folder import identity_of
 from verbs import refused
@@ -38,9 +38,16 @@ def test_a_report_compares_the_given_runs_by_variant(evaluated: Path, deblurzoo:
     assert "blurry input" in table.text and "| run |" in table.text
     assert [panel.table_name for panel in pictures.panels] == ["test/images"]
 
-    with pytest.raises(DeblurzooError, match="must be ENTITY/PROJECT"):
-        report("project", found, failed)
     refused(deblurzoo("compare", evaluated, "--wandb-report", "team/project"), "wandb login")
+
+
+def test_a_report_of_no_runs_is_an_error_before_the_work(evaluated: Path, deblurzoo: Run, tmp_path: Path) -> None:
+    pytest.importorskip("wandb_workspaces", reason="the extra `report` is not installed")
+    (file,) = evaluated.glob("evaluate/*/results.json")
+    shutil.copy(file, tmp_path)
+    done = deblurzoo("compare", "results.json", "--wandb-report", "team/project", "--csv", "table.csv")
+    refused(done, "--wandb-report needs evaluations of runs: give RUN")
+    assert not done.stdout and not (tmp_path / "table.csv").exists()
 
 
 def test_a_report_without_its_library_names_the_extra(
@@ -48,4 +55,6 @@ def test_a_report_without_its_library_names_the_extra(
 ) -> None:
     monkeypatch.setitem(sys.modules, "wandb_workspaces", None)
     monkeypatch.delitem(sys.modules, "deblurzoo.reports.wandb_report", raising=False)
-    refused(deblurzoo("compare", evaluated, "--wandb-report", "team/project"), "pip install 'deblurzoo[report]'")
+    done = deblurzoo("compare", evaluated, "--wandb-report", "team/project")
+    assert not done.stdout
+    refused(done, "pip install 'deblurzoo[report]'")

@@ -71,6 +71,15 @@ def test_finished_results_stay_unless_told(identity: Path, tmp_path: Path, capsy
     np.testing.assert_array_equal(opened(old), noise(1))
 
 
+def test_a_folder_of_the_name_of_a_result_is_not_a_result(deblurzoo: Run, identity: Path, tmp_path: Path) -> None:
+    save(tmp_path / "in" / "a.png", 1)
+    save(tmp_path / "in" / "b.png", 2)
+    (tmp_path / "out" / "a.png").mkdir(parents=True)
+    done = deblurzoo("deblur", "in", "--checkpoint", identity, "--out", "out")
+    refused(done, "error: out/a.png is a folder: choose another file", "1 of 2 files could not be restored")
+    assert (tmp_path / "out" / "b.png").is_file()
+
+
 def test_pictures_of_a_folder_as_frames(two_frames: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for number in range(3):
         save(tmp_path / "clip" / f"{number}.png", number, (70, 90))

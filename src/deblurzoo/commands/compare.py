@@ -4,10 +4,10 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from deblurzoo.commands.options import add_to_wandb, output
+from deblurzoo.commands.options import add_project, add_to_wandb, output
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.extensions import add_trust, trust
-from deblurzoo.files import user_path, write_atomically
+from deblurzoo.files import files_of, require_output, user_path, write_atomically
 
 
 def main(arguments: list[str]) -> None:
@@ -18,7 +18,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument(
         "runs", nargs="*", type=user_path, metavar="RUN", help="run folder, folder that contains runs, or results.json"
     )
-    parser.add_argument("--wandb", metavar="ENTITY/PROJECT", help="also compare the runs of a W&B project")
+    add_project(parser, "--wandb", "also compare the runs of a W&B project")
     parser.add_argument(
         "--csv", type=output("--csv", is_folder=False), metavar="FILE", help="also write all values as CSV"
     )
@@ -58,16 +58,14 @@ def main(arguments: list[str]) -> None:
     )
     parser.add_argument("--inline", action="store_true", help="embed the pictures in the HTML page")
     add_to_wandb(parser, "also log each evaluation, and the HTML page, to W&B")
-    parser.add_argument(
-        "--wandb-report",
-        metavar="ENTITY/PROJECT",
-        help="also report the runs in this W&B project",
-    )
+    add_project(parser, "--wandb-report", "also report the runs in this W&B project")
     add_trust(parser)
     options = parser.parse_args(arguments)
     trust(options.trust)
     if not options.runs and not options.wandb:
         parser.error("no run is given: add RUN or --wandb ENTITY/PROJECT")
+    if options.html and not options.inline:
+        require_output(folder := files_of(options.html), f"--html {options.html}: {folder}")
     with tempfile.TemporaryDirectory() as fetched:
         if options.wandb:
             from deblurzoo.reports.wandb import fetch_runs  # deferred: W&B's library takes seconds to import
@@ -84,8 +82,14 @@ def run(options: argparse.Namespace) -> None:
     from deblurzoo.reports.table import as_csv, as_csv_by_blur, as_markdown, by_conditions, print_table
     from deblurzoo.reports.views import as_latex, by_blur, by_data, published, with_published
 
+    if options.wandb_report:
+        try:
+            from deblurzoo.reports.wandb_report import report, saved  # needs an extra
+        except ImportError as error:
+            raise DeblurzooError(f"--wandb-report: {error}: pip install 'deblurzoo[report]'") from error
     files, failed = gather(options.runs)
     found = list(files.values())
+    new_report = report(options.wandb_report, files, failed) if options.wandb_report else None
     view = by_blur if options.by_blur else by_data(options.by_data) if options.by_data else by_conditions
     view = with_published(view) if options.published else view
     print_table(found, failed, view)
@@ -112,9 +116,5 @@ def run(options: argparse.Namespace) -> None:
                 page = Path(folder) / options.html.name
                 write_page(evaluations, failed, page, inline_pictures=True, published=tables)
                 send_page(page, options.to_wandb, list(files), options.html.parent)
-    if options.wandb_report:
-        try:
-            from deblurzoo.reports.wandb_report import save_report  # needs an extra
-        except ImportError as error:
-            raise DeblurzooError(f"--wandb-report: {error}: pip install 'deblurzoo[report]'") from error
-        print(f"report: {save_report(options.wandb_report, files, failed)}")
+    if new_report:
+        print(f"report: {saved(new_report)}")

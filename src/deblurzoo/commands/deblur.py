@@ -9,7 +9,7 @@ from deblurzoo import shipped
 from deblurzoo.commands.options import add_checkpoint, add_out
 from deblurzoo.errors import DeblurzooError, escaped
 from deblurzoo.extensions import add_trust, trust
-from deblurzoo.files import is_there, user_path
+from deblurzoo.files import is_file, user_path
 from deblurzoo.restore import Device
 
 
@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> None:
         )
     trust(options.trust)
     jobs = find_jobs(options.inputs, options.out, options.frames, options.compare)
-    finished = {job.target for job in jobs if not options.overwrite and is_there(job.target)}
+    finished = {job.target for job in jobs if not options.overwrite and is_file(job.target)}
     if not options.overwrite:
         require_same_inputs(options.out, jobs, options.compare)
     memory = parse_bytes(options.memory) if options.memory else None
@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> None:
     if finished:
         count = f"{len(finished)} of {len(jobs)} files skipped"
         print(f"{count}: results exist in {options.out} (--overwrite replaces results)")
-        if lacking := [job for job in jobs if job.target in finished and options.compare and not is_there(job.compare)]:
+        if lacking := [job for job in jobs if job.target in finished and options.compare and not is_file(job.compare)]:
             print(f"{len(lacking)} of them have no comparison: --overwrite restores them again, with comparison")
     for note in notes(todo, restorer.frames, options.frames):
         print(escaped(note))

@@ -16,7 +16,7 @@ from hydra.core.utils import JobReturn
 from hydra.errors import CompactHydraException, HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException, UnsupportedInterpolationType
 from pydantic import ValidationError
 
 from deblurzoo.commands.job_names import below_runs, without_fixed
@@ -24,7 +24,7 @@ from deblurzoo.commands.overrides import readable, require_options, require_plug
 from deblurzoo.commands.settings import SHAPES
 from deblurzoo.commands.user_configs import require_effect, require_readable_configs, warn_of_shadowed_configs
 from deblurzoo.config import build
-from deblurzoo.errors import DeblurzooError, escaped, let_go, require_utf8, system_errors
+from deblurzoo.errors import DeblurzooError, escaped, first_line, let_go, require_utf8, system_errors
 from deblurzoo.extensions import imported, trust
 from deblurzoo.files import conf_dir, user_path
 from deblurzoo.records import Record, first_problem
@@ -134,12 +134,20 @@ def _hydras_errors_as_one_message() -> Iterator[None]:
     try:
         yield
     except (HydraException, OmegaConfBaseException) as error:  # OmegaConf's: in Hydra's own config
-        lines = [str(error), *([str(error.__cause__)] if isinstance(error.__cause__, OmegaConfBaseException) else [])]
-        sys.exit(f"error: {escaped(chr(10).join(lines).removeprefix('error: '))}")
+        sys.exit(f"error: {escaped(_of_hydra(error).removeprefix('error: '))}")
     finally:
         setattr(JobReturn, "return_value", printed)  # noqa: B010
         for key in ("HYDRA_FULL_ERROR", ours):
             os.environ.pop(key, None)
+
+
+def _of_hydra(error: Exception) -> str:
+    """Return the message of an error that Hydra or OmegaConf has raised, or of `told_as_one_message`."""
+    if isinstance(error, OmegaConfBaseException):
+        return _message(error)
+    if isinstance(error.__cause__, OmegaConfBaseException) and not str(error).startswith("error: "):
+        return f"{error}\n{first_line(error.__cause__)}"
+    return str(error)
 
 
 def _quietly(printed: property) -> Callable[[JobReturn], Any]:
@@ -196,8 +204,10 @@ def _own_packages(cfg: DictConfig) -> Iterator[str]:
 def _message(error: Exception) -> str:
     """Return an error's message, without the traceback that torch adds to the message of a worker's error."""
     text = str(error)
-    if isinstance(error, OmegaConfBaseException):
-        return f"the config is invalid: {' '.join(text.split())}"
+    if isinstance(error, OmegaConfBaseException):  # whose further lines are types
+        refers = isinstance(error, InterpolationResolutionError | UnsupportedInterpolationType)
+        remedy = "correct the name in ${…}" if refers else "see conf/ or --help"
+        return f"the config is invalid ({error.full_key}: {first_line(error)}): {remedy}"
     return text.rpartition("DeblurzooError: ")[2].strip() if text.startswith("Caught DeblurzooError") else text
 
 

@@ -4,7 +4,6 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import require_output, user_path
 
 
@@ -38,6 +37,17 @@ def add_to_wandb(parser: argparse.ArgumentParser, purpose: str) -> None:
     parser.add_argument("--to-wandb", type=_project, metavar="[ENTITY/]PROJECT", help=purpose)
 
 
+def add_project(parser: argparse.ArgumentParser, option: str, purpose: str) -> None:
+    """Add an option that is a project of W&B with its entity."""
+
+    def project(text: str) -> str:
+        if "/" not in _project(text):
+            raise argparse.ArgumentTypeError(f"{text!r} is not a project of W&B with its entity: give ENTITY/PROJECT")
+        return text
+
+    parser.add_argument(option, type=project, metavar="ENTITY/PROJECT", help=purpose)
+
+
 def add_out(parser: argparse.ArgumentParser, purpose: str, is_new: bool = False, default: Path | None = None) -> None:
     """Add the option `--out`, a folder; it is required unless it has a default. For `is_new`, see `require_output`."""
     parser.add_argument(
@@ -54,8 +64,6 @@ def output(option: str, is_folder: bool = True, is_new: bool = False) -> Callabl
     """Return an argparse type for paths of results, which are checked before the work, see `require_output`."""
 
     def path(text: str) -> Path:
-        if not text:  # such as an unset variable of a shell script
-            raise DeblurzooError(f"{option} is empty: give a {'folder' if is_folder else 'file'}")
         found = user_path(text)
         require_output(found, f"{option} {text}", is_folder, is_new)
         return found

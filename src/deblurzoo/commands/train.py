@@ -352,4 +352,4 @@ def _require_processes(trainer: pl.Trainer) -> None:
 
 
 if __name__ == "__main__":
-    interruptible(partial(run_verb, "train", sys.argv[1:]))
+    interruptible(partial(run_verb, "train", sys.argv[1:]), is_terminable=False)

@@ -81,8 +81,8 @@ def verify(file: Path, overrides: list[str], seed: int) -> None:
             "A network's output can differ between devices, and between numbers of threads: give its restored images "
             "with restored=FOLDER"
         )
-    images = f"{len(chosen)} of {len(samples)} images (seed {seed})"
-    print(f"verified: {escaped(results.name)} on {escaped(results.dataset)}: {images} and all means are equal")
+    subject = f"{escaped(results.name)} on {escaped(results.dataset)}"
+    print(f"verified: {subject}: all means; {_counts(measured, samples)} (seed {seed})")
     if _is_of_pngs(results, evaluation):
         print(f"the network was not run: its restored images were measured; not verified: {OF_NETWORK}, {STATED}")
     else:
@@ -203,6 +203,13 @@ def _measured(evaluation: Evaluation, metrics: list[str], computed_with: int | N
         writer = ResultsWriter(Path(folder) / "out", facts, samples, metrics, pictures=0, threads=threads)
         measure(evaluation, writer)
         return writer.rows()
+
+
+def _counts(measured: list[Row], samples: list[Sample]) -> str:
+    """Return the numbers of measured blurry images and, if the network was also fed sharp images, of sharp images."""
+    fed, all_fed = sum(isinstance(row, FedSharp) for row in measured), sum(sample.is_fed_sharp for sample in samples)
+    blurry = f"{len(measured) - fed} of {len(samples) - all_fed} images"
+    return f"{blurry} and {fed} of {all_fed} sharp inputs" if all_fed else blurry
 
 
 def _chosen(results: Results, samples: list[Sample], seed: int) -> list[int]:

@@ -249,8 +249,6 @@ def fetch_runs(project: str, out: Path) -> None:
         DeblurzooError: no API key is configured, the server does not answer, the project does not exist, or no run has
             an evaluation.
     """
-    if project.count("/") != 1:
-        raise DeblurzooError(f"--wandb {project} must be ENTITY/PROJECT")
     try:
         for run in track(wandb.Api().runs(project), description="W&B runs", transient=True):
             _fetch_run(run, out / run.id)

@@ -25,11 +25,9 @@ def report(project: str, found: dict[Path, Results], failed: Sequence[Failure]) 
         failed: the runs that are not done.
 
     Raises:
-        DeblurzooError: the project has no entity, or no evaluation is in a run folder.
+        DeblurzooError: no evaluation is in a run folder.
     """
-    entity, slash, name = project.partition("/")
-    if not (entity and slash and name) or "/" in name:
-        raise DeblurzooError(f"--wandb-report {project} must be ENTITY/PROJECT")
+    entity, _, name = project.partition("/")
     ids = sorted({identity_of(run).id for run in map(run_of, found) if run})
     if not ids:
         raise DeblurzooError("--wandb-report needs evaluations of runs: give RUN, not only results.json")
@@ -67,16 +65,15 @@ def _half(x: int, y: int) -> wr.Layout:
     return wr.Layout(x=x, y=y, w=12, h=9)
 
 
-def save_report(project: str, found: dict[Path, Results], failed: Sequence[Failure]) -> str:
-    """Save the report of evaluations in a W&B project, and return its address.
+def saved(built: wr.Report) -> str:
+    """Save a report in its W&B project, and return its address.
 
     Raises:
-        DeblurzooError: see `report`; no API key, no such project or no answer.
+        DeblurzooError: no API key, no such project or no answer.
     """
-    built = report(project, found, failed)
     try:
         return str(built.save().url)
     except Exception as error:  # the library raises Exception itself without an account
         raise DeblurzooError(
-            f"the report cannot be saved in {project} ({error}): check the name and `wandb login`"
+            f"the report cannot be saved in {built.entity}/{built.project} ({error}): check the name and `wandb login`"
         ) from error

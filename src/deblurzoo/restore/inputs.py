@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from deblurzoo.errors import DeblurzooError, few_of
-from deblurzoo.files import is_there, sha256
+from deblurzoo.files import is_file, sha256
 from deblurzoo.restore.jobs import Job
 
 RECORD = ".deblurzoo.jsonl"
@@ -17,7 +17,7 @@ def record_input(out: Path, job: Job, compare: bool) -> None:
     """Append the input of a result and, if `compare` is set, of its comparison to the record of the folder `out`."""
     made = {"input": str(job.source), "sha256": sha256(job.source)}
     with (out / RECORD).open("a") as file:
-        for result in filter(is_there, job.results(compare)):
+        for result in filter(is_file, job.results(compare)):
             entry = {"result": str(result.relative_to(out)), **made}
             file.write(f"\n{json.dumps(entry)}")  # a line that was cut off by a crash stays a line of its own
 
@@ -32,7 +32,7 @@ def require_same_inputs(out: Path, jobs: Sequence[Job], compare: bool) -> None:
     others = []
     results = [(job, result) for job in jobs for result in job.results(compare)]
     for job, result in results:
-        entry = made.get(str(result.relative_to(out))) if is_there(result) else None
+        entry = made.get(str(result.relative_to(out))) if is_file(result) else None
         with suppress(OSError):  # an input that cannot be read any more has nothing to compare
             if entry and sha256(job.source) != entry["sha256"]:
                 other = f"{entry['input']}, not of {job.source}"

@@ -15,7 +15,7 @@ from typing import Any
 
 from plotly.offline import get_plotlyjs
 
-from deblurzoo.files import write_atomically
+from deblurzoo.files import files_of, write_atomically
 from deblurzoo.metrics import figure
 from deblurzoo.reports.differences import FEWEST_CLIPS, quantile
 from deblurzoo.reports.gather import Failure, conditions
@@ -49,7 +49,7 @@ def write_page(
     Raises:
         DeblurzooError: an image cannot be read or a file cannot be written; an earlier page then stays unchanged.
     """
-    store = PictureStore(out.with_name(f"{out.stem}_files"), inline_pictures)
+    store = PictureStore(files_of(out), inline_pictures)
     written, data = [], []
     groups = sections(evaluations)
     for number, group in enumerate(groups):
