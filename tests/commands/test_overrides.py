@@ -55,6 +55,36 @@ def test_a_sweep_over_a_group_without_a_choice(deblurzoo: Run) -> None:
 
 
 @pytest.mark.parametrize(
+    ("argument", "read"),
+    [
+        ("recipe=1", 'recipe="1"'),
+        ("recipe=true", 'recipe="true"'),
+        ("~recipe=nan", '~recipe="nan"'),
+        ("recipe=null", "~recipe"),
+        ("~recipe=null", "~recipe"),
+        ("recipe=[toy,1]", 'recipe=["toy","1"]'),
+        ("recipe=1,toy", 'recipe="1","toy"'),
+        ("recipe=glob(srn*)", "recipe=glob(srn*)"),
+        ("data@against=1", 'data@against="1"'),
+        ("hydra/job_logging=1", 'hydra/job_logging="1"'),
+    ],
+)
+def test_hydra_reads_names_of_configs_as_text(argument: str, read: str) -> None:
+    assert readable(["-m", argument]) == ["-m", read]
+
+
+@pytest.mark.parametrize("argument", ["recipe=range(2)", "recipe={a: 1}", "~recipe=[a]", "hydra/launcher={a: 1}"])
+def test_a_group_has_no_other_values(argument: str, deblurzoo: Run) -> None:
+    message = f"error: {argument}: {argument.strip('~').partition('=')[0]} is a group of configs: give the name"
+    refused(deblurzoo("train", "-m", "data=toy", argument), message)
+
+
+def test_a_pickled_config_is_not_read(deblurzoo: Run, tmp_path: Path) -> None:
+    message = "--experimental-rerun is not supported: give the overrides of the run again"
+    refused(deblurzoo("train", "--experimental-rerun", "config.pickle"), message)
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("loader: {batch_size: 2}\n", "loader is now datamodule: rename it in this file"),
