@@ -4,6 +4,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from importlib.util import find_spec
+from itertools import pairwise
 from typing import Any
 
 from hydra._internal.utils import get_args_parser
@@ -36,6 +37,8 @@ _COMPLETION = r"(install|uninstall|query)=(bash|fish|zsh)"
 _SWEEP = ("-m", "--multirun")
 _FLAGS = (*_SWEEP, "-h", "--help", "--hydra-help", "--version", "-r", "--run", "--resolve")
 """Hydra's options that take no value."""
+_INFO = ("-i", "--info")
+"""Hydra's option with an optional value."""
 _JOBLIB, _SUBMITIT, _OPTUNA = "hydra_joblib_launcher", "hydra_submitit_launcher", "hydra_optuna_sweeper"
 _PLUGINS = {
     "hydra/launcher=joblib": _JOBLIB,
@@ -64,6 +67,10 @@ def require_options(arguments: list[str]) -> None:
     options = get_args_parser().parse_args(arguments)
     if options.experimental_rerun is not None:  # Hydra would unpickle the file, which can run any code
         raise DeblurzooError("--experimental-rerun is not supported: give the overrides of the run again")
+    modes = [("--run", options.run), ("-m", options.multirun), ("--cfg", options.cfg), ("--info", options.info)]
+    modes = [*modes, ("-sc", options.shell_completion)]
+    if len(several := [name for name, value in modes if value]) > 1 and not (options.help or options.hydra_help):
+        raise DeblurzooError(f"{' and '.join(several)} exclude each other: give one of them")
     if options.resolve and not (options.cfg or options.help):
         raise DeblurzooError("--resolve has no effect without --cfg: add --cfg job, or omit it")
     if options.shell_completion and not re.fullmatch(_COMPLETION, " ".join(options.overrides)):
@@ -95,11 +102,30 @@ def parsed(override: str) -> Override | None:
 
 
 def _readable(arguments: list[str], sweep: bool) -> Iterator[str]:
-    of_option = False
-    for argument in arguments:
+    for argument, is_option in _kinds(arguments):
         option, equals, value = argument.partition("=") if argument.startswith("-") else ("", "", argument)
-        yield option + equals + _at_home(value) if option or of_option else _override(argument, sweep)
-        of_option = bool(option and not equals) and option not in _FLAGS
+        yield option + equals + _at_home(value) if is_option else _override(argument, sweep)
+
+
+def _kinds(arguments: list[str]) -> Iterator[tuple[str, bool]]:
+    """Yield each argument except `--`, and whether it is an option or the value of an option."""
+    is_value = False
+    for argument, following in pairwise([*arguments, "="]):
+        is_option = argument.startswith("-")
+        if argument != "--":
+            yield argument, is_option or is_value
+        is_value = is_option and "=" not in argument and argument not in ("--", *_FLAGS)
+        is_value = is_value and not (argument in _INFO and "=" in following)
+
+
+def options_first(arguments: list[str]) -> list[str]:
+    """Return the options, `--` and the overrides: after an option between overrides, Hydra rejects further overrides.
+
+    Launchers of processes append overrides.
+    """
+    kinds = list(_kinds(arguments))
+    options, overrides = ([argument for argument, is_option in kinds if is_option is kind] for kind in (True, False))
+    return [*options, "--", *overrides] if options and overrides else options + overrides
 
 
 def _at_home(text: str) -> str:
