@@ -20,7 +20,7 @@ from rich.table import Table
 
 from deblurzoo.data import Toy
 from deblurzoo.files import user_path
-from deblurzoo.nets.base import pad_to_multiple
+from deblurzoo.nets.base import pad_for
 from deblurzoo.ops.warp import end_point_error, enlarge, warp
 from deblurzoo.training.checkpoints import find_checkpoint, load_any
 
@@ -40,7 +40,7 @@ def measure(checkpoint: Path, toy: Path) -> dict[str, float]:
     for sample in Toy(str(toy), "blur").samples("test", 2):
         frames = torch.stack([torch.from_numpy(frame.read()).permute(2, 0, 1) / 255 for frame in sample.blur])[None]
         truth = torch.from_numpy(np.load(toy / "test" / sample.clip / "flow" / f"{sample.frame}.npy"))[None]
-        padded = pad_to_multiple(frames, 64)
+        padded = pad_for(net, frames)
         height, width = padded.shape[-2:]
         flow = enlarge(net(padded).flows[0], (height, width))[..., : truth.shape[-2], : truth.shape[-1]]
         frame, following = frames.unbind(1)

@@ -6,6 +6,7 @@ The commands of the two versions alternate, each in a separate process. Git chec
 both versions use the installed packages.
 """
 
+import argparse
 import os
 import shlex
 import subprocess
@@ -89,12 +90,21 @@ WAITS: dict[str, Callable[[Path, Path], Command]] = {
 @contextmanager
 def checkout(revision: str, folder: Path) -> Iterator[None]:
     """Check a revision out to a folder while the context is active."""
-    git = ["git", "-C", str(REPOSITORY), "worktree"]
-    subprocess.run([*git, "add", "--quiet", "--detach", str(folder), revision], check=True)
+    git = ["git", "-C", str(REPOSITORY)]
+    subprocess.run([*git, "worktree", "add", "--quiet", "--detach", str(folder), revision], check=True)
     try:
         yield
     finally:
-        subprocess.run([*git, "remove", "--force", str(folder)], check=True)
+        subprocess.run([*git, "worktree", "remove", "--force", str(folder)], check=True)
+
+
+def revision(text: str) -> str:
+    """Return the hash of a revision; argparse type."""
+    git = ["git", "-C", str(REPOSITORY), "rev-parse", "--verify", "--quiet", "--end-of-options", f"{text}^{{commit}}"]
+    found = subprocess.run(git, capture_output=True, text=True, check=False)
+    if found.returncode:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a revision of {REPOSITORY}")
+    return found.stdout.strip()
 
 
 def environment(source: Path) -> dict[str, str]:
@@ -115,7 +125,7 @@ def prepare(inputs: Path, source: Path) -> None:
 def main() -> None:
     """Run the benchmark."""
     options = parser(__doc__, repeats=3)
-    options.add_argument("--before", required=True, metavar="REVISION", help="revision to compare with")
+    options.add_argument("--before", type=revision, required=True, metavar="REVISION", help="revision to compare with")
     options.add_argument("--only", nargs="+", choices=WAITS, default=list(WAITS), metavar="WAIT")
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as temporary, checkout(given.before, Path(temporary) / "before"):

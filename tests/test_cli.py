@@ -61,12 +61,26 @@ def test_a_launcher_without_its_extra(
 @pytest.mark.parametrize(
     ("line", "message"),
     [
+        ("train data=toy seed=4294967296", "seed=4294967296: Input should be less than 4294967296"),
+        ("data toy --out new --seed -1", "argument --seed: -1 must be a whole number of at least 0"),
+    ],
+)
+def test_seeds_out_of_bounds(line: str, message: str, deblurzoo: Run) -> None:
+    done = deblurzoo(*line.split())
+    refused(done, message, code=done.returncode or 1)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
         ("data pack data=toy data.root=toy out=pack model=null", "Could not delete 'model'"),
         ("train model=7", "Could not find 'model/7'"),
         ("train --resolve data.root=toy", "error: --resolve has no effect without --cfg: add --cfg job, or omit it"),
         ("train -sc data.root=toy", "error: -sc requires one argument: type install=SHELL or uninstall=SHELL"),
         ("-sc install=bash seed=1", "error: -sc requires one argument: type install=SHELL or uninstall=SHELL"),
         ("train -sc install=tcsh", "error: -sc requires one argument: type install=SHELL or uninstall=SHELL"),
+        ("train -m data=toy --cfg job", "error: -m and --cfg exclude each other: give one of them"),
+        ("train --run -i config", "error: --run and --info exclude each other: give one of them"),
         ("data check data=toy -m --out x", "unrecognized arguments: --out"),
         ("deblur = --checkpoint --out", "argument --checkpoint: expected one argument"),
         ("compare -- --csv", "error: --csv has no results.json"),

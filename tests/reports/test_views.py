@@ -3,13 +3,15 @@
 import csv
 import re
 import shutil
+from html import unescape
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 
 from conftest import Run
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.reports.gather import gather
+from deblurzoo.reports.gather import Failure, gather
 from deblurzoo.reports.papers import rows
 from deblurzoo.reports.results import Facts, Measured, Results
 from deblurzoo.reports.table import as_markdown, by_conditions, title
@@ -169,6 +171,24 @@ def test_headings_are_text_in_markdown() -> None:
     field = [evaluation("A", "gopro", 30.0), evaluation("A", "gopro", 30.0, blur="a|b*")]
     lines = as_markdown(field, [], by_data("psnr")).splitlines()
     assert lines[2] == r"| network | gopro a\|b\* | gopro blur |"
+
+
+ODD_NAMES = [
+    *("_a_", "__a__", "a_b_c", "*a*", "`a`", "~~a~~", "[a](b)", "![a](b)", "<b>a</b>", "&amp;", "a|b", r"a\|b", "a\\"),
+    *("# a", "## a", "- a", "+ a", "1. a", "12) a", "a <!-- b", "$a$", "\\_a\\_"),
+]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_names_are_shown_literally_in_markdown(name: str) -> None:
+    """Names are in a title, in headings, in cells and at the start of a line of a list."""
+    one, other = (evaluation(name, "gopro", 30.0, blur=blur) for blur in (name, "blur"))
+    failed = [Failure(name, "failed")]
+    written = as_markdown([one, other], failed, by_data("psnr")) + as_markdown([one], failed)
+    shown = MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(written)
+    texts = [unescape(text) for text in re.findall(r"(?<=>)[^<>\n]+", shown)]
+    places = [name, f"gopro {name}", f"{name}: failed", title([one])]
+    assert [texts.count(place) for place in places] == [2, 1, 2, 1], shown
 
 
 def test_more_than_three_resolutions_are_counted() -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -59,3 +60,18 @@ def test_the_environment_overrides_the_free_cores(busy: None, monkeypatch: pytes
     for begun in (None, 1):
         with free_cores("cpu", begun):
             assert torch.get_num_threads() == 2
+
+
+def test_without_proc_all_cores_count_as_free(tmp_path: Path) -> None:
+    """Some containers and sandboxes hide /proc or parts of it."""
+    code = f"""
+import psutil, torch
+psutil.PROCFS_PATH = {str(tmp_path)!r}
+from deblurzoo.training.cores import free_cores
+torch.set_num_threads(2)
+with free_cores("cpu", None) as threads:
+    print(threads)
+"""
+    environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    assert (done.returncode, done.stdout) == (0, "2\n"), done.stderr

@@ -182,9 +182,16 @@ def _cell(column: Column[C], case: C) -> str:
 def parser(description: str | None, repeats: int) -> argparse.ArgumentParser:
     """Return the argument parser of a script in `benchmarks/`, with the common options."""
     result = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    result.add_argument("--repeats", type=int, default=repeats, help="number of rounds; the median is printed")
+    result.add_argument("--repeats", type=_rounds, default=repeats, help="number of rounds; the median is printed")
     result.add_argument("--json", type=user_path, metavar="FILE", help="write the medians of all cases to FILE")
     return result
+
+
+def _rounds(text: str) -> int:
+    """Argparse type for a number of rounds."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} must be a whole number of at least 1")
+    return int(text)
 
 
 def measured(cases: Sequence[C], measure: Callable[[C], Figures], options: argparse.Namespace) -> dict[C, Figures]:

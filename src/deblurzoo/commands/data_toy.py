@@ -2,7 +2,7 @@
 
 import argparse
 
-from deblurzoo.commands.options import add_out
+from deblurzoo.commands.options import add_out, at_least
 from deblurzoo.synthesis.options import ToyOptions
 
 
@@ -20,7 +20,8 @@ def main(arguments: list[str]) -> None:
         if default is False:
             parser.add_argument(option, action="store_true", help="also write the true optical flow")
         else:
-            parser.add_argument(option, type=type(default), default=default, metavar="N", help=f"default: {default}")
+            kind = at_least(0) if isinstance(default, int) else float
+            parser.add_argument(option, type=kind, default=default, metavar="N", help=f"default: {default}")
     options = vars(parser.parse_args(arguments))
     from deblurzoo.synthesis.toy import write_toy  # deferred: OpenCV and torch take seconds to import
 

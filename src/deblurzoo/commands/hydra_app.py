@@ -20,7 +20,7 @@ from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseExceptio
 from pydantic import ValidationError
 
 from deblurzoo.commands.job_names import below_runs, without_fixed
-from deblurzoo.commands.overrides import readable, require_options, require_plugins, starts_sweep
+from deblurzoo.commands.overrides import options_first, readable, require_options, require_plugins, starts_sweep
 from deblurzoo.commands.settings import SHAPES
 from deblurzoo.commands.user_configs import require_effect, require_readable_configs, warn_of_shadowed_configs
 from deblurzoo.config import build
@@ -97,12 +97,11 @@ def run_verb(verb: str, arguments: list[str]) -> None:
     assert spec is not None and spec.origin is not None
     # Lightning starts additional processes by running __main__ with sys.argv: set __main__ to the command's module.
     sys.modules["__main__"].__spec__ = spec
-    # Hydra's parser rejects an override after an -m that follows another override: move -m to the front.
-    ordered = sorted(arguments, key=lambda argument: argument not in ("-m", "--multirun"))
-    require_options(ordered)
     # --help composes the config, which in evaluate and data check requires a data set.
+    ordered = options_first([*arguments, *(["data=toy"] if {"-h", "--help"} & set(arguments) else [])])
+    require_options(ordered)
     completes = {"-sc", "--shell-completion"} & set(arguments)  # for the program of this name
-    sys.argv = ["deblurzoo" if completes else spec.origin, *ordered, *(["data=toy"] if "--help" in arguments else [])]
+    sys.argv = ["deblurzoo" if completes else spec.origin, *ordered]
 
     def task(cfg: DictConfig) -> Any:
         with told_as_one_message(), chdir(HydraConfig.get().runtime.cwd):  # hydra.job.chdir would move relative paths

@@ -4,11 +4,12 @@ import re
 import shlex
 from collections.abc import Iterator
 from importlib.util import find_spec
+from itertools import pairwise
 from typing import Any
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, Override
+from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, QuotedString
 from hydra.errors import HydraException
 
 from deblurzoo.errors import DeblurzooError
@@ -36,6 +37,8 @@ _COMPLETION = r"(install|uninstall|query)=(bash|fish|zsh)"
 _SWEEP = ("-m", "--multirun")
 _FLAGS = (*_SWEEP, "-h", "--help", "--hydra-help", "--version", "-r", "--run", "--resolve")
 """Hydra's options that take no value."""
+_INFO = ("-i", "--info")
+"""Hydra's option with an optional value."""
 _JOBLIB, _SUBMITIT, _OPTUNA = "hydra_joblib_launcher", "hydra_submitit_launcher", "hydra_optuna_sweeper"
 _PLUGINS = {
     "hydra/launcher=joblib": _JOBLIB,
@@ -62,6 +65,12 @@ def starts_sweep(arguments: list[str]) -> bool:
 def require_options(arguments: list[str]) -> None:
     """Raise a DeblurzooError for options of Hydra in combinations for which Hydra prints a traceback."""
     options = get_args_parser().parse_args(arguments)
+    if options.experimental_rerun is not None:  # Hydra would unpickle the file, which can run any code
+        raise DeblurzooError("--experimental-rerun is not supported: give the overrides of the run again")
+    modes = [("--run", options.run), ("-m", options.multirun), ("--cfg", options.cfg), ("--info", options.info)]
+    modes = [*modes, ("-sc", options.shell_completion)]
+    if len(several := [name for name, value in modes if value]) > 1 and not (options.help or options.hydra_help):
+        raise DeblurzooError(f"{' and '.join(several)} exclude each other: give one of them")
     if options.resolve and not (options.cfg or options.help):
         raise DeblurzooError("--resolve has no effect without --cfg: add --cfg job, or omit it")
     if options.shell_completion and not re.fullmatch(_COMPLETION, " ".join(options.overrides)):
@@ -93,11 +102,30 @@ def parsed(override: str) -> Override | None:
 
 
 def _readable(arguments: list[str], sweep: bool) -> Iterator[str]:
-    of_option = False
-    for argument in arguments:
+    for argument, is_option in _kinds(arguments):
         option, equals, value = argument.partition("=") if argument.startswith("-") else ("", "", argument)
-        yield option + equals + _at_home(value) if option or of_option else _override(argument, sweep)
-        of_option = bool(option and not equals) and option not in _FLAGS
+        yield option + equals + _at_home(value) if is_option else _override(argument, sweep)
+
+
+def _kinds(arguments: list[str]) -> Iterator[tuple[str, bool]]:
+    """Yield each argument except `--`, and whether it is an option or the value of an option."""
+    is_value = False
+    for argument, following in pairwise([*arguments, "="]):
+        is_option = argument.startswith("-")
+        if argument != "--":
+            yield argument, is_option or is_value
+        is_value = is_option and "=" not in argument and argument not in ("--", *_FLAGS)
+        is_value = is_value and not (argument in _INFO and "=" in following)
+
+
+def options_first(arguments: list[str]) -> list[str]:
+    """Return the options, `--` and the overrides: after an option between overrides, Hydra rejects further overrides.
+
+    Launchers of processes append overrides.
+    """
+    kinds = list(_kinds(arguments))
+    options, overrides = ([argument for argument, is_option in kinds if is_option is kind] for kind in (True, False))
+    return [*options, "--", *overrides] if options and overrides else options + overrides
 
 
 def _at_home(text: str) -> str:
@@ -111,12 +139,10 @@ def _override(argument: str, sweep: bool) -> str:
         raise DeblurzooError(f"{words[0]} is now {words[1]}: type {shlex.quote(argument.replace(*words, 1))}")
     home = _at_home(value)
     read = parsed(key + equals + home)
-    if read and _is_group(read):  # Hydra accepts only text
-        choices = read.value()
-        if isinstance(choices, ChoiceSweep) and None in choices.list:
-            raise DeblurzooError(f"{argument}: a sweep over a group of configs cannot contain null: run it alone")
-        if isinstance(choices, int | float | None):
-            return f"~{key}" if choices is None else f"{key}={quoted(home)}"
+    if read and equals and _is_group(read):
+        if read.value() is None:
+            return f"~{key.lstrip('~')}"
+        home = _names(argument, home, read)
     if read and (sweep or not read.is_sweep_override()):
         return key + equals + home
     if (not read and not _GRAMMAR & set(value)) or (value.startswith("~") and not sweep):
@@ -127,8 +153,27 @@ def _override(argument: str, sweep: bool) -> str:
 
 
 def _is_group(override: Override) -> bool:
-    """Whether an override chooses a config of a group, such as `model=srn`."""
-    return not override.is_delete() and (conf_dir() / override.key_or_group).is_dir()
+    """Whether an override chooses or deletes a config of a group, such as `model=srn`; only groups contain `/`."""
+    return "/" in override.key_or_group or (conf_dir() / override.key_or_group).is_dir()
+
+
+def _names(argument: str, value: str, override: Override) -> str:
+    """Return the names of configs of a group, quoted if Hydra would read one of them as a number or bool."""
+    for spelled in (value, _ITEM.sub(lambda item: quoted(item[0]), value)):
+        read = parsed(f"x={spelled}")
+        names = read.value() if read else None
+        if _is_text(names) and not (override.is_delete() and isinstance(names, list)):
+            return spelled
+        if isinstance(names, ChoiceSweep) and None in names.list:
+            raise DeblurzooError(f"{argument}: a sweep over a group of configs cannot contain null: run it alone")
+    raise DeblurzooError(f"{argument}: {override.key_or_group} is a group of configs: give the name of a config")
+
+
+def _is_text(value: Any) -> bool:
+    """Whether a value of an override is text, or if it is a list or a sweep, all its items are."""
+    if isinstance(value, ChoiceSweep | list):
+        return all(map(_is_text, value if isinstance(value, list) else value.list))
+    return isinstance(value, str | QuotedString | Glob)
 
 
 def _problem(argument: str, sweep: bool) -> str:

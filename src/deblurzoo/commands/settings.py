@@ -156,7 +156,7 @@ class Training(Settings):
     label: Text
     group: Text | None
     tags: Texts
-    seed: NonNegativeInt
+    seed: Annotated[int, Field(ge=0, lt=2**32)]  # NumPy's bound
     blur: str | None
     resume: Text | None
     init: Text | None

@@ -4,6 +4,7 @@ import csv
 import html
 import io
 import math
+import re
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -235,9 +236,14 @@ def as_markdown(all_results: list[Results], failed: Sequence[Failure], view: Vie
     return "\n".join(lines) + "\n"
 
 
+_OF_MARKDOWN = re.compile(r"[\\`*\[\]~|$]|^([-+]|#+|\d+[.)])(?=\s)|(?<![^\W_])_|_(?![^\W_])")
+"""Pattern of text whose last character has a meaning in Markdown; an underscore within a word has none."""
+
+
 def _escaped(text: str) -> str:
-    """Return text escaped for a cell of a Markdown table."""
-    return html.escape(" ".join(text.split()), quote=False).replace("|", "\\|").replace("*", "\\*")
+    """Return text with the meaning of its characters in Markdown escaped, in one line."""
+    line = _OF_MARKDOWN.sub(lambda found: f"{found[0][:-1]}\\{found[0][-1]}", " ".join(text.split()))
+    return html.escape(line, quote=False)
 
 
 _GIVEN = ("dataset", "protocol", "split", "blur_folder", "resolution", "frames", "rounding", "place")

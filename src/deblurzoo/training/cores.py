@@ -77,12 +77,15 @@ class _Usage(NamedTuple):
 
 
 def _usage() -> _Usage:
-    everyone, this = psutil.cpu_times(), psutil.Process()
-    used, own = everyone.user + everyone.system + getattr(everyone, "nice", 0), 0.0
-    for process in (this, *this.children(recursive=True)):  # compilers are children
-        with suppress(psutil.NoSuchProcess):
-            times = process.cpu_times()
-            own += times.user + times.system + times.children_user + times.children_system
+    """Return the use of the cores until now; 0 where the system does not state it, as in some containers."""
+    used = own = 0.0
+    with suppress(OSError, psutil.Error):
+        everyone, this = psutil.cpu_times(), psutil.Process()
+        for process in (this, *this.children(recursive=True)):  # compilers are children
+            with suppress(psutil.NoSuchProcess):
+                times = process.cpu_times()
+                own += times.user + times.system + times.children_user + times.children_system
+        used = everyone.user + everyone.system + getattr(everyone, "nice", 0)
     return _Usage(time.monotonic(), used, own)
 
 
