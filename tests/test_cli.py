@@ -81,6 +81,10 @@ def test_seeds_out_of_bounds(line: str, message: str, deblurzoo: Run) -> None:
         ("train -sc install=tcsh", "error: -sc requires one argument: type install=SHELL or uninstall=SHELL"),
         ("train -m data=toy --cfg job", "error: -m and --cfg exclude each other: give one of them"),
         ("train --run -i config", "error: --run and --info exclude each other: give one of them"),
+        (
+            "data check data=toy against=gopro",
+            "the config is invalid (against=gopro: Input should be a valid dictionary",
+        ),
         ("data check data=toy -m --out x", "unrecognized arguments: --out"),
         ("deblur = --checkpoint --out", "argument --checkpoint: expected one argument"),
         ("compare -- --csv", "error: --csv has no results.json"),

@@ -261,7 +261,7 @@ def blur_choice(data: DictConfig, blur: str | None) -> dict[str, Any]:
 
 def blur_choices(cfg: DictConfig, blur: str | None) -> dict[str, dict[str, Any]]:
     """Return the config updates that set the missing blur folders of all data sets of a command to `blur`."""
-    return {key: blur_choice(cfg[key], blur) for key in ("data", "against") if cfg.get(key) is not None}
+    return {key: blur_choice(cfg[key], blur) for key in ("data", "against") if isinstance(cfg.get(key), DictConfig)}
 
 
 def quiet_lightning() -> None:
