@@ -35,7 +35,7 @@ TINY: dict[type[DeblurModule], dict[str, Any]] = {
 }
 
 
-def module_of(kind: type[DeblurModule], **options: str) -> DeblurModule:
+def module_of(kind: type[DeblurModule], **options: Any) -> DeblurModule:
     torch.manual_seed(1)
     module = kind(net={**TINY[kind], **options}, optimizer={"lr": 1e-4}, schedule={"steps": 1, "power": 1.0}).eval()
     for name, parameter in module.named_parameters():
@@ -198,11 +198,12 @@ def test_a_moving_average_is_what_is_exported(deblurzoo: Run, toy: Path, tmp_pat
         *((kind, {}) for kind in TINY),
         (SVRNNDeblur, {"resize": "caffe"}),
         (SRNDeblur, {"padding": "same", "resize": "tf1"}),
+        (SRNDeblur, {"padding": "same", "resize": "tf1", "channels": 1, "bottleneck": "none"}),
         (FlowRNNDeblur, {"fill": "zeros"}),
         (Liu2016Deblur, {"resize": "caffe"}),
     ],
 )
-def test_onnx_agrees_with_torch_at_any_size(kind: type[DeblurModule], options: dict[str, str], tmp_path: Path) -> None:
+def test_onnx_agrees_with_torch_at_any_size(kind: type[DeblurModule], options: dict[str, Any], tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     module, out = module_of(kind, **options), tmp_path / "exported"
     differences = export(checkpoint_of(module, tmp_path), out, onnx=True)
