@@ -2,7 +2,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -11,8 +11,9 @@ from conftest import Run
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.export import export
 from deblurzoo.export.onnx import largest_difference
-from deblurzoo.nets.base import restore_any_size
-from deblurzoo.training.checkpoints import CONFIG, WEIGHTS, load_any
+from deblurzoo.export.safetensors import write_export
+from deblurzoo.nets.base import DeblurNet, restore_any_size
+from deblurzoo.training.checkpoints import CONFIG, WEIGHTS, load_any, net_state, read_export
 from deblurzoo.training.flow_rnn import FlowRNNDeblur
 from deblurzoo.training.module import DeblurModule
 from deblurzoo.training.srn import SRNDeblur
@@ -34,7 +35,7 @@ TINY: dict[type[DeblurModule], dict[str, Any]] = {
 }
 
 
-def module_of(kind: type[DeblurModule], **options: str) -> DeblurModule:
+def module_of(kind: type[DeblurModule], **options: Any) -> DeblurModule:
     torch.manual_seed(1)
     module = kind(net={**TINY[kind], **options}, optimizer={"lr": 1e-4}, schedule={"steps": 1, "power": 1.0}).eval()
     for name, parameter in module.named_parameters():
@@ -106,6 +107,18 @@ def test_half_precision_takes_half_the_space(exported: Path, tmp_path: Path) -> 
     assert all(torch.equal(rounded[name], tensor.half().float()) for name, tensor in state.items())
     sizes = [(folder / WEIGHTS).stat().st_size for folder in (exported, tmp_path / "half")]
     assert sizes[1] < 0.6 * sizes[0]
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_whole_numbers_stay_whole(half: bool, exported: Path, tmp_path: Path) -> None:
+    """Networks of extensions may have them, such as BatchNorm's counter."""
+    net = cast(DeblurNet, torch.nn.BatchNorm2d(3))
+    net.frames, net.size_multiple = 1, 1
+    net.get_buffer("num_batches_tracked").fill_(100_001)
+    write_export(tmp_path, net, read_export(exported / WEIGHTS), half)
+    state = net_state(read_export(tmp_path / WEIGHTS))
+    assert torch.equal(state["num_batches_tracked"], torch.tensor(100_001))
+    assert state["weight"].dtype == (torch.float16 if half else torch.float32)
 
 
 def test_weights_beyond_half_precision_are_refused(tmp_path: Path) -> None:
@@ -185,11 +198,12 @@ def test_a_moving_average_is_what_is_exported(deblurzoo: Run, toy: Path, tmp_pat
         *((kind, {}) for kind in TINY),
         (SVRNNDeblur, {"resize": "caffe"}),
         (SRNDeblur, {"padding": "same", "resize": "tf1"}),
+        (SRNDeblur, {"padding": "same", "resize": "tf1", "channels": 1, "bottleneck": "none"}),
         (FlowRNNDeblur, {"fill": "zeros"}),
         (Liu2016Deblur, {"resize": "caffe"}),
     ],
 )
-def test_onnx_agrees_with_torch_at_any_size(kind: type[DeblurModule], options: dict[str, str], tmp_path: Path) -> None:
+def test_onnx_agrees_with_torch_at_any_size(kind: type[DeblurModule], options: dict[str, Any], tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     module, out = module_of(kind, **options), tmp_path / "exported"
     differences = export(checkpoint_of(module, tmp_path), out, onnx=True)

@@ -157,6 +157,9 @@ def test_other_letters_and_hyphens_in_latex() -> None:
     first, *_ = latex = as_latex([evaluation("a_b--c---d", "gopro", 30.0)], by_conditions).splitlines()
     assert first == r"% requires \usepackage{booktabs}"
     assert any(line.startswith(r"a\_b-{}-c-{}-{}-d & ") for line in latex)
+    *_, line = (line for line in as_latex([evaluation("?`a''b ,,e\u0301", "gopro", 30.0)], by_conditions).splitlines()
+                if line.startswith("?"))  # fmt: skip
+    assert line.startswith("?{}`a'{}'b ,{},é & ")
     first, *_ = latex = as_latex([evaluation("α网é", "gopro", 30.0)], by_conditions).splitlines()
     assert first.endswith("require LuaLaTeX or XeLaTeX") and any(line.startswith("α网é & ") for line in latex)
 

@@ -49,7 +49,9 @@ def export(checkpoint: Path, out: Path, onnx: bool, half: bool = False) -> dict[
 
 
 def _rounded(name: str, tensor: Tensor) -> Tensor:
-    """Return a tensor rounded to float16; raise a DeblurzooError if a value is too large."""
+    """Return a tensor of floats rounded to float16; raise a DeblurzooError if a value is too large."""
+    if not tensor.is_floating_point():  # such as BatchNorm's counter
+        return tensor
     rounded = tensor.half()
     if not rounded.isfinite().all():
         raise DeblurzooError(f"{name} has values above 65504, the largest value of float16: export without --half")

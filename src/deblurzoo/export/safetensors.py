@@ -8,7 +8,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import save
 
 from deblurzoo.extensions import current, name_of
@@ -25,10 +24,11 @@ def write_export(folder: Path, net: DeblurNet, trained: dict[str, Any], half: bo
         folder: an existing folder.
         net: the network, with the weights to be written.
         trained: the content of the checkpoint, from `read_trained`.
-        half: whether to store the tensors as float16.
+        half: whether to store tensors of floats as float16.
     """
-    dtype = torch.float16 if half else None
-    state = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in net.state_dict().items()}
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
+    if half:
+        state = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
     config = {
         **trained["hyper_parameters"]["net"],
         "deblurzoo": {

@@ -1,11 +1,16 @@
 """Interface and construction of networks, and restoration of images of any size."""
 
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import get_ident
 from typing import Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
+from torch.nn.parameter import is_lazy
 
 from deblurzoo.batch import restored_by
 from deblurzoo.config import checked
@@ -90,6 +95,34 @@ def build_network(target: str | type[nn.Module] | None, arguments: dict[str, Any
         return cast(DeblurNet, kind(**checked(kind, arguments, "model.net")))
     except (TypeError, ValueError) as error:
         raise DeblurzooError(f"model.net: {first_line(error)}") from error
+
+
+@contextmanager
+def no_larger_than(state: dict[str, Tensor]) -> Iterator[None]:
+    """Raise a ValueError as soon as a network under construction becomes much larger than the weights of a file.
+
+    The file's arguments are untrusted: a width of 1,000 would need hundreds of gigabytes, or a million blocks hours.
+    """
+    thread = get_ident()
+    left = 4 * sum(_size(tensor) for tensor in state.values())  # a class may replace parameters, such as by a norm
+
+    def count(module: nn.Module, name: str, parameter: nn.Parameter) -> None:
+        nonlocal left
+        if thread == get_ident() and parameter is not None and not is_lazy(parameter):
+            left -= _size(parameter)
+        if left < 0:
+            raise ValueError("its arguments are of a much larger network than its weights")
+
+    hook = register_module_parameter_registration_hook(count)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def _size(tensor: Tensor) -> int:
+    """Return the number of values, and some more, because a tensor without values takes time, too."""
+    return tensor.numel() + 32
 
 
 def complete(kind: type[nn.Module], arguments: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from itertools import groupby
+from unicodedata import normalize
 
 from deblurzoo.errors import DeblurzooError, few_of
 from deblurzoo.metrics import figure
@@ -161,6 +162,10 @@ _SPECIAL = {
 
 
 def _plain(text: str) -> str:
-    """Return text with the meaning of its characters in LaTeX escaped, in one line."""
-    line = "".join(_SPECIAL.get(character, character) for character in " ".join(text.split()))
-    return re.sub("-(?=-)", "-{}", line)  # LaTeX prints two hyphens as a dash
+    """Return text with the meaning of its characters in LaTeX escaped, in one line.
+
+    Accents are composed with their letters, as pdfLaTeX knows them; file names of macOS have them apart.
+    """
+    composed = normalize("NFC", " ".join(text.split()))
+    line = "".join(_SPECIAL.get(character, character) for character in composed)
+    return re.sub("(?<=[-`',?!])(?=[-`',])", "{}", line)  # LaTeX prints pairs such as two hyphens as one character

@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import ConfigDict
 from safetensors import SafetensorError
 from safetensors.torch import load
@@ -14,7 +15,7 @@ from deblurzoo.config import require_plain
 from deblurzoo.errors import DeblurzooError, few_of
 from deblurzoo.extensions import NETWORKS, current, resolve
 from deblurzoo.files import require_readable
-from deblurzoo.nets.base import DeblurNet, build_network
+from deblurzoo.nets.base import DeblurNet, build_network, no_larger_than
 from deblurzoo.records import Literally, Record, checked, load_record
 from deblurzoo.reports.results import Lineage, Origin
 from deblurzoo.training.pretrained import load_tensors
@@ -161,10 +162,6 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
         state: dict[str, Tensor] = load(path.read_bytes())
     except (OSError, SafetensorError) as error:
         raise DeblurzooError(f"{path} cannot be read ({error}): export the network again") from error
-    if odd := [name for name, tensor in state.items() if not tensor.is_floating_point()]:
-        raise DeblurzooError(
-            f"{path} has {odd[0]} of type {state[odd[0]].dtype}, not a float type: export the network again"
-        )
     return state
 
 
@@ -235,8 +232,9 @@ def load_net(trained: dict[str, Any], path: Path) -> DeblurNet:
     except ValueError as error:
         raise DeblurzooError(f"{path} cannot be used: {error}") from error
     try:
-        net = build_network(kind, arguments)
         state = net_state(trained)
+        with no_larger_than(state):
+            net = build_network(kind, arguments)
         if misfits := list(unequal(state, net.state_dict()).values()):
             raise ValueError(few_of(misfits, 1))
         net.load_state_dict(state)
@@ -252,10 +250,18 @@ def net_state(trained: dict[str, Any]) -> dict[str, Tensor]:
 
 
 def unequal(given: dict[str, Tensor], needed: dict[str, Tensor]) -> dict[str, str]:
-    """Return a description of each tensor that is missing, unknown or of a different shape, by name."""
-    theirs, ours = ({name: tuple(tensor.shape) for name, tensor in state.items()} for state in (given, needed))
+    """Return a description of each tensor that is missing, unknown, or of a different shape or kind, by name."""
+    theirs, ours = ({name: _form(tensor) for name, tensor in state.items()} for state in (given, needed))
     return {
         name: f"{name} is {theirs.get(name, 'missing')} in the file, {ours.get(name, 'unknown')} in the network"
         for name in {**ours, **theirs}
         if theirs.get(name) != ours.get(name)
     }
+
+
+def _form(tensor: Tensor) -> str:
+    """Return the shape of a tensor, and its type unless it has float values in memory, which torch converts."""
+    if tensor.is_nested:
+        return "nested"
+    is_plain = tensor.layout == torch.strided and tensor.is_floating_point() and not tensor.is_meta
+    return f"{tuple(tensor.shape)}{'' if is_plain else f' of {tensor.dtype}, {tensor.layout}, {tensor.device}'}"

@@ -9,18 +9,53 @@ import torch
 from torch import Tensor
 
 from deblurzoo.errors import DeblurzooError, first_line
+from deblurzoo.training.rehearsal import CORRUPT, LARGEST_PICKLE, rehearse
+
+_MOST_BYTES = 8
+"""Largest size of all tensors of a file, as a multiple of the size of the file."""
 
 
 def load_tensors(path: Path) -> Any:
     """Load tensors and values of basic types from a torch file without running code from it (`weights_only=True`).
 
+    Loading needs memory in proportion to the size of the file.
+
     Raises:
         ValueError: the file is corrupt, or loading it would call a function; the message is one line.
     """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        rehearse(path)
+    except OSError as error:
+        raise ValueError(first_line(error)) from error
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # corrupt files raise exceptions of many types, from zip, pickle, unicode and torch
         raise ValueError(_reason(error)) from error
+    _require_bounded(content, path.stat().st_size)
+    return content
+
+
+def _require_bounded(content: Any, size: int) -> None:
+    """Raise a ValueError if code that copies or walks through the content would need much memory or time.
+
+    A small file can name one value any number of times, or repeat one number in a tensor of any size.
+
+    Args:
+        content: values of basic types and tensors.
+        size: size of the file in bytes.
+    """
+    values, most, left = min(LARGEST_PICKLE, size), _MOST_BYTES * size, [content]
+    while left:
+        value = left.pop()
+        values -= 1
+        if isinstance(value, Tensor):
+            most -= value.numel() * value.element_size()
+        elif isinstance(value, dict):
+            left.extend(value.values())
+        elif isinstance(value, list | tuple):
+            left.extend(value)
+        if min(values, most) < 0:
+            raise ValueError("its values share bytes, and would need much more memory than the file")
 
 
 def _reason(error: Exception) -> str:
@@ -29,7 +64,7 @@ def _reason(error: Exception) -> str:
         return f"loading it would call {call[1]}"
     if isinstance(error, OSError) and error.errno != errno.EINVAL:  # torch seeks in a truncated file
         return first_line(error)
-    return "the file is corrupt, or is not a file of torch"
+    return CORRUPT
 
 
 def read_state(path: Path, key: str, wanted: str) -> dict[str, Tensor]:
