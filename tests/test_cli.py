@@ -11,6 +11,16 @@ from conftest import Run
 from verbs import refused
 
 
+@pytest.mark.parametrize("command", ["--help", "train --help", "weights"])
+def test_a_reader_of_the_output_may_end_first(command: str) -> None:
+    arguments = [sys.executable, "-m", "deblurzoo", *command.split()]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout and process.stderr
+        process.stdout.close()  # as `head` does
+        assert process.stderr.read() == b""
+        assert process.wait() != 0
+
+
 def test_completion_is_installed_for_deblurzoo(deblurzoo: Run) -> None:
     for arguments in (["-sc", "install=bash"], ["train", "--shell-completion", "install=bash"]):
         done = deblurzoo(*arguments)

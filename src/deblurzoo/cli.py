@@ -7,7 +7,7 @@ from importlib import import_module
 from itertools import pairwise
 from keyword import iskeyword
 
-from deblurzoo.errors import DeblurzooError, interruptible, print_escaped, system_errors
+from deblurzoo.errors import DeblurzooError, interruptible, print_escaped, readable_output, system_errors
 from deblurzoo.version import __version__
 
 USAGE = """usage: deblurzoo COMMAND …
@@ -107,7 +107,11 @@ def main() -> None:
     """Run the command line."""
     _require_utf8_mode()
     print_escaped()
-    arguments = sys.argv[1:]
+    with readable_output():
+        _main(sys.argv[1:])
+
+
+def _main(arguments: list[str]) -> None:
     if arguments in ([], ["-h"], ["--help"], ["data", "-h"], ["data", "--help"]):
         print(USAGE)
         return

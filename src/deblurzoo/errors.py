@@ -4,6 +4,7 @@ import codecs
 import errno
 import io
 import os
+import select
 import signal
 import sys
 import traceback
@@ -124,6 +125,33 @@ def _as_ctrl_c(is_terminable: bool) -> Iterator[list[int]]:
     finally:
         for number in replaced:
             signal.signal(number, signal.SIG_DFL)
+
+
+_READER_ENDED = 141
+
+
+@contextmanager
+def readable_output() -> Iterator[None]:
+    """Exit with code 141, as after the signal SIGPIPE, if the process that reads the output has ended."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        if _has_reader(sys.stdout.fileno()):  # another pipe is broken, such as a worker's
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+        sys.exit(_READER_ENDED)
+
+
+def _has_reader(pipe: int) -> bool:
+    """Whether the end of a pipe from which its data are read is open."""
+    if not hasattr(select, "poll"):  # Windows, where a missing reader is a different error
+        return True
+    poll = select.poll()
+    poll.register(pipe, 0)  # for errors only
+    return not poll.poll(0)
 
 
 def _escape(error: UnicodeError) -> tuple[str, int]:

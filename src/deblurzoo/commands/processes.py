@@ -22,6 +22,7 @@ from deblurzoo.commands.overrides import override
 from deblurzoo.commands.user_configs import user_folders
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import claim, release
+from deblurzoo.media.threads import cores
 from deblurzoo.training.devices import claimed
 
 log = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ def train_in_processes(run: Path, devices: list[int], on_gpus: bool, **decided: 
     folders = [f"file://{folder.absolute()}" for folder in user_folders()]
     ours = {"hydra.searchpath": folders, "hydra.run.dir": str(run), "trainer.devices": number, **decided}
     overrides = [*HydraConfig.get().overrides.task, *(override(key, value) for key, value in ours.items())]
-    threads = str(max(1, (os.cpu_count() or 1) // number))
+    threads = str(max(1, cores() // number))
     variables = {"OMP_NUM_THREADS": threads, **os.environ, _PIPED: "1"}
     if on_gpus:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
