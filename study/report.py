@@ -256,8 +256,13 @@ includes the effect of size.
 def longer_section() -> str:
     """Return the tables of the same networks after a longer training."""
     done = list(network_rows("longer"))
+    finals = {
+        name: validations(HERE / FOLDERS["longer"] / name / "metrics.csv")[-1] for name in full_networks("longer")
+    }
+    reached = ", ".join(name for name, final in finals.items() if final.gain >= ENOUGH)
     return f"""The same networks are trained again from scratch, on {crops("longer")} crops.
-{len(done)} of {len(longer())} jobs are finished.
+{len(done)} of {len(longer())} jobs are finished. A gain of {ENOUGH:g} dB on the validation photos, which no network has
+after {crops("study")} crops, is reached by {reached or "none of them"}.
 
 {table(OF_NETWORKS, done)}
 The gain on the 20 validation photos during the training, in dB:
