@@ -198,7 +198,7 @@ def test_a_disabled_wandb_records_nothing(process: Run, toy: Path, tmp_path: Pat
     assert not list(tmp_path.glob("**/*.wandb"))
 
 
-@pytest.mark.parametrize("project", ["a/b/c d", "", "/b", "a/", "a?b"])
+@pytest.mark.parametrize("project", ["a/b/c d", "/b", "a/", "a?b"])
 def test_a_project_with_a_wrong_name_is_rejected_before_any_work(
     project: str, deblurzoo: Run, toy: Path, tmp_path: Path
 ) -> None:
