@@ -101,7 +101,8 @@ def finish(name: str, job: list[str], given: argparse.Namespace) -> None:
     run(["train", *settings(given.part, job, given), f"name={trained}"], given)
     spent = cpu_seconds() - before
     checkpoint = f"runs/{trained}"
-    if given.part == "weights" or (given.part == "longer" and name in NETWORKS):
+    keeps_export = given.part == "longer" and name in NETWORKS
+    if keeps_export or given.part == "weights":
         checkpoint = f"exports/{trained}"
         shutil.rmtree(given.runs / checkpoint, ignore_errors=True)
         run(["export", "--checkpoint", f"runs/{trained}", "--out", checkpoint, "--half"], given)
@@ -115,7 +116,7 @@ def finish(name: str, job: list[str], given: argparse.Namespace) -> None:
     kept.mkdir(parents=True, exist_ok=True)
     join_metrics(sorted((given.runs / "runs" / trained / "csv").glob("*/metrics.csv")), kept / "metrics.csv")
     (kept / "hours.json").write_text(json.dumps({"cpu": round(spent / 3600, 3)}) + "\n")
-    if given.part == "longer" and name in NETWORKS:
+    if keeps_export:
         shutil.copytree(given.runs / checkpoint, kept / "export", dirs_exist_ok=True)
     if given.part == "weights" and read_results(results["kodak"]).gain_db >= WORTH:
         shutil.copytree(given.runs / checkpoint, shipped.FOLDER / name, dirs_exist_ok=True)

@@ -132,7 +132,7 @@ def test_a_killed_evaluation_goes_on_and_ends_as_if_it_had_not_been(
 
     done = on_all_cores([*arguments, "out=killed"], tmp_path)
     finished = evaluated(done, tmp_path / "killed")
-    assert finished["threads"] == 1 and "threads: 1, as it was started with them" in done.stderr + done.stdout
+    assert finished["threads"] == 1 and "threads: 1, as recorded" in done.stderr + done.stdout
     assert f"resuming killed: {count} of 68 images are measured" in done.stdout
     assert without_times(finished) == without_times(whole)
     for frame, written in before.items():

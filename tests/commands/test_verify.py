@@ -54,7 +54,7 @@ def test_results_of_a_network_are_verified(deblurzoo: Run, file: Path, tmp_path:
     assert "not verified: names of the network and of folders, source, times, version and config of the" in done.stdout
     assert sorted(path for path in tmp_path.rglob("*")) == before
     done = on_all_cores(["verify", str(file)], tmp_path)
-    assert done.returncode == 0 and "threads: 1, as it was started with them" in done.stderr
+    assert done.returncode == 0 and "threads: 1, as recorded" in done.stderr
     done = deblurzoo("verify", file, f"restored={file.parent}/restored", "--seed", "1")
     assert done.returncode == 0 and "all means; 4 of 21 images (seed 1)" in done.stdout, done.stderr
     assert "the network was not run" in done.stdout

@@ -40,7 +40,7 @@ def busy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     [
         (None, 1, "threads: 1, as other processes use the other cores"),
         (2, 2, None),
-        (1, 1, "threads: 1, as it was started with them; OMP_NUM_THREADS=2 uses all cores"),
+        (1, 1, "threads: 1, as recorded; OMP_NUM_THREADS=2 uses all cores"),
         (64, 2, None),
     ],
 )

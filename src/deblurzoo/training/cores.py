@@ -35,7 +35,7 @@ def free_cores(accelerator: str, begun: int | None) -> Iterator[int | None]:
     if os.environ.get("OMP_NUM_THREADS"):
         begun = threads
     if begun:
-        chosen, reason = min(begun, threads), "it was started with them"
+        chosen, reason = min(begun, threads), "recorded"
     elif (free := _cores_left(threads)) < threads:
         chosen, reason = max(1, free), "other processes use the other cores"
     if chosen < threads:
