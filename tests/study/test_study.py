@@ -73,6 +73,7 @@ def test_jobs_train_are_evaluated_and_then_skipped(tmp_path: Path) -> None:
     for part, name, tests in (
         ("learnability", "svrnn_caffe_l2", set()),
         ("study", "flow_rnn_no_flow_control", {"kodak", "reds_full", "reds_half"}),
+        ("longer", "flow_rnn", {"kodak", "reds_full", "reds_half"}),
         ("weights", "nafnet-small", {"kodak", "reds_full", "reds_half", "gopro_full", "gopro_half"}),
     ):
         job = [part, "--runs", tmp_path, "--toy", "--only", name]
