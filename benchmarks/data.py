@@ -28,6 +28,7 @@ from deblurzoo.data.datamodule import TrainingCrops
 from deblurzoo.data.packing import pack
 from deblurzoo.data.sampling import StepSampler
 from deblurzoo.data.transforms import Augmentation
+from deblurzoo.errors import as_program
 from deblurzoo.media import Image, images
 from deblurzoo.media.images import read_image
 from deblurzoo.media.naming import below, is_image_file
@@ -163,4 +164,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_program(main)

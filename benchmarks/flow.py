@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deblurzoo.data import Toy
+from deblurzoo.errors import as_program
 from deblurzoo.files import user_path
 from deblurzoo.nets.base import pad_for
 from deblurzoo.ops.warp import end_point_error, enlarge, warp
@@ -77,4 +78,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_program(main)

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import torch
 
 from deblurzoo.benchmark.harness import machine, machine_line
+from deblurzoo.errors import as_program
 from deblurzoo.files import user_path, write_atomically
 
 HERE = Path(__file__).parent
@@ -152,4 +153,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_program(main)

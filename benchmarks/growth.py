@@ -23,6 +23,7 @@ import cv2
 import numpy as np
 
 from deblurzoo.benchmark.harness import Figures, command_figures, measured, parser, show
+from deblurzoo.errors import as_program
 from deblurzoo.media.images import read_image, write_png
 from deblurzoo.synthesis.options import ToyOptions
 from deblurzoo.synthesis.toy import PHOTOGRAPHS, write_toy
@@ -220,4 +221,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_program(main)

@@ -22,6 +22,7 @@ from deblurzoo.data.batches import Collation
 from deblurzoo.data.datamodule import DeblurDataModule, TrainingCrops, large_enough
 from deblurzoo.data.packing import pack
 from deblurzoo.data.transforms import Augmentation
+from deblurzoo.errors import as_program
 from deblurzoo.training.precision import training_precision
 from deblurzoo.training.svrnn import SVRNNDeblur
 
@@ -99,4 +100,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_program(main)

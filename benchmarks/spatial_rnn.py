@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from deblurzoo.benchmark.harness import Figures, in_new_process, measured, parser, resident_peak, show
+from deblurzoo.errors import as_program
 from deblurzoo.ops.spatial_rnn import reference, spatial_rnn
 
 SHAPES = {
@@ -168,4 +169,4 @@ def print_shape(found: dict[Case, Figures], title: str, place: str, map_bytes: i
 
 
 if __name__ == "__main__":
-    main()
+    as_program(main)

@@ -29,6 +29,7 @@ from deblurzoo import cli
 from deblurzoo.benchmark.harness import Figures, in_new_process, measured, parser, resident_peak, show
 from deblurzoo.commands.hydra_app import as_dicts
 from deblurzoo.commands.train import make_module
+from deblurzoo.errors import as_program
 from deblurzoo.files import conf_dir
 from deblurzoo.synthesis.options import ToyOptions
 from deblurzoo.synthesis.toy import write_toy
@@ -171,4 +172,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_program(main)

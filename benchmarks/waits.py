@@ -20,6 +20,7 @@ from pathlib import Path
 from growth import image
 
 from deblurzoo.benchmark.harness import Figures, command_figures, measured, parser, show
+from deblurzoo.errors import as_program
 from deblurzoo.media.images import write_png
 from deblurzoo.synthesis.options import ToyOptions
 from deblurzoo.synthesis.toy import write_toy
@@ -150,4 +151,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_program(main)

@@ -25,6 +25,7 @@ from trainings import CONTROLS, FOLDERS, HERE, NETWORKS, PARTS, REGIME, WORTH, l
 
 from deblurzoo import shipped
 from deblurzoo.commands.weights import SCORES
+from deblurzoo.errors import as_program
 from deblurzoo.files import write_atomically
 from deblurzoo.reports.differences import Difference, difference
 from deblurzoo.reports.papers import rows_of
@@ -316,4 +317,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_program(main)

@@ -29,6 +29,7 @@ from trainings import FOLDERS, HERE, NETWORKS, PARTS, REGIME, WORTH, weights
 from deblurzoo import shipped
 from deblurzoo.commands.hydra_app import as_dicts, make
 from deblurzoo.data.clips import Sample, Source
+from deblurzoo.errors import as_program
 from deblurzoo.files import conf_dir
 from deblurzoo.media.images import write_png
 from deblurzoo.reports.results import read as read_results
@@ -229,4 +230,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_program(main)

@@ -1,6 +1,9 @@
 """The scripts in `benchmarks/`: options, without the measurements."""
 
+import os
 import runpy
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -35,3 +38,23 @@ def test_every_script_has_a_help(name: str, capsys: pytest.CaptureFixture[str]) 
 def test_wrong_options_are_one_message(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("waits.py", *arguments) == 2
     assert message in capsys.readouterr().err
+
+
+_RUN = """
+import runpy, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a terminal
+sys.path.insert(0, sys.argv[1])
+sys.argv[:2] = ["growth.py"]
+runpy.run_path(f"{sys.path[0]}/growth.py", run_name="__main__")
+"""
+
+
+def test_ctrl_c_is_one_line() -> None:
+    command = [sys.executable, "-c", _RUN, str(FOLDER), "--only", "data check: clips"]
+    with subprocess.Popen(command, text=True, start_new_session=True, stderr=subprocess.PIPE) as child:
+        assert child.stderr is not None
+        assert child.stderr.readline().startswith("  0% data check")
+        os.killpg(child.pid, signal.SIGINT)
+        assert child.wait(60) == 130
+        errors = child.stderr.read()
+    assert "Traceback" not in errors and errors.count("interrupted: ") == 1, errors

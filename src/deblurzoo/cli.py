@@ -7,7 +7,7 @@ from importlib import import_module
 from itertools import pairwise
 from keyword import iskeyword
 
-from deblurzoo.errors import DeblurzooError, interruptible, print_escaped, readable_output, system_errors
+from deblurzoo.errors import DeblurzooError, as_program, print_escaped, readable_output
 from deblurzoo.version import __version__
 
 USAGE = """usage: deblurzoo COMMAND …
@@ -127,8 +127,4 @@ def _main(arguments: list[str]) -> None:
     else:
         print(f"error: unknown command {' '.join(arguments[:2])}\n\n{USAGE}", file=sys.stderr)
         sys.exit(2)
-    try:
-        with system_errors():
-            interruptible(run, is_terminable=verb != "train")  # which saves its step
-    except DeblurzooError as error:
-        sys.exit(f"error: {error}")
+    as_program(run, is_terminable=verb != "train")  # which saves its step

@@ -83,6 +83,20 @@ def unusable(error: OSError) -> DeblurzooError:
     return DeblurzooError(f"{place} cannot be used ({error.strerror or error}): {remedy}")
 
 
+def as_program(main: Callable[[], object], is_terminable: bool = True) -> None:
+    """Call the main function of a program. Errors that a user can fix, and Ctrl-C, print one message and exit.
+
+    Args:
+        main: the function.
+        is_terminable: see `interruptible`.
+    """
+    try:
+        with system_errors():
+            interruptible(main, is_terminable)
+    except DeblurzooError as error:
+        sys.exit(f"error: {error}")
+
+
 def interruptible(run: Callable[[], object], is_terminable: bool = True) -> None:
     """Call a function; on Ctrl-C, print one line and exit with code 130.
 

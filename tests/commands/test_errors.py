@@ -270,6 +270,20 @@ def test_a_value_that_refers_to_nothing_is_one_line(override: str, reason: str, 
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("override", "reason"),
+    [
+        ("hydra.job_logging.root.level=NOPE", "Unable to configure root logger (Unknown level: 'NOPE')"),
+        ("hydra.hydra_logging.root.level=NOPE", "Unable to configure root logger (Unknown level: 'NOPE')"),
+        ("hydra.job_logging.version=7", "Unsupported version: 7"),
+    ],
+)
+def test_a_logging_config_that_python_refuses_is_one_line(override: str, reason: str, deblurzoo: Run) -> None:
+    done = deblurzoo("train", *SHORT, "data.root=x", override)
+    refused(done, f"error: {reason}: correct hydra.job_logging and hydra.hydra_logging\n")
+    assert done.stderr.count("\n") == 1
+
+
 def test_an_unknown_error_keeps_its_traceback(
     deblurzoo: Run, toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

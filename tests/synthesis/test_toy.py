@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from conftest import SMALL_TOY
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.media.images import read_image
 from deblurzoo.synthesis.motion import hand_shake
+from deblurzoo.synthesis.options import ToyOptions
 from deblurzoo.synthesis.toy import PHOTOGRAPHS, write_toy
 
 
@@ -55,6 +57,22 @@ def test_hand_shake_has_the_length_asked_for() -> None:
     steps = np.linalg.norm(np.diff(path.shift, axis=0), axis=1)
     assert steps.mean() * 10 == pytest.approx(5.0, rel=0.02)
     assert steps.max() < 1.5  # pixels per sub-frame: no ghosting in the average
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"height": 100_000_000}, "224x100000000 pixels: give sides of 16 to 4096 pixels"),
+        ({"width": 15}, "15x160 pixels: give sides of 16 to 4096 pixels"),
+        ({"frames": 0}, "at least one clip per split and one frame per clip"),
+        ({"min_blur": 8.0}, "must satisfy 0 <= min <= max"),
+        ({"max_blur": float("inf")}, "must satisfy 0 <= min <= max"),
+        ({"min_blur": float("nan")}, "must satisfy 0 <= min <= max"),
+    ],
+)
+def test_sizes_and_blurs_that_cannot_be_drawn_are_refused(options: dict[str, Any], reason: str) -> None:
+    with pytest.raises(DeblurzooError, match=reason):
+        ToyOptions(**options)
 
 
 def test_existing_folder_is_left_alone(toy: Path) -> None:

@@ -8,10 +8,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 import torch
 
+from deblurzoo.media.images import write_png
 from deblurzoo.training import cores
 from deblurzoo.training.cores import free_cores
 
@@ -52,6 +54,14 @@ def test_training_uses_the_free_cores_and_a_resumed_run_its_number(
         assert torch.get_num_threads() == chosen == threads
     assert torch.get_num_threads() == 2
     assert reason in caplog.text if reason else not caplog.messages
+
+
+def test_deblur_uses_the_free_cores(busy: None, tmp_path: Path) -> None:
+    write_png(tmp_path / "photo.png", np.zeros((32, 32, 3), np.uint8))
+    command = [sys.executable, "-m", "deblurzoo", "deblur", "photo.png", "--out", "restored", "--device", "cpu"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert (tmp_path / "restored" / "photo.png").is_file(), done.stderr
+    assert "threads: 1, as other processes use the other cores" in done.stderr
 
 
 def test_the_environment_overrides_the_free_cores(busy: None, monkeypatch: pytest.MonkeyPatch) -> None:

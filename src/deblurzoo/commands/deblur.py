@@ -1,6 +1,7 @@
 """`deblurzoo deblur`: restore photos and videos with a trained network."""
 
 import argparse
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import get_args
@@ -51,6 +52,7 @@ def run(options: argparse.Namespace) -> None:
     from deblurzoo.restore.progress import restore_all
     from deblurzoo.restore.restorer import Restorer
     from deblurzoo.training.checkpoints import load_any
+    from deblurzoo.training.cores import free_cores
 
     if options.checkpoint is None:
         known = ", ".join(shipped.names()) or "none yet"
@@ -78,6 +80,7 @@ def run(options: argparse.Namespace) -> None:
         for note in gap_notes(options.inputs, options.out):
             print(escaped(note))
     record = partial(record_input, options.out, compare=options.compare)
-    failed = restore_all(todo, restorer, options.compare, record)
+    with free_cores(options.device, begun=None) if todo else nullcontext():
+        failed = restore_all(todo, restorer, options.compare, record)
     if failed:
         raise DeblurzooError(f"{failed} of {len(jobs)} files could not be restored, see above; all others are restored")

@@ -1,9 +1,12 @@
 """Threads that process images in parallel, each on one core."""
 
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 from typing import TypeVar
 
 import cv2
@@ -13,8 +16,36 @@ R = TypeVar("R")
 
 
 def cores() -> int:
-    """Return the number of CPU cores available to this process."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    """Return the number of CPU cores available to this process: at most its container's quota, rounded up."""
+    number = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    return math.ceil(min([number, *_quotas()]))
+
+
+def _quotas() -> Iterator[float]:
+    """Yield the CPU seconds per second that Linux allows to the control groups (versions 1 and 2) of this process.
+
+    A container's own group lies at the root. Groups of a host, such as a service's or a Slurm job's, lie below it, and
+    their parents' quotas hold for them, too.
+    """
+    with suppress(OSError, ValueError):
+        for line in Path("/proc/self/cgroup").read_text().splitlines():
+            _, controllers, group = line.split(":", 2)
+            if not controllers or "cpu" in controllers.split(","):
+                root = Path("/sys/fs/cgroup/cpu" if controllers else "/sys/fs/cgroup")
+                folder = root / group.lstrip("/")
+                yield from map(_quota, (path for path in (folder, *folder.parents) if path.is_relative_to(root)))
+
+
+def _quota(group: Path) -> float:
+    """Return the CPU seconds per second that Linux allows to a control group; infinity without a quota."""
+    with suppress(OSError, ValueError):  # ValueError: `max` is no number
+        quota, period = (group / "cpu.max").read_text().split()
+        return int(quota) / int(period)
+    with suppress(OSError, ValueError):
+        quota, period = ((group / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+        if int(quota) > 0:
+            return int(quota) / int(period)
+    return math.inf
 
 
 def in_threads(function: Callable[[T], R], items: Iterable[T], workers: int | None = None) -> Iterator[R]:

@@ -10,6 +10,11 @@ from deblurzoo.errors import DeblurzooError
 CAMERA_GAMMA = 2.2
 """Gamma of the camera response that GOPRO assumes (Nah et al., CVPR 2017, section 2.1)."""
 
+_SIDES = range(16, 4097)
+"""Sides of toy frames in pixels."""
+_LONGEST = 256
+"""Longest blur of toy frames in pixels."""
+
 Response = Annotated[float, Field(gt=0, le=10)] | Literal["srgb"] | None
 """Camera response: the mapping from light x in [0, 1] to the stored value.
 
@@ -41,7 +46,11 @@ class ToyOptions:
     flow: bool = False
 
     def __post_init__(self) -> None:
-        if min(self.train_clips, self.test_clips, self.frames) < 1 or min(self.height, self.width) < 16:
-            raise DeblurzooError("toy data requires at least one clip per split, one frame per clip and 16x16 pixels")
-        if not 0 <= self.min_blur <= self.max_blur:
-            raise DeblurzooError(f"min_blur={self.min_blur} and max_blur={self.max_blur} must satisfy 0 <= min <= max")
+        if min(self.train_clips, self.test_clips, self.frames) < 1:
+            raise DeblurzooError("toy data requires at least one clip per split and one frame per clip")
+        if not {self.height, self.width} <= set(_SIDES):
+            sides = f"{_SIDES.start} to {_SIDES.stop - 1} pixels"
+            raise DeblurzooError(f"toy frames of {self.width}x{self.height} pixels: give sides of {sides}")
+        if not 0 <= self.min_blur <= self.max_blur <= _LONGEST:
+            limits = f"0 <= min <= max <= {_LONGEST}"
+            raise DeblurzooError(f"min_blur={self.min_blur} and max_blur={self.max_blur} must satisfy {limits}")

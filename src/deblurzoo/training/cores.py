@@ -10,6 +10,8 @@ from typing import NamedTuple
 import psutil
 import torch
 
+from deblurzoo.media.threads import cores
+
 log = logging.getLogger(__name__)
 
 _SAMPLE, _RECENT = 0.5, 30.0
@@ -20,7 +22,7 @@ _SAMPLE, _RECENT = 0.5, 30.0
 def free_cores(accelerator: str, begun: int | None) -> Iterator[int | None]:
     """Compute on a CPU with as many threads as other processes leave cores free, but at least one.
 
-    Yield the number of threads, or None if the device is not a CPU.
+    Yield the number of threads, or None if the device is not a CPU. A container's quota counts as its number of cores.
 
     Threads wait for each other after every layer. Where small networks of two processes share two cores, each trains
     up to eight times slower than alone with two threads in both processes, but at most twice as slow if one of them has
@@ -30,10 +32,11 @@ def free_cores(accelerator: str, begun: int | None) -> Iterator[int | None]:
     if not _computes_on_cpu(accelerator):
         yield None
         return
-    threads = chosen = torch.get_num_threads()
-    reason = ""
+    before = torch.get_num_threads()
+    threads, reason = min(before, cores()), ""
     if os.environ.get("OMP_NUM_THREADS"):
-        begun = threads
+        begun = threads = before
+    chosen = threads
     if begun:
         chosen, reason = min(begun, threads), "recorded"
     elif (free := _cores_left(threads)) < threads:
@@ -44,7 +47,7 @@ def free_cores(accelerator: str, begun: int | None) -> Iterator[int | None]:
     try:
         yield chosen
     finally:
-        torch.set_num_threads(threads)  # for the next job of a sweep
+        torch.set_num_threads(before)  # for the next job of a sweep
 
 
 def _computes_on_cpu(accelerator: str) -> bool:
@@ -59,10 +62,8 @@ def _cores_left(threads: int) -> int:
     """
     if threads == 1:
         return 1
-    start = _IMPORTED
-    if time.monotonic() - start.time > _RECENT:
-        start = _usage()
-        time.sleep(_SAMPLE)
+    start = _IMPORTED if time.monotonic() - _IMPORTED.time < _RECENT else _usage()
+    time.sleep(max(0.0, start.time + _SAMPLE - time.monotonic()))
     now = _usage()
     busy = (now.all - now.own - start.all + start.own) / max(now.time - start.time, 1e-3)
     return min(threads, max(0, round((psutil.cpu_count() or 1) - busy)))
