@@ -1,6 +1,8 @@
 """The command line itself: completion by shells, missing extras, types for the code of users."""
 
 import importlib.resources
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -49,7 +51,37 @@ def test_completion_is_installed_for_deblurzoo(deblurzoo: Run) -> None:
 def test_completions(line: str, completions: str, deblurzoo: Run) -> None:
     done = deblurzoo("-sc", "query=bash", COMP_LINE=line)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == completions
+    assert done.stdout.split() == completions.split()
+
+
+def test_completions_for_fish_are_one_per_line(deblurzoo: Run) -> None:
+    assert deblurzoo("-sc", "query=fish", COMP_LINE="deblurzoo data ").stdout == "toy\ncheck\npack\nshow\n"
+
+
+@pytest.mark.skipif(not shutil.which("fish"), reason="fish is not installed")
+def test_fish_completes_commands_overrides_and_files(tmp_path: Path) -> None:
+    (tmp_path / "photo.png").touch()
+    lines = {
+        "tra": "train",
+        "train debug=sm": "debug=smoke",
+        "deblur pho": "photo.png",
+        "data toy --out pho": "photo.png",
+    }
+    code = "".join(f"complete -C 'deblurzoo {line}'\n" for line in lines)
+    done = subprocess.run(
+        ["fish", "-c", f"deblurzoo -sc install=fish | source\n{code}"],
+        **{"capture_output": True, "text": True, "check": True, "cwd": tmp_path},
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+    )
+    assert done.stdout.split() == list(lines.values()), done.stderr
+
+
+@pytest.mark.skipif(not shutil.which("zsh"), reason="zsh is not installed")
+def test_zsh_installs_the_completion(deblurzoo: Run, tmp_path: Path) -> None:
+    script = deblurzoo("-sc", "install=zsh").stdout
+    shell = ["zsh", "-f", "-c", f"{script}\nprint $_comps[deblurzoo]"]
+    done = subprocess.run(shell, capture_output=True, text=True, env={**os.environ, "HOME": str(tmp_path)}, check=False)
+    assert "hydra_bash_completion" in done.stdout and not done.stderr, done.stderr
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,14 @@ def _run(verb: str, arguments: list[str]) -> None:
         import_module(f"deblurzoo.commands.{name}").main(arguments)
 
 
+_ZSH = """(( $+functions[compdef] )) || { autoload -Uz compinit && compinit; }
+autoload -Uz bashcompinit && bashcompinit"""
+"""Start of the script that installs completions in zsh, where Hydra's script is for Bash."""
+_FIRST_WORDS = dict.fromkeys(verb.split()[0] for verb in VERBS)
+_FISH = f"complete -c deblurzoo -n '__fish_seen_subcommand_from {' '.join(_FIRST_WORDS)}' -F"
+"""End of the script that installs completions in fish, where Hydra's script forbids names of files."""
+
+
 def _complete(arguments: list[str]) -> None:
     """Print the completions of a command line for a shell, or the script that installs them in a shell.
 
@@ -87,13 +95,17 @@ def _complete(arguments: list[str]) -> None:
     words = [*line.split()[1:], *[""] * line.endswith(" ")]
     found = [verb.split() for verb in VERBS]
     verb = next((" ".join(parts) for parts in found if words[: len(parts)] == parts and len(words) > len(parts)), None)
-    if not line or verb in OF_HYDRA:
-        verb = verb or OF_HYDRA[0]
+    if not line:
+        print(_ZSH if "install=zsh" in arguments else "")
+        _run(OF_HYDRA[0], arguments)
+        print(_FISH if "install=fish" in arguments else "")
+    elif verb in OF_HYDRA:
         os.environ["COMP_LINE"] = " ".join(["deblurzoo", *words[len(verb.split()) :]])
         _run(verb, arguments)
     elif verb is None:
         place = len(words) - 1
-        print(*dict.fromkeys(parts[place] for parts in found if len(parts) > place and parts[:place] == words[:place]))
+        fitting = (parts[place] for parts in found if len(parts) > place and parts[:place] == words[:place])
+        print(*dict.fromkeys(fitting), sep="\n")
 
 
 def _require_utf8_mode() -> None:
