@@ -5,11 +5,10 @@ that the results are complete and that the tables are up to date. `--page FILE` 
 """
 
 import argparse
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from deblurzoo.errors import DeblurzooError
+from deblurzoo.errors import DeblurzooError, as_program
 from deblurzoo.files import write_atomically
 from deblurzoo.reports.page import Evaluation, write_page
 from deblurzoo.reports.results import Results, inconsistent, read
@@ -21,20 +20,17 @@ START, END = "<!-- tables -->\n", "<!-- end of tables -->"
 
 
 def main() -> None:
-    """Run the program; exit with a message if a file is wrong."""
+    """Run the program; raise a DeblurzooError if a file is wrong."""
     parser = argparse.ArgumentParser(description="Write the tables of the leaderboard into README.md.")
     parser.add_argument("--check", action="store_true", help="only check the results and the tables")
     parser.add_argument("--page", type=Path, metavar="FILE", help="also write the page of all results")
     options = parser.parse_args()
-    try:
-        found = {file: read(file) for file in sorted(FOLDER.glob("*.json"))}
-        if problems := list(_problems(found)):
-            raise DeblurzooError("\n".join(problems))
-        _write(list(found.values()), options.check)
-        if options.page:
-            write_page([Evaluation.of(file, results) for file, results in found.items()], [], options.page, True)
-    except DeblurzooError as error:
-        sys.exit(f"error: {error}")
+    found = {file: read(file) for file in sorted(FOLDER.glob("*.json"))}
+    if problems := list(_problems(found)):
+        raise DeblurzooError("\n".join(problems))
+    _write(list(found.values()), options.check)
+    if options.page:
+        write_page([Evaluation.of(file, results) for file, results in found.items()], [], options.page, True)
 
 
 def _problems(files: dict[Path, Results]) -> Iterator[str]:
@@ -82,4 +78,4 @@ def _write(all_results: list[Results], only_check: bool) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_program(main)
