@@ -14,7 +14,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from deblurzoo.errors import DeblurzooError, first_line
+from deblurzoo.errors import DeblurzooError, first_line, lacks_memory
 from deblurzoo.extensions import OURS, resolve
 from deblurzoo.records import brief
 
@@ -54,6 +54,8 @@ def build(config: Any, kind: Callable[..., T], place: str, find: Find = resolve,
     except DeblurzooError:
         raise
     except Exception as error:  # a user's class may raise anything
+        if lacks_memory(error):
+            raise
         raise DeblurzooError(f"{place}._target_={config['_target_']}: {first_line(error)}") from error
     return built
 

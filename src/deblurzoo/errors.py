@@ -56,22 +56,41 @@ _REMEDIES = {
 """Remedies for errors of the file system, by number."""
 
 
+_NO_MEMORY = ("MemoryError", "out of memory", "can't allocate memory", "Cannot allocate memory", "Insufficient memory")
+"""Parts of the messages of Python's workers, PyTorch on a GPU and on a CPU, Linux and OpenCV."""
+
+
 @contextmanager
 def system_errors() -> Iterator[None]:
-    """Convert an error of the file system to a DeblurzooError with the path, the system's reason and a remedy.
+    """Convert errors of the file system, and a lack of memory, to a DeblurzooError with the reason and a remedy.
 
     Paths are seldom checked before they are used: permissions change, and a name may be too long for a system.
     """
     try:
         yield
-    except RuntimeError as error:
-        if not str(error).startswith("Symlink loop"):  # of Path.resolve, before Python 3.13
-            raise
-        raise DeblurzooError(f"{error}: remove the link") from error
-    except OSError as error:
-        if error.filename is None and error.errno not in _REMEDIES:
-            raise
-        raise unusable(error) from error
+    except Exception as error:
+        if expected := _of_system(error):
+            raise expected from error
+        raise
+
+
+def _of_system(error: Exception) -> DeblurzooError | None:
+    """Return an error of the file system or a lack of memory as a DeblurzooError; None for any other error."""
+    if isinstance(error, DeblurzooError):
+        return None
+    if isinstance(error, OSError) and (error.filename is not None or error.errno in _REMEDIES):
+        return unusable(error)
+    if str(error).startswith("Symlink loop"):  # of Path.resolve, before Python 3.13
+        return DeblurzooError(f"{error}: remove the link")
+    if lacks_memory(error):
+        remedy = "use smaller batches, crops or images, or a smaller network"
+        return DeblurzooError(f"there is too little memory ({first_line(error)}): {remedy}")
+    return None
+
+
+def lacks_memory(error: Exception) -> bool:
+    """Whether an error states that memory could not be allocated, in this process or in a worker."""
+    return isinstance(error, MemoryError) or any(text in str(error) for text in _NO_MEMORY)
 
 
 def unusable(error: OSError) -> DeblurzooError:

@@ -92,8 +92,9 @@ def test_files_that_are_no_checkpoints_of_ours(deblurzoo: Run, toy: Path, tmp_pa
     assert not (tmp_path / "bomb").exists()
 
 
-def test_evaluation_without_a_checkpoint(deblurzoo: Run, toy: Path) -> None:
-    done = deblurzoo("evaluate", "data=toy", f"data.root={toy}")
+@pytest.mark.parametrize("sweep", [[], ["-m"]])
+def test_evaluation_without_a_checkpoint(sweep: list[str], deblurzoo: Run, toy: Path) -> None:
+    done = deblurzoo("evaluate", *sweep, "data=toy", f"data.root={toy}")
     refused(done, "error: checkpoint is not set: give checkpoint=RUN_FOLDER")
 
 
@@ -282,6 +283,29 @@ def test_a_logging_config_that_python_refuses_is_one_line(override: str, reason:
     done = deblurzoo("train", *SHORT, "data.root=x", override)
     refused(done, f"error: {reason}: correct hydra.job_logging and hydra.hydra_logging\n")
     assert done.stderr.count("\n") == 1
+
+
+_LIMITED = """
+import resource
+resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
+from deblurzoo.cli import main
+main()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of a process")
+def test_a_lack_of_memory_is_one_message(toy: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _LIMITED, "train", *SHORT, f"data.root={toy}", "model.net.width=500"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    refused(done, "error: there is too little memory (", "use smaller batches, crops or images, or a smaller network")
+
+
+@pytest.mark.parametrize(
+    ("override", "limit"), [("datamodule.workers=100000", "256"), ("datamodule.batch_size=1000000000", "100000")]
+)
+def test_numbers_that_no_machine_can_serve_are_refused(override: str, limit: str, deblurzoo: Run, toy: Path) -> None:
+    done = deblurzoo("train", *SHORT, f"data.root={toy}", override)
+    refused(done, f"error: {override} is invalid for DeblurDataModule: Input should be less than or equal to {limit}")
 
 
 def test_an_unknown_error_keeps_its_traceback(

@@ -62,12 +62,13 @@ def test_hand_shake_has_the_length_asked_for() -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"height": 100_000_000}, "224x100000000 pixels: give sides of 16 to 4096 pixels"),
-        ({"width": 15}, "15x160 pixels: give sides of 16 to 4096 pixels"),
-        ({"frames": 0}, "at least one clip per split and one frame per clip"),
-        ({"min_blur": 8.0}, "must satisfy 0 <= min <= max"),
-        ({"max_blur": float("inf")}, "must satisfy 0 <= min <= max"),
-        ({"min_blur": float("nan")}, "must satisfy 0 <= min <= max"),
+        ({"height": 100_000_000}, "height=100000000 of the toy data must be from 16 to 4096"),
+        ({"width": 15}, "width=15 of the toy data must be from 16 to 4096"),
+        ({"frames": 0}, "frames=0 of the toy data must be from 1 to 100000"),
+        ({"train_clips": 10**12}, "train_clips=1000000000000 of the toy data must be from 1 to 100000"),
+        ({"max_blur": float("inf")}, "max_blur=inf of the toy data must be from 0 to 256"),
+        ({"min_blur": float("nan")}, "min_blur=nan of the toy data must be from 0 to 256"),
+        ({"min_blur": 8.0}, "min_blur=8.0 of the toy data must not exceed max_blur=7.0"),
     ],
 )
 def test_sizes_and_blurs_that_cannot_be_drawn_are_refused(options: dict[str, Any], reason: str) -> None:

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from deblurzoo.callbacks import ResultsWriter, StepProgress
 from deblurzoo.commands.evaluation import MATCHES, Evaluation, of_images, of_network, run_folder, runs_of
-from deblurzoo.commands.hydra_app import blur_choice, make, quiet_lightning, settled
+from deblurzoo.commands.hydra_app import blur_choice, make, quiet_lightning, require_settings, settled
 from deblurzoo.commands.processes import on_free_devices
 from deblurzoo.commands.settings import Evaluating
 from deblurzoo.data.batches import default_workers, told_reader_failures
@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 
 def run(cfg: DictConfig) -> None:
     """Run the evaluation, even if finished results exist."""
+    require_settings(cfg, Evaluating)
     with on_free_devices(cfg, user_path(str(cfg.checkpoint or cfg.restored))) as on_devices:
         evaluate(on_devices)
 

@@ -3,12 +3,12 @@
 import logging
 from collections.abc import Mapping
 from functools import cache, cached_property, partial
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pydantic import NonNegativeInt, PositiveInt, ValidationError
+from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -213,10 +213,10 @@ class DeblurDataModule(pl.LightningDataModule):
         source: Source,
         frames: int,
         seed: int,
-        batch_size: PositiveInt,
+        batch_size: Annotated[int, Field(gt=0, le=100_000)],
         augmentation: Augmentation,
         val_frames: PositiveInt = 32,
-        workers: NonNegativeInt | None = None,
+        workers: Annotated[int, Field(ge=0, le=256)] | None = None,
         no_harm: NonNegativeInt = 0,
     ) -> None:
         super().__init__()

@@ -10,10 +10,12 @@ from deblurzoo.errors import DeblurzooError
 CAMERA_GAMMA = 2.2
 """Gamma of the camera response that GOPRO assumes (Nah et al., CVPR 2017, section 2.1)."""
 
-_SIDES = range(16, 4097)
-"""Sides of toy frames in pixels."""
-_LONGEST = 256
-"""Longest blur of toy frames in pixels."""
+_BOUNDS = {
+    **dict.fromkeys(("train_clips", "test_clips", "frames"), (1, 100_000)),
+    **dict.fromkeys(("height", "width"), (16, 4096)),
+    **dict.fromkeys(("min_blur", "max_blur"), (0, 256)),
+}
+"""Smallest and largest values of the options of toy data."""
 
 Response = Annotated[float, Field(gt=0, le=10)] | Literal["srgb"] | None
 """Camera response: the mapping from light x in [0, 1] to the stored value.
@@ -46,11 +48,8 @@ class ToyOptions:
     flow: bool = False
 
     def __post_init__(self) -> None:
-        if min(self.train_clips, self.test_clips, self.frames) < 1:
-            raise DeblurzooError("toy data requires at least one clip per split and one frame per clip")
-        if not {self.height, self.width} <= set(_SIDES):
-            sides = f"{_SIDES.start} to {_SIDES.stop - 1} pixels"
-            raise DeblurzooError(f"toy frames of {self.width}x{self.height} pixels: give sides of {sides}")
-        if not 0 <= self.min_blur <= self.max_blur <= _LONGEST:
-            limits = f"0 <= min <= max <= {_LONGEST}"
-            raise DeblurzooError(f"min_blur={self.min_blur} and max_blur={self.max_blur} must satisfy {limits}")
+        for name, (least, most) in _BOUNDS.items():
+            if not least <= (value := getattr(self, name)) <= most:
+                raise DeblurzooError(f"{name}={value} of the toy data must be from {least} to {most}")
+        if self.min_blur > self.max_blur:
+            raise DeblurzooError(f"min_blur={self.min_blur} of the toy data must not exceed max_blur={self.max_blur}")

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 from pydantic.dataclasses import dataclass as checked_dataclass
 
 from deblurzoo.errors import DeblurzooError
@@ -44,7 +44,7 @@ class Cut:
     test_share: float = 0.2
     gap: NonNegativeInt = 5
     seed: NonNegativeInt = 0
-    exposures: PositiveInt | None = None
+    exposures: Annotated[int, Field(gt=0, le=10_000)] | None = None
 
     def __post_init__(self) -> None:
         least, most = self.frames

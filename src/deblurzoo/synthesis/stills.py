@@ -25,6 +25,10 @@ SPACING = 4
 """Blur lengths of tiles are means over every fourth pixel in both directions."""
 
 
+_LONGEST, _MOST_OBJECTS = 1000, 1000
+"""Longest path in pixels, and largest number of moving objects of a photo."""
+
+
 @dataclass(frozen=True)
 class Shake:
     """Motion during the exposure of a photo.
@@ -50,14 +54,13 @@ class Shake:
         return int(np.ceil(self.max_length * (0.7 if exposures == 1 else 1.5))) + 1
 
     def __post_init__(self) -> None:
-        if not 0 <= self.min_length <= self.max_length < np.inf:
-            raise DeblurzooError(
-                f"min_length={self.min_length} and max_length={self.max_length} must satisfy 0 <= min <= max"
-            )
+        if not 0 <= self.min_length <= self.max_length <= _LONGEST:
+            limits = f"0 <= min <= max <= {_LONGEST}"
+            raise DeblurzooError(f"min_length={self.min_length} and max_length={self.max_length} must satisfy {limits}")
         if not 0 <= self.roll <= 2:
             raise DeblurzooError(f"roll={self.roll} must be between 0 and 2")
-        if self.objects < 0:
-            raise DeblurzooError(f"objects={self.objects} must not be negative")
+        if not 0 <= self.objects <= _MOST_OBJECTS:
+            raise DeblurzooError(f"objects={self.objects} must be between 0 and {_MOST_OBJECTS}")
         if not 0 <= self.dead_time <= 1:
             raise DeblurzooError(f"dead_time={self.dead_time} must be between 0 and 1")
 

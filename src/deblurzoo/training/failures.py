@@ -10,7 +10,7 @@ from pytorch_lightning.callbacks import EarlyStopping, Timer
 from torch.distributed import DistError
 
 from deblurzoo.data.batches import reader_failure
-from deblurzoo.errors import DeblurzooError, first_line
+from deblurzoo.errors import DeblurzooError, first_line, lacks_memory
 
 
 def cause(error: Exception, trainer: pl.Trainer, start: Path | None) -> BaseException | None:
@@ -21,7 +21,7 @@ def cause(error: Exception, trainer: pl.Trainer, start: Path | None) -> BaseExce
         trainer: trainer that raised `error`.
         start: checkpoint that training resumed from, if any.
     """
-    if isinstance(error, DeblurzooError):
+    if isinstance(error, DeblurzooError) or lacks_memory(error):
         return None
     if trainer.received_sigterm:  # SIGTERM also ends workers and compile processes, which then raise
         return SystemExit(1)
