@@ -55,7 +55,7 @@ from deblurzoo.restore.video import inspect, restore_video
 from deblurzoo.synthesis import pairs
 from deblurzoo.training.checkpoints import load_any, load_net, read_checkpoint, read_export
 from deblurzoo.training.srn import SRNDeblur
-from reports.test_page import evaluation
+from reports.pages import evaluation
 from verbs import SERVER
 from videos import moving, write_video
 
