@@ -1,6 +1,5 @@
 """Each documented command and Python block is run here, run in another test, or listed with a reason."""
 
-import importlib
 import os
 import re
 import shlex
@@ -18,17 +17,14 @@ from hydra import compose, initialize_config_dir
 from conftest import USERS_EXPERIMENT, write_kohler
 from deblurzoo.cli import VERBS
 from deblurzoo.files import conf_dir
-from deblurzoo.nets import flow_rnn, svrnn
 from deblurzoo.synthesis.options import ToyOptions
 from deblurzoo.synthesis.toy import write_toy
+from documents import DOCUMENTS, ROOT, sections
 from verbs import serving
 from videos import moving, write_video
 
-ROOT = Path(__file__).parents[1]
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PROGRAM = re.compile(r"(deblurzoo|make|python|pip|torchrun|srun|sbatch|scontrol|scancel|apt-get)\s|\.(venv|ci)/")
 CODE = re.compile(r"^```(?P<language>\w*)\n(?P<block>.*?)^```$|`(?P<span>[^`]+)`", re.M | re.S)
-HEADING = re.compile(r"^#{2,} (.+)\n", re.M)
 
 JOURNEYS = {  # sections whose commands run in one folder, in this order; and files that must exist afterwards
     "gopro": (
@@ -184,7 +180,7 @@ ELSEWHERE = {  # the test that runs the command
         "tests/commands/test_best.py::test_the_best_checkpoint_is_kept_evaluated_and_never_taken_as_the_newest",
     "python study/report.py": "tests/study/test_study.py::test_the_page_of_results_is_up_to_date",
     "make gpu": "tests/test_gpu.py::test_every_part_runs_and_is_reported",
-    "python docs/tables.py": "tests/test_docs.py::test_the_tables_of_the_networks_are_up_to_date",
+    "python docs/tables.py": "tests/test_docs_pages.py::test_the_tables_of_the_networks_are_up_to_date",
     "deblurzoo data check data=… data.root=…": "tests/test_docs.py::test_the_documented_commands_work",
     ".venv/bin/jupytext --sync notebooks/*.py":
         "tests/notebooks/test_notebooks.py::test_notebook_and_script_are_in_step",
@@ -222,14 +218,6 @@ NOT_RUN = {  # with the reason; make targets must exist, and overrides must comp
     " trainer=ddp trainer.num_nodes=2 resume=auto & wait": "needs two machines of 4 GPUs",
 }
 LISTED = {*ELSEWHERE, *NOT_RUN}
-
-
-def sections(document: Path) -> Iterator[tuple[str, str]]:
-    """Yield anchor and text of each section; the anchor of the title section is empty."""
-    top, *rest = HEADING.split(document.read_text())
-    yield "", top
-    for heading, text in zip(rest[::2], rest[1::2], strict=True):
-        yield re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-"), text
 
 
 def commands(text: str) -> Iterator[str]:
@@ -344,59 +332,3 @@ def test_what_is_not_run_composes() -> None:
         elif train := re.search(r" train (.+?)( &|$)", command):
             with initialize_config_dir(str(conf_dir()), version_base="1.3"):
                 compose("train", overrides=shlex.split(train[1]))
-
-
-def switches(section: str) -> Iterator[tuple[str, list[str]]]:
-    """Yield config name and overrides for each row of a table; a bare word is another value of the previous key."""
-    for row in re.findall(r"^\|[^|]*\|(.*)\|$", section, re.M):
-        key = ""
-        for span in re.findall("`([^`]+)`", row):
-            if span.isidentifier() and key:
-                span = f"{key}={span}"
-            if re.match(r"'?\+?\w[\w./]*=", span):
-                key = span.partition("=")[0]
-                yield "evaluate" if "deblurzoo evaluate" in row else "train", shlex.split(span.replace("…", "x"))
-
-
-@pytest.mark.parametrize(
-    ("document", "anchor", "base"),
-    [
-        ("docs/train.md", "overrides", []),
-        ("docs/sweeps.md", "", []),
-        ("docs/cluster.md", "sweeps-on-slurm", ["hydra/launcher=slurm"]),
-    ],
-)
-def test_the_switches_compose(document: str, anchor: str, base: list[str]) -> None:
-    found = list(switches(dict(sections(ROOT / document))[anchor]))
-    assert len(found) > 2
-    source = "".join(file.read_text() for file in (ROOT / "src").rglob("*.py"))
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        for config, overrides in found:
-            if overrides[0].startswith("DEBLURZOO_"):
-                assert overrides[0].partition("=")[0] in source
-            else:
-                needed = ["data=toy", "checkpoint=runs/x"] if config == "evaluate" else base
-                compose(config, overrides=[*needed, *overrides])
-
-
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_links_lead_somewhere(document: Path) -> None:
-    for link in re.findall(r"\]\(([^)\s]+)\)", document.read_text()):
-        if not re.match(r"\w+:", link):
-            name, _, anchor = link.partition("#")
-            target = document.parent / name if name else document
-            assert target.exists(), link
-            assert not anchor or anchor in dict(sections(target)), link
-
-
-def test_the_tables_of_the_networks_are_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(ROOT / "docs")
-    tables = importlib.import_module("tables")
-    page = tables.PAGE.read_text()
-    assert page.count("<!-- table:") == len(tables.NETWORKS) + len(tables.EXPERIMENTS)
-    assert tables.written(page) == page, "run python docs/tables.py"
-
-
-def test_the_page_of_the_networks_names_every_variant() -> None:
-    page = (ROOT / "docs/networks.md").read_text()
-    assert not [name for name in (*svrnn.VARIANTS, *flow_rnn.VARIANTS) if name != "full" and f"- `{name}`" not in page]

@@ -27,7 +27,7 @@ from deblurzoo.restore.inputs import RECORD
 from deblurzoo.synthesis.extra_blur import ExtraBlur
 from deblurzoo.synthesis.pairs import inspect_all
 from deblurzoo.training.checkpoints import load_any
-from reports.test_page import evaluation
+from reports.pages import evaluation
 from videos import moving, write_video
 
 CAFE = os.fsdecode(b"caf\xe9")

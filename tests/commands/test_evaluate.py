@@ -1,4 +1,4 @@
-"""Real evaluations: protocols, resuming, rounding, sharp input."""
+"""Real evaluations: protocols, resuming, rounding, sharp input, pairs with nothing to restore."""
 
 import csv
 import json
@@ -6,38 +6,21 @@ import math
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-import torch
-from hydra import compose, initialize_config_dir
 from scipy.ndimage import gaussian_filter
 
+from commands.evaluations import FAST, brighten, evaluate_here, evaluated, on_all_cores, without_times, write_folders
 from conftest import Run, Start, wait_for, write_kohler
-from deblurzoo.commands.evaluate import evaluate
 from deblurzoo.errors import DeblurzooError
-from deblurzoo.files import conf_dir
-from deblurzoo.media import Image
 from deblurzoo.media.images import read_image
-from deblurzoo.metrics import METRICS, Metric
 from deblurzoo.metrics.kohler import best_match
 from deblurzoo.reports.gather import groups
-from deblurzoo.reports.results import Results, read
-
-FAST = ["trainer=cpu", "datamodule.workers=1"]
-
-
-def evaluated(done: "subprocess.CompletedProcess[str]", out: Path) -> dict[str, Any]:
-    assert done.returncode == 0, done.stdout + done.stderr
-    results: dict[str, Any] = json.loads((out / "results.json").read_text())
-    return results
 
 
 def test_kohlers_protocol(deblurzoo: Run, identity: Path, tmp_path: Path) -> None:
@@ -87,23 +70,6 @@ def _member(root: Path, image: int, kernel: int) -> np.ndarray:
     return np.frombuffer(data, np.uint8)
 
 
-def write_folders(root: Path, count: int, size: tuple[int, int] = (48, 64)) -> list[str]:
-    """Write noise as sharp and a darker version as blurry images; return the config keys of the two folders."""
-    rng = np.random.default_rng(0)
-    for kind in ("blurry", "sharp"):
-        (root / kind).mkdir(parents=True)
-    for number in range(count):
-        sharp = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
-        cv2.imwrite(str(root / "sharp" / f"{number:04d}.png"), sharp)
-        cv2.imwrite(str(root / "blurry" / f"{number:04d}.png"), sharp // 2 + 40)
-    return ["data=folder", f"data.test.blur={root}/blurry", f"data.test.sharp={root}/sharp"]
-
-
-def without_times(results: dict[str, Any]) -> dict[str, Any]:
-    kept = {key: value for key, value in results.items() if key not in ("config", "ms_per_image")}
-    return {**kept, "images": [{k: v for k, v in image.items() if k != "ms"} for image in results["images"]]}
-
-
 def test_a_killed_evaluation_goes_on_and_ends_as_if_it_had_not_been(
     start: Start, process: Run, identity: Path, tmp_path: Path
 ) -> None:
@@ -141,27 +107,6 @@ def test_a_killed_evaluation_goes_on_and_ends_as_if_it_had_not_been(
         files = [{p.name: p.read_bytes() for p in (tmp_path / out).glob(pattern)} for out in ("whole", "killed")]
         assert files[0] == files[1] and files[0]
     assert not unfinished.exists() and not list(tmp_path.rglob("*.tmp"))
-
-
-def on_all_cores(arguments: list[str], folder: Path) -> "subprocess.CompletedProcess[str]":
-    """Run `deblurzoo ARGUMENTS…` in a folder, with as many threads as other processes leave cores free."""
-    environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
-    command = [sys.executable, "-m", "deblurzoo", *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-
-
-def brighten(run: Path, steps: float) -> None:
-    """Modify the network of `identity` to add a fraction of an 8-bit step to every pixel."""
-    path = run / "checkpoints" / "step_00000000.ckpt"
-    content = torch.load(path, weights_only=True)
-    content["state_dict"]["net.at_scale.0.out_block.1.bias"] += steps / 255
-    torch.save(content, path)
-
-
-def evaluate_here(*overrides: str, anew: bool = True) -> Results:
-    """Evaluate in this process, for speed; return the results."""
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        return read(evaluate(compose("evaluate", ["trainer=cpu", "datamodule.workers=0", *overrides]), anew))
 
 
 def test_other_conditions_start_anew_and_stay_apart(
@@ -260,88 +205,6 @@ def test_protocols_have_their_known_answers(
     assert [image.restored["psnr"] for image in results.images] == pytest.approx(list(expected), abs=1e-3)
     assert results.restored["psnr"] == pytest.approx(expected.mean(), abs=1e-3)
     assert results.do_no_harm_psnr == 100
-
-
-def mean_absolute_error(image: Image, sharp: Image) -> float:
-    return np.abs(image.astype(np.float32) - sharp).mean()  # type: ignore[no-any-return]  # a NumPy scalar
-
-
-MAE = Metric("Mean error", 3, "levels", False, mean_absolute_error)
-
-
-def test_an_entry_of_metrics_is_measured_where_it_is_chosen_and_shown_everywhere(
-    deblurzoo: Run, identity: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(METRICS, "mae", MAE)
-    data = [*write_folders(tmp_path, 3), "data.consecutive=false"]
-    usual = evaluated(deblurzoo("evaluate", f"checkpoint={identity}", *data, *FAST, "out=usual"), tmp_path / "usual")
-    assert list(usual["restored"]) == ["psnr", "ssim", "ssim_matlab3d"], "only chosen metrics are measured"
-    done = deblurzoo("evaluate", f"checkpoint={identity}", *data, *FAST, "metrics=[psnr,mssim,mae]")
-    assert done.returncode == 1 and "multi-scale SSIM requires at least 161 per side" in done.stderr
-    done = deblurzoo("evaluate", f"checkpoint={identity}", *data, *FAST, "metrics=[psnr,mae]")
-    results = evaluated(done, identity / "evaluate" / "folder_blurry")
-    assert list(results["restored"]) == list(results["blurry"]) == ["psnr", "ssim", "ssim_matlab3d", "mae"]
-    assert {name: value for name, value in results["restored"].items() if name != "mae"} == usual["restored"]
-    for number, image in enumerate(results["images"]):
-        blurry, sharp = (read_image(tmp_path / kind / f"{number:04d}.png") for kind in ("blurry", "sharp"))
-        assert image["blurry"]["mae"] == pytest.approx(np.abs(blurry.astype(int) - sharp).mean(), rel=1e-6)
-    mae = np.mean([image["blurry"]["mae"] for image in results["images"]])
-    assert results["blurry"]["mae"] == pytest.approx(mae)
-    assert "Mean" in done.stdout and f"{mae:.3f}" in done.stdout
-
-    def compared() -> tuple[list[dict[str, str]], str, str]:
-        done = deblurzoo("compare", "usual", "runs", "--csv", "t.csv", "--markdown", "t.md", "--html", "page.html")
-        assert done.returncode == 0, done.stderr
-        rows = list(csv.DictReader((tmp_path / "t.csv").open()))
-        return rows, (tmp_path / "t.md").read_text(), (tmp_path / "page.html").read_text()
-
-    rows, markdown, page = compared()
-    assert [row["mae"] for row in rows] == ["", str(results["restored"]["mae"])]
-    assert rows[1]["blurry_mae"] == str(results["blurry"]["mae"])
-    assert markdown.count("| PSNR | SSIM | SSIM 3-D | Mean error | gain dB |") == 1, (
-        "one table, since all other conditions are equal"
-    )
-    assert f" | {mae:.3f} |  |  |  |" in markdown, "the row of the blurry input has the metrics of all evaluations"
-    assert "Mean error (levels)</button>" in page and f"<td>{mae:.3f}</td>" in page
-
-    monkeypatch.delitem(METRICS, "mae")  # as if its package were not installed
-    rows, markdown, page = compared()
-    assert rows[1]["mae"] == str(results["restored"]["mae"])
-    assert "| SSIM 3-D | mae | gain dB |" in markdown and f"| {mae:.4f} |" in markdown
-    assert "mae</button>" in page and f"<td>{mae:.4f}</td>" in page
-
-
-def test_a_wrong_metric_fails_before_anything_is_read(
-    deblurzoo: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    done = deblurzoo("evaluate", "checkpoint=nowhere", "data=toy", "metrics=[psnr,lpips]")
-    assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "metric lpips is unknown: choose from psnr, ssim, ssim_matlab3d, mssim" in " ".join(done.stderr.split())
-    done = deblurzoo("evaluate", "checkpoint=nowhere", "data=toy", "metrics=3")
-    assert done.returncode == 1 and "metrics=3: Input should be a valid list" in done.stderr
-    done = deblurzoo("evaluate", "checkpoint=nowhere", "data=toy", "metrics=psnr")
-    assert done.returncode == 1 and "checkpoint nowhere does not exist" in done.stderr
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_metric_without_a_finite_value_is_named(
-    identity: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(METRICS, "broken", Metric("Broken", 2, "", True, lambda image, sharp: math.nan))
-    with pytest.raises(DeblurzooError, match="metric broken returned nan: values must be finite and below 1e\\+09"):
-        evaluate_here(f"checkpoint={identity}", *write_folders(tmp_path, 1), "metrics=[broken]")
-
-
-def test_a_finished_evaluation_that_lacks_a_metric_is_measured_anew(
-    identity: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(METRICS, "mae", MAE)
-    data = [f"checkpoint={identity}", *write_folders(tmp_path, 1)]
-    file = identity / "evaluate" / "folder_blurry" / "results.json"
-    for metrics, is_measured in ((None, True), (["mae"], True), (["psnr"], False), (["mae", "ssim"], False)):
-        before = file.stat().st_mtime_ns if file.exists() else None
-        evaluate_here(*data, f"metrics={str(metrics or 'null').replace(chr(39), '')}", anew=False)
-        assert (file.stat().st_mtime_ns != before) is is_measured, metrics
 
 
 def make_equal(root: Path, *numbers: int) -> None:

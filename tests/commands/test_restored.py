@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from commands.test_evaluate import FAST, brighten, evaluated, without_times, write_folders
+from commands.evaluations import FAST, brighten, evaluated, without_times, write_folders
 from commands.test_wandb import records, summary
 from conftest import Run, Start, wait_for
 from deblurzoo.data.gopro import Gopro

@@ -12,7 +12,7 @@ import cv2
 import pytest
 import torch
 
-from commands.test_evaluate import FAST, brighten, on_all_cores, write_folders
+from commands.evaluations import FAST, brighten, on_all_cores, write_folders
 from conftest import Run
 from deblurzoo.synthesis.options import ToyOptions
 from deblurzoo.synthesis.toy import write_toy

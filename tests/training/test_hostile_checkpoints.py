@@ -16,7 +16,7 @@ import torch
 from conftest import TINY, Run
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.training.checkpoints import load_any
-from test_untrusted import checkpoint
+from untrusted.content import checkpoint
 from weights.test_sources import Call
 
 Content = dict[str, Any]
