@@ -12,11 +12,6 @@ from conftest import SHORT, TINY, Run
 from verbs import refused
 
 
-@pytest.fixture
-def copy(toy: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(toy, tmp_path / "toy"))
-
-
 def checkpoints(tmp_path: Path) -> list[str]:
     return sorted(p.name for p in (tmp_path / "runs" / "run").glob("checkpoints/*"))
 
@@ -229,100 +224,6 @@ def test_nan_loss_names_step_and_clips_and_keeps_the_last_good_checkpoint(
     refused(done, "error: the loss is ", "at step ", "the batch was TOY_train_00", "model.optimizer.lr")
     step = int(done.stderr.partition("at step ")[2].partition(";")[0])
     assert checkpoints(tmp_path)[-1] == f"step_{step:08d}.ckpt"
-
-
-@pytest.mark.parametrize(
-    ("overrides", "message"),
-    [
-        (["data.root=/nowhere"], "error: data.root=/nowhere is not a folder"),
-        (["trainer.max_steps=x"], "error: the config is invalid (trainer.max_steps"),
-        (["trainer.max_stepps=1"], "error: Could not override 'trainer.max_stepps'"),
-        (["model=nothing"], "error: In 'train': Could not find 'model/nothing'"),
-        (["data.root=${nowhere}"], "error: the config is invalid (data.root: Interpolation key 'nowhere' not found)"),
-        (["data.root='"], "error: "),
-        (["-m", "seed=1,2", "data.root=/nowhere"], "error: data.root=/nowhere is not a folder"),
-        (["-m", "seed=1,2", "model=nothing"], "error: In 'train': Could not find 'model/nothing'"),
-        (["-m", "hydra/launcher=joblib", "seed=1,2", "data.root=/nowhere"], "error: data.root=/nowhere is not a"),
-    ],
-)
-def test_an_error_is_one_message_without_lines_of_hydra(
-    process: Run, toy: Path, overrides: list[str], message: str
-) -> None:
-    done = process("train", *SHORT, f"data.root={toy}", *overrides)
-    refused(done, message)
-    lines = done.stderr.splitlines()
-    (start,) = (number for number, line in enumerate(lines) if line.startswith("error: "))
-    assert lines[start].startswith(message) and "HYDRA_FULL_ERROR" not in done.stderr
-    assert "Error executing job" not in done.stderr and not "".join(lines[:start]), done.stderr
-
-
-@pytest.mark.parametrize(
-    ("override", "reason"),
-    [
-        ("name=${nothing}", "hydra.run.dir: Interpolation key 'nothing' not found"),
-        ("model.net.width=${nothing}", "model.net.width: Interpolation key 'nothing' not found"),
-        ("data.root=${data.root}", "data.root: Recursive interpolation detected"),
-        ("seed=${nothing:1}", "seed: Unsupported interpolation type nothing"),
-    ],
-)
-def test_a_value_that_refers_to_nothing_is_one_line(override: str, reason: str, deblurzoo: Run) -> None:
-    done = deblurzoo("train", *SHORT, "data.root=x", override)
-    refused(done, f"error: the config is invalid ({reason}): correct the name in ${{…}}\n")
-    assert done.stderr.count("\n") == 1
-
-
-@pytest.mark.parametrize(
-    ("override", "reason"),
-    [
-        ("hydra.job_logging.root.level=NOPE", "Unable to configure root logger (Unknown level: 'NOPE')"),
-        ("hydra.hydra_logging.root.level=NOPE", "Unable to configure root logger (Unknown level: 'NOPE')"),
-        ("hydra.job_logging.version=7", "Unsupported version: 7"),
-    ],
-)
-def test_a_logging_config_that_python_refuses_is_one_line(override: str, reason: str, deblurzoo: Run) -> None:
-    done = deblurzoo("train", *SHORT, "data.root=x", override)
-    refused(done, f"error: {reason}: correct hydra.job_logging and hydra.hydra_logging\n")
-    assert done.stderr.count("\n") == 1
-
-
-_LIMITED = """
-import resource
-resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
-from deblurzoo.cli import main
-main()
-"""
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of a process")
-def test_a_lack_of_memory_is_one_message(toy: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", _LIMITED, "train", *SHORT, f"data.root={toy}", "model.net.width=500"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
-    refused(done, "error: there is too little memory (", "use smaller batches, crops or images, or a smaller network")
-
-
-@pytest.mark.parametrize(
-    ("override", "limit"), [("datamodule.workers=100000", "256"), ("datamodule.batch_size=1000000000", "100000")]
-)
-def test_numbers_that_no_machine_can_serve_are_refused(override: str, limit: str, deblurzoo: Run, toy: Path) -> None:
-    done = deblurzoo("train", *SHORT, f"data.root={toy}", override)
-    refused(done, f"error: {override} is invalid for DeblurDataModule: Input should be less than or equal to {limit}")
-
-
-def test_an_unknown_error_keeps_its_traceback(
-    deblurzoo: Run, toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    code = "from deblurzoo.data import Toy\n\nclass Odd(Toy):\n    def clip_files(self, split):\n        return 1 / 0\n"
-    (tmp_path / "odddata.py").write_text(code)
-    monkeypatch.syspath_prepend(tmp_path)
-    done = deblurzoo("data", "check", "data=toy", f"data.root={toy}", "data._target_=odddata.Odd")
-    assert done.returncode == 1
-    assert "Traceback" in done.stderr and "ZeroDivisionError" in done.stderr and "odddata.py" in done.stderr
-
-
-def test_full_traceback_on_request(deblurzoo: Run) -> None:
-    done = deblurzoo("train", *SHORT, "data=gopro", "data.blur=blur", "data.root=/nowhere", HYDRA_FULL_ERROR="1")
-    assert done.returncode == 1
-    assert "Traceback" in done.stderr and "DeblurzooError" in done.stderr
 
 
 def test_crop_larger_than_the_pictures(deblurzoo: Run, toy: Path) -> None:
