@@ -49,9 +49,15 @@ def image(side: int) -> np.ndarray:
 
 
 @cache
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    """Return a folder that exists until the end of the program."""
+    return tempfile.TemporaryDirectory(prefix="growth_")
+
+
+@cache
 def checkpoint() -> str:
     """Return the run folder of a network that was trained for one step."""
-    folder = Path(tempfile.mkdtemp(prefix="growth_"))
+    folder = Path(_folder().name)
     write_toy(folder / "toy", ToyOptions(train_clips=1, test_clips=1, frames=3, height=64, width=64))
     words = ["recipe=toy", "data=toy", f"data.root={folder / 'toy'}", *SMALL]
     deblurzoo("train", *words, f"paths.runs={folder / 'runs'}", "name=small")

@@ -29,7 +29,7 @@ def test_completion_is_installed_for_deblurzoo(deblurzoo: Run) -> None:
         assert done.returncode == 0, done.stderr
         shell = ["bash", "-c", f"{done.stdout}\ncomplete -p deblurzoo"]
         installed = subprocess.run(shell, capture_output=True, text=True, check=True)
-        assert installed.stdout.endswith("-F hydra_bash_completion deblurzoo\n")
+        assert installed.stdout.endswith("-F _deblurzoo deblurzoo\n")
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_zsh_installs_the_completion(deblurzoo: Run, tmp_path: Path) -> None:
     script = deblurzoo("-sc", "install=zsh").stdout
     shell = ["zsh", "-f", "-c", f"{script}\nprint $_comps[deblurzoo]"]
     done = subprocess.run(shell, capture_output=True, text=True, env={**os.environ, "HOME": str(tmp_path)}, check=False)
-    assert "hydra_bash_completion" in done.stdout and not done.stderr, done.stderr
+    assert "_deblurzoo" in done.stdout and not done.stderr, done.stderr
 
 
 @pytest.mark.parametrize(
@@ -118,9 +118,9 @@ def test_seeds_out_of_bounds(line: str, message: str, deblurzoo: Run) -> None:
         ("data pack data=toy data.root=toy out=pack model=null", "Could not delete 'model'"),
         ("train model=7", "Could not find 'model/7'"),
         ("train --resolve data.root=toy", "error: --resolve has no effect without --cfg: add --cfg job, or omit it"),
-        ("train -sc data.root=toy", "error: -sc requires one argument: type install=SHELL or uninstall=SHELL"),
-        ("-sc install=bash seed=1", "error: -sc requires one argument: type install=SHELL or uninstall=SHELL"),
-        ("train -sc install=tcsh", "error: -sc requires one argument: type install=SHELL or uninstall=SHELL"),
+        ("train -sc data.root=toy", "error: -sc requires one argument: type install=SHELL, where SHELL"),
+        ("-sc install=bash seed=1", "error: -sc requires one argument: type install=SHELL, where SHELL"),
+        ("train -sc install=tcsh", "error: -sc requires one argument: type install=SHELL, where SHELL"),
         ("train -m data=toy --cfg job", "error: -m and --cfg exclude each other: give one of them"),
         ("train --run -i config", "error: --run and --info exclude each other: give one of them"),
         (

@@ -7,6 +7,7 @@ from importlib import import_module
 from itertools import pairwise
 from keyword import iskeyword
 
+from deblurzoo.completion import FLAGS, complete
 from deblurzoo.errors import DeblurzooError, as_program, print_escaped, readable_output
 from deblurzoo.version import __version__
 
@@ -75,39 +76,6 @@ def _run(verb: str, arguments: list[str]) -> None:
         import_module(f"deblurzoo.commands.{name}").main(arguments)
 
 
-_ZSH = """(( $+functions[compdef] )) || { autoload -Uz compinit && compinit; }
-autoload -Uz bashcompinit && bashcompinit"""
-"""Start of the script that installs completions in zsh, where Hydra's script is for Bash."""
-_FIRST_WORDS = dict.fromkeys(verb.split()[0] for verb in VERBS)
-_FISH = f"complete -c deblurzoo -n '__fish_seen_subcommand_from {' '.join(_FIRST_WORDS)}' -F"
-"""End of the script that installs completions in fish, where Hydra's script forbids names of files."""
-
-
-def _complete(arguments: list[str]) -> None:
-    """Print the completions of a command line for a shell, or the script that installs them in a shell.
-
-    Hydra completes the overrides of a command, but does not know the commands. Its script passes the line as COMP_LINE.
-
-    Args:
-        arguments: `-sc` and `install=SHELL` or `query=SHELL`.
-    """
-    line = os.environ.get("COMP_LINE", "")
-    words = [*line.split()[1:], *[""] * line.endswith(" ")]
-    found = [verb.split() for verb in VERBS]
-    verb = next((" ".join(parts) for parts in found if words[: len(parts)] == parts and len(words) > len(parts)), None)
-    if not line:
-        print(_ZSH if "install=zsh" in arguments else "")
-        _run(OF_HYDRA[0], arguments)
-        print(_FISH if "install=fish" in arguments else "")
-    elif verb in OF_HYDRA:
-        os.environ["COMP_LINE"] = " ".join(["deblurzoo", *words[len(verb.split()) :]])
-        _run(verb, arguments)
-    elif verb is None:
-        place = len(words) - 1
-        fitting = (parts[place] for parts in found if len(parts) > place and parts[:place] == words[:place])
-        print(*dict.fromkeys(fitting), sep="\n")
-
-
 def _require_utf8_mode() -> None:
     """Start Python again in its UTF-8 mode if the locale has another encoding, in which names would be misread."""
     if sys.getfilesystemencoding() != "utf-8" and os.environ.get("PYTHONUTF8") != "1":
@@ -132,8 +100,8 @@ def _main(arguments: list[str]) -> None:
         return
     found = (verb for verb in VERBS if arguments[: len(verb.split())] == verb.split())
     verb = next(found, None)
-    if arguments[0] in ("-sc", "--shell-completion"):
-        run = partial(_complete, arguments)
+    if set(FLAGS) & set(arguments):
+        run = partial(complete, arguments, VERBS, OF_HYDRA, _run)
     elif verb:
         run = partial(_run, verb, arguments[len(verb.split()) :])
     else:

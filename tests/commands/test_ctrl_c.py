@@ -155,7 +155,7 @@ AGAIN = "no file is incomplete; run the same command again"
 def test_toy_data_that_is_not_complete_is_removed(number: int, start: Start, process: Run, tmp_path: Path) -> None:
     unfinished = tmp_path / ".toy.unfinished"
     toys = ["data", "toy", "--out", "toy"]
-    assert interrupted(start(*toys), lambda: list(unfinished.rglob("*.png")), number) == AGAIN
+    assert interrupted(start(*toys, "--frames", 5000), lambda: list(unfinished.rglob("*.png")), number) == AGAIN
     assert not unfinished.exists() and not (tmp_path / "toy").exists()
     small = ["--train-clips", 1, "--test-clips", 1, "--frames", 1, "--height", 32, "--width", 32]
     assert process(*toys, *small).returncode == 0

@@ -2,14 +2,17 @@
 
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import CancelledError
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from deblurzoo.media import threads
-from deblurzoo.media.threads import cores
+from deblurzoo.media import threads as module
+from deblurzoo.media.threads import cores, in_threads, require_awaited
 
 CPU = Path("/sys/fs/cgroup/cpu") if Path("/sys/fs/cgroup/cpu").is_dir() else Path("/sys/fs/cgroup")
 
@@ -60,7 +63,27 @@ print(min(_quotas()), cores() <= 2)
 def test_quota_of_both_versions_of_control_groups(files: dict[str, str], quota: float, tmp_path: Path) -> None:
     for name, text in files.items():
         (tmp_path / name).write_text(text)
-    assert threads._quota(tmp_path) == quota
+    assert module._quota(tmp_path) == quota
+
+
+def test_threads_end_soon_if_their_results_are_not_awaited() -> None:
+    begun, ended = threading.Event(), threading.Event()
+
+    def work(item: int) -> None:
+        while item:
+            begun.set()
+            time.sleep(0.01)
+            try:
+                require_awaited()
+            except CancelledError:
+                ended.set()
+                raise
+
+    results = in_threads(work, range(2), workers=1)
+    next(results)
+    assert begun.wait(60) and not ended.is_set()
+    results.close()
+    assert ended.is_set()
 
 
 def test_there_is_at_least_one_core() -> None:

@@ -102,8 +102,7 @@ def run_verb(verb: str, arguments: list[str]) -> None:
     # --help composes the config, which in evaluate and data check requires a data set.
     ordered = options_first([*arguments, *(["data=toy"] if {"-h", "--help"} & set(arguments) else [])])
     require_options(ordered)
-    completes = {"-sc", "--shell-completion"} & set(arguments)  # for the program of this name
-    sys.argv = ["deblurzoo" if completes else spec.origin, *ordered]
+    sys.argv = [spec.origin, *ordered]
 
     def task(cfg: DictConfig) -> Any:
         with told_as_one_message(), chdir(HydraConfig.get().runtime.cwd):  # hydra.job.chdir would move relative paths

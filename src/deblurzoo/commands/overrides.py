@@ -33,7 +33,6 @@ _UNQUOTED = re.compile(r"[A-Za-z0-9_/\\\-+.$%*@?|: ]")
 """Pattern of a character that Hydra accepts without quotes."""
 _GRAMMAR = set(",[]{}()\"'\\")
 """Characters of Hydra's grammar. An invalid value that contains them may be meant as a list, dict or sweep."""
-_COMPLETION = r"(install|uninstall|query)=(bash|fish|zsh)"
 _SWEEP = ("-m", "--multirun")
 _FLAGS = (*_SWEEP, "-h", "--help", "--hydra-help", "--version", "-r", "--run", "--resolve")
 """Hydra's options that take no value."""
@@ -68,15 +67,10 @@ def require_options(arguments: list[str]) -> None:
     if options.experimental_rerun is not None:  # Hydra would unpickle the file, which can run any code
         raise DeblurzooError("--experimental-rerun is not supported: give the overrides of the run again")
     modes = [("--run", options.run), ("-m", options.multirun), ("--cfg", options.cfg), ("--info", options.info)]
-    modes = [*modes, ("-sc", options.shell_completion)]
     if len(several := [name for name, value in modes if value]) > 1 and not (options.help or options.hydra_help):
         raise DeblurzooError(f"{' and '.join(several)} exclude each other: give one of them")
     if options.resolve and not (options.cfg or options.help):
         raise DeblurzooError("--resolve has no effect without --cfg: add --cfg job, or omit it")
-    if options.shell_completion and not re.fullmatch(_COMPLETION, " ".join(options.overrides)):
-        raise DeblurzooError(
-            "-sc requires one argument: type install=SHELL or uninstall=SHELL, where SHELL is bash, fish or zsh"
-        )
 
 
 def require_plugins(arguments: list[str]) -> None:

@@ -2,9 +2,10 @@
 
 import math
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
@@ -14,11 +15,14 @@ import cv2
 T = TypeVar("T")
 R = TypeVar("R")
 
+_thread = threading.local()
+"""The event `stopped` of the pool to which a thread belongs."""
+
 
 def cores() -> int:
     """Return the number of CPU cores available to this process: at most its container's quota, rounded up."""
     number = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    return math.ceil(min([number, *_quotas()]))
+    return max(1, math.ceil(min([number, *_quotas()])))
 
 
 def _quotas() -> Iterator[float]:
@@ -28,7 +32,7 @@ def _quotas() -> Iterator[float]:
     their parents' quotas hold for them, too.
     """
     with suppress(OSError, ValueError):
-        for line in Path("/proc/self/cgroup").read_text().splitlines():
+        for line in os.fsdecode(Path("/proc/self/cgroup").read_bytes()).splitlines():
             _, controllers, group = line.split(":", 2)
             if not controllers or "cpu" in controllers.split(","):
                 root = Path("/sys/fs/cgroup/cpu" if controllers else "/sys/fs/cgroup")
@@ -54,12 +58,20 @@ def in_threads(function: Callable[[T], R], items: Iterable[T], workers: int | No
     Threads suffice, because the work releases the GIL. If this process is killed, its threads end, too. By default,
     there is a thread per core, up to 8. OpenCV and torch use no threads of their own: on small images, theirs wait for
     each other longer than they compute, most of all on busy cores. Results are independent of the number of threads.
+
+    If the results are no longer awaited, as after Ctrl-C, items in flight end at their next call of `require_awaited`.
     """
     import torch  # deferred: torch takes seconds to import
 
     cv2.setNumThreads(1)
     threads, workers = torch.get_num_threads(), workers or min(8, cores())
-    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
+    stopped = threading.Event()
+
+    def begin() -> None:
+        torch.set_num_threads(1)
+        _thread.stopped = stopped
+
+    pool = ThreadPoolExecutor(workers, initializer=begin)
     running: deque[Future[R]] = deque()
     try:
         for item in items:
@@ -69,5 +81,12 @@ def in_threads(function: Callable[[T], R], items: Iterable[T], workers: int | No
         while running:
             yield running.popleft().result()
     finally:
+        stopped.set()
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(threads)  # a thread that has not computed yet takes the number of the pool's threads
+
+
+def require_awaited() -> None:
+    """Raise a CancelledError in a thread of `in_threads` whose result nobody awaits. Items that take long call it."""
+    if hasattr(_thread, "stopped") and _thread.stopped.is_set():
+        raise CancelledError

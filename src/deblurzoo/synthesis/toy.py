@@ -17,7 +17,7 @@ from rich.progress import track
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import unfinished, write_atomically
 from deblurzoo.media.images import read_image, write_png
-from deblurzoo.media.threads import in_threads
+from deblurzoo.media.threads import in_threads, require_awaited
 from deblurzoo.synthesis.exposure import write_motion
 from deblurzoo.synthesis.formation import expose
 from deblurzoo.synthesis.motion import Trajectory, blob, hand_shake
@@ -86,6 +86,7 @@ def _write_clip(root: Path, options: ToyOptions, clip: tuple[str, int]) -> None:
         layers.append(_object(rng, paths, size, camera, own))
     middle = exposure // 2
     for number in range(options.frames):
+        require_awaited()
         frames = [render(layers, number * exposure + i, size) for i in range(exposure)]
         name = f"{number + 1:06d}.png"
         write_png(folder / "sharp" / name, frames[middle])

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -33,21 +34,26 @@ def free_cores(accelerator: str, begun: int | None) -> Iterator[int | None]:
         yield None
         return
     before = torch.get_num_threads()
-    threads, reason = min(before, cores()), ""
-    if os.environ.get("OMP_NUM_THREADS"):
-        begun = threads = before
-    chosen = threads
-    if begun:
+    threads = before if _is_given() else min(before, cores())
+    chosen, reason = threads, ""
+    if begun and not _is_given():
         chosen, reason = min(begun, threads), "recorded"
-    elif (free := _cores_left(threads)) < threads:
-        chosen, reason = max(1, free), "other processes use the other cores"
-    if chosen < threads:
+    elif not _is_given():
+        chosen, reason = max(1, _cores_left(threads)), "other processes use the other cores"
+    if begun and chosen < begun:
+        log.warning("threads: %d instead of the recorded %d: the last digits of results can differ", chosen, begun)
+    elif chosen < threads:
         log.warning("threads: %d, as %s; OMP_NUM_THREADS=%d uses all cores", chosen, reason, threads)
     torch.set_num_threads(chosen)
     try:
         yield chosen
     finally:
         torch.set_num_threads(before)  # for the next job of a sweep
+
+
+def _is_given() -> bool:
+    """Whether the environment gives a number of threads that OpenMP accepts."""
+    return bool(re.match(r"\s*[1-9]", os.environ.get("OMP_NUM_THREADS", "")))
 
 
 def _computes_on_cpu(accelerator: str) -> bool:
