@@ -51,7 +51,7 @@ _REMEDIES = {
     errno.EROFS: "choose another folder",
     errno.ENAMETOOLONG: "give it a shorter name",
     errno.ELOOP: "remove the link",
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free disk space"),
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "free disk space or choose another folder"),
 }
 """Remedies for errors of the file system, by number."""
 
@@ -91,6 +91,12 @@ def _of_system(error: Exception) -> DeblurzooError | None:
 def lacks_memory(error: Exception) -> bool:
     """Whether an error states that memory could not be allocated, in this process or in a worker."""
     return isinstance(error, MemoryError) or any(text in str(error) for text in _NO_MEMORY)
+
+
+def unwritable(path: Path, error: OSError) -> DeblurzooError:
+    """Return an error of writing a file or folder as a DeblurzooError with the system's reason and a remedy."""
+    remedy = _REMEDIES.get(error.errno or 0, "free disk space or choose another folder")
+    return DeblurzooError(f"{path} cannot be written ({error.strerror or error}): {remedy}")
 
 
 def unusable(error: OSError) -> DeblurzooError:

@@ -14,7 +14,7 @@ from os import PathLike
 from pathlib import Path
 from typing import BinaryIO
 
-from deblurzoo.errors import DeblurzooError
+from deblurzoo.errors import DeblurzooError, unwritable
 
 log = logging.getLogger(__name__)
 
@@ -178,9 +178,7 @@ def replace_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise DeblurzooError(
-            f"{path} cannot be written ({error.strerror or error}): free disk space or choose another folder"
-        ) from error
+        raise unwritable(path, error) from error
     finally:
         with suppress(OSError):  # renamed, never created, or its folder has lost its permission
             temporary.unlink()
@@ -212,9 +210,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     except OSError as error:
         if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):  # another process has written it meanwhile
             require_output(path, str(path), is_new=True)
-        raise DeblurzooError(
-            f"{path} cannot be written ({error.strerror or error}): free disk space or choose another folder"
-        ) from error
+        raise unwritable(path, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -231,9 +227,7 @@ def claim(folder: Path, wait: bool = False) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / LOCK).open("wb")
     except OSError as error:
-        raise DeblurzooError(
-            f"{folder} cannot be written ({error.strerror or error}): free disk space or choose another folder"
-        ) from error
+        raise unwritable(folder, error) from error
     try:
         if not lock(file, wait):
             file.close()

@@ -15,7 +15,7 @@ from pydantic import (
     ValidationError,
 )
 
-from deblurzoo.errors import DeblurzooError
+from deblurzoo.errors import DeblurzooError, unusable
 
 
 class Record(BaseModel):
@@ -48,7 +48,9 @@ def load_record(file: Path, shape: type[R], remedy: str) -> R:
         content = (json.loads if file.suffix == ".json" else yaml.safe_load)(file.read_text())
         json.dumps(content, ensure_ascii=False, default=str).encode()  # fails for text that cannot be printed
         return checked(content, shape)
-    except (OSError, ValueError, TypeError, RecursionError, yaml.YAMLError) as error:  # TypeError: odd keys of YAML
+    except OSError as error:
+        raise unusable(error) from error
+    except (ValueError, TypeError, RecursionError, yaml.YAMLError) as error:  # TypeError: odd keys of YAML
         reason = " ".join(str(error).split())
         raise DeblurzooError(f"{file} cannot be used ({reason}): {remedy}") from error
 

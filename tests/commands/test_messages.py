@@ -56,11 +56,12 @@ def test_a_value_that_refers_to_nothing_is_one_line(override: str, reason: str, 
         ("hydra.job_logging.root.level=NOPE", "Unable to configure root logger (Unknown level: 'NOPE')"),
         ("hydra.hydra_logging.root.level=NOPE", "Unable to configure root logger (Unknown level: 'NOPE')"),
         ("hydra.job_logging.version=7", "Unsupported version: 7"),
+        ("hydra.verbose=[1]", "A logger name must be a string"),
     ],
 )
 def test_a_logging_config_that_python_refuses_is_one_line(override: str, reason: str, deblurzoo: Run) -> None:
     done = deblurzoo("train", *SHORT, "data.root=x", override)
-    refused(done, f"error: {reason}: correct hydra.job_logging and hydra.hydra_logging\n")
+    refused(done, f"error: {reason}: correct hydra.job_logging, hydra.hydra_logging and hydra.verbose\n")
     assert done.stderr.count("\n") == 1
 
 

@@ -2,7 +2,6 @@
 
 import importlib.util
 import logging
-import logging.config
 import os
 import sys
 import traceback
@@ -136,10 +135,10 @@ def _hydras_errors_as_one_message() -> Iterator[None]:
     except (HydraException, OmegaConfBaseException) as error:  # OmegaConf's: in Hydra's own config
         sys.exit(f"error: {escaped(_of_hydra(error).removeprefix('error: '))}")
     except Exception as error:
-        if traceback.extract_tb(error.__traceback__)[-1].filename != logging.config.__file__:
+        if "configure_log" not in {frame.name for frame in traceback.extract_tb(error.__traceback__)}:
             raise
         reason = first_line(error) + (f" ({first_line(error.__cause__)})" if error.__cause__ else "")
-        sys.exit(f"error: {escaped(reason)}: correct hydra.job_logging and hydra.hydra_logging")
+        sys.exit(f"error: {escaped(reason)}: correct hydra.job_logging, hydra.hydra_logging and hydra.verbose")
     finally:
         setattr(JobReturn, "return_value", printed)  # noqa: B010
         for key in ("HYDRA_FULL_ERROR", ours):
