@@ -54,6 +54,21 @@ def test_completions(line: str, completions: str, deblurzoo: Run) -> None:
     assert done.stdout.split() == completions.split()
 
 
+def test_completion_of_paths(deblurzoo: Run, tmp_path: Path) -> None:
+    (tmp_path / "runs" / "first").mkdir(parents=True)
+    (tmp_path / "runs" / "second one").mkdir()
+    (tmp_path / "runs.txt").touch()
+    completions = {
+        "evaluate checkpoint=ru": "checkpoint=runs.txt checkpoint=runs/",
+        "evaluate checkpoint=runs/": "checkpoint=runs/first/",
+        f"train data.root={tmp_path}/runs/f": f"data.root={tmp_path}/runs/first/",
+        "train init=nothing": "",
+    }
+    for line, expected in completions.items():
+        done = deblurzoo("-sc", "query=bash", COMP_LINE=f"deblurzoo {line}")
+        assert sorted(done.stdout.split()) == expected.split(), done.stderr
+
+
 def test_completions_for_fish_are_one_per_line(deblurzoo: Run) -> None:
     assert deblurzoo("-sc", "query=fish", COMP_LINE="deblurzoo data ").stdout == "toy\ncheck\npack\nshow\n"
 

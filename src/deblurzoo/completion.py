@@ -2,12 +2,16 @@
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 
 from deblurzoo.errors import DeblurzooError
+from deblurzoo.files import user_path
 
 FLAGS = ("-sc", "--shell-completion")
 _REQUEST = re.compile(r"(install|query)=(bash|fish|zsh)")
+_PATHS = ("checkpoint", "init", "resume", "restored", "out", "paths.runs")
+"""Keys whose values are paths."""
 # Hydra's own scripts split names of files at spaces in Bash, and complete no names of files in fish.
 _BASH = r"""_deblurzoo()
 {
@@ -62,4 +66,18 @@ def complete(
         print(*dict.fromkeys(word for word in fitting if word.startswith(words[place])), sep="\n")
     elif verb in of_hydra:
         os.environ["COMP_LINE"] = " ".join(["deblurzoo", *words[len(verb.split()) :]])
-        run(verb, ["-sc", "query=fish"])  # one per line
+        if paths := list(_paths(words[-1])):
+            print(*paths, sep="\n")
+        else:
+            run(verb, ["-sc", "query=fish"])  # one per line
+
+
+def _paths(override: str) -> Iterator[str]:
+    """Yield the completions of an override whose value is a path. Names with spaces would need a shell's quotes."""
+    key, equals, start = override.partition("=")
+    folder, slash, begun = start.rpartition("/")
+    if equals and (key in _PATHS or key.endswith(".root")):
+        with suppress(OSError):
+            for path in sorted(user_path(folder + slash or ".").iterdir()):
+                if path.name.startswith(begun or path.name.lstrip(".")) and " " not in path.name:
+                    yield f"{key}={folder}{slash}{path.name}{'/' * path.is_dir()}"
