@@ -79,5 +79,6 @@ def _paths(override: str) -> Iterator[str]:
     if equals and (key in _PATHS or key.endswith(".root")):
         with suppress(OSError):
             for path in sorted(user_path(folder + slash or ".").iterdir()):
+                # Hidden names are shown if their dot is typed.
                 if path.name.startswith(begun or path.name.lstrip(".")) and " " not in path.name:
                     yield f"{key}={folder}{slash}{path.name}{'/' * path.is_dir()}"
