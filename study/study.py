@@ -97,10 +97,9 @@ def finish(name: str, job: list[str], given: argparse.Namespace) -> None:
     Networks of the part `weights` are exported, and the export of a network that gains enough becomes a part of
     deblurzoo. The exports of the full networks of the part `longer` are kept in `study/`.
     """
-    before = cpu_seconds()
     trained = f"{given.part}_{name}"
-    run(["train", *settings(given.part, job, given), f"name={trained}"], given)
-    spent = cpu_seconds() - before
+    folder = given.runs / "runs" / trained
+    train(folder, settings(given.part, job, given), given)
     checkpoint = f"runs/{trained}"
     keeps_export = given.part == "longer" and name in NETWORKS
     if keeps_export or given.part == "weights":
@@ -115,13 +114,28 @@ def finish(name: str, job: list[str], given: argparse.Namespace) -> None:
         (kept / test).mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, kept / test / "results.json")
     kept.mkdir(parents=True, exist_ok=True)
-    join_metrics(sorted((given.runs / "runs" / trained / "csv").glob("*/metrics.csv")), kept / "metrics.csv")
-    (kept / "hours.json").write_text(json.dumps({"cpu": round(spent / 3600, 3)}) + "\n")
+    join_metrics(sorted((folder / "csv").glob("*/metrics.csv")), kept / "metrics.csv")
+    shutil.copyfile(folder / "hours.json", kept / "hours.json")
     if keeps_export:
         shutil.copytree(given.runs / checkpoint, kept / "export", dirs_exist_ok=True)
     if given.part == "weights" and read_results(results["kodak"]).gain_db >= WORTH:
         shutil.copytree(given.runs / checkpoint, shipped.FOLDER / name, dirs_exist_ok=True)
         write_pictures(results, shipped.FOLDER / name)
+
+
+def train(folder: Path, overrides: list[str], given: argparse.Namespace) -> None:
+    """Train or resume a job, and write its CPU hours; those of a resumed job are estimated from the resumed steps."""
+    begun, before = last_step(folder), cpu_seconds()
+    run(["train", *overrides, f"name={folder.name}"], given)
+    spent = cpu_seconds() - before
+    if ended := last_step(folder) - begun:  # otherwise only the tests were missing
+        hours = spent / 3600 * (ended + begun) / ended
+        (folder / "hours.json").write_text(json.dumps({"cpu": round(hours, 3)}) + "\n")
+
+
+def last_step(folder: Path) -> int:
+    """Return the step of the last checkpoint of a run; 0 without checkpoints."""
+    return max((int(file.stem.removeprefix("step_")) for file in folder.glob("checkpoints/step_*.ckpt")), default=0)
 
 
 def cpu_seconds() -> float:
