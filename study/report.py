@@ -3,6 +3,7 @@
 Also write `scores.json` and the model card of each network that is part of deblurzoo.
 """
 
+import csv
 import json
 from collections.abc import Iterator, Sequence
 
@@ -269,10 +270,25 @@ after {crops("study")} crops, is reached by {reached or "none of them"}.
 The gain on the 20 validation photos during the training, in dB:
 
 {curve_table("longer")}
-{table(OF_IDEAS, idea_rows("longer"))}
+{table(OF_IDEAS, idea_rows("longer"))}{flow_error()}
 The gain on tiles of the Kodak images, by the length of their blur:
 
 {blur_table(full_networks("longer"))}"""
+
+
+def flow_error() -> str:
+    """Return a paragraph about the error of FlowRNN's flow after the longer training; empty before."""
+    file = HERE / FOLDERS["longer"] / "flow_rnn" / "metrics.csv"
+    if not file.exists():
+        return ""
+    with file.open(newline="") as metrics:
+        last = [row for row in csv.DictReader(metrics) if row["val/epe"]][-1]
+    learned, zero = float(last["val/epe"]), float(last["val/epe_of_zero_flow"])
+    return f"""
+FlowRNN's flow network starts from random weights, in the paper from a trained FlowNetS. On the validation photos, the
+error of its flow is {learned:.1f} pixels, and {zero:.1f} pixels for a flow of 0.
+With a flow network that is trained longer, the answer may differ.
+"""
 
 
 def weights_section() -> str:
