@@ -48,8 +48,10 @@ def load_record(file: Path, shape: type[R], remedy: str) -> R:
         content = (json.loads if file.suffix == ".json" else yaml.safe_load)(file.read_text())
         json.dumps(content, ensure_ascii=False, default=str).encode()  # fails for text that cannot be printed
         return checked(content, shape)
-    except OSError as error:
+    except PermissionError as error:
         raise unusable(error) from error
+    except OSError as error:
+        raise DeblurzooError(f"{file} cannot be used ({error.strerror}): {remedy}") from error
     except (ValueError, TypeError, RecursionError, yaml.YAMLError) as error:  # TypeError: odd keys of YAML
         reason = " ".join(str(error).split())
         raise DeblurzooError(f"{file} cannot be used ({reason}): {remedy}") from error
