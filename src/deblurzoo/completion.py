@@ -47,7 +47,7 @@ def complete(
         run: runs a command with arguments.
 
     Raises:
-        DeblurzooError: the arguments are others.
+        DeblurzooError: the arguments are no such request.
     """
     *before, last = [argument for argument in arguments if argument not in FLAGS] or [""]
     request = _REQUEST.fullmatch(last)

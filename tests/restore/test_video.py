@@ -1,4 +1,4 @@
-"""Restored videos: times, colours, sizes and sound; files that are refused."""
+"""Restored videos keep times, colours, sizes and sound. Unsuitable files are refused."""
 
 from pathlib import Path
 
