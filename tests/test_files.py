@@ -6,6 +6,7 @@ import pytest
 
 from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import LOCK, claim, new_folder, release, replace_atomically, write_atomically
+from deblurzoo.records import Record, load_record
 
 
 def test_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -50,3 +51,14 @@ def test_what_another_process_writes_meanwhile_is_kept(kind: str, tmp_path: Path
     with pytest.raises(DeblurzooError, match=r"out exists already: remove it or choose another folder"):
         write_both()
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_lost_permission_has_its_remedy(obeying: None, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{}")
+    (tmp_path / "run.json").chmod(0)
+    with pytest.raises(DeblurzooError, match=r"run\.json cannot be used \(Permission denied\): change its permissions"):
+        load_record(tmp_path / "run.json", Record, "run again")
+    tmp_path.chmod(0o500)
+    with pytest.raises(DeblurzooError, match=r"x cannot be written \(Permission denied\): change its permissions"):
+        write_atomically(tmp_path / "x", b"")
+    tmp_path.chmod(0o700)
