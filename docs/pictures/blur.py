@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from architectures import Drawing
+from charts import Chart, legend
 
 from deblurzoo.batch import Batch
 from deblurzoo.data import Folder, Photos
@@ -28,7 +29,6 @@ from deblurzoo.synthesis.interpolation import flow_between
 from deblurzoo.synthesis.motion import Floats
 
 CROP = 256
-COLOURS = ("#444444", "#3a6fb0", "#d9822b", "#4b9e5f")
 Values = tuple[list[float], list[float]]
 """The PSNR of each crop in dB, and the length of the blur in pixels."""
 
@@ -75,22 +75,12 @@ def of_pairs(folder: Path) -> Values:
 
 def histogram(drawing: Drawing, left: int, title: str, edges: Floats, values: dict[str, list[float]]) -> None:
     """Draw the shares of values in bins as one line for each data set; values outside of all bins count at the end."""
-    width, bottom, height = 330, 190, 150
     shares = {name: np.histogram(np.clip(v, edges[0], edges[-1]), edges)[0] / len(v) for name, v in values.items() if v}
-    scale = height / max(share.max() for share in shares.values())
-    places = left + width * (edges - edges[0]) / (edges[-1] - edges[0])
-    drawing.label(left + width / 2, 16, title)
-    drawing.line((left, bottom), (left + width, bottom))
-    for place, edge in [*zip(places, edges, strict=True)][::2]:
-        drawing.label(round(place), bottom + 15, f"{edge:g}")
-    for colour, name in zip(COLOURS, values, strict=False):
+    chart = Chart(drawing, left, (edges[0], edges[-1]), (0, max(share.max() for share in shares.values())))
+    chart.axes(title, edges[::2])
+    for number, name in enumerate(values):
         if name in shares:
-            points = zip((places[:-1] + places[1:]) / 2, bottom - scale * shares[name], strict=True)
-            drawing.line(*((round(x, 1), round(y, 1)) for x, y in points), style=_style(colour))
-
-
-def _style(colour: str) -> str:
-    return f' style="stroke:{colour};stroke-width:2"'
+            chart.line(number, zip((edges[:-1] + edges[1:]) / 2, shares[name], strict=True))
 
 
 def main() -> None:
@@ -120,10 +110,7 @@ def main() -> None:
     psnr, length = ({name: values[part] for name, values in found.items()} for part in (0, 1))
     histogram(drawing, 30, "PSNR of blurry crops, dB", np.arange(14.0, 47, 2), psnr)
     histogram(drawing, 400, "length of the blur, pixels", np.arange(0.0, 61, 4), length)
-    for number, (name, colour) in enumerate(zip(found, COLOURS, strict=False)):
-        left = 40 + 180 * number
-        drawing.line((left, 228), (left + 25, 228), style=_style(colour))
-        drawing.label(left + 30, 232, name, "start")
+    legend(drawing, 228, [*found])
     drawing.save(options.out)
 
 

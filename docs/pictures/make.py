@@ -1,4 +1,4 @@
-"""Draw the pictures of the README and the docs from the results of `make demo`. `make pictures` runs this script."""
+"""Draw the pictures of the README and the docs from the results of `make demo` and of the study: `make pictures`."""
 
 import json
 import shutil
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from architectures import save_all
+from gains import gains
 from PIL import Image, ImageDraw, ImageFont
 from playwright.sync_api import sync_playwright
 
@@ -67,5 +68,6 @@ def make_page(target: Path) -> None:
 
 if __name__ == "__main__":
     save_all(HERE)
+    gains().save(HERE / "gains.svg")
     make_strip(HERE / "strip.png")
     make_page(HERE / "comparison.png")

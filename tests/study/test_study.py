@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import gains
 import numpy as np
 import pytest
 import report
@@ -62,8 +63,10 @@ def test_photos_are_for_training_or_for_validation() -> None:
     assert len({"camera_090.jpg", "camera_177.jpg"} & train) != 1  # the same scene
 
 
-def test_the_page_of_results_is_up_to_date() -> None:
+def test_the_page_of_results_is_up_to_date(tmp_path: Path) -> None:
     assert report.PAGE.read_text() == report.page()
+    gains.gains().save(tmp_path / "gains.svg")
+    assert (gains.HERE / "gains.svg").read_text() == (tmp_path / "gains.svg").read_text()
     kept = {folder.name for folder in (STUDY / "learnability").iterdir()}
     assert kept <= {*trainings.learnability()} and len(report.learnability_rows()) == len(kept)
 
