@@ -16,6 +16,7 @@ from conftest import SHORT, SMALL_TOY, Run
 from deblurzoo.commands import evaluation as verb
 from deblurzoo.reports.run_folder import original_of
 from deblurzoo.synthesis.toy import write_toy
+from verbs import refused
 
 FAST = ["trainer=cpu", "datamodule.workers=0", "no_harm=0", "pictures=1"]
 
@@ -283,3 +284,12 @@ def test_compare_follows_links_and_names_folders_that_it_cannot_read(
     assert "table/closed" in done.stdout and "cannot be read (Permission denied)" in done.stdout
     assert "closed: cannot be read" not in deblurzoo("compare", "runs").stdout
     (tmp_path / "table" / "closed").chmod(0o700)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"name": 1}'])
+def test_compare_fails_if_no_result_can_be_read(content: str, deblurzoo: Run, tmp_path: Path) -> None:
+    (tmp_path / "results.json").write_text(content)
+    for path in (".", "results.json"):
+        done = deblurzoo("compare", path, "--csv", "table.csv")
+        refused(done, "nothing to compare: no run has a result that can be read")
+        assert "results.json" in done.stdout and not (tmp_path / "table.csv").exists()

@@ -93,6 +93,8 @@ def run(options: argparse.Namespace) -> None:
     view = by_blur if options.by_blur else by_data(options.by_data) if options.by_data else by_conditions
     view = with_published(view) if options.published else view
     print_table(found, failed, view)
+    if not found and all(failure.state == "failed" for failure in failed):
+        raise DeblurzooError("nothing to compare: no run has a result that can be read; see the reasons above")
     if options.csv:
         write_atomically(options.csv, (as_csv_by_blur if options.by_blur else as_csv)(found, failed).encode())
     if options.markdown:
