@@ -50,6 +50,11 @@ _LOGGING = "correct hydra.job_logging, hydra.hydra_logging and hydra.verbose"
         ("hydra.job_logging.root.level=NOPE", f"{_LOGGER} (Unknown level: 'NOPE'): {_LOGGING}"),
         ("hydra.hydra_logging.root.level=NOPE", f"{_LOGGER} (Unknown level: 'NOPE'): {_LOGGING}"),
         ("hydra.job_logging.version=7", f"error: Unsupported version: 7: {_LOGGING}"),
+        (
+            "hydra.job_logging.formatters.simple.format='%(foo)s'",
+            "error: the log format fails (ValueError: Formatting field not found in record: 'foo'): "
+            "correct hydra.job_logging",
+        ),
         ("hydra.verbose=[1]", f"error: A logger name must be a string: {_LOGGING}"),
     ],
 )

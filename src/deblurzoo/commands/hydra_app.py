@@ -105,6 +105,7 @@ def run_verb(verb: str, arguments: list[str]) -> None:
 
     def task(cfg: DictConfig) -> Any:
         with told_as_one_message(), chdir(HydraConfig.get().runtime.cwd):  # hydra.job.chdir would move relative paths
+            require_log_formats()
             warn_of_shadowed_configs()
             require_effect(cfg)
             trust(OmegaConf.to_container(cfg).get("trust"))  # type: ignore[union-attr]
@@ -143,6 +144,17 @@ def _hydras_errors_as_one_message() -> Iterator[None]:
         setattr(JobReturn, "return_value", printed)  # noqa: B010
         for key in ("HYDRA_FULL_ERROR", ours):
             os.environ.pop(key, None)
+
+
+def require_log_formats() -> None:
+    """Raise a DeblurzooError for a log format that fails: the `logging` module would print a traceback per message."""
+    record = log.makeRecord(log.name, logging.INFO, __file__, 1, "message", (), None)
+    for handler in logging.getLogger().handlers:
+        try:
+            handler.format(record)
+        except (LookupError, TypeError, ValueError) as error:
+            reason = f"the log format fails ({type(error).__name__}: {first_line(error)})"
+            raise DeblurzooError(f"{reason}: correct hydra.job_logging") from error
 
 
 def _of_hydra(error: Exception) -> str:
