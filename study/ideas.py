@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from kept import in_words, kept
-from trainings import CONTROLS, study
+from trainings import CONTROLS, PARTS
 
 from deblurzoo.reports.differences import Difference, difference
 from deblurzoo.reports.papers import rows_of
@@ -63,7 +63,7 @@ def comparisons(part: str) -> Iterator[Comparison]:
     for ablation in IDEAS:
         network, _, width = CONTROLS[ablation]
         control = ablation if width is None else f"{ablation}_control"
-        seeds = [seed for seed in MULTIPLE_SEEDS if f"{ablation}{seed}" in study()]
+        seeds = [seed for seed in MULTIPLE_SEEDS if f"{ablation}{seed}" in PARTS[part]()]
         found = Comparison(ablation, [], [], len(seeds))
         for seed in seeds:
             full, ablated, same = (kept(part, f"{name}{seed}").get("kodak") for name in (network, ablation, control))
@@ -72,6 +72,14 @@ def comparisons(part: str) -> Iterator[Comparison]:
                 found.against_ablation.append(minus(full, ablated))
         if found.against_control:
             yield found
+
+
+def spread_of_seeds() -> float:
+    """Return the largest distance in dB between the differences to the control of two seeds, in both parts."""
+    values = [
+        [one.mean for one in found.against_control] for part in ("study", "longer") for found in comparisons(part)
+    ]
+    return max(max(seeds) - min(seeds) for seeds in values)
 
 
 def minus(first: Results, second: Results) -> Difference:

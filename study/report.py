@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Sequence
 
 from cards import card, score_table, scores
-from ideas import OF_IDEAS, TITLES, idea_rows, summary_rows
+from ideas import OF_IDEAS, TITLES, idea_rows, spread_of_seeds, summary_rows
 from kept import (
     BATCH,
     HIGH,
@@ -165,8 +165,8 @@ compare with the narrower network without the idea, on GOPRO or DVD.
 {table(headings, summary_rows())}
 - An idea helps if the 95 % intervals over images of all seeds are above 0.
 - These are small networks, short trainings and mild blur. After long trainings on severe blur, the answers may differ.
-- The interval contains the choice of images, not the chance of a training. The answers about SRN and FlowRNN rest on
-  one seed.
+- The intervals contain the choice of images, not the chance of a training. Two seeds of a comparison differ by up to
+  {spread_of_seeds():.2f} dB, so that smaller differences of a single seed may be chance.
 - The networks of this comparison harm most real pairs and sharp images, because their training images are always
   blurred by {LOW} to {HIGH} pixels. [Harder data](#training-on-harder-data) mend this.
 """
