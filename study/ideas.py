@@ -53,9 +53,11 @@ class Comparison(NamedTuple):
         }
         if len(self.against_control) < self.seeds:
             return f"{len(self.against_control)} of {self.seeds} seeds are finished"
-        if sides == {1} or sides == {-1}:
-            return ("helps" if sides == {1} else "harms") + ("" if self.seeds > 1 else " (one seed)")
-        return "cannot tell: " + ("an interval contains 0" if 0 in sides else "the seeds disagree")
+        if 0 in sides:
+            return "cannot tell: an interval contains 0"
+        if len(sides) > 1:
+            return "cannot tell: the seeds disagree"
+        return "cannot tell: only one seed" if self.seeds == 1 else "helps" if sides == {1} else "harms"
 
 
 def comparisons(part: str) -> Iterator[Comparison]:

@@ -163,10 +163,10 @@ widened to the same multiply-adds. The table shows the difference on 13 Kodak im
 compare with the narrower network without the idea, on GOPRO or DVD.
 
 {table(headings, summary_rows())}
-- An idea helps if the 95 % intervals over images of all seeds are above 0.
-- These are small networks, short trainings and mild blur. After long trainings on severe blur, the answers may differ.
-- The intervals contain the choice of images, not the chance of a training. Two seeds of a comparison differ by up to
-  {spread_of_seeds():.2f} dB, so that smaller differences of a single seed may be chance.
+- An idea helps or harms if the 95 % intervals over images of two seeds are on the same side of 0.
+- The intervals contain the choice of images, not the chance of a training. The seeds of a comparison differ by up to
+  {spread_of_seeds():.2f} dB, so smaller differences of a single seed may be chance.
+- These are small networks, short trainings and mild blur. SRN's scales, for example, are meant for longer blur.
 - The networks of this comparison harm most real pairs and sharp images, because their training images are always
   blurred by {LOW} to {HIGH} pixels. [Harder data](#training-on-harder-data) mend this.
 """
@@ -215,8 +215,8 @@ SRN was trained with these settings twice, for the first table of this page and 
 {second:+.2f} dB. The first loss counts half of the symmetric spectrum; nothing else differs. Differences of this size
 between single trainings may be chance.
 
-An idea helps if the full network is better than its control in all seeds, with intervals on the same side of zero. Each
-line of a row is a seed.
+An idea helps if the full network is better than its control in two seeds, and if both intervals are above 0. Each line
+of a row is a seed.
 
 {table(OF_IDEAS, idea_rows("study"))}
 All networks have the same learning rate, which was tuned for none of them. A control can therefore learn more slowly
