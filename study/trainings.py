@@ -47,12 +47,12 @@ def learnability() -> Jobs:
     jobs = {
         f"{network}_{name}_{side}": [*NETWORKS[network], f"data.length={length}", f"data.shorter_side={side}", *first]
         for network, name, length, side in (
-            ("srn", "severe", "[8,24]", "400"),
-            ("srn", "medium", "[4,12]", "400"),
-            ("srn", "mild", "[2,6]", "400"),
+            *(
+                ("srn", name, length, side)
+                for side in ("400", "720", "null")
+                for name, length in (("severe", "[8,24]"), ("medium", "[4,12]"), ("mild", "[2,6]"))
+            ),
             ("svrnn", "mild", "[2,6]", "400"),
-            ("srn", "mild", "[2,6]", "720"),
-            ("srn", "mild", "[2,6]", "null"),
         )
     }
     second = ["trainer.max_steps=2000", "data.shorter_side=400"]
