@@ -1,7 +1,7 @@
 """Scores and model cards of the networks that are part of deblurzoo."""
 
 from crops import CARD, shown_image
-from kept import BATCH, TESTS, blur_table, gain, kept, table, value_of
+from kept import BATCH, TESTS, blur_table, gain, kept, least_unharmed, table, value_of
 from trainings import weights
 
 from deblurzoo import shipped
@@ -26,6 +26,7 @@ def scores(name: str) -> Scores:
                 gain=round(found.mean, 3),
                 margin=found.margin and round(found.margin, 3),
                 unharmed=round(result.do_no_harm_psnr or 0, 1),
+                least_unharmed=round(least_unharmed([result]), 1),
             )
         )
     parameters = results["kodak"].network.parameters or 0
@@ -35,14 +36,21 @@ def scores(name: str) -> Scores:
 
 def score_table(found: Scores) -> str:
     """Return the scores of a network as a table."""
-    headings = ("test", "images", "blurry dB", "gain dB", "95 % interval over photos", "sharp images, restored: dB")
+    headings = (
+        "test",
+        "images",
+        "blurry dB",
+        "gain dB",
+        "95 % interval over photos",
+        "sharp images, restored: dB (lowest)",
+    )
     return table(
         headings,
         [
             [
                 *(one.test, str(one.images), f"{one.blurry:.2f}", f"{one.gain:+.2f}"),
                 "" if one.margin is None else f"{one.gain - one.margin:+.2f} to {one.gain + one.margin:+.2f}",
-                f"{one.unharmed:.1f}",
+                f"{one.unharmed:.1f} ({one.least_unharmed:.1f})",
             ]
             for one in found.tests
         ],
@@ -77,8 +85,8 @@ deblurzoo deblur PHOTO{tag}
 
 ## Scores
 
-PSNR in dB of 8-bit images. The last column is the PSNR between sharp images and the images restored from them; the
-difference cannot be seen above 40 dB.
+PSNR in dB of 8-bit images. The last column is the mean PSNR between sharp images and the images restored from them, and
+the lowest PSNR of an image. Above 40 dB, the difference cannot be seen.
 
 {score_table(found)}
 ## Gain by blur size

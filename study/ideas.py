@@ -47,17 +47,20 @@ class Comparison(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """The conclusion from the differences to the control."""
-        sides = {
-            0 if abs(one.mean) <= (one.margin or 0) else (1 if one.mean > 0 else -1) for one in self.against_control
-        }
+        """The conclusion from all differences."""
         if len(self.against_control) < self.seeds:
-            return f"{len(self.against_control)} of {self.seeds} seeds are finished"
+            return f"{len(self.against_control)} of {self.seeds} seeds finished"
+        sides = {side(one) for one in (*self.against_control, *self.against_ablation)}
+        if {-1, 1} <= sides:
+            return "cannot tell: the differences disagree"
         if 0 in sides:
             return "cannot tell: an interval contains 0"
-        if len(sides) > 1:
-            return "cannot tell: the seeds disagree"
         return "cannot tell: only one seed" if self.seeds == 1 else "helps" if sides == {1} else "harms"
+
+
+def side(found: Difference) -> int:
+    """Return 1 if the interval of a difference is above 0, -1 if it is below 0, and 0 if it contains 0."""
+    return 0 if abs(found.mean) <= (found.margin or 0) else 1 if found.mean > 0 else -1
 
 
 def comparisons(part: str) -> Iterator[Comparison]:
@@ -107,13 +110,20 @@ def idea_rows(part: str) -> Iterator[list[str]]:
 
 
 def summary_rows() -> Iterator[list[str]]:
-    """Yield a row for each idea: the differences to the control in all seeds, and the verdict, in both parts."""
-    parts = [{one.ablation: one for one in comparisons(part)} for part in ("study", "longer")]
-    for ablation, idea in IDEAS.items():
-        cells = (
-            f"{found.verdict.partition(':')[0]}: {', '.join(f'{one.mean:+.2f}' for one in found.against_control)}"
-            if (found := part.get(ablation))
-            else ""
-            for part in parts
-        )
-        yield [TITLES[CONTROLS[ablation][0]], idea, *cells, published(ablation)]
+    """Yield a row for each comparison after the longer training: the verdict, and the mean differences of all seeds."""
+    for found in comparisons("longer"):
+        network, _, width = CONTROLS[found.ablation]
+        control, ablation = (", ".join(f"{one.mean:+.2f}" for one in seeds) for seeds in found[1:3])
+        row = found.verdict, control, "" if width is None else ablation, published(found.ablation)
+        yield [TITLES[network], IDEAS[found.ablation], *row]
+
+
+def slow_controls() -> tuple[int, int]:
+    """Return the number of controls of the study that gain less than their ablation, and the number of all controls."""
+    pairs = [
+        (against_control.mean, against_ablation.mean)
+        for found in comparisons("study")
+        if CONTROLS[found.ablation][2] is not None
+        for against_control, against_ablation in zip(found.against_control, found.against_ablation, strict=True)
+    ]
+    return sum(control > ablation for control, ablation in pairs), len(pairs)

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from trainings import HERE
 
+from deblurzoo.errors import DeblurzooError
 from deblurzoo.media import Image
 from deblurzoo.media.images import read_image, write_png
 from deblurzoo.media.video import read_video
@@ -28,14 +29,21 @@ SPLIT = ("train.names=train.txt", "test.names=validation.txt")
 
 
 def prepare(given: argparse.Namespace) -> None:
-    """Write all files that jobs read into the folder of runs. Paths of jobs are relative to this folder."""
-    given.runs.mkdir(parents=True, exist_ok=True)
+    """Write all files that jobs read into the folder of runs. Paths of jobs are relative to this folder.
+
+    Raises:
+        DeblurzooError: a file of the data is missing, or the folder of runs is of other data.
+    """
     data = given.runs / "toy" if given.toy else given.data.resolve()
+    link = given.runs / "data"
+    if link.is_symlink() and link.resolve() != data.resolve():  # another process may train on it
+        raise DeblurzooError(f"--runs {given.runs} is of the data in {link.resolve()}: choose another folder of runs")
+    if not given.toy:
+        require_data(data, given.part)
+    given.runs.mkdir(parents=True, exist_ok=True)
     if given.toy and not data.exists():
         write_toy(data)
-    link = given.runs / "data"
-    if not link.exists() or link.resolve() != data:  # another process may train on it
-        link.unlink(missing_ok=True)
+    if not link.is_symlink():
         link.symlink_to(data, target_is_directory=True)
     for name in LISTS:
         shutil.copyfile((data if given.toy else HERE) / name, given.runs / name)
@@ -56,6 +64,17 @@ def prepare(given: argparse.Namespace) -> None:
             write_png(frames / f"{number:06}.png", halved(decode()))
         exposures = ["--frames", "3-5", "--stride", "2", "--clip-length", "10"]
         run(["synthesize", str(frames), *exposures, "--out", "clip"], given)
+
+
+def require_data(data: Path, part: str) -> None:
+    """Raise a DeblurzooError if a file that jobs of a part read is missing."""
+    listed = [("photos", "train.txt"), ("photos", "validation.txt"), ("kodak", "kodak.txt")]
+    files = [data / folder / name for folder, names in listed for name in (HERE / names).read_text().split()]
+    files += [data / folder / role for folder in PAIRS.values() for role in ("blur", "sharp")]
+    files += [data / VIDEO] if part == "weights" else []
+    if missing := [file for file in files if not file.exists()]:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise DeblurzooError(f"--data: {missing[0]}{more} cannot be found: see the table of data in study/README.md")
 
 
 def halved(image: Image) -> Image:

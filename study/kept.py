@@ -8,7 +8,9 @@ from typing import NamedTuple
 import yaml
 from trainings import FOLDERS, HERE, REGIME
 
+from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import conf_dir
+from deblurzoo.records import Record, load_record
 from deblurzoo.reports.blur_sizes import gain_by_blur
 from deblurzoo.reports.differences import Difference, difference
 from deblurzoo.reports.results import Results
@@ -28,6 +30,16 @@ TESTS = {
 """Headings of the tests of `study.tests`."""
 
 
+_REMEDY = "restore it with git, or delete the folder of the job and train it again"
+
+
+class Hours(Record):
+    """`hours.json` of a job."""
+
+    cpu: float
+    """CPU hours of the training."""
+
+
 class Validation(NamedTuple):
     """A validation of a job, in dB, and the tera multiply-adds until then."""
 
@@ -38,14 +50,32 @@ class Validation(NamedTuple):
 
 
 def validations(metrics: Path) -> list[Validation]:
-    """Return the validations in a job's `metrics.csv`."""
-    found, spent = [], 0.0
+    """Return the validations in a job's `metrics.csv`; there is at least one."""
+    try:
+        found = list(_validations(metrics))
+    except (FileNotFoundError, KeyError, ValueError, csv.Error) as error:
+        raise _corrupt(metrics) from error
+    if not found:
+        raise _corrupt(metrics)
+    return found
+
+
+def _validations(metrics: Path) -> Iterator[Validation]:
+    spent = 0.0
     with metrics.open(newline="") as file:
         for row in csv.DictReader(file):
             spent = float(row["train/tflop"] or spent)
             if row["val/psnr"]:
-                found.append(Validation(int(row["step"]) + 1, float(row["val/psnr"]), float(row["val/gain"]), spent))
-    return found
+                yield Validation(int(row["step"]) + 1, float(row["val/psnr"]), float(row["val/gain"]), spent)
+
+
+def hours(file: Path) -> float:
+    """Return the CPU hours in a job's `hours.json`."""
+    return load_record(file, Hours, _REMEDY).cpu
+
+
+def _corrupt(path: Path) -> DeblurzooError:
+    return DeblurzooError(f"{path} is missing or corrupt: {_REMEDY}")
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -61,9 +91,25 @@ def value_of(job: Sequence[str], key: str, default: str) -> str:
 
 
 def kept(part: str, name: str, tests: Iterable[str] = TESTS) -> dict[str, Results]:
-    """Return the kept results of a job by test; empty if the job is not finished."""
+    """Return the kept results of a job by test; empty if the job is not finished.
+
+    FlowRNN has no results of the GOPRO pair, which has no neighbours.
+
+    Raises:
+        DeblurzooError: a result of a finished job is missing or corrupt.
+    """
     folder = HERE / FOLDERS[part] / name
-    return {test: read_results(file) for test in tests if (file := folder / test / "results.json").exists()}
+    if not folder.exists():
+        return {}
+    wanted = [test for test in tests if not (name.startswith("flow_rnn") and test.startswith("gopro"))]
+    if missing := [file for test in wanted if not (file := folder / test / "results.json").exists()]:
+        raise _corrupt(missing[0])
+    return {test: read_results(folder / test / "results.json") for test in wanted}
+
+
+def least_unharmed(results: Iterable[Results]) -> float:
+    """Return the lowest PSNR in dB between a sharp image and the image restored from it."""
+    return min(row.psnr for one in results for row in one.do_no_harm)
 
 
 def gain(results: Results) -> Difference:

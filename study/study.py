@@ -227,6 +227,8 @@ def main() -> None:
     if not given.toy and not given.data:
         parser.error("--data is missing: give the folder that study/README.md describes, or --toy")
     jobs = PARTS[given.part]() if given.part in PARTS else {}
+    if given.only and not jobs:
+        parser.error(f"--only: {given.part} has no jobs")
     if unknown := {*(given.only or ())} - {*jobs}:
         parser.error(f"no such job: {', '.join(sorted(unknown))}. The jobs are {', '.join(jobs)}")
     prepare(given)
@@ -237,7 +239,10 @@ def main() -> None:
             filters(given)
     for number, (name, job) in enumerate(jobs.items(), 1):
         kept = HERE / FOLDERS[given.part] / name
-        if (given.only and name not in given.only) or (kept.exists() and not given.toy):
+        if given.only and name not in given.only:
+            continue
+        if kept.exists() and not given.toy:
+            print(f"{name} ({number} of {len(jobs)}) is finished: {kept}", flush=True)
             continue
         print(f"{name} ({number} of {len(jobs)})", flush=True)
         finish(name, job, given)

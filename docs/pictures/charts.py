@@ -40,6 +40,12 @@ class Chart(NamedTuple):
         """Draw the line of the data set or network with a number."""
         self.drawing.line(*(self.place(*point) for point in points), style=_style(number))
 
+    def interval(self, number: int, x: float, low: float, high: float) -> None:
+        """Draw the interval of a point of the line with a number, shifted so that intervals do not cover each other."""
+        (x, bottom), (_, top) = self.place(x, low), self.place(x, high)
+        shift = 2 * number - 3
+        self.drawing.line((x + shift, bottom), (x + shift, top), style=f' style="stroke:{COLOURS[number]}"')
+
 
 def legend(drawing: Drawing, y: float, names: Sequence[str]) -> None:
     """Write the names of the data sets or networks, each beside a piece of its line."""

@@ -1,21 +1,27 @@
 """The jobs of the study: controls have the multiply-adds of the full network, and every job trains."""
 
+import re
+import shutil
 import subprocess
 import sys
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
 import gains
+import kept
 import numpy as np
 import pytest
 import report
 import trainings
 from hydra import compose, initialize_config_dir
+from inputs import prepare
 from linear import SIDE, best_filter, filtered
 
 import study
 from deblurzoo.commands.hydra_app import as_dicts
 from deblurzoo.commands.train import make_module
+from deblurzoo.errors import DeblurzooError
 from deblurzoo.files import conf_dir
 from deblurzoo.media.images import read_image
 from deblurzoo.nets.cost import macs
@@ -113,9 +119,37 @@ def test_filters_are_evaluated(tmp_path: Path) -> None:
 
 
 def test_data_are_required(tmp_path: Path) -> None:
-    command = [sys.executable, study.__file__, "study", "--runs", str(tmp_path / "runs")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 2 and "--data is missing" in done.stderr and not (tmp_path / "runs").exists()
+    runs = tmp_path / "runs"
+    for given, code, message in (
+        ([], 2, "--data is missing"),
+        (["--data", tmp_path], 1, f"error: --data: {tmp_path}/photos/camera_"),
+        (["--data", tmp_path / "none"], 1, "and 127 more cannot be found: see the table of data in study/README.md"),
+    ):
+        command = [sys.executable, study.__file__, "study", "--runs", runs, *given]
+        done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
+        assert (done.returncode, runs.exists()) == (code, False) and message in done.stderr, done.stderr
+
+
+def test_a_folder_of_runs_keeps_its_data(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "data").symlink_to("other")
+    with pytest.raises(DeblurzooError, match=f"--runs {tmp_path} is of the data in {tmp_path}/other"):
+        prepare(Namespace(runs=tmp_path, data=None, toy=True, part="study"))
+    assert (tmp_path / "data").readlink() == Path("other") and not (tmp_path / "toy").exists()
+
+
+@pytest.mark.parametrize("file", ["kodak/results.json", "reds_half/results.json", "metrics.csv", "hours.json"])
+@pytest.mark.parametrize("content", [None, b"", b"{}", b"\xff"])
+def test_kept_files_that_are_corrupt_are_named(
+    file: str, content: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(STUDY / "jobs" / "srn", tmp_path / "jobs" / "srn")
+    damaged = tmp_path / "jobs" / "srn" / file
+    damaged.unlink() if content is None else damaged.write_bytes(content)
+    for module in (kept, report):
+        monkeypatch.setattr(module, "HERE", tmp_path)
+    with pytest.raises(DeblurzooError, match=re.escape(str(damaged))):
+        list(report.network_rows("study"))
 
 
 def test_the_curves_of_a_resumed_job_are_joined(tmp_path: Path) -> None:

@@ -26,7 +26,9 @@ class Score(Record):
     margin: float | None
     """Half the width of the 95 % interval of the gain; None if there are too few photos or clips."""
     unharmed: float
-    """PSNR between sharp images and the images restored from them."""
+    """Mean PSNR between sharp images and the images restored from them."""
+    least_unharmed: float
+    """The lowest of these PSNR."""
 
 
 class Scores(Record):
@@ -52,12 +54,13 @@ def main(arguments: list[str]) -> None:
         default = ", the default of `deblurzoo deblur`" if name == shipped.DEFAULT else ""
         print(f"{name}{default}: {scores.parameters:,} parameters, {scores.trained}")
         table = Table(box=SIMPLE_HEAD)
-        for heading in ("test", "images", "blurry dB", "gain dB", "95 % interval", "sharp input dB"):
+        for heading in ("test", "images", "blurry dB", "gain dB", "95 % interval", "sharp input dB (lowest)"):
             table.add_column(heading, justify="left" if heading == "test" else "right", no_wrap=True)
         for score in scores.tests:
             low, high = score.gain - (score.margin or 0), score.gain + (score.margin or 0)
             interval = "" if score.margin is None else f"{low:+.2f} to {high:+.2f}"
-            values = f"{score.blurry:.2f}", f"{score.gain:+.2f}", interval, f"{score.unharmed:.1f}"
+            unharmed = f"{score.unharmed:.1f} ({score.least_unharmed:.1f})"
+            values = f"{score.blurry:.2f}", f"{score.gain:+.2f}", interval, unharmed
             table.add_row(score.test, str(score.images), *values)
         Console(width=1000).print(table)
         print(f"model card: {shipped.FOLDER / name / 'README.md'}\n")
