@@ -30,7 +30,7 @@ def test_a_folder_with_a_bad_file_goes_on_and_says_so(deblurzoo: Run, identity: 
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
     errors = done.stderr.splitlines()
     assert len(errors) == 2 and errors[0].startswith("error: in/cut.png cannot be read as an image")
-    assert errors[1] == "error: 1 of 4 files could not be restored, see above; all others are restored"
+    assert errors[1] == "error: 1 of 4 files could not be restored, see above; all other files are restored"
     out = tmp_path / "in" / "out"
     results = ["a.png", "deep/er/b.PNG", "gray.png"]
     compares = ["a.compare.png", "deep/er/b.compare.PNG", "gray.compare.png"]

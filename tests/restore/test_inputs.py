@@ -171,7 +171,7 @@ def test_what_cannot_be_opened_is_named_and_the_others_are_restored(
     assert sum("does not exist" in line for line in errors) == 3  # in/gone.png, in/self.png, none.png
     assert (
         len(errors) == 10
-        and errors[0] == "error: 9 of 11 files could not be restored, see above; all others are restored"
+        and errors[0] == "error: 9 of 11 files could not be restored, see above; all other files are restored"
     )
     refused(done)
     assert names(tmp_path / "out") == ["a.png", "z.png"]

@@ -83,4 +83,5 @@ def run(options: argparse.Namespace) -> None:
     with free_cores(options.device, begun=None) if todo else nullcontext():
         failed = restore_all(todo, restorer, options.compare, record)
     if failed:
-        raise DeblurzooError(f"{failed} of {len(jobs)} files could not be restored, see above; all others are restored")
+        rest = "; all other files are restored" if failed < len(jobs) else ""
+        raise DeblurzooError(f"{failed} of {len(jobs)} files could not be restored, see above{rest}")

@@ -151,14 +151,16 @@ def _scatter(group: list[Network], values: Sequence[float | None], label: str) -
 
 
 def _gains(group: list[Network]) -> Figure | None:
-    """Return the gain by blur length. The points of the networks are shifted by 1.5 % so that intervals do not cover
-    each other."""
+    """Return the gain by blur length.
+
+    The points of the networks are shifted by 1.5 %, and by 3 % at most, so that intervals do not cover each other.
+    """
     found = [(network, gains) for network in group if (gains := gain_by_blur(network.results))]
     if not found:
         return None
     lines, ends = [], []
-    for index, (network, gains) in enumerate(found):
-        shift = 1 + 0.015 * (index - (len(found) - 1) / 2)
+    shifts = np.linspace(-1, 1, len(found)) * min(0.03, 0.015 * (len(found) - 1) / 2)
+    for shift, (network, gains) in zip(1 + shifts, found, strict=True):
         points = [(shift * gain.length, gain.gain) for gain in gains]
         margins = [gain.margin or 0.0 for gain in gains]
         line = {"color": network.colour, "width": 2, "dash": _dash(network)}

@@ -92,7 +92,7 @@
       const place = box.querySelector(".plot");
       place.setAttribute("role", "img");
       place.setAttribute("aria-label", `${box.querySelector("figcaption").textContent}, one mark per network; the table lists the values`);
-      const layout = figure.beside ? { ...figure.layout, margin: { l: 56, r: 44, t: 12, b: 48 } } : figure.layout;
+      const layout = figure.beside ? { ...figure.layout, margin: { l: 56, r: 56, t: 12, b: 48 } } : figure.layout;
       redraws.push(() => draw(place, figure.data.filter(shown), layout));
       redraws.at(-1)();
       place.on("plotly_afterplot", () => placeLabels(place, group, figure, figure.labels.filter(shown)));
@@ -111,7 +111,8 @@
     }
   }
 
-  // Labels of curves are placed next to their ends, in vertical order. Labels of points are placed at the nearest free position.
+  // Labels of curves are placed next to their ends, in vertical order; in two columns if the plot is too low for one.
+  // Labels of points are placed at the nearest free position.
   const LABEL = 19;
   const AROUND = [17, 30, 44, 60, 80].flatMap((radius) => [90, 0, 180, 45, 135, 270, 225, 315].map((angle) =>
     [radius * Math.cos((angle * Math.PI) / 180), -radius * Math.sin((angle * Math.PI) / 180)]));
@@ -120,10 +121,13 @@
   function beside(points, height) {
     const order = points.map((_, index) => index).sort((a, b) => points[a][1] - points[b][1]);
     const places = order.map((index) => points[index][1]);
-    for (let i = 1; i < places.length; i++) places[i] = Math.max(places[i], places[i - 1] + LABEL);
-    for (let i = places.length - 1, limit = height; i >= 0; i--, limit = places[i + 1] - LABEL) places[i] = Math.min(places[i], limit);
+    const apart = Math.min(LABEL, height / Math.max(1, places.length - 1));
+    for (let i = 1; i < places.length; i++) places[i] = Math.max(places[i], places[i - 1] + apart);
+    for (let i = places.length - 1, limit = height; i >= 0; i--, limit = places[i + 1] - apart) places[i] = Math.min(places[i], limit);
     const offsets = [];
-    order.forEach((index, place) => { offsets[index] = [20, places[place] - points[index][1]]; });
+    order.forEach((index, place) => {
+      offsets[index] = [apart < LABEL && place % 2 ? 20 + LABEL : 20, places[place] - points[index][1]];
+    });
     return offsets;
   }
 
