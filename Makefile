@@ -40,7 +40,7 @@ demo: $(VENV)/installed data/toy ## train, evaluate and compare small networks o
 	@echo "real data:  $(BIN)/deblurzoo train experiment=srn_gopro data.root=GOPRO_Large"
 
 pictures: demo ## draw the README's pictures from the demo's results (requires Chromium)
-	$(BIN)/python docs/pictures/make.py
+	PYTHONPATH=study $(BIN)/python docs/pictures/make.py
 
 learnability: ## train small networks in several regimes of blur, see study/README.md (hours)
 study: ## train all networks, ablations and controls, see study/README.md (hours)

@@ -1,42 +1,37 @@
 """Draw `gains.svg` from the kept files of the study: the gain of each network by crops seen, and by length of the blur.
 
-python docs/pictures/gains.py
+PYTHONPATH=study python docs/pictures/gains.py
 
 The curves are of the validation photos, during the longer training. The gain by length of the blur is of the Kodak
 images after it, with 95 % intervals, without ranges of fewer than 100 tiles.
 """
 
-import csv
 from pathlib import Path
 
-import yaml
 from architectures import Drawing
 from charts import Chart, legend
+from ideas import TITLES
+from kept import BATCH, kept, validations
+from trainings import FOLDERS, NETWORKS
+from trainings import HERE as STUDY
 
-from deblurzoo.files import conf_dir
 from deblurzoo.reports.blur_sizes import Gain, gain_by_blur
-from deblurzoo.reports.results import read
 
 HERE = Path(__file__).parent
-JOBS = HERE.parents[1] / "study" / "longer"
-NETWORKS = {"svrnn": "SVRNN", "srn": "SRN", "flow_rnn": "FlowRNN", "nafnet": "NAFNet"}
 FEWEST_TILES = 100
 LIMITS = (-0.5, 3)
 """Limits of the vertical axes, in dB."""
-Points = list[tuple[float, float]]
 
 
-def by_crops(network: str) -> Points:
+def by_crops(network: str) -> list[tuple[float, float]]:
     """Return the points (thousands of crops, gain in dB) of all validations of a network."""
-    crops: int = yaml.safe_load((conf_dir() / "recipe" / "study.yaml").read_text())["datamodule"]["batch_size"]
-    with (JOBS / network / "metrics.csv").open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["val/gain"]]
-    return [(crops * (int(row["step"]) + 1) / 1000, float(row["val/gain"])) for row in rows]
+    found = validations(STUDY / FOLDERS["longer"] / network / "metrics.csv")
+    return [(BATCH * one.step / 1000, one.gain) for one in found]
 
 
 def by_blur(network: str) -> list[Gain]:
     """Return the gain of a network by length of the blur."""
-    found = gain_by_blur(read(JOBS / network / "kodak" / "results.json"))
+    found = gain_by_blur(kept("longer", network, ["kodak"])["kodak"])
     return [one for one in found if one.tiles >= FEWEST_TILES]
 
 
@@ -54,7 +49,7 @@ def gains() -> Drawing:
         for one in found:
             if one.interval:
                 blur.interval(number, one.length, *one.interval)
-    legend(drawing, 228, [*NETWORKS.values()])
+    legend(drawing, 228, [TITLES[network] for network in NETWORKS])
     return drawing
 
 

@@ -37,7 +37,9 @@ def test_tiles_shrink_with_the_memory_until_none_fit(identity: Path) -> None:
         counts.append(restorer.grid(4000, 6000).total)
     assert counts[0] == 1 and 1 < counts[1] < counts[2]
     restorer.memory = parse_bytes("100MB")
-    with pytest.raises(DeblurzooError, match=r"an image of 6000x4000 needs about \d.\d GB, but the .* limit is 0.1 GB"):
+    with pytest.raises(
+        DeblurzooError, match=r"an image of 6000x4000 needs about \d.\d GB, but the .* limit is 0.100 GB"
+    ):
         restorer.grid(4000, 6000)
     assert restorer.grid(300, 300).total == 1
 

@@ -159,8 +159,8 @@ class Restorer:
         pixels = (memory - held - min(strip, (memory - held) / 2)) / need.per_pixel
         if pixels < LEAST**2:
             raise DeblurzooError(
-                f"an image of {width}x{height} needs about {least / 1e9:.2g} GB, but the memory limit is "
-                f"{memory / 1e9:.2g} GB: increase the memory limit, or downscale the image"
+                f"an image of {width}x{height} needs about {least / 1e9:.1f} GB, but the memory limit is "
+                f"{memory / 1e9:.3f} GB: increase the memory limit, or downscale the image"
             )
         return grid_for(height, width, pixels, multiple)
 
