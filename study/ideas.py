@@ -104,7 +104,9 @@ def idea_rows(part: str) -> Iterator[list[str]]:
     """Yield a row for each comparison; each line of a cell is a seed."""
     for found in comparisons(part):
         network, _, width = CONTROLS[found.ablation]
-        control, ablation = ("<br>".join(map(in_words, seeds)) for seeds in found[1:3])
+        control, ablation = (
+            "<br>".join(map(in_words, seeds)) for seeds in (found.against_control, found.against_ablation)
+        )
         differences = control, "" if width is None else ablation
         yield [TITLES[network], IDEAS[found.ablation], *differences, published(found.ablation), found.verdict]
 
@@ -113,7 +115,9 @@ def summary_rows() -> Iterator[list[str]]:
     """Yield a row for each comparison after the longer training: the verdict, and the mean differences of all seeds."""
     for found in comparisons("longer"):
         network, _, width = CONTROLS[found.ablation]
-        control, ablation = (", ".join(f"{one.mean:+.2f}" for one in seeds) for seeds in found[1:3])
+        control, ablation = (
+            ", ".join(f"{one.mean:+.2f}" for one in seeds) for seeds in (found.against_control, found.against_ablation)
+        )
         row = found.verdict, control, "" if width is None else ablation, published(found.ablation)
         yield [TITLES[network], IDEAS[found.ablation], *row]
 

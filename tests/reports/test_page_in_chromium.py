@@ -112,6 +112,23 @@ def test_figures_are_drawn_and_labels_do_not_overlap(tab: Any) -> None:
                 assert a[0] >= b[2] - 1 or b[0] >= a[2] - 1 or a[1] >= b[3] - 1 or b[1] >= a[3] - 1, (a, b)
 
 
+def test_labels_of_many_networks_stay_inside_the_figures(chromium: Any, tmp_path: Path) -> None:
+    evaluations = [evaluation(tmp_path, f"network {number}", 30 + number / 100) for number in range(24)]
+    write_page(evaluations, [], tmp_path / "page.html", inline_pictures=False)
+    tab = chromium.new_page(viewport={"width": 1280, "height": 900})
+    tab.goto((tmp_path / "page.html").as_uri())
+    tab.wait_for_selector("html[data-ready=true]", state="attached")
+    for name in ("val", "compute", "loss", "blur"):
+        outside = f"""(() => {{
+            const figure = document.querySelector('[data-figure={name}]');
+            const plot = figure.querySelector('.main-svg').getBoundingClientRect();
+            return [...figure.querySelectorAll('.annotation .bg')].map(label => label.getBoundingClientRect())
+                .map(b => b.top < plot.top || b.bottom > plot.bottom || b.right > plot.right);
+        }})()"""
+        assert tab.evaluate(outside) == [False] * 24, name
+    tab.close()
+
+
 def test_sorting_by_click_and_enter(tab: Any) -> None:
     assert names(tab) == ["blurry", "middle", "<scrip", "best_o", "broken"]
     psnr = tab.get_by_role("button", name="PSNR (dB)")
